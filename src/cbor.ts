@@ -1,0 +1,70 @@
+/**
+ * Structured payloads: CBOR (RFC 8949) through `cborg`, strictly. What comes out is made of null-prototype objects, so that a
+ * key such as `__proto__` or `constructor` is a key and nothing else.
+ */
+import { decode, encode } from 'cborg'
+import { badArgument, TrunkError, type ErrorCode } from './errors.ts'
+
+/** Deepest nesting that is accepted; nothing in trunkline nests deeper than 4. */
+const MAX_DEPTH = 16
+
+/** Encodes a value made of plain objects, arrays, strings, numbers, booleans, null and byte arrays; undefined members are left out. */
+export function encodeCbor(value: unknown, maxBytes: number, what: string): Uint8Array {
+  let bytes: Uint8Array
+  try {
+    bytes = encode(plain(value, 0, what), { ignoreUndefinedProperties: true })
+  } catch (error) {
+    if (error instanceof TrunkError) throw error
+    throw new TrunkError('ERR_BAD_ARGUMENT', `${what} cannot be encoded`, { cause: error })
+  }
+  if (bytes.byteLength > maxBytes) {
+    throw badArgument(`${what} is ${bytes.byteLength} bytes encoded, above the limit of ${maxBytes}`)
+  }
+  return bytes
+}
+
+/** Decodes exactly one value that fills `bytes`, or throws `code`. Byte strings in it are copies. */
+export function decodeCbor(bytes: Uint8Array, code: ErrorCode, what: string): unknown {
+  try {
+    return unmapped(
+      decode(bytes, {
+        strict: true,
+        useMaps: true,
+        rejectDuplicateMapKeys: true,
+        allowIndefinite: false,
+        allowUndefined: false,
+      }),
+      0,
+    )
+  } catch (error) {
+    throw new TrunkError(code, `${what} is not valid CBOR of the accepted kind`, { cause: error })
+  }
+}
+
+/** Arguments are checked here rather than by the library, whose errors do not name them. */
+function plain(value: unknown, depth: number, what: string): unknown {
+  if (depth > MAX_DEPTH) throw badArgument(`${what} is nested deeper than ${MAX_DEPTH}`)
+  if (value === undefined) return null
+  if (typeof value !== 'object' || value === null || value instanceof Uint8Array) return value
+  if (Array.isArray(value)) return value.map((item) => plain(item, depth + 1, what))
+  const copy = new Map<string, unknown>()
+  for (const [key, member] of Object.entries(value)) {
+    if (member !== undefined) copy.set(key, plain(member, depth + 1, what))
+  }
+  return copy
+}
+
+function unmapped(value: unknown, depth: number): unknown {
+  if (depth > MAX_DEPTH) throw new RangeError(`nested deeper than ${MAX_DEPTH}`)
+  if (value instanceof Map) {
+    const object = Object.create(null) as Record<string, unknown>
+    for (const [key, member] of value) {
+      if (typeof key !== 'string') throw new TypeError('a key is not a string')
+      object[key] = unmapped(member, depth + 1)
+    }
+    return object
+  }
+  if (Array.isArray(value)) return value.map((item) => unmapped(item, depth + 1))
+  if (value instanceof Uint8Array) return value.slice()
+  return value
+}

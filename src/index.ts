@@ -1,0 +1,50 @@
+/**
+ * Many pipes over one line between a virtual machine and its host.
+ *
+ * @packageDocumentation
+ * @example
+ * ```ts
+ * import { connect, serve } from 'trunkline'
+ * import { filesystem, filesystemClient } from 'trunkline/protocols/filesystem'
+ *
+ * const server = await serve('tcp://127.0.0.1:0', { protocols: [filesystem({ root: '.' })] })
+ * const trunk = await connect(server.address)
+ * for await (const bytes of filesystemClient(trunk).read('README.md')) process.stdout.write(bytes.subarray())
+ * await trunk.close()
+ * await server.close()
+ * ```
+ */
+export { connect, overLink, serve } from './connect.ts'
+export { defineProtocol } from './protocol.ts'
+export {
+  ERROR_CODES,
+  TrunkError,
+  type ErrorCode,
+  type ErrorScope,
+  type KnownCode,
+  type TrunkErrorOptions,
+} from './errors.ts'
+export { DEFAULT_LIMITS, type Limits } from './limits.ts'
+export { systemClock, type Clock, type Timer } from './clock.ts'
+export type {
+  Bytes,
+  DirectLink,
+  DirectReceiver,
+  Link,
+  Listener,
+  OpenOptions,
+  Pipe,
+  PipeRequest,
+  PipeStatus,
+  Protocol,
+  ProtocolDefinition,
+  Refusal,
+  Server,
+  Transport,
+  TransportOptions,
+  TransportTraits,
+  Trunk,
+  TrunkOptions,
+  TrunkStatus,
+  WaitsFor,
+} from './types.ts'

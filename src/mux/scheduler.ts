@@ -1,0 +1,77 @@
+/**
+ * Whose data goes next (design: invariant 3). Round robin by frames of at most one split each, with one exception: a pipe that
+ * has become busy with little to send goes before those in bulk, so a small message waits for one frame of the pipes before it and not for a
+ * round. So that such pipes cannot starve the bulk, one bulk frame goes after each split's worth of theirs.
+ */
+import type { PipeState } from './pipe-state.ts'
+
+/** What a pipe may have queued to pass the bulk. */
+const SMALL_BYTES = 4 * 1024
+
+/** A first-in first-out list that is cheap at both ends. */
+class Ring {
+  #items: (PipeState | undefined)[] = []
+  #head = 0
+
+  get isEmpty(): boolean {
+    return this.#head === this.#items.length
+  }
+
+  push(pipe: PipeState): void {
+    this.#items.push(pipe)
+  }
+
+  shift(): PipeState | undefined {
+    const pipe = this.#items[this.#head]
+    this.#items[this.#head] = undefined
+    this.#head++
+    if (this.isEmpty || this.#head > 1024) {
+      this.#items = this.isEmpty ? [] : this.#items.slice(this.#head)
+      this.#head = 0
+    }
+    return pipe
+  }
+}
+
+export class Scheduler {
+  readonly #small = new Ring()
+  readonly #bulk = new Ring()
+  readonly #splitBytes: number
+  #smallServed = 0
+
+  /** @param splitBytes largest frame of data; what one turn sends */
+  constructor(splitBytes: number) {
+    this.#splitBytes = splitBytes
+  }
+
+  get isEmpty(): boolean {
+    return this.#small.isEmpty && this.#bulk.isEmpty
+  }
+
+  /** Enters a pipe that has something to send and is not entered. */
+  enter(pipe: PipeState): void {
+    pipe.scheduled = true
+    if (pipe.queued <= SMALL_BYTES) this.#small.push(pipe)
+    else this.#bulk.push(pipe)
+  }
+
+  /** Enters a pipe again behind all others, after its turn. */
+  again(pipe: PipeState): void {
+    pipe.scheduled = true
+    this.#bulk.push(pipe)
+  }
+
+  /** The pipe whose turn it is, taken out. */
+  next(): PipeState | undefined {
+    let pipe: PipeState | undefined
+    if (!this.#small.isEmpty && (this.#smallServed < this.#splitBytes || this.#bulk.isEmpty)) {
+      pipe = this.#small.shift()
+      if (pipe !== undefined) this.#smallServed += Math.max(pipe.queued, 1)
+    } else {
+      pipe = this.#bulk.shift()
+      this.#smallServed = 0
+    }
+    if (pipe !== undefined) pipe.scheduled = false
+    return pipe
+  }
+}

@@ -1,0 +1,48 @@
+/**
+ * How large a pipe's window is (design: wire rule 4). It starts small and doubles when the reader has taken a whole window within a few
+ * round trips: then the window, not the reader, was what held the sender back. Growth comes out of a pool that the session's pipes
+ * share; the initial window is each pipe's own and never in the pool.
+ */
+import type { PipeState } from './pipe-state.ts'
+
+/** A window that lasts fewer round trips than this is too small (yamux implementations use 2; a busy event loop adds to ours). */
+const ROUND_TRIPS = 4
+/** Round trips are taken for at least this long, so that a loopback's do not stop the growth. */
+const MIN_ROUND_TRIP_MS = 1
+
+export class WindowPool {
+  readonly #initialBytes: number
+  readonly #maxBytes: number
+  #freeBytes: number
+
+  constructor(initialBytes: number, maxBytes: number, poolBytes: number) {
+    this.#initialBytes = initialBytes
+    this.#maxBytes = maxBytes
+    this.#freeBytes = poolBytes
+  }
+
+  /** Notes that `bytes` were read, and grows the window where the reader has outrun it. */
+  consumed(pipe: PipeState, bytes: number, roundTripMs: number | undefined, now: number): void {
+    pipe.windowConsumed += bytes
+    if (pipe.windowConsumed < pipe.window) return
+    const elapsed = now - pipe.windowSince
+    pipe.windowConsumed = 0
+    pipe.windowSince = now
+    if (roundTripMs === undefined || elapsed > ROUND_TRIPS * Math.max(MIN_ROUND_TRIP_MS, roundTripMs)) return
+    const growth = Math.min(pipe.window, this.#maxBytes - pipe.window, this.#freeBytes)
+    if (growth <= 0) return
+    this.#freeBytes -= growth
+    pipe.window += growth
+  }
+
+  /** Gives back what a finished pipe had grown by. */
+  release(pipe: PipeState): void {
+    this.#freeBytes += pipe.window - this.#initialBytes
+    pipe.window = this.#initialBytes
+  }
+
+  /** Bytes of growth that are left for all pipes. */
+  get freeBytes(): number {
+    return this.#freeBytes
+  }
+}

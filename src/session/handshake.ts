@@ -1,0 +1,108 @@
+/**
+ * From two strangers to a session: each side sends a HELLO, answers the other's with a READY that repeats its epoch, and has a
+ * session when both have been seen. With a token each READY also proves that its sender has it, over both hellos (so over both
+ * challenges, epochs and roles); the serving side proves only after the dialling side did, so nobody collects proofs to try guesses on.
+ */
+import * as v from 'valibot'
+import { decodeCbor, encodeCbor } from '../cbor.ts'
+import { TrunkError } from '../errors.ts'
+import { compareEpochs, decodeHello, encodeHello, type Hello, type Role } from './hello.ts'
+
+/** What knows the token. Its owner has the cryptography; the core has not. */
+export interface Authenticator {
+  /** HMAC over the prover's role and both hellos, the prover's first. */
+  proof(role: Role, prover: Uint8Array, verifier: Uint8Array): Uint8Array
+  /** Compares in a time that does not depend on the contents. */
+  matches(a: Uint8Array, b: Uint8Array): boolean
+}
+
+const READY = v.object({ epoch: v.instance(Uint8Array), proof: v.optional(v.instance(Uint8Array)) })
+const READY_BYTES = 256
+
+export class Handshake {
+  readonly own: Hello
+  readonly #authenticator: Authenticator | undefined
+  readonly #ownPayload: Uint8Array
+  #peerPayload: Uint8Array | undefined
+  #peer: Hello | undefined
+  #readySent = false
+  #readyReceived = false
+
+  constructor(own: Hello, maxHelloBytes: number, authenticator: Authenticator | undefined) {
+    this.own = own
+    this.#authenticator = authenticator
+    this.#ownPayload = encodeHello(own, maxHelloBytes)
+  }
+
+  /** The payload of our HELLO. */
+  get helloPayload(): Uint8Array {
+    return this.#ownPayload
+  }
+
+  /** The peer's hello, once the session stands. */
+  get peer(): Hello | undefined {
+    return this.#readySent && this.#readyReceived ? this.#peer : undefined
+  }
+
+  /** Takes the peer's HELLO. */
+  hello(payload: Uint8Array): void {
+    if (this.#peer !== undefined) throw new TrunkError('ERR_PROTOCOL_VIOLATION', 'a second hello')
+    const peer = decodeHello(payload)
+    if (compareEpochs(peer.epoch, this.own.epoch) === 0) {
+      throw new TrunkError(
+        'ERR_SELF_CONNECTION',
+        'the hello that came back is our own: the line echoes, or leads back here',
+      )
+    }
+    this.#checkToken(peer)
+    this.#peer = peer
+    this.#peerPayload = payload.slice()
+  }
+
+  /** The payload of our READY as soon as it may be sent, once; undefined before and after. */
+  takeReady(): Uint8Array | undefined {
+    if (this.#peer === undefined || this.#peerPayload === undefined || this.#readySent) return undefined
+    const authenticator = this.#authenticator
+    if (authenticator !== undefined && this.own.role === 'serve' && !this.#readyReceived) return undefined
+    this.#readySent = true
+    const proof = authenticator?.proof(this.own.role, this.#ownPayload, this.#peerPayload)
+    return encodeCbor({ epoch: this.#peer.epoch, proof }, READY_BYTES, 'the answer to the hello')
+  }
+
+  /** Takes the peer's READY. */
+  ready(payload: Uint8Array): void {
+    const peer = this.#peer
+    if (peer === undefined || this.#peerPayload === undefined || this.#readyReceived) {
+      throw new TrunkError('ERR_PROTOCOL_VIOLATION', 'an answer to the hello out of turn')
+    }
+    const ready = v.safeParse(READY, decodeCbor(payload, 'ERR_HELLO_INVALID', 'the answer to the hello'))
+    if (!ready.success) throw new TrunkError('ERR_HELLO_INVALID', 'the answer to the hello is wrong in its shape')
+    if (
+      compareEpochs(ready.output.epoch, this.own.epoch) !== 0 ||
+      ready.output.epoch.byteLength !== this.own.epoch.byteLength
+    ) {
+      throw new TrunkError('ERR_HELLO_INVALID', 'the answer is to somebody else’s hello')
+    }
+    if (this.#authenticator !== undefined) {
+      const expected = this.#authenticator.proof(peer.role, this.#peerPayload, this.#ownPayload)
+      if (ready.output.proof === undefined || !this.#authenticator.matches(ready.output.proof, expected)) {
+        throw new TrunkError('ERR_AUTH_FAILED', 'the peer does not have the same token')
+      }
+    }
+    this.#readyReceived = true
+  }
+
+  #checkToken(peer: Hello): void {
+    const required = this.#authenticator !== undefined
+    if (required !== (peer.challenge !== undefined)) {
+      throw new TrunkError(
+        'ERR_AUTH_REQUIRED',
+        required ? 'this side requires a token, the peer has none' : 'the peer requires a token',
+      )
+    }
+    // a peer that could name our own role could send our own proof back to us
+    if (required && (peer.role === 'peer' || peer.role === this.own.role)) {
+      throw new TrunkError('ERR_HELLO_INVALID', 'with a token one side has to connect and the other to serve')
+    }
+  }
+}

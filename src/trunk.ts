@@ -1,0 +1,399 @@
+/**
+ * A session with its muxer as users hold it: opens pipes, serves protocols, says how it is. One object owns everything that belongs to
+ * one session; when it has ended nothing of it is left.
+ */
+import * as v from 'valibot'
+import { decodeCbor, encodeCbor } from './cbor.ts'
+import type { Clock } from './clock.ts'
+import { abortError, badArgument, TrunkError, toTrunkError } from './errors.ts'
+import { requireInteger, type Limits } from './limits.ts'
+import { TrunkPipe, type PipeOwner } from './mux/pipe.ts'
+import type { MuxCore } from './mux/core.ts'
+import type { PipeState } from './mux/pipe-state.ts'
+import { MAX_VERSION, requireName } from './protocol.ts'
+import type { Authenticator } from './session/handshake.ts'
+import { Driver } from './session/driver.ts'
+import { Engine } from './session/engine.ts'
+import type { Hello } from './session/hello.ts'
+import type {
+  Link,
+  OpenOptions,
+  Pipe,
+  PipeRequest,
+  Protocol,
+  Refusal,
+  TransportTraits,
+  Trunk,
+  TrunkStatus,
+} from './types.ts'
+
+/** What a trunk is made of. */
+export interface TrunkParts {
+  readonly link: Link
+  readonly hello: Hello
+  readonly limits: Readonly<Limits>
+  readonly clock: Clock
+  readonly scheme: string
+  readonly address: string
+  readonly traits: TransportTraits
+  readonly authenticator: Authenticator | undefined
+  readonly protocols: ReadonlyMap<string, Protocol>
+  readonly onRefused: ((refusal: Refusal) => void) | undefined
+}
+
+const HEAD = v.object({ protocol: v.string(), version: v.optional(v.number(), 1), params: v.optional(v.unknown()) })
+
+export class TrunkSession implements Trunk, PipeOwner {
+  readonly closed: Promise<void>
+  readonly #parts: TrunkParts
+  readonly #engine: Engine
+  readonly #driver: Driver
+  readonly #protocols: Map<string, Protocol>
+  readonly #pings: { id: number; resolve: (ms: number) => void; reject: (error: Error) => void }[] = []
+  readonly #startedAt: number
+  #established: { resolve: () => void; reject: (error: Error) => void } | undefined
+  #error: TrunkError | undefined
+  #closing = false
+  #resolveClosed!: () => void
+  #rejectClosed!: (error: Error) => void
+
+  constructor(parts: TrunkParts) {
+    this.#parts = parts
+    this.#startedAt = parts.clock.now()
+    this.#protocols = new Map(parts.protocols)
+    this.closed = new Promise((resolve, reject) => {
+      this.#resolveClosed = resolve
+      this.#rejectClosed = reject
+    })
+    this.closed.catch(() => {
+      // whoever does not look at `closed` hears of it from the pipes; it must not end the process
+    })
+    this.#engine = new Engine({
+      hello: parts.hello,
+      limits: parts.limits,
+      preferredFrameBytes: parts.traits.preferredFrameBytes,
+      authenticator: parts.authenticator,
+      now: this.#startedAt,
+      host: {
+        wake: () => {
+          this.#driver.wake()
+        },
+        established: () => this.#established?.resolve(),
+        incoming: (state, head) => {
+          this.#incoming(state, head)
+        },
+        ponged: (id, ms) => {
+          this.#ponged(id, ms)
+        },
+        ended: (error) => {
+          this.#ended(error)
+        },
+      },
+    })
+    this.#driver = new Driver(this.#engine, parts.link, parts.clock)
+  }
+
+  /** Starts the hello; resolves when the session stands. */
+  establish(signal: AbortSignal | undefined): Promise<void> {
+    return new Promise((resolve, reject) => {
+      const onAbort = (): void => {
+        this.abort(signal === undefined ? new TrunkError('ERR_ABORTED', 'aborted') : abortError(signal))
+      }
+      this.#established = {
+        resolve() {
+          signal?.removeEventListener('abort', onAbort)
+          resolve()
+        },
+        reject(error) {
+          signal?.removeEventListener('abort', onAbort)
+          reject(signal?.aborted === true ? (signal.reason as Error) : error)
+        },
+      }
+      this.#driver.start()
+      signal?.addEventListener('abort', onAbort)
+      if (signal?.aborted === true) onAbort()
+    })
+  }
+
+  // --- Trunk ---------------------------------------------------------------------------------------------------------
+
+  async open(protocol: string, params?: unknown, options: OpenOptions = {}): Promise<Pipe> {
+    requireName(protocol)
+    const { signal, early, end } = options
+    const version = options.version === undefined ? 1 : requireInteger('version', options.version, 1, MAX_VERSION)
+    if (early !== undefined && !(early instanceof Uint8Array))
+      throw badArgument(`early must be a Uint8Array, not ${typeof early}`)
+    if (signal?.aborted === true) throw signal.reason
+    const mux = this.#mux()
+    const head = encodeCbor(
+      { protocol, version: version === 1 ? undefined : version, params },
+      Math.min(this.#parts.limits.maxOpenBytes, this.#engine.peer?.limits.open ?? Infinity),
+      'the first frame (protocol and params)',
+    )
+    return await new Promise<Pipe>((resolve, reject) => {
+      const onAbort = (): void => {
+        pipe.abort(signal === undefined ? new TrunkError('ERR_ABORTED', 'aborted') : abortError(signal))
+      }
+      const owner: PipeOwner = {
+        now: () => this.now(),
+        decodeReply: (reply) => this.decodeReply(reply),
+        answered: (answered, error) => {
+          if (error === undefined) {
+            resolve(answered)
+            return
+          }
+          signal?.removeEventListener('abort', onAbort)
+          reject(signal?.aborted === true && error.origin === 'local' ? (signal.reason as Error) : error)
+        },
+      }
+      const pipe = new TrunkPipe(mux, owner, protocol, false)
+      const state = mux.open(head, pipe, this.now())
+      pipe.bind(state)
+      if (early !== undefined && early.byteLength > 0) void pipe.write(early)
+      if (end === true) void pipe.closeWrite()
+      if (signal !== undefined) {
+        signal.addEventListener('abort', onAbort, { once: true })
+        pipe.onOver = () => {
+          signal.removeEventListener('abort', onAbort)
+        }
+      }
+    })
+  }
+
+  handle(protocol: Protocol): void {
+    requireName(protocol.name)
+    if (this.#protocols.has(protocol.name))
+      throw badArgument(`protocol ${JSON.stringify(protocol.name)} is served already`)
+    this.#protocols.set(protocol.name, protocol)
+  }
+
+  async ping(options: { signal?: AbortSignal } = {}): Promise<number> {
+    const { signal } = options
+    if (signal?.aborted === true) throw signal.reason
+    this.#mux()
+    const id = this.#engine.ping()
+    return await new Promise<number>((resolve, reject) => {
+      const entry = { id, resolve, reject }
+      const onAbort = (): void => {
+        const at = this.#pings.indexOf(entry)
+        if (at >= 0) this.#pings.splice(at, 1)
+        reject(signal?.reason as Error)
+      }
+      if (signal !== undefined) {
+        signal.addEventListener('abort', onAbort, { once: true })
+        entry.resolve = (ms) => {
+          signal.removeEventListener('abort', onAbort)
+          resolve(ms)
+        }
+        entry.reject = (error) => {
+          signal.removeEventListener('abort', onAbort)
+          reject(error)
+        }
+      }
+      this.#pings.push(entry)
+    })
+  }
+
+  status(): TrunkStatus {
+    const { scheme, address, traits, link } = this.#parts
+    const engine = this.#engine
+    const peer = engine.peer
+    return {
+      state: engine.state === 'ended' ? 'closed' : engine.state === 'closing' ? 'closing' : 'open',
+      address,
+      peer: {
+        name: peer?.name ?? '',
+        address: link.peer ?? '',
+        epoch: peer === undefined ? '' : Buffer.from(peer.epoch).toString('hex'),
+        protocols: peer?.protocols ?? [],
+      },
+      transport: { scheme, traits },
+      version: peer === undefined ? 0 : Math.min(peer.versions[1], this.#parts.hello.versions[1]),
+      ageMs: this.now() - this.#startedAt,
+      roundTripMs: engine.roundTripMs,
+      bytesRead: engine.bytesRead,
+      bytesWritten: engine.bytesWritten,
+      pipes: this.#pipeStatuses(),
+      counters: { ...engine.mux?.counters, ...engine.counters },
+    }
+  }
+
+  async close(): Promise<void> {
+    this.#closing = true
+    this.#engine.close(this.now())
+    await this.closed.catch(() => {
+      // an error that ended the session while it was closing is told by `closed` and the pipes; closing settles well all the same
+    })
+  }
+
+  abort(reason: Error): void {
+    this.#engine.abort(toTrunkError(reason, 'ERR_SESSION_ABORTED', 'the trunk was aborted'), this.now())
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.close()
+  }
+
+  // --- PipeOwner -----------------------------------------------------------------------------------------------------
+
+  now(): number {
+    return this.#parts.clock.now()
+  }
+
+  decodeReply(reply: Uint8Array): unknown {
+    return reply.byteLength === 0 ? undefined : decodeCbor(reply, 'ERR_MESSAGE_INVALID', 'the reply')
+  }
+
+  // --- inside --------------------------------------------------------------------------------------------------------
+
+  #mux(): MuxCore {
+    const { mux } = this.#engine
+    if (this.#error !== undefined) throw this.#error
+    if (mux === undefined || this.#engine.state === 'ended')
+      throw new TrunkError('ERR_SESSION_CLOSED', 'the trunk is closed')
+    return mux
+  }
+
+  #pipeStatuses(): TrunkStatus['pipes'] {
+    const now = this.now()
+    const statuses = []
+    for (const state of this.#engine.mux?.pipes.values() ?? []) {
+      const pipe = state.listener
+      if (!(pipe instanceof TrunkPipe)) continue
+      statuses.push({
+        id: state.id,
+        protocol: pipe.protocol,
+        direction: state.outbound ? ('outbound' as const) : ('inbound' as const),
+        bytesRead: state.consumed,
+        bytesWritten: state.sent,
+        creditLeft: Math.max(0, state.creditLimit - state.sent),
+        unread: state.readable,
+        ageMs: now - state.openedAt,
+        waitsFor: pipe.waitsFor,
+      })
+    }
+    return statuses
+  }
+
+  /** Finds the handler of a pipe that the peer opened. Never throws: what is wrong refuses the pipe. */
+  #incoming(state: PipeState, head: Uint8Array): void {
+    const mux = this.#engine.mux
+    if (mux === undefined) return
+    const refuse = (name: string, error: TrunkError): void => {
+      mux.refuse(state, error)
+      this.#report(name, error, true)
+    }
+    let parsed: v.InferOutput<typeof HEAD>
+    try {
+      parsed = v.parse(HEAD, decodeCbor(head, 'ERR_PARAMS_INVALID', 'the first frame'))
+      requireName(parsed.protocol)
+    } catch (error) {
+      refuse('', new TrunkError('ERR_PARAMS_INVALID', 'the first frame of the pipe is not valid', { cause: error }))
+      return
+    }
+    const protocol = this.#protocols.get(parsed.protocol)
+    if (protocol === undefined) {
+      refuse(
+        parsed.protocol,
+        new TrunkError('ERR_PROTOCOL_UNKNOWN', `protocol ${JSON.stringify(parsed.protocol)} is not served here`),
+      )
+      return
+    }
+    const version = protocol.version ?? 1
+    if (parsed.version !== version) {
+      const sentence = `protocol ${JSON.stringify(parsed.protocol)} is served in version ${version}, not ${parsed.version}`
+      refuse(parsed.protocol, new TrunkError('ERR_PROTOCOL_VERSION', sentence))
+      return
+    }
+    const pipe = new TrunkPipe(mux, this, parsed.protocol, true).bind(state)
+    state.listener = pipe
+    void this.#run(mux, pipe, protocol, parsed)
+  }
+
+  /** Runs a handler from its start to its end. Never rejects. */
+  async #run(
+    mux: MuxCore,
+    pipe: TrunkPipe,
+    protocol: Protocol,
+    head: { params?: unknown; version: number },
+  ): Promise<void> {
+    let accepted = false
+    const encodeReply = (reply: unknown): Uint8Array =>
+      reply === undefined
+        ? EMPTY
+        : encodeCbor(
+            reply,
+            Math.min(this.#parts.limits.maxOpenBytes, this.#engine.peer?.limits.open ?? Infinity),
+            'the reply',
+          )
+    const request = {
+      params: undefined as unknown,
+      version: head.version,
+      trunk: this,
+      get signal() {
+        return pipe.signal
+      },
+      accept: (reply?: unknown): Pipe => {
+        if (accepted) throw new TrunkError('ERR_PIPE_BUSY', 'the pipe was accepted already')
+        const payload = encodeReply(reply)
+        accepted = true
+        mux.accept(pipe.state, payload)
+        return pipe
+      },
+    }
+    try {
+      request.params = parseParams(protocol, head.params)
+      await protocol.handle(request as unknown as PipeRequest<never>)
+      if (!accepted) throw new TrunkError('ERR_HANDLER_FAILED', 'the handler ended without an answer')
+      mux.handlerEnded(pipe.state)
+    } catch (thrown) {
+      const alreadyOver = pipe.error !== undefined
+      const error = toTrunkError(thrown, 'ERR_HANDLER_FAILED', 'the handler failed')
+      if (!accepted) {
+        mux.refuse(pipe.state, error)
+        pipe.failed(error)
+      } else {
+        pipe.abort(error)
+        mux.handlerEnded(pipe.state)
+      }
+      if (!alreadyOver) this.#report(protocol.name, error, !accepted)
+    }
+  }
+
+  #report(protocol: string, error: TrunkError, refused: boolean): void {
+    this.#parts.onRefused?.({
+      peer: this.#parts.link.peer ?? '',
+      protocol,
+      code: error.code,
+      message: error.message,
+      refused,
+    })
+  }
+
+  #ponged(id: number, ms: number): void {
+    while (this.#pings[0] !== undefined && this.#pings[0].id <= id) this.#pings.shift()?.resolve(ms)
+  }
+
+  #ended(error: TrunkError | undefined): void {
+    const ours = this.#closing && error?.code === 'ERR_CLOSE_TIMEOUT' && error.origin === 'local'
+    this.#error = error ?? new TrunkError('ERR_SESSION_CLOSED', 'the trunk was closed')
+    const failure = this.#error
+    for (const ping of this.#pings.splice(0)) ping.reject(failure)
+    this.#driver.engineEnded(error)
+    this.#established?.reject(failure)
+    void this.#driver.finished.then(() => {
+      if (error === undefined || ours) this.#resolveClosed()
+      else this.#rejectClosed(error)
+    })
+  }
+}
+
+const EMPTY = new Uint8Array(0)
+
+function parseParams(protocol: Protocol, params: unknown): unknown {
+  try {
+    return protocol.parse(params)
+  } catch (error) {
+    throw toTrunkError(error, 'ERR_PARAMS_INVALID', `the parameters for ${JSON.stringify(protocol.name)} are not valid`)
+  }
+}

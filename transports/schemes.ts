@@ -1,0 +1,18 @@
+/**
+ * The schemes that a string address may have, each loaded when it is first used: importing trunkline loads no transport.
+ * This table is the only place that knows all of them.
+ */
+import type { Transport } from '../src/types.ts'
+
+/** Makes the transport for an address of its scheme; throws ERR_ADDRESS_INVALID. */
+export type TransportFactory = (address: string) => Transport
+
+/** Scheme (without the colon) to the loader of its factory. */
+export const SCHEMES: Readonly<Record<string, () => Promise<TransportFactory>>> = {
+  __proto__: null as never,
+  tcp: async () => (await import('./tcp.ts')).tcp,
+  unix: async () => (await import('./unix.ts')).unix,
+  stdio: async () => (await import('./stdio.ts')).stdio,
+  exec: async () => (await import('./stdio.ts')).exec,
+  memory: async () => (await import('./memory.ts')).memory,
+}
