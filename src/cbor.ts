@@ -2,11 +2,31 @@
  * Structured payloads: CBOR (RFC 8949) through `cborg`, strictly. What comes out is made of null-prototype objects, so that a
  * key such as `__proto__` or `constructor` is a key and nothing else.
  */
-import { decode, encode } from 'cborg'
+import { decode, encode, Tokenizer, Type, type Token } from 'cborg'
 import { badArgument, TrunkError, type ErrorCode } from './errors.ts'
 
 /** Deepest nesting that is accepted; nothing in trunkline nests deeper than 4. */
 const MAX_DEPTH = 16
+
+const STRICT = {
+  strict: true,
+  useMaps: true,
+  rejectDuplicateMapKeys: true,
+  allowIndefinite: false,
+  allowUndefined: false,
+  retainStringBytes: true,
+} as const
+
+const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true })
+
+/** The library replaces what is no UTF-8 and drops a byte order mark, so that two names would become one: here each is an error or kept. */
+class StrictTokens extends Tokenizer {
+  override next(): Token {
+    const token = super.next()
+    if (Type.equals(token.type, Type.string)) token.value = utf8.decode(token.byteValue)
+    return token
+  }
+}
 
 /** Encodes a value made of plain objects, arrays, strings, numbers, booleans, null and byte arrays; undefined members are left out. */
 export function encodeCbor(value: unknown, maxBytes: number, what: string): Uint8Array {
@@ -27,13 +47,7 @@ export function encodeCbor(value: unknown, maxBytes: number, what: string): Uint
 export function decodeCbor(bytes: Uint8Array, code: ErrorCode, what: string): unknown {
   try {
     return unmapped(
-      decode(bytes, {
-        strict: true,
-        useMaps: true,
-        rejectDuplicateMapKeys: true,
-        allowIndefinite: false,
-        allowUndefined: false,
-      }),
+      decode(bytes, { ...STRICT, tokenizer: new StrictTokens(bytes, STRICT) }),
       0,
     )
   } catch (error) {

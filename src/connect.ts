@@ -77,6 +77,8 @@ class TrunkServer implements Server {
   readonly #settings: Settings
   readonly #starting = new AbortController()
   readonly #accepting: Promise<void>
+  /** Links that are saying hello: at most maxSessions. */
+  readonly #establishing = new Set<Promise<Trunk>>()
   /** Trunks that no iteration has taken; those that have closed are dropped, so at most maxSessions. */
   readonly #fresh = new Set<Trunk>()
   readonly #waiting: ((result: IteratorResult<Trunk, void>) => void)[] = []
@@ -135,6 +137,8 @@ class TrunkServer implements Server {
     } catch (error) {
       this.#error = toTrunkError(error, 'ERR_LINK_FAILED', 'listening failed')
     }
+    // A listener may end with its last link (stdio): what is still saying hello is to be offered before the end.
+    await Promise.allSettled(this.#establishing)
     if (this.#closing === undefined) this.#finish()
   }
 
@@ -143,12 +147,19 @@ class TrunkServer implements Server {
     this.#sessions++
     try {
       const options = { ...this.#settings.options, signal: this.#starting.signal }
-      const trunk = await establish(
+      const establishing = establish(
         link,
         'serve',
         { ...pick(this.#transport), address: this.address },
         { ...this.#settings, options },
       )
+      this.#establishing.add(establishing)
+      let trunk: Trunk
+      try {
+        trunk = await establishing
+      } finally {
+        this.#establishing.delete(establishing)
+      }
       this.trunks.add(trunk)
       this.#fresh.add(trunk)
       this.#offer()

@@ -252,8 +252,8 @@ export interface PipeRequest<P = unknown> {
   readonly trunk: Trunk
   /** Aborts when the pipe or its session fails, before and after accepting. */
   readonly signal: AbortSignal
-  /** Answers the open. To be called once, after the real work (dial, bind, open file) is done. */
-  accept(reply?: unknown): Pipe
+  /** Answers the open. To be called once, after the real work (dial, bind, open file) is done. Needs no `this`. */
+  readonly accept: (reply?: unknown) => Pipe
 }
 
 /**

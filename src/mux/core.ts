@@ -96,7 +96,8 @@ export class MuxCore {
   #opens: PipeState[] = []
   /** Resets that wait for a token of the peer's bucket. At most one a pipe. */
   #resets: Map<PipeState, Uint8Array> = new Map<PipeState, Uint8Array>()
-  #resetsAt = -Infinity
+  /** When a token for them will be there; Infinity while none is waited for. */
+  #resetsAt = Infinity
   #refusals: QueuedRefusal[] = []
   /** Pipes whose handler has ended while the peer has not: oldest first. */
   #orphans: Set<PipeState> = new Set<PipeState>()
@@ -157,6 +158,7 @@ export class MuxCore {
     this.#inboundWaiting--
     pipe.payload = reply
     this.#list(pipe, Pending.ACCEPT)
+    this.#schedule(pipe)
   }
 
   refuse(pipe: PipeState, error: TrunkError): void {
@@ -248,6 +250,8 @@ export class MuxCore {
     if (pipe.phase === 'zombie' || pipe.phase === 'gone') return
     if (pipe.outbound && !pipe.openSent) {
       this.#opens = this.#opens.filter((waiting) => waiting !== pipe)
+      // it may be listed to be sent already
+      pipe.payload = undefined
       this.#free(pipe)
       return
     }
@@ -431,8 +435,10 @@ export class MuxCore {
       if (pipe.outbound && type === FrameType.ACCEPT) this.#answered(pipe)
       return
     }
+    // a DONE from before our reset, which has not gone out yet: the peer holds the slot until it has the reset
+    if (type === FrameType.DONE && this.#resets.has(pipe)) pipe.doneReceived = true
     // the peer may have released the slot before our reset went out: then it needs none
-    this.#free(pipe)
+    else this.#free(pipe)
   }
 
   #pipeFrame(pipe: PipeState, type: number, flags: number, payload: Uint8Array): void {
@@ -518,7 +524,7 @@ export class MuxCore {
     if (!pipe.endSent || pipe.doneReceived) throw violation(`pipe ${pipe.id} was confirmed before its end`)
     const error = payload.byteLength === 0 ? undefined : remoteError(payload, 'ERR_PIPE_STOPPED')
     pipe.doneReceived = true
-    pipe.listener?.confirmed(error)
+    pipe.listener?.confirmed(error ?? (pipe.unsentDropped ? pipe.stopError : undefined))
     this.#settle(pipe)
   }
 
@@ -526,8 +532,11 @@ export class MuxCore {
     const error = remoteError(payload, 'ERR_PIPE_STOPPED')
     if (pipe.stopError !== undefined) throw violation(`pipe ${pipe.id} was stopped twice`)
     pipe.stopError = error
+    // a stop after which nothing is left to send has cost nothing: the confirmation will say so
+    pipe.unsentDropped = pipe.queued > 0
     pipe.sendQueue?.clear()
-    this.end(pipe)
+    pipe.endQueued = true
+    this.#schedule(pipe)
     pipe.listener?.stopped(error)
   }
 
@@ -537,6 +546,9 @@ export class MuxCore {
     if (pipe.outbound) {
       if (flags === FrameFlag.FINAL) this.#free(pipe)
       else this.#becomeZombie(pipe)
+    } else if (pipe.doneSent) {
+      // that DONE has released the slot already, or will when it arrives
+      this.#free(pipe)
     } else {
       this.#becomeZombie(pipe)
       if (pipe.handlerEnded) this.#list(pipe, Pending.DONE)
@@ -580,15 +592,6 @@ export class MuxCore {
       this.#pullData(batch, pipe, Math.min(room, splitBytes))
       if (pipe.sendable) this.#scheduler.again(pipe)
     }
-  }
-
-  /** True when `pull` would add something. */
-  get hasOutput(): boolean {
-    if (this.#listed.length > 0 || this.#refusals.length > 0) return true
-    if (this.#parsed - this.#parsedTold >= this.#settings.maxInFlightBytes / 4) return true
-    if (this.#resets.size > 0 && this.#now >= this.#resetsAt) return true
-    const room = this.#settings.maxInFlightBytes - (this.#dataSent - this.#peerParsed) - HEADER_BYTES
-    return !this.#scheduler.isEmpty && room >= Math.min(this.#settings.maxInFlightBytes / 4, this.#settings.splitBytes)
   }
 
   #pullControl(batch: FrameBatch, now: number): void {
@@ -655,7 +658,7 @@ export class MuxCore {
       const final = !pipe.outbound && pipe.handlerEnded
       batch.frame(FrameType.RESET, final ? FrameFlag.FINAL : 0, pipe.id, payload)
       this.#answered(pipe)
-      if (final) this.#free(pipe)
+      if (final || (pipe.outbound && pipe.doneReceived)) this.#free(pipe)
     }
   }
 
@@ -699,13 +702,15 @@ export class MuxCore {
       at = orphan.orphanedAt + this.#settings.orphanTimeoutMs
       break
     }
-    if (this.#resets.size > 0) at = Math.min(at, this.#resetsAt)
-    return at
+    return Math.min(at, this.#resetsAt)
   }
 
   tick(now: number): void {
     this.#now = now
-    if (this.#resets.size > 0 && now >= this.#resetsAt) this.#host.wake()
+    if (now >= this.#resetsAt) {
+      this.#resetsAt = Infinity
+      this.#host.wake()
+    }
     for (const orphan of this.#orphans) {
       if (orphan.orphanedAt + this.#settings.orphanTimeoutMs > now) return
       this.#orphans.delete(orphan)

@@ -60,6 +60,7 @@ export class PipeState {
   endQueued = false
   endSent = false
   stopError: TrunkError | undefined
+  unsentDropped = false
 
   /** Receiving: what came in whole frames, was read, was granted, and where the end is (-1: not known). */
   received = 0
@@ -107,6 +108,8 @@ export class PipeState {
   /** True when the data scheduler has something to do for this pipe. */
   get sendable(): boolean {
     if (!this.openSent || this.endSent || this.phase === 'zombie' || this.phase === 'gone') return false
+    // nothing before the answer to the open: a STOP may have ended us already
+    if (!this.outbound && this.phase === 'opening') return false
     const queued = this.queued
     return queued === 0 ? this.endQueued : this.sent < this.creditLimit
   }

@@ -297,7 +297,7 @@ export class TrunkPipe implements Pipe, PipeListener {
 
   confirmed(error: TrunkError | undefined): void {
     this.#confirmed = true
-    this.#confirmError = error ?? this.#state.stopError
+    this.#confirmError = error
     this.#settleConfirmation()
     this.onOver?.()
     this.onOver = undefined

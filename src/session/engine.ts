@@ -156,7 +156,7 @@ export class Engine {
     if (this.#isEnded()) throw violation('the session has ended')
     this.#skipping = false
     const { mux } = this
-    const maxBytes = mux === undefined ? this.#limits.maxHelloBytes : this.#limits.maxFrameBytes
+    const maxBytes = mux === undefined ? this.#limits.maxHelloBytes : this.#maxPayload(type)
     if (length > maxBytes) {
       throw new TrunkError('ERR_FRAME_TOO_LARGE', `a frame of ${length} bytes, above the limit of ${maxBytes}`)
     }
@@ -174,6 +174,12 @@ export class Engine {
       throw violation(`a frame of type ${type} has pipe id and flags 0, not ${pipe} and ${flags}`)
     this.#sessionHeader(type, length)
     return false
+  }
+
+  /** `maxFrameBytes` may be smaller than what a first frame or a status needs: then it bounds data alone. */
+  #maxPayload(type: number): number {
+    const { maxFrameBytes, maxOpenBytes } = this.#limits
+    return type === FrameType.DATA ? maxFrameBytes : Math.max(maxFrameBytes, maxOpenBytes, MAX_STATUS_BYTES)
   }
 
   #sessionHeader(type: number, length: number): void {

@@ -1,0 +1,370 @@
+/**
+ * One peer of a simulated session: a real engine, a line below it, and an application above it that does what its dice say. The application
+ * uses the core as the skin does (`PipeListener`, plain calls), so nothing here waits for a promise and a run is one sequence of events.
+ */
+import { TrunkError } from '../../src/errors.ts'
+import type { PipeListener, PipeState } from '../../src/mux/pipe-state.ts'
+import { Engine, type EngineOptions } from '../../src/session/engine.ts'
+import { Flow } from './flow.ts'
+import type { Random } from './random.ts'
+import type { Timeline } from './timeline.ts'
+import type { Wire, WireEnd } from './wire.ts'
+
+/** Both sides of one pipe, shared by the two peers. */
+export interface PipeRecord {
+  readonly index: number
+  readonly forward: Flow
+  readonly backward: Flow
+  refused: boolean
+  /** The opener was told that the acceptor read everything and its handler finished. */
+  confirmed: boolean
+}
+
+/** What the two peers and the checks have in common. */
+export interface Shared {
+  readonly timeline: Timeline
+  readonly random: Random
+  readonly records: PipeRecord[]
+  /** Rewrites a batch on its way out: how a broken core is played. */
+  readonly sabotage: ((batch: Uint8Array) => Uint8Array) | undefined
+  /** True once the script is over: everybody finishes what is open. */
+  finishing: boolean
+  note(kind: string, value: number): void
+  fault(sentence: string): void
+}
+
+/** How an application behaves. */
+export interface AppKnobs {
+  readonly maxPipes: number
+  readonly maxWriteBytes: number
+  readonly paceMs: number
+  readonly violence: number
+}
+
+export class SimPipe implements PipeListener {
+  readonly peer: SimPeer
+  readonly record: PipeRecord
+  readonly out: Flow
+  readonly in: Flow
+  readonly opener: boolean
+  state!: PipeState
+  open = false
+  over = false
+  waitFor = 0
+  readable_ = false
+  error: TrunkError | undefined
+
+  constructor(peer: SimPeer, record: PipeRecord, opener: boolean) {
+    this.peer = peer
+    this.record = record
+    this.opener = opener
+    this.out = opener ? record.forward : record.backward
+    this.in = opener ? record.backward : record.forward
+  }
+
+  accepted(): void {
+    this.open = true
+  }
+
+  readable(): void {
+    this.readable_ = true
+  }
+
+  written(): void {
+    if (this.state.sent >= this.waitFor) this.waitFor = 0
+  }
+
+  stopped(): void {
+    this.out.abandoned = true
+    this.waitFor = 0
+  }
+
+  confirmed(error: TrunkError | undefined): void {
+    if (error !== undefined) this.out.abandoned = true
+    else if (this.out.read !== this.out.written) {
+      this.peer.shared.fault(`pipe ${this.state.id} confirmed with ${this.out.read} of ${this.out.written} bytes read`)
+    }
+    if (this.opener) this.record.confirmed = true
+  }
+
+  failed(error: TrunkError): void {
+    this.over = true
+    this.error = error
+    this.out.abandoned = true
+    this.in.abandoned = true
+    if (!this.open && this.opener) this.record.refused = true
+  }
+
+  // --- what the application does ---------------------------------------------------------------------------------------
+
+  write(bytes: number): void {
+    const { state } = this
+    if (this.over || state.endQueued || state.stopError !== undefined || this.waitFor > 0) return
+    this.waitFor = this.peer.core.write(state, this.out.produce(bytes))
+  }
+
+  end(): void {
+    if (this.over || this.out.ended) return
+    this.out.ended = true
+    this.peer.core.end(this.state)
+  }
+
+  read(): void {
+    if (this.over || this.state.readStopped) return
+    for (const piece of this.peer.core.read(this.state, this.peer.shared.timeline.now)) {
+      const wrong = this.in.consume(piece)
+      if (wrong !== undefined) this.peer.shared.fault(`I1: pipe ${this.state.id}: ${wrong}`)
+      this.peer.shared.note('read', piece.byteLength)
+    }
+    if (this.state.receivedAll && !this.in.sawEnd) {
+      this.in.sawEnd = true
+      if (this.in.abandoned) return
+      if (!this.in.ended || this.in.read !== this.in.written) {
+        this.peer.shared.fault(
+          `I2: pipe ${this.state.id} ended cleanly after ${this.in.read} of ${this.in.written} bytes`,
+        )
+      }
+    }
+  }
+
+  stop(): void {
+    if (this.over || this.state.receivedAll) return
+    this.in.abandoned = true
+    this.peer.core.stop(this.state, 'ERR_PIPE_STOPPED')
+  }
+
+  reset(): void {
+    if (this.over) return
+    const error = new TrunkError('ERR_ABORTED', 'the dice said so')
+    this.peer.core.reset(this.state, error)
+    this.failed(error)
+    if (!this.opener) this.peer.core.handlerEnded(this.state)
+  }
+
+  finishHandler(): void {
+    if (this.opener || !this.open || this.state.handlerEnded) return
+    if (!this.over && !this.state.receivedAll) this.in.abandoned = true
+    this.out.ended = true
+    this.peer.core.handlerEnded(this.state)
+  }
+}
+
+export class SimPeer implements WireEnd {
+  readonly name: string
+  readonly shared: Shared
+  readonly engine: Engine
+  readonly pipes: Set<SimPipe> = new Set<SimPipe>()
+  readonly waiting: SimPipe[] = []
+  readonly #knobs: AppKnobs
+  wire!: Wire
+  established = false
+  ended = false
+  error: TrunkError | undefined
+  #flushing = false
+  #busy = false
+  #wireEnded = false
+  #armedAt = Infinity
+
+  constructor(name: string, shared: Shared, knobs: AppKnobs, options: Omit<EngineOptions, 'host' | 'now'>) {
+    this.name = name
+    this.shared = shared
+    this.#knobs = knobs
+    this.engine = new Engine({
+      ...options,
+      now: shared.timeline.now,
+      host: {
+        wake: () => {
+          this.wake()
+        },
+        established: () => {
+          this.established = true
+        },
+        incoming: (state, head) => {
+          this.#incoming(state, head)
+        },
+        ponged: () => {
+          shared.note('pong', 0)
+        },
+        ended: (error) => {
+          this.ended = true
+          this.error = error
+          shared.note(`ended ${error?.code ?? 'well'}`, 0)
+          this.wake()
+        },
+      },
+    })
+  }
+
+  get core(): NonNullable<Engine['mux']> {
+    const { mux } = this.engine
+    if (mux === undefined) throw new Error('no session yet')
+    return mux
+  }
+
+  start(): void {
+    this.wake()
+    this.#arm()
+  }
+
+  wake(): void {
+    if (this.#flushing) return
+    this.#flushing = true
+    this.shared.timeline.after(0, () => {
+      this.#flushing = false
+      this.#flush()
+    })
+  }
+
+  #flush(): void {
+    if (this.#busy) return
+    const parts = this.engine.pull(this.shared.timeline.now)
+    if (parts === undefined) {
+      if (this.ended && !this.#wireEnded) {
+        this.#wireEnded = true
+        this.wire.end()
+      }
+      return
+    }
+    this.#busy = true
+    const batch = Buffer.concat(parts)
+    this.wire.write(this.shared.sabotage === undefined ? batch : this.shared.sabotage(batch), () => {
+      this.#busy = false
+      this.engine.batchLeft()
+      this.wake()
+      this.#arm()
+    })
+    this.#arm()
+  }
+
+  data(chunk: Uint8Array): void {
+    this.shared.note(this.name, chunk.byteLength)
+    this.engine.receive(chunk, this.shared.timeline.now)
+    this.#arm()
+  }
+
+  end(reset: boolean): void {
+    this.engine.linkEnded(reset ? new TrunkError('ERR_LINK_RESET', 'reset') : undefined, this.shared.timeline.now)
+  }
+
+  close(): void {
+    this.engine.close(this.shared.timeline.now)
+    this.#arm()
+  }
+
+  #arm(): void {
+    const at = this.engine.deadline()
+    if (at >= this.#armedAt || at === Infinity) return
+    this.#armedAt = at
+    this.shared.timeline.after(at - this.shared.timeline.now, () => {
+      if (this.#armedAt !== at) return
+      this.#armedAt = Infinity
+      if (this.engine.deadline() <= this.shared.timeline.now) this.engine.tick(this.shared.timeline.now)
+      this.#arm()
+    })
+  }
+
+  #incoming(state: PipeState, head: Uint8Array): void {
+    const record = this.shared.records[new DataView(head.buffer, head.byteOffset).getUint32(0)]
+    if (record === undefined) {
+      this.shared.fault('an open that nobody made')
+      return
+    }
+    const pipe = new SimPipe(this, record, false)
+    pipe.state = state
+    state.listener = pipe
+    this.pipes.add(pipe)
+    this.waiting.push(pipe)
+  }
+
+  // --- the application -------------------------------------------------------------------------------------------------
+
+  /** One thing that the application does, and when the next one comes. */
+  live(): void {
+    if (this.ended) return
+    if (this.established) {
+      if (this.shared.finishing) this.#finish()
+      else this.#act()
+      for (const pipe of this.pipes) {
+        if (pipe.state.phase !== 'gone') continue
+        pipe.read()
+        this.pipes.delete(pipe)
+      }
+    }
+    this.shared.timeline.after(this.shared.random.next() * this.#knobs.paceMs, () => {
+      this.live()
+    })
+  }
+
+  #act(): void {
+    const { random } = this.shared
+    const pipes = [...this.pipes]
+    const dice = random.next()
+    if (pipes.length === 0 || dice < 0.1) {
+      this.#open()
+      return
+    }
+    if (dice < 0.3) this.#answer(random.chance(0.9))
+    const pipe = random.pick(pipes)
+    if (!pipe.open) return
+    const { violence } = this.#knobs
+    if (dice < 0.6) pipe.write(random.scale(1, this.#knobs.maxWriteBytes))
+    else if (dice < 0.9) pipe.read()
+    else if (dice < 0.95) pipe.end()
+    else if (random.chance(violence)) random.pick([() => pipe.stop(), () => pipe.reset(), () => pipe.finishHandler()])()
+  }
+
+  /** Everything that is open comes to its end. */
+  #finish(): void {
+    while (this.waiting.length > 0) this.#answer(true)
+    for (const pipe of this.pipes) {
+      pipe.read()
+      if (!pipe.open) continue
+      pipe.end()
+      if (pipe.over || pipe.state.receivedAll) pipe.finishHandler()
+    }
+  }
+
+  #open(): void {
+    if (this.pipes.size >= this.#knobs.maxPipes || this.engine.state !== 'open') return
+    const { records } = this.shared
+    const index = records.length
+    const record = {
+      index,
+      forward: new Flow(index * 2),
+      backward: new Flow(index * 2 + 1),
+      refused: false,
+      confirmed: false,
+    }
+    const head = new Uint8Array(4)
+    new DataView(head.buffer).setUint32(0, index)
+    const pipe = new SimPipe(this, record, true)
+    try {
+      pipe.state = this.core.open(head, pipe, this.shared.timeline.now)
+    } catch (error) {
+      // our own pipes and those that wait for the peer's handlers fill the limit: the code says so, and nothing was sent
+      if (error instanceof TrunkError && error.code === 'ERR_PIPE_LIMIT') return
+      throw error
+    }
+    records.push(record)
+    this.pipes.add(pipe)
+    // early data, before the answer
+    if (this.shared.random.chance(0.5)) pipe.write(this.shared.random.scale(1, this.#knobs.maxWriteBytes))
+  }
+
+  #answer(accept: boolean): void {
+    const pipe = this.waiting.shift()
+    if (pipe === undefined) return
+    if (pipe.over) {
+      this.core.handlerEnded(pipe.state)
+    } else if (accept) {
+      pipe.open = true
+      this.core.accept(pipe.state, new Uint8Array(0))
+    } else {
+      pipe.record.refused = true
+      pipe.in.abandoned = true
+      pipe.out.abandoned = true
+      pipe.over = true
+      this.core.refuse(pipe.state, new TrunkError('ERR_DENIED', 'the dice said so'))
+    }
+  }
+}

@@ -1,0 +1,126 @@
+/**
+ * One direction of a simulated line: bytes go in as batches, come out later in other pieces. Knobs: latency, jitter, rate, splitting,
+ * coalescing, stalls, and a cut (end, reset or silence) after a number of bytes. Order is kept and nothing is changed: a lossless line.
+ */
+import type { Random } from './random.ts'
+import type { Timeline } from './timeline.ts'
+
+/** How a direction ends when it is cut. */
+export type CutKind = 'end' | 'reset' | 'silence'
+
+/** What a direction is like. */
+export interface WireKnobs {
+  readonly latencyMs: number
+  readonly jitterMs: number
+  readonly bytesPerMs: number
+  /** Largest piece that is delivered at once. */
+  readonly maxPieceBytes: number
+  /** Chance that the line stops for {@link stallMs} before a piece. */
+  readonly stallChance: number
+  readonly stallMs: number
+  /** After this many bytes the line is cut; Infinity for never. */
+  readonly cutAfterBytes: number
+  readonly cutKind: CutKind
+}
+
+/** Who is at the far end. */
+export interface WireEnd {
+  data(chunk: Uint8Array): void
+  /** The line ended (undefined) or was reset. */
+  end(reset: boolean): void
+}
+
+export class Wire {
+  readonly #timeline: Timeline
+  readonly #random: Random
+  readonly #knobs: WireKnobs
+  readonly #far: WireEnd
+  #queue: Uint8Array[] = []
+  #delivering = false
+  #carried = 0
+  #ending = false
+  cut = false
+  /** Bytes that were written and not delivered. */
+  inFlight = 0
+
+  constructor(timeline: Timeline, random: Random, knobs: WireKnobs, far: WireEnd) {
+    this.#timeline = timeline
+    this.#random = random
+    this.#knobs = knobs
+    this.#far = far
+  }
+
+  /** Takes a batch; `left` is called when the sender's buffers are free. */
+  write(batch: Uint8Array, left: () => void): void {
+    if (!this.cut) {
+      this.#queue.push(batch)
+      this.inFlight += batch.byteLength
+      this.#deliverSoon()
+    }
+    this.#timeline.after(batch.byteLength / this.#knobs.bytesPerMs, left)
+  }
+
+  /** The writer ends this direction after what it has written. */
+  end(): void {
+    this.#ending = true
+    this.#deliverSoon()
+  }
+
+  #deliverSoon(): void {
+    if (this.#delivering || this.cut || (this.#queue.length === 0 && !this.#ending)) return
+    this.#delivering = true
+    const stall = this.#random.chance(this.#knobs.stallChance) ? this.#knobs.stallMs : 0
+    this.#timeline.after(this.#knobs.latencyMs + this.#random.next() * this.#knobs.jitterMs + stall, () => {
+      this.#delivering = false
+      this.#deliver()
+    })
+  }
+
+  #deliver(): void {
+    if (this.cut) return
+    if (this.#queue.length === 0) {
+      if (this.#ending) this.#cutNow('end')
+      return
+    }
+    const piece = this.#piece(this.#random.scale(1, this.#knobs.maxPieceBytes))
+    this.#carried += piece.byteLength
+    const over = this.#carried - this.#knobs.cutAfterBytes
+    if (over >= 0) {
+      if (piece.byteLength > over) this.#far.data(piece.subarray(0, piece.byteLength - over))
+      this.#cutNow(this.#knobs.cutKind)
+      return
+    }
+    this.#far.data(piece)
+    this.#deliverSoon()
+  }
+
+  #cutNow(kind: CutKind): void {
+    this.cut = true
+    this.#queue = []
+    this.inFlight = 0
+    if (kind !== 'silence') this.#far.end(kind === 'reset')
+  }
+
+  /** Up to `bytes` of what waits, across the borders of what was written: splits and coalesces. */
+  #piece(bytes: number): Uint8Array {
+    const parts: Uint8Array[] = []
+    let length = 0
+    while (length < bytes) {
+      const first = this.#queue[0]
+      if (first === undefined) break
+      const taken = first.subarray(0, bytes - length)
+      if (taken.byteLength === first.byteLength) this.#queue.shift()
+      else this.#queue[0] = first.subarray(taken.byteLength)
+      parts.push(taken)
+      length += taken.byteLength
+    }
+    this.inFlight -= length
+    const piece = new Uint8Array(length)
+    let at = 0
+    for (const part of parts) {
+      piece.set(part, at)
+      at += part.byteLength
+    }
+    return piece
+  }
+}
