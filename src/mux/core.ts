@@ -783,7 +783,7 @@ export class MuxCore {
     pipe.sendQueue = undefined
     if (this.#arriving === pipe) this.#arriving = undefined
     pipe.receiveQueue = undefined
-    pipe.pending &= Pending.OPEN | Pending.DONE | Pending.REFUSE
+    pipe.pending = 0
   }
 
   /** Over for everybody here, but its slot is held until the handler's end is known. */

@@ -30,8 +30,8 @@ export interface RunOptions {
 }
 
 /** All that a healthy session may take in virtual time, from the end of the script to both ends. */
-const FINISH_MS = 600_000
-const MAX_EVENTS = 2_000_000
+const FINISH_MS = 7_200_000
+const MAX_EVENTS = 10_000_000
 
 export function simulate(seed: number, options: RunOptions = {}): Outcome {
   const random = new Random(seed)
@@ -103,7 +103,7 @@ function noPipes(peer: SimPeer): boolean {
 function describe(peer: SimPeer): string {
   const pipes = [...(peer.engine.mux?.pipes.values() ?? [])].map(
     (pipe) =>
-      `${pipe.id} ${pipe.phase} sent ${pipe.sent}/${pipe.creditLimit} of ${pipe.written} end ${String(pipe.endSent)} received ${pipe.received} read ${pipe.consumed} final ${pipe.finalOffset} done ${String(pipe.doneSent)}/${String(pipe.doneReceived)}`,
+      `${pipe.id} ${pipe.phase} sent ${pipe.sent}/${pipe.creditLimit} of ${pipe.written} end ${String(pipe.endSent)} received ${pipe.received} read ${pipe.consumed} final ${pipe.finalOffset} done ${String(pipe.doneSent)}/${String(pipe.doneReceived)} pending ${pipe.pending} listed ${String(pipe.listed)} scheduled ${String(pipe.scheduled)} readStopped ${String(pipe.readStopped)} stopped ${String(pipe.stopError?.code)} window ${pipe.window} granted ${pipe.granted}`,
   )
   return `${peer.ended ? 'ended' : peer.engine.state} [${pipes.join('; ')}]`
 }
