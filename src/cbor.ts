@@ -14,6 +14,7 @@ const STRICT = {
   rejectDuplicateMapKeys: true,
   allowIndefinite: false,
   allowUndefined: false,
+  allowBigInt: true,
   retainStringBytes: true,
 } as const
 
@@ -46,10 +47,7 @@ export function encodeCbor(value: unknown, maxBytes: number, what: string): Uint
 /** Decodes exactly one value that fills `bytes`, or throws `code`. Byte strings in it are copies. */
 export function decodeCbor(bytes: Uint8Array, code: ErrorCode, what: string): unknown {
   try {
-    return unmapped(
-      decode(bytes, { ...STRICT, tokenizer: new StrictTokens(bytes, STRICT) }),
-      0,
-    )
+    return unmapped(decode(bytes, { ...STRICT, tokenizer: new StrictTokens(bytes, STRICT) }), 0)
   } catch (error) {
     throw new TrunkError(code, `${what} is not valid CBOR of the accepted kind`, { cause: error })
   }

@@ -7,8 +7,8 @@ import { SCHEMES } from '../transports/schemes.ts'
 import { systemClock, type Clock } from './clock.ts'
 import { badArgument, TrunkError, toTrunkError } from './errors.ts'
 import { WIRE_VERSION } from './frame/constants.ts'
-import { resolveLimits, type Limits } from './limits.ts'
-import { requireName } from './protocol.ts'
+import { requireInteger, resolveLimits, type Limits } from './limits.ts'
+import { requireProtocol } from './protocol.ts'
 import { CHALLENGE_BYTES, EPOCH_BYTES, helloLimits, type Role } from './session/hello.ts'
 import type { Authenticator } from './session/handshake.ts'
 import { tokenAuthenticator } from './session/token.ts'
@@ -26,6 +26,8 @@ interface Settings {
 }
 
 const MAX_PEER_NAME = 64
+/** Links that are being told that the server is full; each is gone after a second at most. */
+const MAX_TURNED_AWAY = 16
 const PLAIN_TRAITS: TransportTraits = { lossless: true, connected: true, preferredFrameBytes: 64 * 1024 }
 
 /**
@@ -48,10 +50,11 @@ export async function connect(address: string | Transport, options: TrunkOptions
  */
 export async function overLink(link: Link, options: TrunkOptions = {}): Promise<Trunk> {
   const settings = resolveOptions(options)
+  requireMembers('a link', link, ['sink', 'close', 'abort'])
   if (options.token !== undefined && options.role === undefined) {
     throw badArgument("overLink with a token needs role: 'connect' on one side and 'serve' on the other")
   }
-  const traits = options.traits ?? PLAIN_TRAITS
+  const traits = options.traits === undefined ? PLAIN_TRAITS : requireTraits(options.traits)
   const line = { scheme: 'link', address: link.peer ?? 'link', traits }
   return await establish(link, options.role ?? 'peer', line, settings)
 }
@@ -83,6 +86,7 @@ class TrunkServer implements Server {
   readonly #fresh = new Set<Trunk>()
   readonly #waiting: ((result: IteratorResult<Trunk, void>) => void)[] = []
   #sessions = 0
+  #turnedAway = 0
   #closing: Promise<void> | undefined
   #error: TrunkError | undefined
 
@@ -130,8 +134,7 @@ class TrunkServer implements Server {
             'ERR_SESSION_LIMIT',
             `at most ${this.#settings.limits.maxSessions} sessions at a time`,
           )
-          link.abort(error)
-          this.#rejected(link, error)
+          this.#turnAway(link, error)
         } else void this.#start(link)
       }
     } catch (error) {
@@ -163,17 +166,34 @@ class TrunkServer implements Server {
       this.trunks.add(trunk)
       this.#fresh.add(trunk)
       this.#offer()
-      try {
-        await trunk.closed
-      } finally {
-        this.trunks.delete(trunk)
-        this.#fresh.delete(trunk)
-      }
+      await trunk.closed.catch(() => {
+        // the session stood: what ends it is told by its own `closed` and its pipes, it was not rejected
+      })
+      this.trunks.delete(trunk)
+      this.#fresh.delete(trunk)
     } catch (error) {
       this.#rejected(link, error as Error)
     } finally {
       this.#sessions--
     }
+  }
+
+  /** Tells the peer why, where that holds few links: a hello that is aborted before it begins. A flood is cut at once. */
+  #turnAway(link: Link, error: TrunkError): void {
+    this.#rejected(link, error)
+    if (this.#turnedAway >= MAX_TURNED_AWAY) {
+      link.abort(error)
+      return
+    }
+    this.#turnedAway++
+    const session = sessionOver(link, 'serve', { ...pick(this.#transport), address: this.address }, this.#settings)
+    void session
+      .establish(AbortSignal.abort(error))
+      .catch(() => session.closed)
+      .catch(() => {
+        // that is the error that we sent
+      })
+      .finally(() => this.#turnedAway--)
   }
 
   #rejected(link: Link, error: Error): void {
@@ -209,14 +229,22 @@ function pick(transport: Transport): { scheme: string; traits: TransportTraits }
   return { scheme: transport.scheme, traits: transport.traits }
 }
 
-async function establish(
-  link: Link,
-  role: Role,
-  line: { readonly scheme: string; readonly address: string; readonly traits: TransportTraits },
-  settings: Settings,
-): Promise<Trunk> {
+/** What a trunk says of its line. */
+interface LineFacts {
+  readonly scheme: string
+  readonly address: string
+  readonly traits: TransportTraits
+}
+
+async function establish(link: Link, role: Role, line: LineFacts, settings: Settings): Promise<Trunk> {
+  const trunk = sessionOver(link, role, line, settings)
+  await trunk.establish(settings.options.signal)
+  return trunk
+}
+
+function sessionOver(link: Link, role: Role, line: LineFacts, settings: Settings): TrunkSession {
   const { limits, clock, name, authenticator, protocols, options } = settings
-  const trunk = new TrunkSession({
+  return new TrunkSession({
     link,
     limits,
     clock,
@@ -237,8 +265,6 @@ async function establish(
       challenge: authenticator === undefined ? undefined : randomBytes(CHALLENGE_BYTES),
     },
   })
-  await trunk.establish(options.signal)
-  return trunk
 }
 
 function resolveOptions(options: TrunkOptions): Settings {
@@ -246,9 +272,16 @@ function resolveOptions(options: TrunkOptions): Settings {
   if (typeof name !== 'string' || name.length > MAX_PEER_NAME) {
     throw badArgument(`name is a string of at most ${MAX_PEER_NAME} characters, not ${JSON.stringify(name)}`)
   }
+  const role: unknown = options.role
+  if (role !== undefined && role !== 'connect' && role !== 'serve') {
+    throw badArgument(`role is 'connect' or 'serve', not ${JSON.stringify(role)}`)
+  }
+  if (options.protocols !== undefined && !Array.isArray(options.protocols)) {
+    throw badArgument(`protocols is an array, not ${typeof options.protocols}`)
+  }
   const protocols = new Map<string, Protocol>()
   for (const protocol of options.protocols ?? []) {
-    requireName(protocol.name)
+    requireProtocol(protocol)
     if (protocols.has(protocol.name)) throw badArgument(`protocol ${JSON.stringify(protocol.name)} is given twice`)
     protocols.set(protocol.name, protocol)
   }
@@ -265,7 +298,30 @@ function resolveOptions(options: TrunkOptions): Settings {
 const SCHEME = /^([a-z][a-z0-9+.-]*):/i
 
 async function resolveTransport(address: string | Transport, options: TrunkOptions): Promise<Transport> {
-  if (typeof address === 'object') return address
+  const transport = typeof address === 'object' ? address : await transportFor(address, options)
+  requireMembers('a transport', transport, ['connect', 'listen'])
+  requireTraits(transport.traits)
+  return transport
+}
+
+/** What comes from outside the package may come without types. */
+function requireMembers(what: string, given: unknown, methods: readonly string[]): void {
+  if (typeof given !== 'object' || given === null) throw badArgument(`${what} is an object, not ${String(given)}`)
+  const members = given as Record<string, unknown>
+  for (const name of methods) {
+    if (typeof members[name] !== 'function')
+      throw badArgument(`${what} has a method ${name}, not ${typeof members[name]}`)
+  }
+}
+
+function requireTraits(given: unknown): TransportTraits {
+  if (typeof given !== 'object' || given === null) throw badArgument(`traits is an object, not ${String(given)}`)
+  const traits = given as TransportTraits
+  requireInteger('traits.preferredFrameBytes', traits.preferredFrameBytes, 64, 2 ** 24 - 1)
+  return traits
+}
+
+async function transportFor(address: string, options: TrunkOptions): Promise<Transport> {
   if (typeof address !== 'string') throw badArgument(`an address is a string or a transport, not ${typeof address}`)
   const scheme = SCHEME.exec(address)?.[1]?.toLowerCase()
   if (scheme === undefined) {

@@ -16,12 +16,18 @@ export const MAX_VERSION = 65_535
  * - `handle` does the real work, then calls `accept`. See `PipeRequest`.
  */
 export function defineProtocol<P>(definition: ProtocolDefinition<P>): Protocol {
-  requireName(definition.name)
-  if (typeof definition.parse !== 'function') throw badArgument(`protocol ${definition.name}: parse must be a function`)
-  if (typeof definition.handle !== 'function')
-    throw badArgument(`protocol ${definition.name}: handle must be a function`)
-  if (definition.version !== undefined) requireInteger('version', definition.version, 1, MAX_VERSION)
-  return definition as Protocol
+  return requireProtocol(definition)
+}
+
+/** A protocol that can be served, or ERR_BAD_ARGUMENT: a plugin may come without types. */
+export function requireProtocol(given: unknown): Protocol {
+  if (typeof given !== 'object' || given === null) throw badArgument(`a protocol is an object, not ${String(given)}`)
+  const protocol = given as Protocol
+  const name = requireName(protocol.name)
+  if (typeof protocol.parse !== 'function') throw badArgument(`protocol ${name}: parse must be a function`)
+  if (typeof protocol.handle !== 'function') throw badArgument(`protocol ${name}: handle must be a function`)
+  if (protocol.version !== undefined) requireInteger('version', protocol.version, 1, MAX_VERSION)
+  return protocol
 }
 
 /** A name that can be opened, or ERR_BAD_ARGUMENT. */

@@ -5,12 +5,13 @@
 import * as v from 'valibot'
 import { decodeCbor, encodeCbor } from './cbor.ts'
 import type { Clock } from './clock.ts'
-import { abortError, badArgument, TrunkError, toTrunkError } from './errors.ts'
+import { abortError, badArgument, TrunkError, toTrunkError, type ErrorCode } from './errors.ts'
 import { requireInteger, type Limits } from './limits.ts'
 import { TrunkPipe, type PipeOwner } from './mux/pipe.ts'
 import type { MuxCore } from './mux/core.ts'
 import type { PipeState } from './mux/pipe-state.ts'
-import { MAX_VERSION, requireName } from './protocol.ts'
+import { onAbort } from './on-abort.ts'
+import { MAX_VERSION, requireName, requireProtocol } from './protocol.ts'
 import type { Authenticator } from './session/handshake.ts'
 import { Driver } from './session/driver.ts'
 import { Engine } from './session/engine.ts'
@@ -96,22 +97,19 @@ export class TrunkSession implements Trunk, PipeOwner {
   /** Starts the hello; resolves when the session stands. */
   establish(signal: AbortSignal | undefined): Promise<void> {
     return new Promise((resolve, reject) => {
-      const onAbort = (): void => {
-        this.abort(signal === undefined ? new TrunkError('ERR_ABORTED', 'aborted') : abortError(signal))
-      }
+      let letGo: (() => void) | undefined
       this.#established = {
         resolve() {
-          signal?.removeEventListener('abort', onAbort)
+          letGo?.()
           resolve()
         },
         reject(error) {
-          signal?.removeEventListener('abort', onAbort)
+          letGo?.()
           reject(signal?.aborted === true ? (signal.reason as Error) : error)
         },
       }
       this.#driver.start()
-      signal?.addEventListener('abort', onAbort)
-      if (signal?.aborted === true) onAbort()
+      if (signal !== undefined) letGo = onAbort(signal, () => this.abort(abortError(signal)))
     })
   }
 
@@ -131,37 +129,26 @@ export class TrunkSession implements Trunk, PipeOwner {
       'the first frame (protocol and params)',
     )
     return await new Promise<Pipe>((resolve, reject) => {
-      const onAbort = (): void => {
-        pipe.abort(signal === undefined ? new TrunkError('ERR_ABORTED', 'aborted') : abortError(signal))
-      }
       const owner: PipeOwner = {
         now: () => this.now(),
         decodeReply: (reply) => this.decodeReply(reply),
         answered: (answered, error) => {
-          if (error === undefined) {
-            resolve(answered)
-            return
-          }
-          signal?.removeEventListener('abort', onAbort)
-          reject(signal?.aborted === true && error.origin === 'local' ? (signal.reason as Error) : error)
+          if (error === undefined) resolve(answered)
+          else reject(signal?.aborted === true && error.origin === 'local' ? (signal.reason as Error) : error)
         },
       }
       const pipe = new TrunkPipe(mux, owner, protocol, false)
       const state = mux.open(head, pipe, this.now())
       pipe.bind(state)
-      if (early !== undefined && early.byteLength > 0) void pipe.write(early)
+      // a copy: what the window does not take at once leaves after `open` has settled, when `early` is its owner's again
+      if (early !== undefined && early.byteLength > 0) void pipe.write(new Uint8Array(early))
       if (end === true) void pipe.closeWrite()
-      if (signal !== undefined) {
-        signal.addEventListener('abort', onAbort, { once: true })
-        pipe.onOver = () => {
-          signal.removeEventListener('abort', onAbort)
-        }
-      }
+      if (signal !== undefined) pipe.onOver = onAbort(signal, () => pipe.abort(abortError(signal)))
     })
   }
 
   handle(protocol: Protocol): void {
-    requireName(protocol.name)
+    requireProtocol(protocol)
     if (this.#protocols.has(protocol.name))
       throw badArgument(`protocol ${JSON.stringify(protocol.name)} is served already`)
     this.#protocols.set(protocol.name, protocol)
@@ -174,23 +161,21 @@ export class TrunkSession implements Trunk, PipeOwner {
     const id = this.#engine.ping()
     return await new Promise<number>((resolve, reject) => {
       const entry = { id, resolve, reject }
-      const onAbort = (): void => {
+      this.#pings.push(entry)
+      if (signal === undefined) return
+      const letGo = onAbort(signal, () => {
         const at = this.#pings.indexOf(entry)
         if (at >= 0) this.#pings.splice(at, 1)
-        reject(signal?.reason as Error)
+        reject(signal.reason as Error)
+      })
+      entry.resolve = (ms) => {
+        letGo()
+        resolve(ms)
       }
-      if (signal !== undefined) {
-        signal.addEventListener('abort', onAbort, { once: true })
-        entry.resolve = (ms) => {
-          signal.removeEventListener('abort', onAbort)
-          resolve(ms)
-        }
-        entry.reject = (error) => {
-          signal.removeEventListener('abort', onAbort)
-          reject(error)
-        }
+      entry.reject = (error) => {
+        letGo()
+        reject(error)
       }
-      this.#pings.push(entry)
     })
   }
 
@@ -349,11 +334,12 @@ export class TrunkSession implements Trunk, PipeOwner {
     } catch (thrown) {
       const alreadyOver = pipe.error !== undefined
       const error = toTrunkError(thrown, 'ERR_HANDLER_FAILED', 'the handler failed')
+      const told = ofPeer(error, 'ERR_HANDLER_FAILED', 'the handler failed')
       if (!accepted) {
-        mux.refuse(pipe.state, error)
+        mux.refuse(pipe.state, told)
         pipe.failed(error)
       } else {
-        pipe.abort(error)
+        pipe.abort(told)
         mux.handlerEnded(pipe.state)
       }
       if (!alreadyOver) this.#report(protocol.name, error, !accepted)
@@ -394,6 +380,12 @@ function parseParams(protocol: Protocol, params: unknown): unknown {
   try {
     return protocol.parse(params)
   } catch (error) {
-    throw toTrunkError(error, 'ERR_PARAMS_INVALID', `the parameters for ${JSON.stringify(protocol.name)} are not valid`)
+    throw ofPeer(error, 'ERR_PARAMS_INVALID', `the parameters for ${JSON.stringify(protocol.name)} are not valid`)
   }
+}
+
+/** What the peer is told: an argument error is about a call on this side, and its code never travels. */
+function ofPeer(thrown: unknown, code: ErrorCode, message: string): TrunkError {
+  const error = toTrunkError(thrown, code, message)
+  return error.scope === 'argument' ? new TrunkError(code, message, { cause: error }) : error
 }

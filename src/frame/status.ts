@@ -22,7 +22,8 @@ const CONTROL = /[\u0000-\u001f\u007f-\u009f\u2028\u2029]/g
 /** The payload for `code` and `sentence`; the sentence is cut where it is too long. */
 export function encodeStatus(code: ErrorCode, sentence: string): Uint8Array {
   const known = isKnownCode(code) && ERROR_CODES[code].wire !== 0
-  const name = known || !isCodeShaped(code) ? new Uint8Array(0) : encoder.encode(code)
+  // a code of our own without a number never travels: by name it would end the session as a lie about a plugin's code
+  const name = isKnownCode(code) || !isCodeShaped(code) ? new Uint8Array(0) : encoder.encode(code)
   const number = known ? ERROR_CODES[code].wire : name.byteLength > 0 ? 0 : ERROR_CODES.ERR_PIPE_RESET.wire
   const text = new Uint8Array(MAX_SENTENCE_BYTES)
   // encodeInto never cuts a character in half

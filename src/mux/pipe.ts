@@ -41,6 +41,7 @@ export class TrunkPipe implements Pipe, PipeListener {
   #endWaiter: Waiter | undefined
   #confirmation: { promise: Promise<void>; resolve: () => void; reject: (error: TrunkError) => void } | undefined
   #confirmed = false
+  #gaveUpReading = false
   #confirmError: TrunkError | undefined
   #abort: AbortController | undefined
   #failure: ((error: TrunkError) => void) | undefined
@@ -103,7 +104,10 @@ export class TrunkPipe implements Pipe, PipeListener {
       return new Uint8ArrayList(...this.#core.read(state, this.#owner.now()))
     }
     if (this.#error !== undefined && !this.#finished) throw this.#error
-    return state.receivedAll || state.readStopped ? 'end' : undefined
+    if (this.#gaveUpReading) throw new TrunkError('ERR_PIPE_CLOSED', 'the pipe was closed before it was read')
+    if (!state.receivedAll && !state.readStopped) return undefined
+    this.#checkOver()
+    return 'end'
   }
 
   stopReading(code: ErrorCode = 'ERR_PIPE_STOPPED'): void {
@@ -111,6 +115,7 @@ export class TrunkPipe implements Pipe, PipeListener {
     if (this.#error !== undefined) return
     this.#core.stop(this.#state, code)
     this.#source?.wake()
+    this.#checkOver()
   }
 
   // --- writing -------------------------------------------------------------------------------------------------------
@@ -139,6 +144,7 @@ export class TrunkPipe implements Pipe, PipeListener {
   }
 
   readonly sink = async (source: Source<Bytes>): Promise<void> => {
+    if (!isSource(source)) throw badArgument('sink takes an iterable of Uint8Arrays or Uint8ArrayLists')
     if (this.#sinking || this.#state.endQueued) {
       throw new TrunkError('ERR_PIPE_BUSY', 'the pipe has a writer already, or its writing has ended')
     }
@@ -224,6 +230,8 @@ export class TrunkPipe implements Pipe, PipeListener {
     else {
       this.#core.end(this.#state)
       if (this.#confirmed) this.#settleConfirmation()
+      // a reader may start in the same tick
+      else queueMicrotask(() => this.#unblockPeer())
     }
     return promise
   }
@@ -236,6 +244,8 @@ export class TrunkPipe implements Pipe, PipeListener {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
+    // both directions are over here: what is queued still leaves, and a reset would only cut the peer's handler
+    if (this.#state.endQueued && this.#state.receivedAll) return
     this.abort(new TrunkError('ERR_ABORTED', 'the pipe was disposed before it was finished'))
     await DONE
   }
@@ -244,11 +254,30 @@ export class TrunkPipe implements Pipe, PipeListener {
     return this.#state.phase === 'gone' && this.#error === undefined
   }
 
+  /** Closed without a reader: once the peer cannot go on before its bytes are read, its close would wait for ours and ours for it. */
+  #unblockPeer(): void {
+    const { finalOffset, received, granted } = this.#state
+    if (finalOffset >= 0 || received >= granted) this.#giveUpReading()
+  }
+
+  /** Closed without ever having looked at what the peer wrote: nobody will read it. */
+  #giveUpReading(): void {
+    if (this.#source !== undefined || this.#error !== undefined || this.#state.receivedAll) return
+    this.#gaveUpReading = !this.#state.readStopped
+    this.#core.stop(this.#state, 'ERR_PIPE_STOPPED')
+  }
+
+  /** Nothing more can happen to the pipe that whoever tied something to it would want to know. */
+  #checkOver(): void {
+    if (!this.#confirmed || (!this.#state.receivedAll && !this.#state.readStopped)) return
+    this.onOver?.()
+    this.onOver = undefined
+  }
+
   #settleConfirmation(): void {
     const confirmation = this.#confirmation
     if (confirmation === undefined) return
-    // closed without ever having looked at what the peer wrote: nobody will read it
-    if (this.#source === undefined && !this.#state.receivedAll) this.#core.stop(this.#state, 'ERR_PIPE_STOPPED')
+    this.#giveUpReading()
     if (this.#confirmError !== undefined) confirmation.reject(this.#confirmError)
     else confirmation.resolve()
   }
@@ -269,6 +298,8 @@ export class TrunkPipe implements Pipe, PipeListener {
 
   readable(): void {
     this.#source?.wake()
+    if (this.#confirmation !== undefined) this.#unblockPeer()
+    this.#checkOver()
   }
 
   written(): void {
@@ -299,8 +330,7 @@ export class TrunkPipe implements Pipe, PipeListener {
     this.#confirmed = true
     this.#confirmError = error
     this.#settleConfirmation()
-    this.onOver?.()
-    this.onOver = undefined
+    this.#checkOver()
   }
 
   failed(error: TrunkError): void {
@@ -414,6 +444,11 @@ class PipeSource implements AsyncGenerator<Uint8ArrayList, void, undefined> {
     this.#done = true
     return { done: true, value: undefined }
   }
+}
+
+function isSource(source: unknown): boolean {
+  if (typeof source !== 'object' || source === null || source instanceof Uint8Array) return false
+  return Symbol.asyncIterator in source || Symbol.iterator in source
 }
 
 function ignore(): void {

@@ -4,6 +4,7 @@
  *
  * Reading never waits for writing (design: invariant 2). It owns the link: after `finished` settles nothing of it is left.
  */
+import { abortableSource } from 'abortable-iterator'
 import { Uint8ArrayList } from 'uint8arraylist'
 import type { Clock, Timer } from '../clock.ts'
 import { TrunkError, toTrunkError } from '../errors.ts'
@@ -29,6 +30,8 @@ export class Driver {
   #inputOver = false
   #ended = false
   #linger: Timer | undefined
+  /** Ends the iteration of a link that is read through its `source`. */
+  readonly #over = new AbortController()
 
   constructor(engine: Engine, link: Link, clock: Clock) {
     this.#engine = engine
@@ -46,7 +49,8 @@ export class Driver {
       this.#batchLeft()
     }
     if (direct !== undefined) {
-      this.#writer = new DirectWriter(direct)
+      const writer = new DirectWriter(direct)
+      this.#writer = writer
       direct.start({
         data: (chunk) => {
           this.#received(chunk)
@@ -57,14 +61,15 @@ export class Driver {
         fail: (error) => {
           this.#inputEnded(linkError(error))
         },
-        drain: left,
+        drain: () => {
+          writer.busy = false
+          left()
+        },
       })
     } else {
       const writer = new IterableWriter(left)
       this.#writer = writer
-      this.#link.sink(writer.source).catch((error: unknown) => {
-        this.#inputEnded(linkError(error))
-      })
+      void this.#writeLoop(writer.source)
       void this.#readLoop()
     }
     this.wake()
@@ -94,9 +99,18 @@ export class Driver {
     }
   }
 
+  async #writeLoop(source: AsyncIterable<Bytes>): Promise<void> {
+    try {
+      await this.#link.sink(source)
+    } catch (error) {
+      this.#inputEnded(linkError(error))
+    }
+  }
+
   async #readLoop(): Promise<void> {
     try {
-      for await (const chunk of this.#link.source) {
+      // a foreign source may hang for ever; the link itself is closed by #finish, which owns it
+      for await (const chunk of abortableSource(this.#link.source, this.#over.signal, { returnOnAbort: true })) {
         if (chunk instanceof Uint8Array) this.#received(chunk)
         else for (const piece of chunk) this.#received(piece)
         if (this.#finishing) return
@@ -176,6 +190,7 @@ export class Driver {
     this.#finishing = true
     this.#linger?.cancel()
     this.#timer?.cancel()
+    this.#over.abort()
     this.#writer?.end()
     if (error !== undefined) {
       this.#link.abort(error)
@@ -200,6 +215,7 @@ interface BatchWriter {
 class DirectWriter implements BatchWriter {
   readonly #direct: DirectLink
   #ended = false
+  /** The line holds a batch: it may not be ended yet, the goodbye may be still to come. */
   busy = false
 
   constructor(direct: DirectLink) {
@@ -207,7 +223,8 @@ class DirectWriter implements BatchWriter {
   }
 
   write(batch: readonly Uint8Array[]): boolean {
-    return this.#direct.write(batch)
+    this.busy = !this.#direct.write(batch)
+    return !this.busy
   }
 
   end(): void {

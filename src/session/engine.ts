@@ -364,7 +364,12 @@ export class Engine {
     batch.reset()
     this.#pullSession(batch)
     const maxBytes = this.#options.preferredFrameBytes * FRAMES_PER_BATCH
-    if (this.mux !== undefined && !this.#isEnded()) this.mux.pull(batch, maxBytes, now)
+    if (this.mux !== undefined && !this.#isEnded()) {
+      this.mux.pull(batch, maxBytes, now)
+      // after the opens of the same tick: those were made before the close
+      if (this.#sayClosing) batch.frame(FrameType.CLOSING, 0, 0, new Uint8Array(0))
+      this.#sayClosing = false
+    }
     if (this.#bye !== undefined && (this.#isEnded() || this.mux === undefined || this.mux.pipes.size === 0)) {
       batch.frame(FrameType.BYE, 0, 0, this.#bye)
       this.#bye = undefined
@@ -406,10 +411,6 @@ export class Engine {
       writeU64(ping, 8, Math.round(this.#now * 1000))
       batch.frame(FrameType.PING, 0, 0, ping)
       this.#pings.set(this.#pingId, this.#now)
-    }
-    if (this.#sayClosing) {
-      this.#sayClosing = false
-      batch.frame(FrameType.CLOSING, 0, 0, new Uint8Array(0))
     }
   }
 

@@ -1,0 +1,35 @@
+/** Waiting for what another process, or the kernel, does in its own time. Polls between turns of the event loop; never a fixed sleep. */
+import { performance } from 'node:perf_hooks'
+
+/** Runs `use` in a process that does not end meanwhile: an in-process line holds nothing that the event loop would wait for. */
+export async function keptAlive(use: () => Promise<void>): Promise<void> {
+  const timer = setInterval(() => undefined, 1_000)
+  try {
+    await use()
+  } finally {
+    clearInterval(timer)
+  }
+}
+
+/** Resolves when `check` gives true; rejects with `what` after `timeoutMs`. */
+export async function eventually(check: () => boolean, what: string, timeoutMs = 5_000): Promise<void> {
+  const deadline = performance.now() + timeoutMs
+  while (!check()) {
+    if (performance.now() > deadline) throw new Error(`not within ${timeoutMs} ms: ${what}`)
+    await new Promise((resolve) => setTimeout(resolve, 1))
+  }
+}
+
+/** Resolves with the value of `read` when it has not changed for `quietMs`: how a stopped writer is told from a slow one. */
+export async function steady(read: () => number, quietMs = 150): Promise<number> {
+  let value = read()
+  let since = performance.now()
+  while (performance.now() - since < quietMs) {
+    await new Promise((resolve) => setTimeout(resolve, 5))
+    if (read() !== value) {
+      value = read()
+      since = performance.now()
+    }
+  }
+  return value
+}

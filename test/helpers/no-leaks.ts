@@ -1,0 +1,25 @@
+/** Runs something and checks that nothing of it is left: handles, descriptors, and listeners of the process. */
+import assert from 'node:assert/strict'
+import { countHandles, nothingLeft } from './process-handles.ts'
+
+/** Resolves with what `run` gave when, soon after it, no handle, descriptor or process listener is left of it. */
+export async function expectNoLeaks<T>(run: () => Promise<T>): Promise<T> {
+  const handles = countHandles()
+  const listeners = countListeners()
+  const value = await run()
+  await nothingLeft(handles)
+  assert.deepEqual(countListeners(), listeners)
+  return value
+}
+
+/** Bytes of the heap in use after a full collection; 0 where the process was not started with `--expose-gc`. */
+export function heapBytes(): number {
+  if (globalThis.gc === undefined) return 0
+  globalThis.gc()
+  globalThis.gc()
+  return process.memoryUsage().heapUsed
+}
+
+function countListeners(): Record<string, number> {
+  return Object.fromEntries(process.eventNames().map((name) => [String(name), process.listenerCount(name)]))
+}

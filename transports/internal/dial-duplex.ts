@@ -1,0 +1,65 @@
+/**
+ * Dialling with Node's sockets: one attempt with a deadline and a signal.
+ * Promises: a link, or a rejection (ERR_CONNECT_*, ERR_NAME_NOT_FOUND, ERR_DENIED, or the signal's own reason) after which
+ * nothing is left. Bounds: `limits.connectTimeoutMs`, the name's lookup and any handshake included.
+ */
+import type { Duplex } from 'node:stream'
+import type { Timer } from '../../src/clock.ts'
+import { TrunkError } from '../../src/errors.ts'
+import { connectError } from '../../src/net-errors.ts'
+import type { Link, TransportOptions } from '../../src/types.ts'
+
+/** What {@link dialDuplex} dials. */
+export interface Dial<T extends Duplex> {
+  /** Begins to connect. */
+  readonly open: () => T
+  /** The event that says that the connection stands. @default 'connect' */
+  readonly ready?: string
+  /** How messages name what was dialled. */
+  readonly target: string
+  /** Claims the connected duplex, in the same turn, so that no error of it goes unheard; may throw. */
+  readonly toLink: (duplex: T) => Link
+  /** What an error of the attempt means. @default {@link connectError} */
+  readonly toError?: (error: Error) => Error
+}
+
+/** Waits for the duplex to connect and makes the link. */
+export async function dialDuplex<T extends Duplex>(dial: Dial<T>, options: TransportOptions): Promise<Link> {
+  const { target, toLink, ready = 'connect', toError = (error) => connectError(error, target, 'link') } = dial
+  const { signal, clock, limits } = options
+  signal.throwIfAborted()
+  const duplex = dial.open()
+  let timer: Timer | undefined
+  let onAbort: (() => void) | undefined
+  try {
+    return await new Promise<Link>((resolve, reject) => {
+      const onError = (error: Error): void => {
+        reject(toError(error))
+      }
+      duplex.on('error', onError)
+      duplex.once(ready, () => {
+        try {
+          resolve(toLink(duplex))
+          duplex.off('error', onError)
+        } catch (error) {
+          reject(connectError(error, target, 'link'))
+        }
+      })
+      timer = clock.after(limits.connectTimeoutMs, () => {
+        const message = `cannot connect to ${target}: no answer within ${String(limits.connectTimeoutMs)} ms`
+        reject(new TrunkError('ERR_CONNECT_TIMEOUT', message, { scope: 'link' }))
+      })
+      onAbort = () => {
+        reject(signal.reason as Error)
+      }
+      signal.addEventListener('abort', onAbort)
+    })
+  } catch (error) {
+    // The error listener stays: a failed attempt may still report about an address that it tries.
+    duplex.destroy()
+    throw error
+  } finally {
+    timer?.cancel()
+    if (onAbort !== undefined) signal.removeEventListener('abort', onAbort)
+  }
+}

@@ -1,0 +1,296 @@
+/**
+ * A link over Node's own streams: one `Duplex` (a socket), or a `Readable` and a `Writable` (a child's stdout and stdin).
+ *
+ * Promises: both faces of a link (`source`/`sink`, or `direct`), of which one is used; what the peer ended ends, everything else
+ * fails with a TrunkError of scope `link`; half-close either way where the line has it; after an end of both sides, a failure,
+ * `close` or `abort` no listener, timer or descriptor is left. Assumes: the streams are open, in bytes, and nobody else touches them.
+ * Bounds: holds at most one chunk that was read and one batch that is being written; `close` waits `closeTimeoutMs`.
+ */
+import type { Readable, Writable } from 'node:stream'
+import { setImmediate as nextTurn } from 'node:timers'
+import type { Clock } from '../../src/clock.ts'
+import { badArgument, toTrunkError, TrunkError } from '../../src/errors.ts'
+import { linkError } from '../../src/net-errors.ts'
+import type { Bytes, DirectLink, DirectReceiver, Link } from '../../src/types.ts'
+import { Interruption, sinkInto } from './link-sink.ts'
+import { readFrom } from './link-source.ts'
+
+/** What a link is made of. */
+export interface Line {
+  readonly readable: Readable
+  /** May be the same object as `readable`. */
+  readonly writable: Writable
+  readonly peer?: string
+  readonly clock: Clock
+  /** How long `close` waits for the peer's end. */
+  readonly closeTimeoutMs: number
+  /** Cuts the line so that the peer notices; called at most once. @default destroys both streams */
+  readonly cut?: () => void
+  /**
+   * Asked once before an end or an error is passed on; an error that it gives replaces it. For lines where only something else
+   * (a child's exit status) tells an end from a loss. Must not reject.
+   */
+  readonly explain?: (error: Error | undefined) => Promise<Error | undefined>
+  /** Resolves when whatever else belongs to the line (a child process) is over: `close` waits for it, too. Must not reject. */
+  readonly over?: Promise<void>
+}
+
+/** Makes the link. Claims the line's streams: from here on only the link touches them. */
+export function socketLink(line: Line): Link {
+  return new SocketLink(line)
+}
+
+class SocketLink implements Link {
+  readonly peer?: string
+  readonly direct: DirectLink
+  readonly source: AsyncIterable<Bytes>
+  readonly #line: Line
+  readonly #closed: Promise<void>
+  #resolveClosed: () => void = () => undefined
+  #face: 'direct' | 'iterables' | undefined
+  #iterated = false
+  #sunk = false
+  #receiver: DirectReceiver | undefined
+  /** A chunk that was read and not yet taken by `source`; reading pauses while there is one. */
+  #chunk: Uint8Array | undefined
+  #reading = false
+  #ended = false
+  #errored = false
+  /** Why nothing more is read or written here: the line's failure, or our own `close` or `abort`. */
+  #failure: TrunkError | undefined
+  #wakeSource: (() => void) | undefined
+  readonly #interruption = new Interruption()
+  /** A batch was handed over that has not left yet. */
+  #undrained = false
+  #endCalled = false
+  #closing: Promise<void> | undefined
+  #cutDone = false
+
+  constructor(line: Line) {
+    this.#line = line
+    if (line.peer !== undefined) this.peer = line.peer
+    this.#closed = new Promise((resolve) => {
+      this.#resolveClosed = resolve
+    })
+    this.direct = {
+      start: (receiver) => {
+        this.#start(receiver)
+      },
+      write: (batch) => this.#write(batch),
+      end: () => {
+        this.#end()
+      },
+    }
+    this.source = { [Symbol.asyncIterator]: () => this.#iterate() }
+    for (const side of new Set<Readable | Writable>([line.readable, line.writable])) {
+      side.on('error', this.#onError)
+      side.on('close', this.#onClose)
+    }
+    line.readable.on('end', this.#onEnd)
+  }
+
+  readonly sink = async (source: AsyncIterable<Bytes>): Promise<void> => {
+    this.#claim('iterables')
+    if (this.#sunk) throw badArgument('sink was called before on this link')
+    this.#sunk = true
+    if (this.#failure !== undefined) throw this.#failure
+    try {
+      await sinkInto(this.#line.writable, source, this.#interruption)
+    } catch (error) {
+      const stoppedBy = this.#stoppedBy()
+      const failure = stoppedBy ?? toTrunkError(error, 'ERR_LINK_LOST', 'what was to be written failed')
+      // A source that broke off must not look like an end to the peer; a line that was stopped already ends by itself.
+      if (stoppedBy === undefined) this.abort(failure)
+      throw failure
+    }
+  }
+
+  /**
+   * Ends our side after what was written has left, drops what still arrives until the peer ends too, and cuts the line after
+   * `closeTimeoutMs`. Never rejects: what failed meanwhile is told to the faces. A reset right after our end could overtake bytes that
+   * the peer has not read yet, hence the wait for its end.
+   */
+  close(): Promise<void> {
+    this.#closing ??= this.#close()
+    return this.#closing
+  }
+
+  abort(reason: Error): void {
+    this.#stop(toTrunkError(reason, 'ERR_LINK_LOST', 'the link was aborted'))
+    this.#cut()
+  }
+
+  async #close(): Promise<void> {
+    this.#stop(new TrunkError('ERR_LINK_LOST', 'the link was closed here'))
+    const { clock, closeTimeoutMs, readable, over } = this.#line
+    const timer = clock.after(closeTimeoutMs, () => {
+      this.#cut()
+      // A foreign stream may never tell that it closed; the next turn is when Node's own have.
+      nextTurn(this.#resolveClosed)
+    })
+    this.#end()
+    this.#read()
+    readable.resume()
+    await Promise.all([this.#closed, over])
+    timer.cancel()
+  }
+
+  /** Nothing more is told to the direct receiver; who waits at the other face is told `failure`. */
+  #stop(failure: TrunkError): void {
+    this.#failure ??= failure
+    this.#receiver = undefined
+    this.#chunk = undefined
+    this.#wakeSource?.()
+    this.#interruption.interrupt(this.#failure)
+  }
+
+  #claim(face: 'direct' | 'iterables'): void {
+    this.#face ??= face
+    if (this.#face !== face) throw badArgument('one link is used through source and sink or through direct, not both')
+  }
+
+  #start(receiver: DirectReceiver): void {
+    this.#claim('direct')
+    if (this.#receiver !== undefined || this.#reading) throw badArgument('direct.start was called before on this link')
+    const failure = this.#failure
+    if (failure !== undefined) {
+      queueMicrotask(() => {
+        receiver.fail(failure)
+      })
+      return
+    }
+    this.#receiver = receiver
+    this.#read()
+  }
+
+  /** One writev for the batch: cork holds the chunks together until uncork. */
+  #write(batch: readonly Uint8Array[]): boolean {
+    this.#claim('direct')
+    if (this.#endCalled && this.#failure === undefined) throw badArgument('write was called after end')
+    if (this.#undrained && this.#failure === undefined) throw badArgument('write was called before drain')
+    const { writable } = this.#line
+    if (this.#failure !== undefined || writable.destroyed) return false
+    const last = batch.length - 1
+    if (last > 0) writable.cork()
+    for (let index = 0; index <= last; index++) {
+      const chunk = batch[index]
+      // The callback of the last chunk comes when all of them have left; the shared function lets Node coalesce it.
+      if (chunk !== undefined) writable.write(chunk, index === last ? this.#onWritten : undefined)
+    }
+    if (last > 0) writable.uncork()
+    this.#undrained = writable.writableLength > 0
+    return !this.#undrained
+  }
+
+  #end(): void {
+    if (this.#endCalled) return
+    this.#endCalled = true
+    if (!this.#line.writable.destroyed) this.#line.writable.end()
+  }
+
+  #iterate(): AsyncIterator<Bytes> {
+    this.#claim('iterables')
+    if (this.#iterated) throw badArgument('source can be iterated once')
+    this.#iterated = true
+    return readFrom({
+      take: () => {
+        const chunk = this.#chunk
+        this.#chunk = undefined
+        return chunk
+      },
+      state: () => (this.#ended ? 'ended' : (this.#failure ?? 'open')),
+      more: () =>
+        new Promise((resolve) => {
+          this.#wakeSource = resolve
+          this.#read()
+          this.#line.readable.resume()
+        }),
+    })
+  }
+
+  #read(): void {
+    if (this.#reading) return
+    this.#reading = true
+    this.#line.readable.on('data', this.#onData)
+  }
+
+  readonly #onData = (chunk: Uint8Array): void => {
+    if (this.#receiver !== undefined) {
+      this.#receiver.data(chunk)
+    } else if (this.#failure === undefined) {
+      this.#chunk = chunk
+      this.#line.readable.pause()
+      this.#wakeSource?.()
+    }
+  }
+
+  readonly #onWritten = (): void => {
+    if (!this.#undrained || this.#line.writable.writableLength > 0) return
+    this.#undrained = false
+    this.#receiver?.drain()
+  }
+
+  readonly #onEnd = (): void => {
+    void this.#conclude(undefined)
+  }
+
+  readonly #onError = (error: Error): void => {
+    this.#errored = true
+    void this.#conclude(error)
+  }
+
+  /** Passes an end or an error on, after the line has explained it. */
+  async #conclude(error: Error | undefined): Promise<void> {
+    if (this.#failure !== undefined) return
+    const { explain } = this.#line
+    const failure = explain === undefined ? error : ((await explain(error)) ?? error)
+    if (failure !== undefined) {
+      this.#fail(linkError(failure))
+    } else if (!this.#ended && this.#stoppedBy() === undefined) {
+      this.#ended = true
+      this.#wakeSource?.()
+      this.#receiver?.end()
+    }
+  }
+
+  /** A method, since the field changes during an await. */
+  #stoppedBy(): TrunkError | undefined {
+    return this.#failure
+  }
+
+  #fail(failure: TrunkError): void {
+    if (this.#failure !== undefined) return
+    const receiver = this.#receiver
+    this.#stop(failure)
+    this.#cut()
+    receiver?.fail(failure)
+  }
+
+  #cut(): void {
+    if (this.#cutDone) return
+    this.#cutDone = true
+    const { readable, writable, cut } = this.#line
+    cut?.()
+    readable.destroy()
+    writable.destroy()
+  }
+
+  readonly #onClose = (): void => {
+    const { readable, writable } = this.#line
+    if (!readable.closed || !writable.closed) return
+    if (!this.#errored && this.#failure === undefined) {
+      if (!readable.readableEnded)
+        void this.#conclude(new TrunkError('ERR_LINK_LOST', 'the line closed without an end'))
+      else if (!writable.writableFinished) {
+        void this.#conclude(new TrunkError('ERR_LINK_RESET', 'the peer no longer reads'))
+      }
+    }
+    for (const side of [readable, writable]) {
+      side.off('error', this.#onError)
+      side.off('close', this.#onClose)
+    }
+    readable.off('end', this.#onEnd)
+    readable.off('data', this.#onData)
+    this.#resolveClosed()
+  }
+}

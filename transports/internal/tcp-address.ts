@@ -1,0 +1,45 @@
+/**
+ * `tcp://HOST:PORT`, read strictly: what is not written in full is refused, since resolvers read `127.1`, `0x7f.1` and the like as addresses
+ * and a user who wrote them would not know which. Throws ERR_ADDRESS_INVALID that shows the address.
+ */
+import { isIPv4, isIPv6 } from 'node:net'
+import { TrunkError } from '../../src/errors.ts'
+
+/** Host without brackets, and port. */
+export interface HostPort {
+  readonly host: string
+  readonly port: number
+}
+
+const SHAPE = /^tcp:\/\/(?:\[([^[\]]*)\]|([^[\]:]*)):([0-9]+)$/
+/** Letters, digits, `-` and `_` in labels of 63, as resolvers take them; a final dot is allowed. */
+const NAME = /^(?!-)[A-Za-z0-9_-]{1,63}(?:\.(?!-)[A-Za-z0-9_-]{1,63})*\.?$/
+/** A last label like this makes resolvers read the whole as an IPv4 address (WHATWG URL: "ends in a number"). */
+const NUMERIC_END = /(?:^|\.)(?:[0-9]+|0[xX][0-9A-Fa-f]*)\.?$/
+const MAX_NAME_CHARACTERS = 253
+
+/** The parts of `address`. */
+export function parseTcpAddress(address: string): HostPort {
+  const match = SHAPE.exec(address)
+  const invalid = (what: string): TrunkError =>
+    new TrunkError('ERR_ADDRESS_INVALID', `${JSON.stringify(address)} is no tcp address: ${what}`)
+  if (match === null) throw invalid('it must be tcp://HOST:PORT, with an IPv6 address in brackets')
+  const [, bracketed, plain, digits = ''] = match
+  if (bracketed !== undefined && !isIPv6(bracketed)) throw invalid('no IPv6 address is in the brackets')
+  const host = bracketed ?? (plain === undefined || plain === '' ? '127.0.0.1' : plain)
+  if (!isHost(host)) throw invalid('the host must be a name or an address in full')
+  const port = Number(digits)
+  if (port > 65_535 || String(port) !== digits) throw invalid('the port must be 0 to 65535')
+  return { host, port }
+}
+
+/** True for a name, a dotted IPv4 address, or an IPv6 address without brackets. */
+export function isHost(host: string): boolean {
+  if (isIPv4(host) || isIPv6(host)) return true
+  return host.length <= MAX_NAME_CHARACTERS && NAME.test(host) && !NUMERIC_END.test(host)
+}
+
+/** `HOST:PORT`, an IPv6 address in brackets. */
+export function formatHostPort(host: string, port: number): string {
+  return `${host.includes(':') ? `[${host}]` : host}:${String(port)}`
+}

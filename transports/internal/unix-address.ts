@@ -1,0 +1,53 @@
+/**
+ * `unix:///PATH`: an absolute path, percent-encoded where it holds `%`, `?` or `#`.
+ * Throws ERR_ADDRESS_INVALID for a bad address. Bound: 107 bytes, what `sockaddr_un` holds beside its final zero.
+ */
+import { resolve } from 'node:path'
+import { badArgument, TrunkError } from '../../src/errors.ts'
+
+/** What `sockaddr_un.sun_path` holds on Linux, without the final zero. */
+export const MAX_SOCKET_PATH_BYTES = 107
+
+/** The path of `address`. */
+export function parseUnixAddress(address: string): string {
+  const invalid = (what: string): TrunkError =>
+    new TrunkError('ERR_ADDRESS_INVALID', `${JSON.stringify(address)} is no unix address: ${what}`)
+  if (!address.startsWith('unix:///')) throw invalid('it must be unix:///PATH')
+  const encoded = address.slice('unix://'.length)
+  if (/[?#]/.test(encoded)) throw invalid('? and # in a path are written %3F and %23')
+  const path = decode(encoded)
+  if (path === undefined) throw invalid('a percent sign in a path is written %25')
+  const reason = refusal(path)
+  if (reason !== undefined) throw invalid(reason)
+  return resolve(path)
+}
+
+/** A path given as an option, absolute or relative to the current folder; ERR_BAD_ARGUMENT where it cannot be one. */
+export function checkSocketPath(path: unknown): string {
+  if (typeof path !== 'string') throw badArgument(`path must be a string, not ${String(path)}`)
+  const absolute = path === '' ? '' : resolve(path)
+  const reason = refusal(absolute)
+  if (reason !== undefined) throw badArgument(`path ${JSON.stringify(path)} is no socket path: ${reason}`)
+  return absolute
+}
+
+/** How a user would write it. */
+export function formatUnixAddress(path: string): string {
+  return `unix://${path.replace(/[%?#]/g, encodeURIComponent)}`
+}
+
+function refusal(path: string): string | undefined {
+  if (path.includes('\0')) return 'it holds a NUL'
+  if (path === '' || path.endsWith('/')) return 'it names no file'
+  if (Buffer.byteLength(path) > MAX_SOCKET_PATH_BYTES) return `it is longer than ${String(MAX_SOCKET_PATH_BYTES)} bytes`
+  return undefined
+}
+
+function decode(encoded: string): string | undefined {
+  try {
+    return decodeURIComponent(encoded)
+  } catch {
+    // Malformed escapes are all that it throws for; the caller names the address.
+    return undefined
+  }
+}

@@ -1,0 +1,64 @@
+/**
+ * Unix sockets: `unix:///run/x.sock`.
+ *
+ * Promises: the socket file has mode 0600 before anyone can see it; one that nobody answers any more is replaced, a live one and any
+ * other file are ERR_ADDRESS_IN_USE; `close` removes the file that we made and no other; half-close either way. Unlike TCP the line knows no
+ * reset: the peer of an `abort` sees an end, or ERR_LINK_RESET when it writes. Bounds: 107 bytes of path, and those of tcp.
+ */
+import { createServer, connect } from 'node:net'
+import type { Socket } from 'node:net'
+import type { Link, Transport, TransportOptions, TransportTraits } from '../src/types.ts'
+import { dialDuplex } from './internal/dial-duplex.ts'
+import { serveSockets } from './internal/serve-sockets.ts'
+import { socketLink } from './internal/socket-link.ts'
+import { checkSocketPath, formatUnixAddress, parseUnixAddress } from './internal/unix-address.ts'
+import { claimSocketPath } from './internal/unix-path.ts'
+
+/** Where to dial or listen. */
+export interface UnixOptions {
+  /** Absolute, or relative to the current folder; at most 107 bytes in full. */
+  path: string
+}
+
+const TRAITS: TransportTraits = { lossless: true, connected: true, preferredFrameBytes: 64 * 1024 }
+
+/** A unix socket transport. Throws ERR_ADDRESS_INVALID for an address that is none, ERR_BAD_ARGUMENT for a bad path. */
+export function unix(address: string | UnixOptions): Transport {
+  const path = typeof address === 'string' ? parseUnixAddress(address) : checkSocketPath(address.path)
+  const written = formatUnixAddress(path)
+  const toLink = (socket: Socket, { clock, limits }: TransportOptions): Link =>
+    socketLink({ readable: socket, writable: socket, clock, closeTimeoutMs: limits.closeTimeoutMs, peer: written })
+  return {
+    scheme: 'unix',
+    address: written,
+    traits: TRAITS,
+    connect: (options) =>
+      dialDuplex(
+        {
+          open: () => connect({ path, allowHalfOpen: true }),
+          target: written,
+          toLink: (socket) => toLink(socket, options),
+        },
+        options,
+      ),
+    async listen(options) {
+      options.signal.throwIfAborted()
+      const claim = await claimSocketPath(path, written)
+      const server = createServer({ allowHalfOpen: true })
+      return serveSockets(
+        {
+          server,
+          listen: { path: claim.temporaryPath },
+          target: written,
+          address() {
+            claim.publish()
+            return written
+          },
+          toLink: (socket) => toLink(socket, options),
+          release: claim.release,
+        },
+        options,
+      )
+    },
+  }
+}
