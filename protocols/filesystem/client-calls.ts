@@ -1,0 +1,223 @@
+/**
+ * The calls of a filesystem client: pipes, turns and replies. Promises that nothing a peer answers is taken unchecked, that each pipe
+ * is over when its call is, and that at most 48 operations of a trunk that hold the peer's descriptors run at a time; further
+ * ones wait, and can be aborted while they do. Assumes arguments that were checked.
+ */
+import { Uint8ArrayList } from 'uint8arraylist'
+import { badArgument, TrunkError } from '../../src/errors.ts'
+import type { Bytes, OpenOptions, Pipe, Trunk } from '../../src/types.ts'
+import type { CallOptions, FileEntry, WriteSource } from './client-types.ts'
+import { BatchReader } from './entries.ts'
+import {
+  decodeReply,
+  encodeRequest,
+  FILESYSTEM,
+  type FileReply,
+  type FileRequestInput,
+  type ReplyingOp,
+} from './messages.ts'
+import { Turns } from './turns.ts'
+
+/** Operations that hold descriptors of the peer: below its default bound of 64, with room for a second program on the trunk. */
+const MAX_HELD = 48
+/** Operations that are answered at once. */
+const MAX_QUICK = 48
+/** Files up to this size travel with their request, in one round trip. */
+export const EARLY_BYTES: number = 32 * 1024
+
+interface TrunkTurns {
+  readonly held: Turns
+  readonly quick: Turns
+}
+
+const turnsByTrunk = new WeakMap<Trunk, TrunkTurns>()
+
+function turnsOf(trunk: Trunk): TrunkTurns {
+  const known = turnsByTrunk.get(trunk)
+  if (known !== undefined) return known
+  const turns = { held: new Turns(MAX_HELD), quick: new Turns(MAX_QUICK) }
+  turnsByTrunk.set(trunk, turns)
+  return turns
+}
+
+/** The calls of one client, without the arguments' checks. */
+export class Calls {
+  readonly #trunk: Trunk
+  readonly #turns: TrunkTurns
+
+  constructor(trunk: Trunk) {
+    this.#trunk = trunk
+    this.#turns = turnsOf(trunk)
+  }
+
+  /** An operation whose accept says all. */
+  async reply<Op extends ReplyingOp>(
+    request: FileRequestInput & { op: Op },
+    { signal }: CallOptions = {},
+    kind: keyof TrunkTurns = 'quick',
+  ): Promise<FileReply<Op>> {
+    return await this.#during(kind, signal, async () => {
+      const pipe = await this.#open(request, signal, { end: true })
+      const reply = replyOf(pipe, request.op)
+      await pipe.close()
+      return reply
+    })
+  }
+
+  /** An operation that answers with nothing but success. */
+  async plain(
+    request: FileRequestInput,
+    signal: AbortSignal | undefined,
+    kind: keyof TrunkTurns = 'quick',
+  ): Promise<void> {
+    await this.#during(kind, signal, async () => {
+      const pipe = await this.#open(request, signal, { end: true })
+      await pipe.close()
+    })
+  }
+
+  async *read(
+    request: FileRequestInput & { op: 'read' },
+    { signal }: CallOptions = {},
+  ): AsyncGenerator<Uint8ArrayList, void, undefined> {
+    const leave = await this.#turns.held.take(signal)
+    try {
+      const pipe = await this.#open(request, signal, { end: true })
+      const expected = replyOf(pipe, 'read').bytes
+      yield* reading(pipe, checkedLength(pipe.source, expected ?? undefined))
+    } finally {
+      leave()
+    }
+  }
+
+  async *list(
+    request: FileRequestInput & { op: 'list' },
+    { signal }: CallOptions = {},
+  ): AsyncGenerator<FileEntry, void, undefined> {
+    const leave = await this.#turns.held.take(signal)
+    try {
+      const pipe = await this.#open(request, signal, { end: true })
+      yield* reading(pipe, entriesOf(pipe.source))
+    } finally {
+      leave()
+    }
+  }
+
+  /** Gives the number of bytes written. */
+  async write(
+    request: FileRequestInput & { op: 'write' },
+    source: WriteSource,
+    { signal }: CallOptions,
+  ): Promise<number> {
+    const early = earlyBytes(source)
+    return await this.#during('held', signal, async () => {
+      if (early !== undefined) {
+        const pipe = await this.#open(request, signal, { early, end: true })
+        await pipe.close()
+        return early.byteLength
+      }
+      const pipe = await this.#open(request, signal, {})
+      const counted = new CountedSource(source)
+      await pipe.sink(counted)
+      await pipe.close()
+      return counted.bytes
+    })
+  }
+
+  async #during<T>(kind: keyof TrunkTurns, signal: AbortSignal | undefined, work: () => Promise<T>): Promise<T> {
+    const leave = await this.#turns[kind].take(signal)
+    try {
+      return await work()
+    } finally {
+      leave()
+    }
+  }
+
+  #open(request: FileRequestInput, signal: AbortSignal | undefined, options: OpenOptions): Promise<Pipe> {
+    return this.#trunk.open(FILESYSTEM, encodeRequest(request), signal === undefined ? options : { ...options, signal })
+  }
+}
+
+/** Passes `items` on and ends the pipe whichever way that ends: well, by an error, or because the reader has enough. */
+async function* reading<T>(pipe: Pipe, items: AsyncIterable<T>): AsyncGenerator<T, void, undefined> {
+  let complete = false
+  try {
+    yield* items
+    complete = true
+  } finally {
+    if (!complete) pipe.abort(new TrunkError('ERR_PIPE_STOPPED', 'the reader wants no more'))
+  }
+  await pipe.close()
+}
+
+/** Everything of `source`, held to the number of bytes that the peer announced. */
+async function* checkedLength(
+  source: AsyncIterable<Uint8ArrayList>,
+  expected: number | undefined,
+): AsyncGenerator<Uint8ArrayList> {
+  let bytes = 0
+  for await (const data of source) {
+    bytes += data.byteLength
+    if (expected !== undefined && bytes > expected) throw untrue('more bytes than it announced')
+    yield data
+  }
+  if (expected !== undefined && bytes < expected) throw untrue('fewer bytes than it announced')
+}
+
+async function* entriesOf(source: AsyncIterable<Uint8ArrayList>): AsyncGenerator<FileEntry> {
+  const reader = new BatchReader()
+  const text = new TextDecoder()
+  for await (const data of source) {
+    for (const chunk of data) {
+      reader.append(chunk)
+      for (let result = reader.next(); result.type !== 'more'; result = reader.next()) {
+        if (result.type === 'bad') throw new TrunkError(result.code, result.why)
+        for (const entry of result.entries) yield { name: text.decode(entry.nameBytes), ...entry }
+      }
+    }
+  }
+  if (reader.pendingBytes > 0) throw untrue('a listing that ends in the middle')
+}
+
+/** A source for a pipe's sink that knows how much it gave. */
+class CountedSource implements AsyncIterable<Bytes> {
+  bytes = 0
+  readonly #source: WriteSource
+
+  constructor(source: WriteSource) {
+    this.#source = source
+  }
+
+  async *[Symbol.asyncIterator](): AsyncGenerator<Bytes> {
+    const source = isBytes(this.#source) ? [this.#source] : this.#source
+    for await (const chunk of source) {
+      if (!isBytes(chunk))
+        throw badArgument(`a source of bytes gives Uint8Array or Uint8ArrayList, not ${typeof chunk}`)
+      this.bytes += chunk.byteLength
+      yield chunk
+    }
+  }
+}
+
+function isBytes(value: unknown): value is Bytes {
+  return value instanceof Uint8Array || value instanceof Uint8ArrayList
+}
+
+/** The bytes of a small file, where they are there at once. */
+function earlyBytes(source: WriteSource): Uint8Array | undefined {
+  if (!isBytes(source) || source.byteLength > EARLY_BYTES) return undefined
+  return source instanceof Uint8Array ? source : source.subarray()
+}
+
+/** The reply of `op`, or a reset pipe and ERR_MESSAGE_INVALID. */
+function replyOf<Op extends ReplyingOp>(pipe: Pipe, op: Op): FileReply<Op> {
+  const decoded = decodeReply(op, pipe.reply)
+  if (decoded.ok) return decoded.value
+  const error = new TrunkError(decoded.code, `the peer's answer to ${op} cannot be read: ${decoded.why}`)
+  pipe.abort(error)
+  throw error
+}
+
+function untrue(what: string): TrunkError {
+  return new TrunkError('ERR_MESSAGE_INVALID', `the peer sent ${what}`)
+}

@@ -1,0 +1,100 @@
+/** What the client of `filesystem` takes and gives. Types only. */
+import type { Source } from 'it-stream-types'
+import type { Uint8ArrayList } from 'uint8arraylist'
+import type { Bytes } from '../../src/types.ts'
+import type { FileType } from './messages.ts'
+import type { FilePath } from './path.ts'
+
+/** Every call can be aborted. An aborted change may or may not have happened, but never by half where it is atomic. */
+export interface CallOptions {
+  signal?: AbortSignal
+}
+
+/** Which part of a file; the file's end cuts it. */
+export interface RangeOptions extends CallOptions {
+  /** First byte. @default 0 */
+  offset?: number
+  /** Number of bytes. @default up to the end */
+  length?: number
+}
+
+/** How {@link FilesystemClient.write} writes. */
+export interface WriteOptions extends CallOptions {
+  /** Adds to the file's end, in place. Not together with `offset`. @default false */
+  append?: boolean
+  /** Writes from this byte on, in place; what lies around it stays. */
+  offset?: number
+  /** Fails with ERR_EXISTS if there is something of that name. @default false */
+  exclusive?: boolean
+  /** Permission bits, 0 to 0o777; others are dropped by the server. @default those of the file that is replaced, or the server's umask */
+  mode?: number
+  /** Modification time to set, in milliseconds since 1970. @default now */
+  modifiedMs?: number
+  /** Waits until the disk has the data. Without it a power cut may leave a new file empty. @default true */
+  durable?: boolean
+}
+
+/** Attributes to set; what is left out stays. */
+export interface AttributeOptions extends CallOptions {
+  /** Permission bits; setuid, setgid and sticky are dropped by the server. */
+  mode?: number
+  modifiedMs?: number
+  accessedMs?: number
+}
+
+/** What an entry is and how it looks. Links are described themselves, not what they point to. */
+export interface FileStat {
+  type: FileType
+  /** Bytes. */
+  size: number
+  /** Permission bits and setuid, setgid, sticky: 0 to 0o7777. */
+  mode: number
+  /** Milliseconds since 1970, with fractions. */
+  modifiedMs: number
+  accessedMs: number
+  /** Names that the file has. */
+  links: number
+}
+
+/** An entry of a listing. */
+export interface FileEntry {
+  /** The name as text: bytes that are no UTF-8 read as U+FFFD. For use in a path take {@link nameBytes}. */
+  name: string
+  nameBytes: Uint8Array
+  type: FileType
+  size: number
+  mode: number
+  modifiedMs: number
+}
+
+/** What can be written: bytes at once, or a source of them. */
+export type WriteSource = Bytes | Source<Bytes>
+
+/**
+ * The files below a peer's root. Paths are `a/b` (one leading `/` changes nothing; `''` is the root), as text or as bytes. Calls fail
+ * with a `TrunkError`: ERR_PATH_INVALID before anything is sent, ERR_NOT_FOUND, ERR_ACCESS and so on from the peer. Nothing that the peer
+ * answers is trusted: replies and names are checked, ERR_MESSAGE_INVALID and ERR_NAME_INVALID otherwise.
+ */
+export interface FilesystemClient {
+  stat(path: FilePath, options?: CallOptions): Promise<FileStat>
+  /** The entries of a directory, in the disk's order, unbounded in number and bounded in memory. Leaving the loop ends it. */
+  list(path: FilePath, options?: CallOptions): AsyncGenerator<FileEntry, void, undefined>
+  /**
+   * The bytes of a file. An ended source is the whole range; a file that became shorter meanwhile throws ERR_FILE_CHANGED. Starts
+   * when it is iterated, and holds a turn of the client until it ends or is left.
+   */
+  read(path: FilePath, options?: RangeOptions): AsyncGenerator<Uint8ArrayList, void, undefined>
+  /**
+   * Writes a file: atomically unless `append` or `offset` is given, so that the target has all of it or is what it was. Resolves when
+   * the peer has finished; `bytes` is how many were written. Bytes at once must not change until then.
+   */
+  write(path: FilePath, source: WriteSource, options?: WriteOptions): Promise<{ bytes: number }>
+  mkdir(path: FilePath, options?: CallOptions & { recursive?: boolean; mode?: number }): Promise<void>
+  /** Removes a file, a link itself, or a directory: an empty one, or with `recursive` all that is in it. */
+  remove(path: FilePath, options?: CallOptions & { recursive?: boolean }): Promise<void>
+  /** ERR_EXISTS if `to` exists, unless `replace`. */
+  rename(from: FilePath, to: FilePath, options?: CallOptions & { replace?: boolean }): Promise<void>
+  setAttributes(path: FilePath, options: AttributeOptions): Promise<void>
+  /** The SHA-256 of a range, 32 bytes, made by the peer. */
+  sha256(path: FilePath, options?: RangeOptions): Promise<Uint8Array>
+}

@@ -1,0 +1,86 @@
+/**
+ * Paths: bytes, `/` between names, always below the root. One spelling per file: no `.`, no `..`, no empty name, so nothing
+ * has to be resolved and nothing can climb. Everything else is refused before any system call, by client and server alike.
+ */
+import { TrunkError } from '../../src/errors.ts'
+
+/** A path below the root: `dir/name`. One leading `/` is allowed and means nothing; `''` and `'/'` are the root itself. */
+export type FilePath = string | Uint8Array
+
+/** Longest path in bytes: Linux's PATH_MAX. */
+export const MAX_PATH_BYTES = 4096
+/** Longest name in bytes: NAME_MAX of every file system in use. */
+export const MAX_NAME_BYTES = 255
+/** Most names in a path: bounds the descriptor walk. */
+export const MAX_PATH_DEPTH = 64
+
+const SLASH = 0x2f
+const DOT = 0x2e
+const BACKSLASH = 0x5c
+
+/** A path, or why it is none. */
+export type PathResult =
+  { readonly ok: true; readonly names: readonly Uint8Array[] } | { readonly ok: false; readonly why: string }
+
+/** Splits a path into names. Copies nothing: the names alias `path`. Never throws. */
+export function splitPath(path: Uint8Array): PathResult {
+  if (path.byteLength > MAX_PATH_BYTES)
+    return refuse(`a path has at most ${MAX_PATH_BYTES} bytes, not ${path.byteLength}`)
+  const start = path[0] === SLASH ? 1 : 0
+  if (path.byteLength === start) return { ok: true, names: [] }
+  const names: Uint8Array[] = []
+  for (let from = start; from <= path.byteLength;) {
+    const slash = path.indexOf(SLASH, from)
+    const to = slash === -1 ? path.byteLength : slash
+    const name = path.subarray(from, to)
+    // A backslash is legal on Linux and a separator elsewhere: what is one name here must not become two at the other end.
+    const flaw = nameFlaw(name) ?? (name.includes(BACKSLASH) ? 'a backslash' : undefined)
+    if (flaw !== undefined) return refuse(`a path must not contain ${flaw}`)
+    if (names.push(name) > MAX_PATH_DEPTH) return refuse(`a path has at most ${MAX_PATH_DEPTH} names`)
+    from = to + 1
+  }
+  return { ok: true, names }
+}
+
+/** What is wrong with a name in a listing; undefined for a good one. Never throws. */
+export function nameFlaw(name: Uint8Array): string | undefined {
+  if (name.byteLength === 0) return 'an empty name'
+  if (name.byteLength > MAX_NAME_BYTES) return `a name of more than ${MAX_NAME_BYTES} bytes`
+  if (name[0] === DOT && (name.byteLength === 1 || (name.byteLength === 2 && name[1] === DOT)))
+    return "the name '.' or '..'"
+  if (name.includes(0)) return 'a zero byte'
+  if (name.includes(SLASH)) return "'/' in a name"
+  if (process.platform === 'win32' && name.includes(BACKSLASH)) return 'a backslash'
+  return undefined
+}
+
+/** The names of a path, or ERR_PATH_INVALID. */
+export function requirePath(path: Uint8Array): readonly Uint8Array[] {
+  const result = splitPath(path)
+  if (!result.ok) throw new TrunkError('ERR_PATH_INVALID', result.why)
+  return result.names
+}
+
+/** A user's path as the bytes that travel, checked: ERR_PATH_INVALID before anything is sent. */
+export function encodePath(path: FilePath): Uint8Array {
+  if (typeof path !== 'string' && !(path instanceof Uint8Array)) {
+    throw new TrunkError('ERR_BAD_ARGUMENT', `a path is a string or bytes, not ${typeof path}`)
+  }
+  // A lone surrogate has no bytes; encoding it would silently name another file.
+  if (typeof path === 'string' && /\p{Surrogate}/u.test(path)) {
+    throw new TrunkError('ERR_PATH_INVALID', 'a path must not contain a lone surrogate')
+  }
+  const bytes = typeof path === 'string' ? new TextEncoder().encode(path) : path
+  requirePath(bytes)
+  return bytes[0] === SLASH ? bytes.subarray(1) : bytes
+}
+
+/** A path for people: lossy UTF-8, control characters shown as U+FFFD so that a hostile name cannot drive a terminal. */
+export function printablePath(path: Uint8Array): string {
+  const text = new TextDecoder().decode(path)
+  return text === '' ? '/' : text.replace(/\p{Cc}/gu, '\uFFFD')
+}
+
+function refuse(why: string): PathResult {
+  return { ok: false, why }
+}

@@ -1,0 +1,184 @@
+/**
+ * Writing. `replace` is atomic: the data go to a temporary file beside the target, which takes its name only after the last byte
+ * (and the disk's word for it, where asked); whatever fails before that leaves the target as it was and no temporary file.
+ * `append` and `update` change a file in place. Never writes through a symbolic link, to anything but a regular file, beyond
+ * `maxFileBytes`, and in place not to a file that has other names unless that is allowed.
+ */
+import { randomUUID } from 'node:crypto'
+import {
+  closeSync,
+  constants,
+  fchmodSync,
+  fstatSync,
+  futimesSync,
+  linkSync,
+  lstatSync,
+  openSync,
+  renameSync,
+  unlinkSync,
+} from 'node:fs'
+import { TrunkError } from '../../src/errors.ts'
+import type { Pipe } from '../../src/types.ts'
+import { errnoOf } from './failures.ts'
+import { flush, writeAll } from './file-io.ts'
+import type { RequestOf } from './messages.ts'
+import { requirePath } from './path.ts'
+import { requireRegular, type Folder } from './root.ts'
+import type { Operation, Serving } from './serving.ts'
+
+const { O_APPEND, O_CREAT, O_EXCL, O_NOCTTY, O_NOFOLLOW, O_WRONLY } = constants
+/** Permission bits that a peer may set: never setuid, setgid or sticky (CVE-2018-20685). */
+export const PERMISSION_BITS = 0o777
+/** New files, before the umask. */
+const NEW_FILE_MODE = 0o666
+const SPECIAL_BITS = 0o6000
+
+/** Answers `write`: accepts when the file is open, returns when the data have their name. */
+export async function serveWrite(operation: Operation<'write'>): Promise<void> {
+  const { message, serving } = operation
+  const { folder, name } = serving.root.parent(requirePath(message.path))
+  try {
+    if (message.offset > serving.options.maxFileBytes) throw overQuota(serving)
+    if (message.how === 'replace') await replace(operation, folder, name)
+    else await changeInPlace(operation, folder, name)
+  } finally {
+    folder.close()
+  }
+}
+
+async function replace(
+  { message, request, serving }: Operation<'write'>,
+  folder: Folder,
+  name: Uint8Array,
+): Promise<void> {
+  const target = folder.entry(name)
+  const before = lstatSync(target, { throwIfNoEntry: false })
+  if (before !== undefined) {
+    requireRegular(before)
+    if (message.exclusive) throw new TrunkError('ERR_EXISTS', 'it exists already')
+  }
+  const mode = message.mode ?? before?.mode
+  const temporary = folder.entry(temporaryName())
+  const flags = O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_NOCTTY
+  // Until it is complete nobody else gets to read what will have narrower permissions.
+  const fd = openSync(temporary, flags, mode === undefined ? NEW_FILE_MODE : 0o600)
+  let named = false
+  try {
+    await receive(request.accept(), fd, 0, 0, serving)
+    if (mode !== undefined) fchmodSync(fd, mode & PERMISSION_BITS)
+    finish(fd, message)
+    if (message.durable) {
+      await flush(fd)
+      // The peer may have gone while the disk was busy: what nobody waits for any more does not happen.
+      request.signal.throwIfAborted()
+    }
+    if (message.exclusive) nameExclusively(temporary, target)
+    else renameSync(temporary, target)
+    named = true
+  } finally {
+    closeSync(fd)
+    if (!named) removeQuietly(temporary)
+  }
+}
+
+async function changeInPlace(
+  { message, request, serving }: Operation<'write'>,
+  folder: Folder,
+  name: Uint8Array,
+): Promise<void> {
+  const fd = openInPlace(serving, folder, name, message)
+  try {
+    const size = fstatSync(fd).size
+    const position = message.how === 'append' ? null : message.offset
+    await receive(request.accept(), fd, position, position ?? size, serving)
+    if (message.mode !== undefined) fchmodSync(fd, message.mode & PERMISSION_BITS)
+    finish(fd, message)
+    if (message.durable) await flush(fd)
+  } finally {
+    closeSync(fd)
+  }
+}
+
+/** Opens what is there, or creates it; someone may do either in between, hence the second try. */
+function openInPlace(serving: Serving, folder: Folder, name: Uint8Array, message: RequestOf<'write'>): number {
+  const flags = O_WRONLY | (message.how === 'append' ? O_APPEND : 0)
+  for (let attempt = 1; ; attempt++) {
+    try {
+      if (message.exclusive) return createInPlace(folder, name, flags)
+      return openExisting(serving, folder, name, flags) ?? createInPlace(folder, name, flags)
+    } catch (error) {
+      if (errnoOf(error) !== 'EEXIST' || message.exclusive || attempt === 2) throw error
+    }
+  }
+}
+
+function createInPlace(folder: Folder, name: Uint8Array, flags: number): number {
+  return openSync(folder.entry(name), flags | O_CREAT | O_EXCL | O_NOFOLLOW | O_NOCTTY, NEW_FILE_MODE)
+}
+
+function openExisting(serving: Serving, folder: Folder, name: Uint8Array, flags: number): number | undefined {
+  if (lstatSync(folder.entry(name), { throwIfNoEntry: false }) === undefined) return undefined
+  const found = serving.root.find(folder, name)
+  try {
+    requireRegular(found.stats)
+    requireOneName(found.stats.nlink, serving)
+    const fd = found.open(flags)
+    // The kernel clears these bits when a user writes, but not when root does.
+    if ((found.stats.mode & SPECIAL_BITS) !== 0) fchmodSync(fd, found.stats.mode & PERMISSION_BITS)
+    return fd
+  } finally {
+    found.close()
+  }
+}
+
+/** A file with several names may be reached from outside the root: changing it in place would change that too. */
+export function requireOneName(links: number, serving: Serving): void {
+  if (links <= 1 || serving.options.allowHardLinkWrites) return
+  throw new TrunkError('ERR_DENIED', 'the file has several names (hard links) and is not changed in place')
+}
+
+/** Writes what the pipe carries. Reads on only when the disk has taken the last portion: that is the back-pressure. */
+async function receive(pipe: Pipe, fd: number, position: number | null, base: number, serving: Serving): Promise<void> {
+  // Nothing is said this way but that it is over: told now, it travels with the accept.
+  void pipe.closeWrite()
+  let bytes = 0
+  for await (const data of pipe.source) {
+    if (base + bytes + data.byteLength > serving.options.maxFileBytes) throw overQuota(serving)
+    await writeAll(fd, data, position === null ? null : position + bytes)
+    bytes += data.byteLength
+  }
+}
+
+function finish(fd: number, message: RequestOf<'write'>): void {
+  if (message.modifiedMs === undefined) return
+  const seconds = message.modifiedMs / 1000
+  futimesSync(fd, seconds, seconds)
+}
+
+/** Gives the file its name only if nobody else has it: a hard link is atomic; where there are none, the name is reserved first. */
+function nameExclusively(temporary: Buffer, target: Buffer): void {
+  try {
+    linkSync(temporary, target)
+    removeQuietly(temporary)
+  } catch (error) {
+    if (!['EPERM', 'ENOTSUP', 'EOPNOTSUPP', 'ENOSYS'].includes(errnoOf(error) ?? '')) throw error
+    closeSync(openSync(target, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, 0o600))
+    renameSync(temporary, target)
+  }
+}
+
+function removeQuietly(path: Buffer): void {
+  try {
+    unlinkSync(path)
+  } catch {
+    // Someone else removed it, or the directory is gone with it: there is nothing left to clear, and the first error matters more.
+  }
+}
+
+function temporaryName(): Uint8Array {
+  return Buffer.from(`.trunkline-${randomUUID()}.tmp`)
+}
+
+function overQuota(serving: Serving): TrunkError {
+  return new TrunkError('ERR_QUOTA', `a file may have at most ${serving.options.maxFileBytes} bytes here`)
+}

@@ -1,0 +1,147 @@
+/**
+ * The server's side of `filesystem`: one pipe per operation. The open's parameters are the request, the work that can fail is done
+ * before the accept, the accept carries the reply, and file data are the pipe's bytes. Promises that nothing outside the root is
+ * touched, that a read-only root stays untouched, that at most `maxHandles` operations of a trunk hold descriptors, and that all
+ * of them are back when the operation's pipe has ended, however it ended. No message that leaves here holds a local path.
+ */
+import { statSync } from 'node:fs'
+import { resolve } from 'node:path'
+import { badArgument, TrunkError } from '../../src/errors.ts'
+import { requireInteger } from '../../src/limits.ts'
+import type { PipeRequest, Protocol, ProtocolDefinition } from '../../src/types.ts'
+import { toFailure } from './failures.ts'
+import { decodeRequest, FILESYSTEM, type FileRequest, type RequestOf } from './messages.ts'
+import { Root } from './root.ts'
+import { serveList, serveStat } from './serve-list.ts'
+import { serveRead, serveSha256 } from './serve-read.ts'
+import { serveAttributes, serveMkdir, serveRemove, serveRename } from './serve-tree.ts'
+import { serveWrite } from './serve-write.ts'
+import { Serving } from './serving.ts'
+
+/** Operations of one trunk that may hold descriptors at a time: a peer must not exhaust the process's. */
+export const DEFAULT_MAX_HANDLES = 64
+/** Largest file that a peer may make, 1 TiB: more than anyone sends, and an end to sparse growth. */
+export const DEFAULT_MAX_FILE_BYTES: number = 2 ** 40
+
+/** What {@link filesystem} serves, and how far it trusts the peer. */
+export interface FilesystemOptions {
+  /** The directory that peers see as `/`. Must exist. A relative one is resolved once, when this is called. */
+  root: string
+  /** Refuses everything that changes something, with ERR_READ_ONLY. @default false */
+  readOnly?: boolean
+  /** Operations of one trunk that may hold descriptors at a time, 1 to 10,000; more are ERR_HANDLE_LIMIT. @default 64 */
+  maxHandles?: number
+  /** Largest size, in bytes, that a write may give a file; above it is ERR_QUOTA. @default 2^40 (1 TiB) */
+  maxFileBytes?: number
+  /**
+   * Lets peers change files with several names (hard links) in place: append, write at an offset, set attributes. The
+   * other names may lie outside the root. Atomic writes never need this: they give the name a new file. @default false
+   */
+  allowHardLinkWrites?: boolean
+}
+
+const READING_OPS: ReadonlySet<FileRequest['op']> = new Set(['stat', 'list', 'read', 'sha256'])
+
+/**
+ * Serves the files below a directory to peers. Throws ERR_BAD_ARGUMENT at once for options that make no sense, ERR_NOT_FOUND or
+ * ERR_NOT_DIRECTORY for a root that is no directory, ERR_UNSUPPORTED on Windows.
+ */
+export function filesystem(options: FilesystemOptions): Protocol {
+  const serving = new Serving(new Root(checkedRoot(options.root)), {
+    readOnly: requireBoolean('readOnly', options.readOnly ?? false),
+    maxHandles: requireInteger('maxHandles', options.maxHandles ?? DEFAULT_MAX_HANDLES, 1, 10_000),
+    maxFileBytes: requireInteger(
+      'maxFileBytes',
+      options.maxFileBytes ?? DEFAULT_MAX_FILE_BYTES,
+      0,
+      Number.MAX_SAFE_INTEGER,
+    ),
+    allowHardLinkWrites: requireBoolean('allowHardLinkWrites', options.allowHardLinkWrites ?? false),
+  })
+  return fileProtocol(serving)
+}
+
+/** The protocol over a root that was made elsewhere. */
+export function fileProtocol(serving: Serving): Protocol {
+  const definition: ProtocolDefinition<FileRequest> = {
+    name: FILESYSTEM,
+    parse: parseRequest,
+    async handle(request) {
+      try {
+        await serve(serving, request)
+      } catch (error) {
+        throw toFailure(error)
+      }
+    },
+  }
+  return definition
+}
+
+function parseRequest(params: unknown): FileRequest {
+  const decoded = decodeRequest(params)
+  if (decoded.ok) return decoded.value
+  throw new TrunkError(decoded.code, decoded.why)
+}
+
+async function serve(serving: Serving, request: PipeRequest<FileRequest>): Promise<void> {
+  const message = request.params
+  if (serving.options.readOnly && !READING_OPS.has(message.op)) {
+    throw new TrunkError('ERR_READ_ONLY', 'these files are served for reading only')
+  }
+  serving.enter(request.trunk)
+  switch (message.op) {
+    case 'stat':
+      serveStat({ message, request, serving })
+      return
+    case 'mkdir':
+      serveMkdir({ message, request, serving })
+      return
+    case 'rename':
+      serveRename({ message, request, serving })
+      return
+    case 'setAttributes':
+      serveAttributes({ message, request, serving })
+      return
+    default:
+      await serving.withHandle(request.trunk, () => serveHeld(serving, request, message))
+  }
+}
+
+type HeldOp = 'list' | 'read' | 'sha256' | 'write' | 'remove'
+
+/** Operations that hold descriptors across turns of the event loop. */
+function serveHeld(serving: Serving, request: PipeRequest<FileRequest>, message: RequestOf<HeldOp>): Promise<void> {
+  switch (message.op) {
+    case 'list':
+      return serveList({ message, request, serving })
+    case 'read':
+      return serveRead({ message, request, serving })
+    case 'sha256':
+      return serveSha256({ message, request, serving })
+    case 'write':
+      return serveWrite({ message, request, serving })
+    case 'remove':
+      return serveRemove({ message, request, serving })
+  }
+}
+
+function checkedRoot(root: unknown): string {
+  if (typeof root !== 'string' || root === '' || root.includes('\0')) {
+    throw badArgument(
+      `root must be the path of a directory, not ${typeof root === 'string' ? JSON.stringify(root) : typeof root}`,
+    )
+  }
+  if (process.platform === 'win32') throw new TrunkError('ERR_UNSUPPORTED', 'files are served on Linux and macOS only')
+  const path = resolve(root)
+  const stats = statSync(path, { throwIfNoEntry: false })
+  // A local error for the local user: here the path may be named.
+  if (stats === undefined) throw new TrunkError('ERR_NOT_FOUND', `root ${path} does not exist`, { scope: 'argument' })
+  if (!stats.isDirectory())
+    throw new TrunkError('ERR_NOT_DIRECTORY', `root ${path} is not a directory`, { scope: 'argument' })
+  return path
+}
+
+function requireBoolean(name: string, value: unknown): boolean {
+  if (typeof value === 'boolean') return value
+  throw badArgument(`${name} must be true or false, not ${String(value)}`)
+}

@@ -1,0 +1,67 @@
+/**
+ * What the parts of the server share: the options, the root, and the bound on operations that hold descriptors. Assumes one
+ * `Serving` per protocol object; each trunk has its own count of handles.
+ */
+import { TrunkError } from '../../src/errors.ts'
+import type { PipeRequest, Trunk } from '../../src/types.ts'
+import type { FileRequest, RequestOf } from './messages.ts'
+import type { Root } from './root.ts'
+
+/** An operation as its part of the server sees it. */
+export interface Operation<Op extends FileRequest['op']> {
+  readonly message: RequestOf<Op>
+  readonly request: PipeRequest<FileRequest>
+  readonly serving: Serving
+}
+
+/** The checked options of `filesystem`. */
+export interface ServingOptions {
+  readonly readOnly: boolean
+  readonly maxHandles: number
+  readonly maxFileBytes: number
+  readonly allowHardLinkWrites: boolean
+}
+
+/** One served root. */
+export class Serving {
+  readonly root: Root
+  readonly options: ServingOptions
+  readonly #handles = new WeakMap<Trunk, { open: number }>()
+
+  constructor(root: Root, options: ServingOptions) {
+    this.root = root
+    this.options = options
+  }
+
+  /**
+   * Counts an operation that holds descriptors across turns of the event loop; ERR_HANDLE_LIMIT above the bound. The first
+   * one of a trunk opens the root, which is kept until that trunk ends.
+   */
+  async withHandle<T>(trunk: Trunk, work: () => Promise<T>): Promise<T> {
+    const handles = this.enter(trunk)
+    if (handles.open >= this.options.maxHandles) {
+      throw new TrunkError('ERR_HANDLE_LIMIT', `at most ${this.options.maxHandles} files may be in use at a time`)
+    }
+    handles.open++
+    // Its own hold on the root: the trunk may end before the operation has cleaned up, and a number that was given back may
+    // already name somebody else's directory.
+    const leave = this.root.use()
+    try {
+      return await work()
+    } finally {
+      leave()
+      handles.open--
+    }
+  }
+
+  /** Makes sure that the root is open for as long as `trunk` lives. */
+  enter(trunk: Trunk): { open: number } {
+    const known = this.#handles.get(trunk)
+    if (known !== undefined) return known
+    const leave = this.root.use()
+    const handles = { open: 0 }
+    this.#handles.set(trunk, handles)
+    trunk.closed.then(leave, leave)
+    return handles
+  }
+}

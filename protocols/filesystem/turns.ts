@@ -1,0 +1,54 @@
+/**
+ * A bound on what runs at a time: callers wait in order. Keeps a client below the number of handles that the server grants, so
+ * that a thousand writes at once are a queue and not nine hundred refusals.
+ */
+import { abortError } from '../../src/errors.ts'
+
+export class Turns {
+  #free: number
+  /** Those who wait; as many as the program has started calls. A Set keeps their order and lets any of them leave. */
+  readonly #waiting = new Set<() => void>()
+
+  constructor(atATime: number) {
+    this.#free = atATime
+  }
+
+  /** Waits for a turn; the function it gives ends the turn (once counts). Rejects when `signal` aborts first. */
+  async take(signal?: AbortSignal): Promise<() => void> {
+    if (signal?.aborted === true) throw abortError(signal)
+    if (this.#free > 0) this.#free--
+    else await this.#wait(signal)
+    let held = true
+    return () => {
+      if (!held) return
+      held = false
+      this.#pass()
+    }
+  }
+
+  #wait(signal: AbortSignal | undefined): Promise<void> {
+    return new Promise((resolve, reject) => {
+      const go = (): void => {
+        signal?.removeEventListener('abort', leave)
+        resolve()
+      }
+      const leave = (): void => {
+        this.#waiting.delete(go)
+        if (signal !== undefined) reject(abortError(signal))
+      }
+      this.#waiting.add(go)
+      signal?.addEventListener('abort', leave, { once: true })
+    })
+  }
+
+  /** Hands the turn to the next one, who never sees it free. */
+  #pass(): void {
+    const [next] = this.#waiting
+    if (next === undefined) {
+      this.#free++
+      return
+    }
+    this.#waiting.delete(next)
+    next()
+  }
+}

@@ -1,0 +1,37 @@
+/**
+ * Tells a true end of a TCP connection from a reset in disguise. When a reset arrives together with the last data, libuv reports a clean end
+ * (POLLHUP after a short read, uv__stream_io); taken at its word, a cut answer would look complete.
+ */
+import type { Socket } from 'node:net'
+import { loadNative } from '../../src/native/load.ts'
+
+/**
+ * The system's code of the error behind an 'end' that has just been emitted; undefined where the end is one.
+ *
+ * With the native addon the kernel is asked. Without it, an empty write finds out, which works only while our own side is open and nothing is queued
+ * on it.
+ */
+export async function hiddenReset(socket: Socket): Promise<string | undefined> {
+  if (socket.destroyed) return undefined
+  const native = loadNative()
+  const fd = descriptorOf(socket)
+  if (native !== undefined && fd !== undefined) {
+    const code = native.socketError(fd)
+    // EPIPE: its end did come, and a reset after it. The end is true, and writing will tell of the rest.
+    return code === 'EPIPE' ? undefined : code
+  }
+  if (socket.writableEnded || socket.writableLength > 0) return undefined
+  return await new Promise((resolve) => {
+    socket.write('', (error) => {
+      resolve(
+        error === null || error === undefined ? undefined : ((error as NodeJS.ErrnoException).code ?? 'ECONNRESET'),
+      )
+    })
+  })
+}
+
+/** Node has no public name for it; where it is missing one day, the empty write above does. */
+function descriptorOf(socket: Socket): number | undefined {
+  const fd = (socket as { _handle?: { fd?: unknown } })._handle?.fd
+  return typeof fd === 'number' && fd >= 0 ? fd : undefined
+}

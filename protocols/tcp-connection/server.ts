@@ -1,0 +1,116 @@
+/**
+ * The serving side of `tcp-connection`: check, resolve, check each address, dial, and only then accept the pipe.
+ *
+ * Enforces: the allow-list, `connectTimeoutMs` for resolving and dialling together, `maxConnections` per trunk.
+ */
+import type { Socket } from 'node:net'
+import { systemClock, type Clock } from '../../src/clock.ts'
+import { TrunkError } from '../../src/errors.ts'
+import { defineProtocol } from '../../src/protocol.ts'
+import { requireInteger } from '../../src/limits.ts'
+import { addressPolicy } from '../../src/policy.ts'
+import type { PipeRequest, Protocol } from '../../src/types.ts'
+import { bridge } from '../internal/bridge.ts'
+import { unwrap } from '../internal/decoded.ts'
+import { perTrunk } from '../internal/per-trunk.ts'
+import { resetSocket } from '../internal/reset-socket.ts'
+import { resolveAllowed, systemLookup, target, type Lookup } from '../internal/resolve.ts'
+import { Slots } from '../internal/slots.ts'
+import type { TcpAddresses } from '../internal/tcp-fields.ts'
+import { dial } from './dial.ts'
+import { decodeRequest, encodeReply, NAME, type ConnectRequest } from './messages.ts'
+
+/** Options of {@link tcpConnection}. */
+export interface TcpConnectionOptions {
+  /**
+   * What the peer may have dialled: `127.0.0.1:5432`, `10.0.0.0/8:*`, `[::1]:80`, `example.com:443`, `any`. An empty list denies everything.
+   * The rules are those of src/policy.ts.
+   */
+  allow: readonly string[]
+  /** Time for resolving and dialling together, in milliseconds. @default 10000 */
+  connectTimeoutMs?: number
+  /** Connections that one trunk may have at a time, those being dialled included. @default 256 */
+  maxConnections?: number
+  /** How names are resolved. @default the system's resolver */
+  lookup?: Lookup
+  /** @default the machine's monotonic clock */
+  clock?: Clock
+}
+
+type Settings = Required<Omit<TcpConnectionOptions, 'allow' | 'maxConnections'>> & {
+  readonly policy: ReturnType<typeof addressPolicy>
+}
+
+/**
+ * Lets the peer dial TCP connections through us. Throws ERR_BAD_ARGUMENT at once for a bad rule or number.
+ *
+ * It refuses with ERR_PARAMS_INVALID, ERR_DENIED, ERR_NAME_NOT_FOUND, ERR_CONNECT_REFUSED, ERR_CONNECT_UNREACHABLE, ERR_CONNECT_TIMEOUT,
+ * ERR_ADDRESS_UNAVAILABLE and ERR_CONNECTION_LIMIT.
+ */
+export function tcpConnection(options: TcpConnectionOptions): Protocol {
+  const settings: Settings = {
+    policy: addressPolicy(options.allow),
+    connectTimeoutMs: requireInteger('connectTimeoutMs', options.connectTimeoutMs ?? 10_000, 1, 2 ** 31 - 1),
+    lookup: options.lookup ?? systemLookup,
+    clock: options.clock ?? systemClock,
+  }
+  const maxConnections = requireInteger('maxConnections', options.maxConnections ?? 256, 1, 100_000)
+  const slotsOf = perTrunk(() => new Slots(maxConnections))
+  return defineProtocol<ConnectRequest>({
+    name: NAME,
+    parse: (params) => unwrap(decodeRequest(params)),
+    async handle(request) {
+      const slots = slotsOf(request.trunk)
+      if (!slots.take()) {
+        throw new TrunkError('ERR_CONNECTION_LIMIT', `this trunk has its ${slots.max} connections`)
+      }
+      try {
+        await carry(request, settings)
+      } finally {
+        slots.release()
+      }
+    },
+  })
+}
+
+async function carry(request: PipeRequest<ConnectRequest>, settings: Settings): Promise<void> {
+  const socket = await connectWithin(request, settings)
+  try {
+    const pipe = request.accept(encodeReply(addressesOf(socket)))
+    await bridge(pipe, socket)
+  } finally {
+    resetSocket(socket)
+  }
+}
+
+/** Resolves and dials within `connectTimeoutMs`, or until the peer gives the open up. */
+async function connectWithin(request: PipeRequest<ConnectRequest>, settings: Settings): Promise<Socket> {
+  const { host, port } = request.params
+  const name = target(host, port)
+  const deadline = new AbortController()
+  const onAbort = (): void => {
+    deadline.abort(request.signal.reason)
+  }
+  const timer = settings.clock.after(settings.connectTimeoutMs, () => {
+    deadline.abort(new TrunkError('ERR_CONNECT_TIMEOUT', `cannot connect to ${name}: no answer in time`))
+  })
+  request.signal.addEventListener('abort', onAbort, { once: true })
+  if (request.signal.aborted) onAbort()
+  const { signal } = deadline
+  try {
+    const addresses = await resolveAllowed(host, port, { policy: settings.policy, lookup: settings.lookup, signal })
+    return await dial(addresses, port, { target: name, signal, clock: settings.clock })
+  } finally {
+    timer.cancel()
+    request.signal.removeEventListener('abort', onAbort)
+  }
+}
+
+function addressesOf(socket: Socket): TcpAddresses {
+  return {
+    localAddress: socket.localAddress ?? '',
+    localPort: socket.localPort ?? 0,
+    remoteAddress: socket.remoteAddress ?? '',
+    remotePort: socket.remotePort ?? 0,
+  }
+}

@@ -1,0 +1,80 @@
+/**
+ * Connections from Node's own server, where there is no native addon. Weaker: Node always accepts, so up to `backlog` connections wait
+ * here, unread, and further ones are reset. Memory stays bounded and no byte is lost, but the other end sees its connection
+ * accepted before anybody asked for it.
+ */
+import { createServer, isIPv6, type AddressInfo, type Server, type Socket } from 'node:net'
+import { resetSocket } from '../internal/reset-socket.ts'
+import type { ConnectionSource, Endpoint, Incoming, OpenSource } from './acceptor.ts'
+
+/** A source over `net.createServer`. */
+export const netSource: OpenSource = (at, backlog, onReady) =>
+  new Promise((resolve, reject) => {
+    const server = createServer({ pauseOnConnect: true, allowHalfOpen: true, noDelay: true })
+    server.once('error', reject)
+    server.listen({ host: at.address, port: at.port, backlog, ipv6Only: isIPv6(at.address), exclusive: true }, () => {
+      server.off('error', reject)
+      resolve(new NetSource(server, backlog, onReady))
+    })
+  })
+
+class NetSource implements ConnectionSource {
+  readonly local: Endpoint
+  readonly #server: Server
+  readonly #queue: Incoming[] = []
+
+  constructor(server: Server, maxQueued: number, onReady: () => void) {
+    this.#server = server
+    const { address, port } = server.address() as AddressInfo
+    this.local = { address, port }
+    server.on('connection', (socket) => {
+      if (this.#queue.length >= maxQueued) {
+        socket.on('error', ignore)
+        resetSocket(socket)
+        return
+      }
+      this.#enqueue(socket)
+      onReady()
+    })
+    // Node could not accept one (EMFILE): that connection is gone, and the server goes on.
+    server.on('error', ignore)
+  }
+
+  take(): Incoming | undefined {
+    return this.#queue.shift()
+  }
+
+  arm(): void {
+    // Node tells of each connection in any case.
+  }
+
+  disarm(): void {
+    // Likewise: there is no way to make it stop.
+  }
+
+  close(): void {
+    // The listening descriptor is closed before this returns; the callback would wait for connections that go on.
+    this.#server.close()
+    for (const { socket } of this.#queue.splice(0)) resetSocket(socket)
+  }
+
+  #enqueue(socket: Socket): void {
+    const { localAddress = '', localPort = 0, remoteAddress = '', remotePort = 0 } = socket
+    const incoming: Incoming = {
+      socket,
+      local: { address: localAddress, port: localPort },
+      remote: { address: remoteAddress, port: remotePort },
+    }
+    socket.on('error', ignore)
+    socket.once('close', () => {
+      const index = this.#queue.indexOf(incoming)
+      if (index >= 0) this.#queue.splice(index, 1)
+    })
+    this.#queue.push(incoming)
+  }
+}
+
+/** A socket's error before anyone has it: its 'close' follows, and that is handled. */
+function ignore(): void {
+  // Nothing to do.
+}

@@ -1,0 +1,79 @@
+/**
+ * The asking side of `tcp-listener`. Keeps a few accept requests under way ahead of the application and no more: an application that is
+ * slow to take connections leaves them in the serving kernel's backlog.
+ *
+ * Enforces `accepts`: requests under way and connections not yet taken, together. Assumes nothing of the peer: its replies are checked.
+ */
+import { systemClock, type Clock } from '../../src/clock.ts'
+import { badArgument, TrunkError } from '../../src/errors.ts'
+import { requireInteger } from '../../src/limits.ts'
+import type { OpenOptions, Pipe, Trunk } from '../../src/types.ts'
+import { unwrap } from '../internal/decoded.ts'
+import type { TcpPipe } from '../tcp-connection/client.ts'
+import { Listening } from './listening.ts'
+import { decodeReply, decodeRequest, encodeRequest, NAME, type ListenReply, type ListenRequest } from './messages.ts'
+
+/** Where the peer is to listen. */
+export interface TcpBind {
+  /** An address, or a name that the peer resolves. @default '127.0.0.1' */
+  readonly host?: string
+  /** 0 lets the peer's system choose. */
+  readonly port: number
+}
+
+/** Options of {@link tcpListen}: its signal gives the attempt up, and ends the listening later. */
+export interface TcpListenOptions extends Pick<OpenOptions, 'signal'> {
+  /**
+   * Connections asked for ahead of the application, 1 to 32. Each holds one of the trunk's places for opens that wait
+   * (`maxWaitingPipes`, 64), so few are better where there are many listeners. @default 2
+   */
+  accepts?: number
+  /** @default the machine's monotonic clock */
+  clock?: Clock
+}
+
+/** A pipe that carries a connection which the peer accepted. */
+export type TcpIncoming = TcpPipe
+
+/** A port at the peer that is listened to. Iterating gives each connection once; leaving the loop closes it. */
+export interface TcpListening extends AsyncIterable<TcpIncoming>, AsyncDisposable {
+  /** The real address. */
+  readonly address: { readonly host: string; readonly port: number }
+  /** Frees the port, and resets connections that were not taken; those that were go on. Resolves when the port is free. Never rejects. */
+  close(): Promise<void>
+}
+
+/**
+ * Has the peer listen at `at` and gives its connections. Iterating throws when the listening was lost: with the session, or because the peer
+ * ended it.
+ *
+ * Rejects with ERR_BAD_ARGUMENT before anything is sent; with the peer's refusal: ERR_DENIED, ERR_ADDRESS_IN_USE, ERR_BIND_DENIED,
+ * ERR_ADDRESS_UNAVAILABLE, ERR_NAME_NOT_FOUND, ERR_LISTENER_LIMIT; with ERR_MESSAGE_INVALID for a reply that is none.
+ */
+export async function tcpListen(trunk: Trunk, at: TcpBind, options: TcpListenOptions = {}): Promise<TcpListening> {
+  const accepts = requireInteger('accepts', options.accepts ?? 2, 1, 32)
+  const request = listenRequest(at)
+  const { signal } = options
+  const control = await trunk.open(NAME, encodeRequest(request), signal === undefined ? {} : { signal })
+  const reply = listenReply(control)
+  return new Listening(trunk, control, reply, { accepts, clock: options.clock ?? systemClock })
+}
+
+function listenRequest(at: TcpBind): ListenRequest {
+  const { host, port } = at
+  const checked = decodeRequest(host === undefined ? { op: 'listen', port } : { op: 'listen', host, port })
+  if (!checked.ok) throw badArgument(`not an address of tcpListen: ${checked.error.message}`)
+  return checked.value as ListenRequest
+}
+
+function listenReply(control: Pipe): ListenReply {
+  try {
+    const reply = unwrap(decodeReply(control.reply))
+    if (reply.op === 'listen') return reply
+    throw new TrunkError('ERR_MESSAGE_INVALID', `${NAME} answered a listen with something else`)
+  } catch (error) {
+    // Only the two errors above get here.
+    if (error instanceof TrunkError) control.abort(error)
+    throw error
+  }
+}

@@ -1,0 +1,183 @@
+/** The asking side's end of one listener: its requests under way, the connections that came, and whoever waits for one. */
+import type { Clock, Timer } from '../../src/clock.ts'
+import { toTrunkError, TrunkError } from '../../src/errors.ts'
+import type { Pipe, Trunk } from '../../src/types.ts'
+import type { TcpIncoming, TcpListening } from './client.ts'
+import { decodeReply, encodeRequest, NAME, type ListenReply } from './messages.ts'
+
+/** Refusals that pass: there is no room for a further pipe just now. */
+const PASSING: ReadonlySet<string> = new Set(['ERR_PIPE_LIMIT', 'ERR_PIPE_BACKLOG', 'ERR_PIPE_BUSY'])
+
+/** First and longest pause after such a refusal. */
+const MIN_PAUSE_MS = 100
+const MAX_PAUSE_MS = 5_000
+
+interface Taker {
+  readonly resolve: (pipe: TcpIncoming | undefined) => void
+  readonly reject: (error: TrunkError) => void
+}
+
+/** See {@link TcpListening}. */
+export class Listening implements TcpListening {
+  readonly address: { readonly host: string; readonly port: number }
+  readonly #trunk: Trunk
+  readonly #control: Pipe
+  readonly #listener: number
+  readonly #accepts: number
+  readonly #clock: Clock
+  /** Requests under way, to give them up. One each: a signal given to `open` goes on to abort the pipe, and that is the application's. */
+  readonly #underWay = new Set<AbortController>()
+  readonly #ready: TcpIncoming[] = []
+  readonly #takers: Taker[] = []
+  #over = false
+  #lastRequest = 0
+  #pause: Timer | undefined
+  #pauseMs = MIN_PAUSE_MS
+  #failure: TrunkError | undefined
+  #closing: Promise<void> | undefined
+
+  constructor(trunk: Trunk, control: Pipe, reply: ListenReply, options: { accepts: number; clock: Clock }) {
+    this.#trunk = trunk
+    this.#control = control
+    this.#listener = reply.listener
+    this.#accepts = options.accepts
+    this.#clock = options.clock
+    this.address = { host: reply.host, port: reply.port }
+    void this.#watchControl()
+    this.#request()
+  }
+
+  async *[Symbol.asyncIterator](): AsyncGenerator<TcpIncoming, void, undefined> {
+    try {
+      for (;;) {
+        const pipe = await this.#take()
+        if (pipe === undefined) return
+        yield pipe
+      }
+    } finally {
+      await this.close()
+    }
+  }
+
+  close(): Promise<void> {
+    this.#closing ??= this.#close()
+    return this.#closing
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close()
+  }
+
+  async #close(): Promise<void> {
+    this.#end(closedError())
+    for (const taker of this.#takers.splice(0)) taker.resolve(undefined)
+    try {
+      await this.#control.close()
+    } catch {
+      // The pipe or its session has failed: that, too, frees the port, and iterating says why.
+    }
+  }
+
+  /** No more requests; connections that nobody took are reset. */
+  #end(reason: TrunkError): void {
+    this.#pause?.cancel()
+    this.#over = true
+    for (const request of this.#underWay) request.abort(reason)
+    for (const pipe of this.#ready.splice(0)) pipe.abort(reason)
+  }
+
+  #take(): Promise<TcpIncoming | undefined> {
+    const pipe = this.#ready.shift()
+    if (pipe !== undefined) {
+      this.#request()
+      return Promise.resolve(pipe)
+    }
+    if (this.#failure !== undefined) return Promise.reject(this.#failure)
+    if (this.#closing !== undefined) return Promise.resolve(undefined)
+    return new Promise((resolve, reject) => {
+      this.#takers.push({ resolve, reject })
+    })
+  }
+
+  /** The peer ends the pipe of a listener only by failing, so its end without ours is a loss as well. */
+  async #watchControl(): Promise<void> {
+    try {
+      for await (const chunk of this.#control.source) {
+        if (chunk.byteLength > 0) throw new TrunkError('ERR_MESSAGE_INVALID', 'the pipe of a listener carries no bytes')
+      }
+      this.#fail(new TrunkError('ERR_PIPE_CLOSED', 'the peer has ended the listening'))
+    } catch (error) {
+      this.#fail(error)
+    }
+  }
+
+  #fail(error: unknown): void {
+    if (this.#closing !== undefined || this.#failure !== undefined) return
+    const failure = toTrunkError(error, 'ERR_PIPE_RESET', 'the listening was lost')
+    this.#failure = failure
+    this.#control.abort(failure)
+    this.#end(failure)
+    for (const taker of this.#takers.splice(0)) taker.reject(failure)
+  }
+
+  /** Tops the requests up, so that as many are under way as there is room for connections. */
+  #request(): void {
+    if (this.#pause !== undefined) return
+    while (!this.#over && this.#underWay.size + this.#ready.length < this.#accepts) {
+      this.#lastRequest += 1
+      void this.#requestOne(this.#lastRequest)
+    }
+  }
+
+  async #requestOne(request: number): Promise<void> {
+    const giveUp = new AbortController()
+    this.#underWay.add(giveUp)
+    try {
+      const params = encodeRequest({ op: 'accept', listener: this.#listener, request })
+      const pipe = await this.#trunk.open(NAME, params, { signal: giveUp.signal })
+      this.#underWay.delete(giveUp)
+      this.#arrived(pipe, request)
+    } catch (error) {
+      this.#underWay.delete(giveUp)
+      this.#refused(error)
+    }
+  }
+
+  #arrived(pipe: Pipe, request: number): void {
+    if (this.#over) {
+      pipe.abort(this.#failure ?? closedError())
+      return
+    }
+    const reply = decodeReply(pipe.reply)
+    if (!reply.ok || reply.value.op !== 'accept' || reply.value.request !== request) {
+      const error = reply.ok ? new TrunkError('ERR_MESSAGE_INVALID', 'the reply is for another request') : reply.error
+      pipe.abort(error)
+      this.#fail(error)
+      return
+    }
+    this.#pauseMs = MIN_PAUSE_MS
+    // Checked just above: the reply is what the type says.
+    const incoming = pipe as TcpIncoming
+    const taker = this.#takers.shift()
+    if (taker === undefined) this.#ready.push(incoming)
+    else taker.resolve(incoming)
+    this.#request()
+  }
+
+  #refused(error: unknown): void {
+    if (this.#over) return
+    if (!(error instanceof TrunkError) || !PASSING.has(error.code)) {
+      this.#fail(error)
+      return
+    }
+    this.#pause ??= this.#clock.after(this.#pauseMs, () => {
+      this.#pause = undefined
+      this.#request()
+    })
+    this.#pauseMs = Math.min(this.#pauseMs * 2, MAX_PAUSE_MS)
+  }
+}
+
+function closedError(): TrunkError {
+  return new TrunkError('ERR_ABORTED', 'the listening was closed')
+}

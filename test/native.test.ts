@@ -1,0 +1,224 @@
+import assert from 'node:assert/strict'
+import { execFileSync, spawnSync } from 'node:child_process'
+import { once } from 'node:events'
+import { copyFileSync, existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { connect, Socket } from 'node:net'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { after, before, describe, it } from 'node:test'
+import { fileURLToPath } from 'node:url'
+import { Worker } from 'node:worker_threads'
+import { nativeStatus, type NativeDescriptors } from '../src/native/load.ts'
+
+const root = fileURLToPath(new URL('../', import.meta.url))
+const LOOPBACK = { family: 'ipv4', address: '127.0.0.1', port: 0 } as const
+const status = nativeStatus()
+const skip = 'problem' in status ? status.problem : false
+
+describe('native addon', { skip }, () => {
+  const native = 'native' in status ? status.native : (undefined as never as NativeDescriptors)
+
+  it('reports the port that the system chose for port 0 [R-114]', () => {
+    const fd = native.listen(LOOPBACK, 1)
+    const at = native.localAddress(fd)
+    native.close(fd)
+    assert.equal(at.address, '127.0.0.1')
+    assert.ok(at.port > 0)
+  })
+
+  it('accepts only when asked, and gives a descriptor that a Node socket takes', async () => {
+    const fd = native.listen(LOOPBACK, 8)
+    const { port } = native.localAddress(fd)
+    assert.equal(native.accept(fd), undefined)
+    const ready = deferred()
+    const watch = native.watch(fd, ready.resolve)
+    watch.start()
+    const client = connect({ host: '127.0.0.1', port, allowHalfOpen: true })
+    assert.equal(await ready.promise, undefined)
+    watch.close()
+    const accepted = native.accept(fd)
+    assert.ok(accepted)
+    assert.equal(accepted.remote.port, client.localPort)
+    assert.deepEqual(accepted.local, { family: 'ipv4', address: '127.0.0.1', port })
+    const socket = new Socket({ fd: accepted.fd, allowHalfOpen: true })
+    socket.end('over the descriptor')
+    const [data] = (await once(client, 'data')) as [Buffer]
+    assert.equal(data.toString(), 'over the descriptor')
+    const closed = once(socket.resume(), 'close')
+    client.end()
+    await closed
+    native.close(fd)
+  })
+
+  it('stops telling of readiness when stopped, and tells again when started', async () => {
+    const fd = native.listen(LOOPBACK, 8)
+    let calls = 0
+    let ready = deferred()
+    const watch = native.watch(fd, () => {
+      calls += 1
+      watch.stop()
+      ready.resolve()
+    })
+    watch.start()
+    const client = connect({ host: '127.0.0.1', port: native.localAddress(fd).port })
+    await ready.promise
+    await once(client, 'connect')
+    await new Promise(setImmediate)
+    assert.equal(calls, 1)
+    ready = deferred()
+    watch.start()
+    await ready.promise
+    assert.equal(calls, 2)
+    watch.close()
+    watch.close()
+    assert.throws(
+      () => {
+        watch.start()
+      },
+      { code: 'ERR_INVALID_ARG_VALUE' },
+    )
+    native.close(fd)
+    client.on('error', () => undefined).destroy()
+  })
+
+  it('throws what Node would for an address in use and one that is not here [R-113]', () => {
+    const fd = native.listen(LOOPBACK, 1)
+    const { port } = native.localAddress(fd)
+    assert.throws(() => native.listen({ ...LOOPBACK, port }, 1), { code: 'EADDRINUSE', errno: -98, syscall: 'bind' })
+    assert.throws(() => native.listen({ ...LOOPBACK, address: '192.0.2.1' }, 1), { code: 'EADDRNOTAVAIL' })
+    native.close(fd)
+    assert.throws(
+      () => {
+        native.close(fd)
+      },
+      { code: 'EBADF', syscall: 'close' },
+    )
+  })
+
+  it('refuses arguments that are no address, descriptor or backlog', () => {
+    const bad = { code: 'ERR_INVALID_ARG_VALUE' }
+    for (const address of ['127.1', 'localhost', '', '127.0.0.1\0x', '1'.repeat(100)]) {
+      assert.throws(() => native.listen({ ...LOOPBACK, address }, 1), bad, address)
+    }
+    assert.throws(() => native.listen({ ...LOOPBACK, port: 65_536 }, 1), bad)
+    assert.throws(() => native.listen({ ...LOOPBACK, family: 'unix' as never }, 1), bad)
+    assert.throws(() => native.listen(LOOPBACK, 0), bad)
+    assert.throws(() => native.listen(undefined as never, 1), Error)
+    assert.throws(() => native.accept(-1), bad)
+    assert.throws(() => native.watch(0, undefined as never), bad)
+  })
+
+  it('leaves no descriptor behind where binding fails', () => {
+    const held = native.listen(LOOPBACK, 1)
+    const { port } = native.localAddress(held)
+    for (let i = 0; i < 50; i += 1) assert.throws(() => native.listen({ ...LOOPBACK, port }, 1))
+    const next = native.listen(LOOPBACK, 1)
+    // Others may have opened a few meanwhile; fifty would be ours.
+    assert.ok(next < held + 40, `descriptor ${next} after ${held}`)
+    native.close(next)
+    native.close(held)
+  })
+
+  it('ends with a worker thread that forgot an open watch', async () => {
+    const path = 'path' in status ? status.path : ''
+    const code = `
+      const native = require(${JSON.stringify(path)})
+      const fd = native.listen({ family: 'ipv4', address: '127.0.0.1', port: 0 }, 1)
+      native.watch(fd, () => {}).start()
+      native.watch(native.listen({ family: 'ipv4', address: '127.0.0.1', port: 0 }, 1), () => {}).close()
+      setImmediate(() => process.exit(7))`
+    const worker = new Worker(code, { eval: true })
+    assert.deepEqual(await once(worker, 'exit'), [7])
+  })
+})
+
+describe('native addon build', { skip }, () => {
+  let folder = ''
+  before(() => {
+    folder = mkdtempSync(join(tmpdir(), 'trunkline-native-'))
+  })
+  after(() => {
+    rmSync(folder, { recursive: true })
+  })
+
+  it('compiles without a warning', () => {
+    const output = join(folder, 'strict.node')
+    const built = execFileSync(process.execPath, ['src/native/build.mjs', '--strict', '--output', output], {
+      cwd: root,
+    })
+    assert.equal(built.toString(), '')
+    assert.ok(existsSync(output))
+  })
+
+  it('says so in one line and succeeds where there is no compiler', () => {
+    const output = join(folder, 'none.node')
+    const run = spawnSync(process.execPath, ['src/native/build.mjs', '--output', output], {
+      cwd: root,
+      encoding: 'utf8',
+      env: { ...process.env, CC: join(folder, 'no-such-compiler') },
+    })
+    assert.equal(run.status, 0)
+    assert.match(run.stdout, /^trunkline: the native addon was not built: there is no C compiler .*\n$/)
+    assert.equal(existsSync(output), false)
+  })
+})
+
+describe('native addon loader', () => {
+  let folder = ''
+  before(() => {
+    folder = mkdtempSync(join(tmpdir(), 'trunkline-loader-'))
+    writeFileSync(join(folder, 'package.json'), '{ "type": "module" }')
+  })
+  after(() => {
+    rmSync(folder, { recursive: true })
+  })
+
+  const ask = (...levels: string[]): string => {
+    const home = join(folder, ...levels)
+    mkdirSync(home, { recursive: true })
+    copyFileSync(join(root, 'src/native/load.ts'), join(home, 'load.ts'))
+    const code = `import { nativeStatus } from ${JSON.stringify(join(home, 'load.ts'))}; console.log(JSON.stringify(nativeStatus()))`
+    return execFileSync(process.execPath, ['--import', 'tsx', '--input-type=module', '-e', code], {
+      cwd: root,
+    }).toString()
+  }
+
+  it('is not run by importing what may use it [R-136]', { skip }, () => {
+    const code = `
+      import { tcpListener } from ${JSON.stringify(join(root, 'protocols/tcp-listener.ts'))}
+      import { tcpConnection } from ${JSON.stringify(join(root, 'protocols/tcp-connection.ts'))}
+      import { readFileSync } from 'node:fs'
+      tcpListener({ allow: [] }); tcpConnection({ allow: [] })
+      console.log(readFileSync('/proc/self/maps', 'utf8').includes('trunkline.node'))`
+    const args = ['--import', 'tsx', '--input-type=module', '-e', code]
+    assert.equal(execFileSync(process.execPath, args, { cwd: root }).toString(), 'false\n')
+  })
+
+  it('gives a sentence, not an error, where nothing was built', () => {
+    assert.match(ask('bare', 'src', 'native'), /"problem":"the native addon was not built/)
+  })
+
+  it('finds the file from src and from dist, and reports one that does not load', { skip }, () => {
+    for (const [name, ...levels] of [
+      ['a', 'src', 'native'],
+      ['b', 'dist', 'src', 'native'],
+    ] as const) {
+      const release = join(folder, name, 'build', 'Release')
+      mkdirSync(release, { recursive: true })
+      copyFileSync('path' in status ? status.path : '', join(release, 'trunkline.node'))
+      assert.match(ask(name, ...levels), /"path":/)
+    }
+    const prebuilt = join(folder, 'c', 'prebuilds', `${process.platform}-${process.arch}`)
+    mkdirSync(prebuilt, { recursive: true })
+    copyFileSync(join(root, 'package.json'), join(prebuilt, 'trunkline.node'))
+    assert.match(ask('c', 'src', 'native'), /"problem":"the native addon .* does not load/)
+  })
+})
+
+function deferred(): { promise: Promise<string | undefined>; resolve: (value?: string) => void } {
+  let resolve: (value?: string) => void = () => undefined
+  const promise = new Promise<string | undefined>((settle) => {
+    resolve = settle
+  })
+  return { promise, resolve }
+}

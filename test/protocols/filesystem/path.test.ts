@@ -1,0 +1,69 @@
+import assert from 'node:assert/strict'
+import { describe, it } from 'node:test'
+import { TrunkError } from '../../../src/errors.ts'
+import { encodePath, nameFlaw, printablePath, splitPath } from '../../../protocols/filesystem/path.ts'
+import { hostilePaths } from './hostile-paths.ts'
+
+const bytes = (text: string): Uint8Array => new TextEncoder().encode(text)
+const names = (path: string): string[] | string => {
+  const result = splitPath(bytes(path))
+  return result.ok ? result.names.map((name) => new TextDecoder().decode(name)) : result.why
+}
+
+describe('a path', () => {
+  it('is names between slashes, with one leading slash at will', () => {
+    assert.deepEqual(names('a/b/c'), ['a', 'b', 'c'])
+    assert.deepEqual(names('/a/b'), ['a', 'b'])
+    assert.deepEqual(names(' /\n'), [' ', '\n'])
+    assert.deepEqual(names('...'), ['...'])
+    assert.deepEqual(names('.hidden/..x'), ['.hidden', '..x'])
+  })
+
+  it('is the root when it is empty or one slash', () => {
+    assert.deepEqual(names(''), [])
+    assert.deepEqual(names('/'), [])
+  })
+
+  it('is refused in each hostile spelling [R-081]', () => {
+    assert.ok(hostilePaths.length >= 40, `${hostilePaths.length} spellings`)
+    for (const path of hostilePaths) assert.equal(splitPath(path).ok, false, printablePath(path))
+  })
+
+  it('reaches its bounds and not beyond [R-004]', () => {
+    assert.equal(splitPath(bytes('n'.repeat(255))).ok, true)
+    assert.equal(splitPath(bytes('n'.repeat(256))).ok, false)
+    assert.equal(splitPath(bytes(Array(64).fill('d').join('/'))).ok, true)
+    assert.equal(splitPath(bytes(Array(65).fill('d').join('/'))).ok, false)
+    const longest = Array(16).fill('n'.repeat(255)).join('/')
+    assert.equal(splitPath(bytes(`/${longest}`)).ok, true)
+    assert.equal(splitPath(bytes(`${longest}/n`)).ok, false)
+  })
+
+  it('loses its leading slash and nothing else on the way', () => {
+    assert.deepEqual(encodePath('/ä'), bytes('ä'))
+    assert.deepEqual(encodePath(Uint8Array.of(0xff, 0x2f, 0xfe)), Uint8Array.of(0xff, 0x2f, 0xfe))
+  })
+
+  it('refuses text without bytes, and values that are no path', () => {
+    assert.throws(() => encodePath('a\ud800'), withCode('ERR_PATH_INVALID'))
+    assert.throws(() => encodePath('a/../b'), withCode('ERR_PATH_INVALID'))
+    assert.throws(() => encodePath(7 as unknown as string), withCode('ERR_BAD_ARGUMENT'))
+  })
+
+  it('cannot drive a terminal when it is shown', () => {
+    assert.equal(printablePath(bytes('a\u001b[2Jb')), 'a\ufffd[2Jb')
+    assert.equal(printablePath(bytes('')), '/')
+  })
+})
+
+describe('a listed name', () => {
+  it('is one name: anything that is a path, or climbs, is a flaw', () => {
+    for (const bad of ['', '.', '..', 'a/b', '/', 'a\0', 'n'.repeat(256)])
+      assert.notEqual(nameFlaw(bytes(bad)), undefined, bad)
+    for (const good of ['a', '...', 'n'.repeat(255), 'a b', '-rf']) assert.equal(nameFlaw(bytes(good)), undefined, good)
+  })
+})
+
+function withCode(code: string) {
+  return (error: unknown): boolean => error instanceof TrunkError && error.code === code
+}
