@@ -1,0 +1,98 @@
+/**
+ * File names are bytes, JavaScript strings are not. Inside the command line every path is a *byte string*: the UTF-8 text
+ * where the bytes are UTF-8, and one lone surrogate (U+DC80 to U+DCFF) for each byte that is not, as Python does it. Both
+ * ways are exact, so a name that is not UTF-8 survives the journey from a directory to the peer and back.
+ */
+import { readFileSync } from 'node:fs'
+
+/** What a byte 0x80 to 0xFF that is not part of UTF-8 becomes: this plus the byte. */
+const ESCAPE_BASE = 0xdc00
+const ESCAPED = /[\uDC80-\uDCFF]/u
+const ESCAPED_EACH = /[\uDC80-\uDCFF]/gu
+
+/** Length of the UTF-8 sequence that begins with `lead`; 0 where none does. */
+function sequenceLength(lead: number): number {
+  if (lead < 0x80) return 1
+  if (lead >= 0xc2 && lead <= 0xdf) return 2
+  if (lead >= 0xe0 && lead <= 0xef) return 3
+  return lead >= 0xf0 && lead <= 0xf4 ? 4 : 0
+}
+
+/** The byte string of `bytes`. */
+export function fromBytes(bytes: Uint8Array): string {
+  const buffer = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength)
+  const text = buffer.toString('utf8')
+  if (!text.includes('\uFFFD') || Buffer.from(text, 'utf8').equals(buffer)) return text
+  let result = ''
+  for (let at = 0; at < buffer.length;) {
+    const lead = buffer.readUInt8(at)
+    const length = sequenceLength(lead)
+    const piece = buffer.subarray(at, at + length)
+    const decoded = piece.toString('utf8')
+    if (length > 0 && Buffer.from(decoded, 'utf8').equals(piece)) {
+      result += decoded
+      at += length
+    } else {
+      result += String.fromCharCode(ESCAPE_BASE + lead)
+      at += 1
+    }
+  }
+  return result
+}
+
+/** The bytes of a byte string. */
+export function toBytes(text: string): Buffer {
+  if (!ESCAPED.test(text)) return Buffer.from(text, 'utf8')
+  const parts: Buffer[] = []
+  let from = 0
+  for (const match of text.matchAll(ESCAPED_EACH)) {
+    parts.push(Buffer.from(text.slice(from, match.index), 'utf8'))
+    parts.push(Buffer.of(match[0].charCodeAt(0) - ESCAPE_BASE))
+    from = match.index + 1
+  }
+  parts.push(Buffer.from(text.slice(from), 'utf8'))
+  return Buffer.concat(parts)
+}
+
+// Control characters (C0, DEL, C1) and the escapes above: what must not reach a terminal as it is.
+// eslint-disable-next-line no-control-regex -- control characters are what it looks for
+const UNPRINTABLE = /[\u0000-\u001F\u007F-\u009F\u2028\u2029\uDC80-\uDCFF]/gu
+
+/** `text` for a person's eyes: one line, and nothing in it that a terminal would obey. A peer chooses names and sentences. */
+export function printable(text: string): string {
+  return text.replace(UNPRINTABLE, (character) => {
+    if (character === '\n') return '\\n'
+    if (character === '\t') return '\\t'
+    const code = character.charCodeAt(0)
+    if (code > 0xff && code < ESCAPE_BASE) return `\\u${code.toString(16)}`
+    return `\\x${(code & 0xff).toString(16).padStart(2, '0')}`
+  })
+}
+
+/**
+ * The process's arguments as byte strings. Node decodes them as UTF-8 and loses what is not; Linux keeps the bytes in /proc.
+ * Elsewhere, and where the two don't match, the arguments are left as they are.
+ */
+export function rawArguments(args: readonly string[]): string[] {
+  if (!args.some((text) => text.includes('\uFFFD'))) return [...args]
+  let commandLine: Buffer
+  try {
+    commandLine = readFileSync('/proc/self/cmdline')
+  } catch {
+    return [...args] // no /proc: a name that is not UTF-8 cannot be given as an argument there
+  }
+  const raw = splitAtZero(commandLine).slice(-args.length).map(fromBytes)
+  const same = raw.length === args.length && raw.every((text, i) => toBytes(text).toString('utf8') === args[i])
+  return same ? raw : [...args]
+}
+
+function splitAtZero(bytes: Buffer): Buffer[] {
+  const parts: Buffer[] = []
+  for (let from = 0; from < bytes.length;) {
+    const zero = bytes.indexOf(0, from)
+    const to = zero === -1 ? bytes.length : zero
+    parts.push(bytes.subarray(from, to))
+    from = to + 1
+  }
+  return parts
+}

@@ -1,0 +1,28 @@
+/** `trunkline cat`: files of the peer to standard output. */
+import type { Command } from 'commander'
+import type { Context } from '../context.ts'
+import { atRemote, withFiles } from '../files.ts'
+import type { Files } from '../files.ts'
+import { addPeerOptions } from '../peer.ts'
+import type { PeerOptions } from '../peer.ts'
+import { remotePath, wirePath } from '../remote-path.ts'
+
+/** Adds the command. */
+export function addCat(program: Command, context: Context): void {
+  const command = program
+    .command('cat')
+    .summary('write files of the peer to standard output')
+    .description('Write files of the peer to standard output.')
+    .argument('<:path...>', 'files of the peer')
+    .addHelpText('after', '\nExample:\n  $ trunkline cat :/etc/os-release')
+  addPeerOptions(command).action(async (paths: string[], options: PeerOptions) => {
+    const remote = paths.map(remotePath)
+    await withFiles(context, options, async (files) => {
+      for (const path of remote) await atRemote(path, printFile(context, files, path))
+    })
+  })
+}
+
+async function printFile(context: Context, files: Files, path: string): Promise<void> {
+  for await (const bytes of files.read(wirePath(path), { signal: context.signal })) await context.stdout.write(bytes)
+}

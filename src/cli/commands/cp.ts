@@ -1,0 +1,152 @@
+/** `trunkline cp`: files and directories, both ways; one side is the peer's, the other is local or standard input or output. */
+import { lstat } from 'node:fs/promises'
+import type { Command } from 'commander'
+import { TrunkError } from '../../errors.ts'
+import { printable, toBytes } from '../byte-string.ts'
+import type { Context } from '../context.ts'
+import { downloadFile, downloadTree } from '../copy/download.ts'
+import { counted } from '../copy/job.ts'
+import type { CopyJob } from '../copy/job.ts'
+import { statIfThere } from '../copy/local-file.ts'
+import { remoteType } from '../copy/remote-type.ts'
+import { localSizes, remoteSizes, scan } from '../copy/scan.ts'
+import { standardInput } from '../copy/standard-input.ts'
+import { uploadFile, uploadTree } from '../copy/upload.ts'
+import { about, usageError } from '../failure.ts'
+import { atRemote, withFiles } from '../files.ts'
+import { addPeerOptions } from '../peer.ts'
+import type { PeerOptions } from '../peer.ts'
+import { startProgress } from '../progress.ts'
+import { joinPath, lastPart, parseEndpoint, shownRemote, wirePath } from '../remote-path.ts'
+import type { Endpoint } from '../remote-path.ts'
+
+interface CpOptions extends PeerOptions {
+  recursive?: boolean
+}
+
+/** Adds the command. */
+export function addCp(program: Command, context: Context): void {
+  const command = program
+    .command('cp')
+    .summary('copy files and directories to the peer or from it')
+    .description('Copy files to the peer or from it. The path of the peer starts with a colon.')
+    .argument('<src>', 'what to copy: PATH, :PATH or - (standard input)')
+    .argument('<dst>', 'where to: :PATH, PATH or - (standard output)')
+    .option('-r, --recursive', 'copy directories and what is in them')
+    .addHelpText('after', '\nInto an existing directory it copies inside, as cp does; DIR/. means what is in DIR.')
+    .addHelpText('after', 'Example:\n  $ trunkline cp -r ./site :/var/www')
+  addPeerOptions(command).action((src: string, dst: string, options: CpOptions) => cp(context, src, dst, options))
+}
+
+async function cp(context: Context, src: string, dst: string, options: CpOptions): Promise<void> {
+  const source = parseEndpoint(src)
+  const target = parseEndpoint(dst)
+  const recursive = options.recursive ?? false
+  if ((source.type === 'remote') === (target.type === 'remote')) {
+    throw usageError('exactly one side is the peer’s: its path starts with a colon, as in cp file :/tmp')
+  }
+  if (recursive && (source.type === 'standard' || target.type === 'standard')) {
+    throw usageError('a directory cannot be copied from standard input or to standard output')
+  }
+  const label = source.type === 'standard' ? 'standard input' : lastPart(source.path) || source.path
+  await withFiles(context, options, async (files) => {
+    const toTerminal = target.type === 'standard' && context.stdout.isTerminal
+    const job: CopyJob = { context, files, progress: startProgress(context, label, !toTerminal) }
+    try {
+      if (target.type === 'remote') await upload(job, source, target.path, recursive)
+      else if (source.type === 'remote') await download(job, source.path, target, recursive)
+    } finally {
+      job.progress.stop()
+    }
+  })
+}
+
+async function upload(job: CopyJob, source: Endpoint, target: string, recursive: boolean): Promise<void> {
+  if (source.type !== 'local') {
+    const { context, files, progress } = job
+    const bytes = counted(progress, standardInput(context))
+    await atRemote(
+      target,
+      files.write(wirePath(target), bytes, { signal: context.signal }).then(() => undefined),
+    )
+    return
+  }
+  const local = source.path
+  const isDirectory = await at(local, isLocalDirectory(local))
+  requireRecursive(isDirectory, recursive, printable(local))
+  const remote = intoFolder(target, local, (await remoteType(job.files, target)) === 'directory')
+  requireFileName(remote, isDirectory, shownRemote(remote))
+  if (!isDirectory) await uploadFile(job, local, remote).catch(blame(printable(local), shownRemote(remote)))
+  else {
+    await scan(job.progress, localSizes(local), () =>
+      uploadTree(job, local, remote).catch(blame(printable(local), shownRemote(remote))),
+    )
+  }
+}
+
+async function download(job: CopyJob, remote: string, target: Endpoint, recursive: boolean): Promise<void> {
+  const { context, files, progress } = job
+  if (target.type !== 'local') {
+    const bytes = counted(progress, files.read(wirePath(remote), { signal: context.signal }))
+    for await (const chunk of named(shownRemote(remote), bytes)) await context.stdout.write(chunk)
+    return
+  }
+  const status = await atRemote(remote, files.stat(wirePath(remote), { signal: context.signal }))
+  const isDirectory = status.type === 'directory'
+  requireRecursive(isDirectory, recursive, shownRemote(remote))
+  const existing = await at(target.path, statIfThere(target.path))
+  const local = intoFolder(target.path, remote, existing?.isDirectory() === true)
+  requireFileName(local, isDirectory, printable(local))
+  if (!isDirectory) await downloadFile(job, remote, local, status).catch(blame(printable(local), shownRemote(remote)))
+  else {
+    await scan(progress, remoteSizes(job, remote), () =>
+      downloadTree(job, remote, local, status).catch(blame(printable(local), shownRemote(remote))),
+    )
+  }
+}
+
+async function at<T>(path: string, operation: Promise<T>): Promise<T> {
+  try {
+    return await operation
+  } catch (error) {
+    throw about(printable(path), error)
+  }
+}
+
+async function isLocalDirectory(path: string): Promise<boolean> {
+  const found = await statIfThere(path)
+  // What cannot be followed is a link to nowhere, or not there at all; either way this says why.
+  return found === undefined ? (await lstat(toBytes(path)), false) : found.isDirectory()
+}
+
+function requireRecursive(isDirectory: boolean, recursive: boolean, path: string): void {
+  if (isDirectory && !recursive) throw new TrunkError('ERR_IS_DIRECTORY', `${path}: it is a directory; copy it with -r`)
+}
+
+/** `new-name/` can be a directory's name, not a file's. */
+function requireFileName(path: string, isDirectory: boolean, shown: string): void {
+  if (!isDirectory && path.endsWith('/'))
+    throw new TrunkError('ERR_NOT_DIRECTORY', `${shown}: there is no such directory`)
+}
+
+/** As cp: onto an existing directory means into it, under the same name. What has no name of its own (`:/`, `dir/.`) goes in as it is. */
+function intoFolder(target: string, source: string, targetIsFolder: boolean): string {
+  const name = lastPart(source)
+  if (!targetIsFolder || name === '' || name === '.' || name === '..') return target
+  return joinPath(target, name)
+}
+
+/** For `catch`: names the side that failed. The peer's errors come with codes, this machine's with the system's own. */
+function blame(local: string, remote: string): (error: unknown) => never {
+  return (error) => {
+    throw about(error instanceof TrunkError ? remote : local, error)
+  }
+}
+
+async function* named<T>(subject: string, chunks: AsyncIterable<T>): AsyncGenerator<T, void, undefined> {
+  try {
+    yield* chunks
+  } catch (error) {
+    throw about(subject, error)
+  }
+}

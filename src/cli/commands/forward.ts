@@ -1,0 +1,67 @@
+/**
+ * `trunkline forward`: TCP ports across the line, until it is interrupted or the session ends. All forwards stand, or none
+ * does; each is announced with its real port once it takes connections.
+ */
+import type { Command } from 'commander'
+import { TrunkError } from '../../errors.ts'
+import type { Trunk } from '../../index.ts'
+import { interrupted } from '../context.ts'
+import type { Context } from '../context.ts'
+import { usageError } from '../failure.ts'
+import type { Forward } from '../forward/forward.ts'
+import { listenHere } from '../forward/listen-here.ts'
+import { listenThere } from '../forward/listen-there.ts'
+import { parseForward } from '../forward/spec.ts'
+import type { ForwardSpec } from '../forward/spec.ts'
+import { addPeerOptions, withTrunk } from '../peer.ts'
+import type { PeerOptions } from '../peer.ts'
+
+interface ForwardOptions extends PeerOptions {
+  local?: ForwardSpec[]
+  remote?: ForwardSpec[]
+}
+
+function appendForward(text: string, previous: ForwardSpec[] | undefined): ForwardSpec[] {
+  return [...(previous ?? []), parseForward(text)]
+}
+
+/** Adds the command. */
+export function addForward(program: Command, context: Context): void {
+  const command = program
+    .command('forward')
+    .summary('forward TCP ports across the line')
+    .description('Forward TCP ports across the line until interrupted.')
+    .option('-L, --local <spec>', '[BIND:]PORT:HOST:PORT, listen here, the peer connects; repeatable', appendForward)
+    .option('-R, --remote <spec>', '[BIND:]PORT:HOST:PORT, the peer listens, connect here; repeatable', appendForward)
+    .addHelpText('after', '\nPort 0 takes any free port; the real one is printed.')
+    .addHelpText('after', '\nExample:\n  $ trunkline forward -L 8080:127.0.0.1:80 -R 9000:127.0.0.1:3000')
+  addPeerOptions(command).action((options: ForwardOptions) => forward(context, options))
+}
+
+async function forward(context: Context, options: ForwardOptions): Promise<void> {
+  const { local = [], remote = [] } = options
+  if (local.length + remote.length === 0) throw usageError('forward what? Give -L or -R')
+  await withTrunk(context, options, async (trunk) => {
+    const forwards: Forward[] = []
+    try {
+      for (const spec of local) forwards.push(owned(await listenHere(context, trunk, spec)))
+      for (const spec of remote) forwards.push(owned(await listenThere(context, trunk, spec)))
+      for (const { description } of forwards) await context.stdout.line(`forwarding ${description}`)
+      await Promise.race([interrupted(context), sessionEnd(trunk), ...forwards.map(({ ended }) => ended)])
+    } finally {
+      for (const each of forwards) each.close()
+    }
+  })
+}
+
+/** Its end is looked at by the race above, but only while that runs. */
+function owned(forward: Forward): Forward {
+  forward.ended.catch(() => undefined)
+  return forward
+}
+
+/** Rejects when the session is over, however it ended: there is nothing left to forward through. */
+async function sessionEnd(trunk: Trunk): Promise<never> {
+  await trunk.closed
+  throw new TrunkError('ERR_SESSION_CLOSED', 'the peer has closed the session')
+}

@@ -1,0 +1,100 @@
+/**
+ * `trunkline ls`: names in directories of the peer. Sorted as long as a directory has at most MAX_SORTED entries; a larger
+ * one is printed as it comes, so that memory stays bounded whatever the peer lists. Names are bytes: a pipe gets them as
+ * they are, a terminal gets nothing that it would obey.
+ */
+import type { Command } from 'commander'
+import { fromBytes, printable, toBytes } from '../byte-string.ts'
+import type { Context } from '../context.ts'
+import { asFailure } from '../failure.ts'
+import { atRemote, withFiles } from '../files.ts'
+import type { Files } from '../files.ts'
+import { formatMode, formatTime } from '../format.ts'
+import { addPeerOptions } from '../peer.ts'
+import type { PeerOptions } from '../peer.ts'
+import { lastPart, remotePath, shownRemote, wirePath } from '../remote-path.ts'
+
+/** Entries of one directory that are held to be sorted: about 2 MiB. */
+const MAX_SORTED = 10_000
+/** Digits of a size in a long line: 999 TB. */
+const SIZE_WIDTH = 15
+
+interface LsOptions extends PeerOptions {
+  long?: boolean
+  json?: boolean
+}
+
+interface Entry {
+  readonly name: string
+  readonly type: string
+  readonly size: number
+  readonly mode: number
+  readonly modifiedMs: number
+}
+
+/** Adds the command. */
+export function addLs(program: Command, context: Context): void {
+  const command = program
+    .command('ls')
+    .summary('list directories of the peer')
+    .description('List directories of the peer.')
+    .argument('[:path...]', 'directories or files of the peer', [':/'])
+    .option('-l, --long', 'mode, size and time (UTC) before each name')
+    .option('--json', 'one JSON object per line')
+    .addHelpText('after', '\nExample:\n  $ trunkline ls -l :/var/log')
+  addPeerOptions(command).action(async (paths: string[], options: LsOptions) => {
+    const remote = paths.map(remotePath)
+    await withFiles(context, options, async (files) => {
+      for (const [i, path] of remote.entries()) {
+        if (remote.length > 1 && options.json !== true) {
+          await context.stdout.line(`${i > 0 ? '\n' : ''}${shownRemote(path)}`)
+        }
+        await atRemote(path, listOne(context, files, path, options))
+      }
+    })
+  })
+}
+
+async function listOne(context: Context, files: Files, path: string, options: LsOptions): Promise<void> {
+  const held: Entry[] = []
+  let sorting = true
+  try {
+    for await (const entry of files.list(wirePath(path), { signal: context.signal })) {
+      const { type, size, mode, modifiedMs } = entry
+      held.push({ name: fromBytes(entry.nameBytes), type, size, mode, modifiedMs })
+      if (sorting ? held.length > MAX_SORTED : held.length >= 256) {
+        sorting = false
+        await print(context, held.splice(0), options)
+      }
+    }
+  } catch (error) {
+    if (asFailure(error).code !== 'ERR_NOT_DIRECTORY') throw error
+    const { type, size, mode, modifiedMs } = await files.stat(wirePath(path), { signal: context.signal })
+    held.push({ name: lastPart(path), type, size, mode, modifiedMs })
+  }
+  if (sorting) held.sort((a, b) => Buffer.compare(toBytes(a.name), toBytes(b.name)))
+  await print(context, held, options)
+}
+
+async function print(context: Context, entries: readonly Entry[], options: LsOptions): Promise<void> {
+  if (entries.length === 0) return
+  const lines = entries.map((entry) => line(context, entry, options))
+  await context.stdout.write(toBytes(`${lines.join('\n')}\n`))
+}
+
+function line(context: Context, entry: Entry, options: LsOptions): string {
+  const { name, type, size, mode, modifiedMs } = entry
+  if (options.json === true) return JSON.stringify({ ...jsonName(name), type, size, mode, modifiedMs })
+  const slash = type === 'directory' && context.stdout.isTerminal ? '/' : ''
+  const text = context.stdout.isTerminal ? printable(name) : name
+  const shown = type === 'directory' ? context.colors.blue(text) + slash : text
+  if (options.long !== true) return shown
+  return `${formatMode(type, mode)} ${String(size).padStart(SIZE_WIDTH)} ${formatTime(modifiedMs)} ${shown}`
+}
+
+/** JSON holds text only: a name that is not UTF-8 comes with its bytes in base64. */
+function jsonName(name: string): { name: string; nameBase64?: string } {
+  const bytes = toBytes(name)
+  const text = bytes.toString('utf8')
+  return text === name ? { name } : { name: text, nameBase64: bytes.toString('base64') }
+}

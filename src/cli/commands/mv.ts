@@ -1,0 +1,31 @@
+/** `trunkline mv`: renames at the peer; onto an existing directory it moves into it, as mv does. */
+import type { Command } from 'commander'
+import type { Context } from '../context.ts'
+import { usageError } from '../failure.ts'
+import { atRemote, withFiles } from '../files.ts'
+import { addPeerOptions } from '../peer.ts'
+import type { PeerOptions } from '../peer.ts'
+import { joinPath, lastPart, remotePath, wirePath } from '../remote-path.ts'
+import { remoteType } from '../copy/remote-type.ts'
+
+/** Adds the command. */
+export function addMv(program: Command, context: Context): void {
+  const command = program
+    .command('mv')
+    .summary('rename or move a file of the peer')
+    .description('Rename or move a file or directory of the peer.')
+    .argument('<:from>', 'what to rename')
+    .argument('<:to>', 'its new name, or an existing directory to move it into')
+    .option('-n, --no-replace', 'fail where a file of the new name exists')
+    .addHelpText('after', '\nExample:\n  $ trunkline mv :/inbox/report.pdf :/done/')
+  addPeerOptions(command).action(async (from: string, to: string, options: PeerOptions & { replace: boolean }) => {
+    const source = remotePath(from)
+    const target = remotePath(to)
+    if (lastPart(source) === '') throw usageError('the root cannot be renamed')
+    await withFiles(context, options, async (files) => {
+      const into = (await remoteType(files, target)) === 'directory'
+      const name = into ? joinPath(target, lastPart(source)) : target
+      await atRemote(source, files.rename(wirePath(source), wirePath(name), { replace: options.replace }))
+    })
+  })
+}

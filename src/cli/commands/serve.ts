@@ -1,0 +1,126 @@
+/**
+ * `trunkline serve`: waits at an address for peers and offers them what the options name, and nothing else. The real address is
+ * the first line on stdout; where stdout is the line itself (`stdio:`) nothing is printed there.
+ */
+import { stat } from 'node:fs/promises'
+import type { Command } from 'commander'
+import { filesystem } from '../../../protocols/filesystem.ts'
+import { tcpConnection } from '../../../protocols/tcp-connection.ts'
+import { tcpListener } from '../../../protocols/tcp-listener.ts'
+import { serve } from '../../index.ts'
+import type { Protocol, Server, TrunkOptions } from '../../index.ts'
+import { interrupted } from '../context.ts'
+import type { Context } from '../context.ts'
+import { about, asFailure, EXIT, Failure } from '../failure.ts'
+import { readToken } from '../peer.ts'
+import { refusalLog } from '../refusal-log.ts'
+
+interface ServeOptions {
+  fs?: string
+  connect?: string[]
+  listen?: string[]
+  tokenFile?: string
+}
+
+const READ_ONLY_SUFFIX = ':ro'
+
+function append(value: string, previous: string[] | undefined): string[] {
+  return [...(previous ?? []), value]
+}
+
+/** Adds the command. */
+export function addServe(program: Command, context: Context): void {
+  program
+    .command('serve')
+    .summary('wait for peers at an address, and offer them files and ports')
+    .description('Wait for peers at an address. They may do what the options name, and nothing else.')
+    .argument('<address>', 'where: tcp://HOST:PORT (port 0: any), unix:///PATH, stdio:')
+    .option('--fs <dir[:ro]>', 'offer the files below a directory; :ro for reading only')
+    .option('--connect <host:port>', 'let peers connect to it (any: to everywhere); repeatable', append)
+    .option('--listen <host:port>', 'let peers listen there (port *: any port); repeatable', append)
+    .option('--token-file <file>', 'admit only peers that have the secret in this file')
+    .addHelpText('after', '\nExample:\n  $ trunkline serve tcp://127.0.0.1:7000 --fs /srv:ro --connect 127.0.0.1:5432')
+    .action((address: string, options: ServeOptions) => serveAddress(context, address, options))
+}
+
+async function protocolsOf(options: ServeOptions): Promise<Protocol[]> {
+  const protocols: Protocol[] = []
+  if (options.fs !== undefined) protocols.push(await filesystemOf(options.fs))
+  const { connect, listen } = options
+  if (connect !== undefined) protocols.push(named('--connect', () => tcpConnection({ allow: connect })))
+  if (listen !== undefined) protocols.push(named('--listen', () => tcpListener({ allow: listen })))
+  return protocols
+}
+
+/** A bad rule is the option's fault, and its sentence says which option. */
+function named(option: string, make: () => Protocol): Protocol {
+  try {
+    return make()
+  } catch (error) {
+    throw about(option, error)
+  }
+}
+
+async function filesystemOf(value: string): Promise<Protocol> {
+  const readOnly = value.endsWith(READ_ONLY_SUFFIX)
+  const root = readOnly ? value.slice(0, -READ_ONLY_SUFFIX.length) : value
+  try {
+    if (!(await stat(root)).isDirectory())
+      throw new Failure('ERR_NOT_DIRECTORY', `${root}: not a directory`, EXIT.failed)
+  } catch (error) {
+    throw about(root, error)
+  }
+  return filesystem({ root, readOnly })
+}
+
+async function serveAddress(context: Context, address: string, options: ServeOptions): Promise<void> {
+  const log = refusalLog(context)
+  let rejection: Failure | undefined
+  const protocols = await protocolsOf(options)
+  const token = await readToken(context, options.tokenFile)
+  const serverOptions: TrunkOptions = {
+    protocols,
+    signal: context.signal,
+    onRefused: (refusal) => {
+      log.refused(refusal)
+    },
+    onRejected(rejected) {
+      rejection = asFailure(rejected.error)
+      log.rejected(rejected)
+    },
+    ...(token === undefined ? {} : { token }),
+  }
+  const server = await start(address, serverOptions)
+  const single = /^stdio:/i.test(address)
+  if (!single) await context.stdout.line(server.address)
+  const ended = drain(server)
+  await Promise.race([ended, interrupted(context)])
+  await server.close()
+  await ended
+  if (single && rejection !== undefined)
+    throw new Failure(rejection.code, rejection.message, EXIT.noSession, { silent: true })
+}
+
+async function start(address: string, options: TrunkOptions): Promise<Server> {
+  try {
+    return await serve(address, options)
+  } catch (error) {
+    const failure = asFailure(error)
+    if (failure.status === EXIT.usage || failure.code === 'ERR_ABORTED') throw failure
+    throw new Failure(failure.code, failure.message, EXIT.failed, { cause: error })
+  }
+}
+
+/** Resolves when no further session can come and all have ended. Each runs by itself; how it ends is said by `onRejected`. */
+async function drain(server: Server): Promise<void> {
+  const running = new Set<Promise<void>>()
+  for await (const trunk of server) {
+    const ended = trunk.closed
+      .catch(() => undefined)
+      .then(() => {
+        running.delete(ended)
+      })
+    running.add(ended)
+  }
+  await Promise.all(running)
+}

@@ -1,0 +1,123 @@
+/**
+ * Copies a tree, whichever way it goes: many entries under way at once, each only after the directory that it goes into, and one
+ * line for each that cannot be copied. Directories get their mode and time at the end, the deepest first, since filling one changes
+ * its time and a closed one would shut us out. Holds a few words per directory, and nothing per file.
+ */
+import { TrunkError } from '../../errors.ts'
+import { inParallel } from './in-parallel.ts'
+import { Troubles } from './job.ts'
+import type { Attributes, CopyJob } from './job.ts'
+
+/** Entries under way at once: enough to hide the round trip of small files. */
+const IN_FLIGHT = 32
+/** While a directory is being filled we must be able to write to it, whatever its mode is to be. */
+export const FILLING_MODE = 0o700
+
+/** What an entry is, as the filesystem protocol names it. */
+export type EntryType = 'file' | 'directory' | 'symlink' | 'other'
+
+/** One entry below the root of a tree. */
+export interface TreeEntry {
+  /** From the root of the tree, `a/b`; `''` for the root itself. A byte string. */
+  readonly relative: string
+  readonly type: EntryType
+  /** Why a directory could not be listed; its entries are missing then. */
+  readonly error?: unknown
+}
+
+/** Where a tree comes from and where it goes to. Everything may reject; what is thrown for one entry concerns that entry only. */
+export interface TreeCopy<E extends TreeEntry> {
+  /** The entries below the root, each directory before what is in it. */
+  readonly entries: AsyncIterable<E>
+  /** Makes the directory that `entry` is copied to; gives its final attributes, or undefined where it existed. */
+  makeFolder(entry: E): Promise<Attributes | undefined>
+  finishFolder(relative: string, attributes: Attributes): Promise<void>
+  copyFile(entry: E): Promise<void>
+  /** How the source of an entry is shown. */
+  sourceName(relative: string): string
+  /** How the side of an entry that `error` happened at is shown. */
+  failedName(relative: string, error: unknown): string
+}
+
+type FolderState = 'there' | 'failed'
+
+/** Copies `root` and everything below it. Throws if anything was left out. */
+export async function copyTree<E extends TreeEntry>(job: CopyJob, root: E, copy: TreeCopy<E>): Promise<void> {
+  const run = new TreeRun(job, copy)
+  await run.start(root)
+  await inParallel(copy.entries, IN_FLIGHT, (entry) => run.copyEntry(entry))
+  await run.finish()
+}
+
+class TreeRun<E extends TreeEntry> {
+  readonly #copy: TreeCopy<E>
+  readonly #troubles: Troubles
+  readonly #folders = new Map<string, Promise<FolderState>>()
+  readonly #made: Map<string, Attributes>[] = []
+
+  constructor(job: CopyJob, copy: TreeCopy<E>) {
+    this.#copy = copy
+    this.#troubles = new Troubles(job)
+  }
+
+  /** The root has to work, or there is nothing to copy into. */
+  async start(root: E): Promise<void> {
+    await this.#makeFolder(root)
+    this.#folders.set('', Promise.resolve('there'))
+  }
+
+  async copyEntry(entry: E): Promise<void> {
+    const { relative, type, error } = entry
+    if (error !== undefined) {
+      this.#troubles.report(this.#copy.sourceName(relative), error)
+      return
+    }
+    const parent = this.#folders.get(parentOf(relative))
+    if (parent === undefined) throw new TrunkError('ERR_IO', `${relative} came before its directory`)
+    if (type === 'directory') {
+      const state = parent.then((above) =>
+        above === 'there' ? this.#try(entry, () => this.#makeFolder(entry)) : above,
+      )
+      // Whoever waits for it is told, the job itself first.
+      state.catch(() => undefined)
+      this.#folders.set(relative, state)
+      await state
+    } else if (type !== 'file') {
+      this.#troubles.skip(this.#copy.sourceName(relative), type)
+    } else if ((await parent) === 'there') {
+      await this.#try(entry, () => this.#copy.copyFile(entry))
+    }
+  }
+
+  async finish(): Promise<void> {
+    for (const level of this.#made.toReversed()) {
+      await inParallel(level, IN_FLIGHT, async ([relative, attributes]) => {
+        await this.#try({ relative }, () => this.#copy.finishFolder(relative, attributes))
+      })
+    }
+    this.#troubles.finish()
+  }
+
+  async #makeFolder(entry: E): Promise<void> {
+    const attributes = await this.#copy.makeFolder(entry)
+    if (attributes === undefined) return
+    const depth = entry.relative === '' ? 0 : entry.relative.split('/').length
+    while (this.#made.length <= depth) this.#made.push(new Map())
+    this.#made[depth]?.set(entry.relative, attributes)
+  }
+
+  async #try(entry: { readonly relative: string }, operation: () => Promise<void>): Promise<FolderState> {
+    try {
+      await operation()
+      return 'there'
+    } catch (error) {
+      this.#troubles.report(this.#copy.failedName(entry.relative, error), error)
+      return 'failed'
+    }
+  }
+}
+
+function parentOf(relative: string): string {
+  const slash = relative.lastIndexOf('/')
+  return slash === -1 ? '' : relative.slice(0, slash)
+}

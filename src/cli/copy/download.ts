@@ -1,0 +1,89 @@
+/**
+ * Copies from the peer to this machine: one file, or a tree. The peer is not trusted: its names are single names, its modes lose
+ * setuid, setgid and sticky, and in a tree nothing is written through a link that is already here.
+ */
+import { chmod, lstat, mkdir, utimes } from 'node:fs/promises'
+import type { Stats } from 'node:fs'
+import { TrunkError } from '../../errors.ts'
+import type { Bytes } from '../../types.ts'
+import { printable, toBytes } from '../byte-string.ts'
+import { joinPath, shownRemote, wirePath } from '../remote-path.ts'
+import { copyTree, FILLING_MODE } from './copy-tree.ts'
+import { counted, MODE_BITS } from './job.ts'
+import type { Attributes, CopyJob } from './job.ts'
+import { errnoOf, replaceFile, writeLocalFile } from './local-file.ts'
+import { walkRemote } from './remote-tree.ts'
+import type { RemoteEntry } from './remote-tree.ts'
+
+/** What the peer says about a file. */
+export type RemoteStatus = Pick<RemoteEntry, 'size' | 'mode' | 'modifiedMs'>
+
+function receive(job: CopyJob, remote: string): AsyncIterable<Bytes> {
+  return counted<Bytes>(job.progress, job.files.read(wirePath(remote), { signal: job.context.signal }))
+}
+
+/** Copies one file of the peer to `local`. */
+export async function downloadFile(job: CopyJob, remote: string, local: string, status: RemoteStatus): Promise<void> {
+  job.progress.expect(status.size)
+  job.progress.complete()
+  await writeLocalFile(job.context, local, receive(job, remote), status)
+}
+
+/** Copies the peer's directory `remote` and what is in it to the directory `local`, which is made if it is not there. */
+export async function downloadTree(job: CopyJob, remote: string, local: string, status: RemoteStatus): Promise<void> {
+  const here = (relative: string): string => joinPath(local, relative)
+  const there = (relative: string): string => joinPath(remote, relative)
+  const { size, mode, modifiedMs } = status
+  await copyTree<RemoteEntry>(
+    job,
+    { relative: '', type: 'directory', size, mode, modifiedMs },
+    {
+      entries: walkRemote(job.files, remote, job.context.signal),
+      makeFolder: (entry) => makeFolder(here(entry.relative), entry),
+      async finishFolder(relative, attributes) {
+        const path = toBytes(here(relative))
+        await utimes(path, attributes.modifiedMs / 1000, attributes.modifiedMs / 1000)
+        await chmod(path, attributes.mode)
+      },
+      async copyFile(entry) {
+        await checkTarget(here(entry.relative))
+        await replaceFile(job.context, here(entry.relative), receive(job, there(entry.relative)), entry)
+      },
+      sourceName: (relative) => shownRemote(there(relative)),
+      // The peer's errors come with codes, this machine's with the system's own.
+      failedName: (relative, error) =>
+        error instanceof TrunkError ? shownRemote(there(relative)) : printable(here(relative)),
+    },
+  )
+}
+
+/** A file of a tree may replace a file or a link, and nothing else: renaming onto a device would replace the device. */
+async function checkTarget(local: string): Promise<void> {
+  const existing = await lstatIfThere(local)
+  if (existing === undefined || existing.isFile() || existing.isSymbolicLink()) return
+  const what = existing.isDirectory() ? 'EISDIR' : 'ENXIO'
+  throw Object.assign(new Error('exists here and is not a regular file'), { code: what })
+}
+
+async function makeFolder(local: string, entry: RemoteEntry): Promise<Attributes | undefined> {
+  const mode = entry.mode & MODE_BITS
+  try {
+    await mkdir(toBytes(local), { mode: mode | FILLING_MODE })
+    return { mode, modifiedMs: entry.modifiedMs }
+  } catch (error) {
+    if (errnoOf(error) !== 'EEXIST') throw error
+    // The top one may be a link that the user has made and named; below it no link is followed.
+    const existing = await lstatIfThere(entry.relative === '' ? joinPath(local, '.') : local)
+    if (existing?.isDirectory() === true) return undefined
+    throw Object.assign(new Error('exists here and is not a directory', { cause: error }), { code: 'ENOTDIR' })
+  }
+}
+
+async function lstatIfThere(path: string): Promise<Stats | undefined> {
+  try {
+    return await lstat(toBytes(path))
+  } catch (error) {
+    if (errnoOf(error) === 'ENOENT') return undefined
+    throw error
+  }
+}

@@ -1,0 +1,137 @@
+/**
+ * Local files for a copy. Reading: whole chunks with the next one already under way. Writing is atomic: a temporary file beside
+ * the target, renamed onto it when everything is there, removed when anything goes wrong; at the second Ctrl-C as well.
+ */
+import { randomBytes } from 'node:crypto'
+import { constants } from 'node:fs'
+import { open, realpath, rename, stat, unlink } from 'node:fs/promises'
+import type { FileHandle } from 'node:fs/promises'
+import type { Stats } from 'node:fs'
+import type { Bytes } from '../../types.ts'
+import { toBytes } from '../byte-string.ts'
+import type { Context } from '../context.ts'
+import { joinPath } from '../remote-path.ts'
+import { MODE_BITS } from './job.ts'
+import type { Attributes } from './job.ts'
+
+/** Bytes of one read: large enough that the disk is not asked often, small enough for many files at once. */
+const CHUNK_BYTES = 1024 * 1024
+/** Files of /proc and pipes have no size, and yet have something to read. */
+const MIN_CHUNK_BYTES = 16 * 1024
+
+/** Opens a file of a tree for reading: not through a symbolic link, and not caught by a FIFO. The caller closes it. */
+export function openInTree(path: string): Promise<FileHandle> {
+  const { O_RDONLY, O_NONBLOCK, O_NOFOLLOW } = constants
+  return open(toBytes(path), O_RDONLY | O_NONBLOCK | O_NOFOLLOW)
+}
+
+/**
+ * The bytes of an open file from its position on. Two buffers take turns: one is being sent while the other is being filled, so
+ * a chunk is good until the next one is asked for. `size` is only a hint.
+ */
+export async function* readChunks(
+  file: FileHandle,
+  size: number,
+  chunkBytes: number = CHUNK_BYTES,
+): AsyncGenerator<Uint8Array, void, undefined> {
+  const length = Math.max(MIN_CHUNK_BYTES, Math.min(size + 1, chunkBytes))
+  const buffers = [Buffer.allocUnsafeSlow(length), Buffer.allocUnsafeSlow(length)] as const
+  let turn: 0 | 1 = 0
+  const readInto = (buffer: Buffer): Promise<{ bytesRead: number }> => {
+    const result = file.read(buffer, 0, length, null)
+    // It may fail while nobody waits for it yet; whoever asks for the next chunk is told.
+    result.catch(() => undefined)
+    return result
+  }
+  let reading = readInto(buffers[turn])
+  try {
+    for (;;) {
+      const { bytesRead } = await reading
+      if (bytesRead === 0) return
+      const chunk = buffers[turn].subarray(0, bytesRead)
+      turn = turn === 0 ? 1 : 0
+      reading = readInto(buffers[turn])
+      yield chunk
+    }
+  } finally {
+    // The caller closes the file next, and must not do so under a read; why it failed no longer matters.
+    await reading.catch(() => undefined)
+  }
+}
+
+/** Writes `chunks` to `path`. What is there already and is not a regular file (a device, a FIFO) is written to as it is. */
+export async function writeLocalFile(
+  context: Context,
+  path: string,
+  chunks: AsyncIterable<Bytes>,
+  attributes: Attributes,
+): Promise<void> {
+  const existing = await statIfThere(path)
+  if (existing !== undefined && !existing.isFile()) await writeInPlace(path, chunks)
+  // Renaming onto a symbolic link would replace the link; a copy changes what it points to.
+  else await replaceFile(context, existing === undefined ? path : await realpath(path), chunks, attributes)
+}
+
+/** The status of what `path` leads to; undefined where there is nothing. */
+export async function statIfThere(path: string): Promise<Stats | undefined> {
+  try {
+    return await stat(toBytes(path))
+  } catch (error) {
+    if (errnoOf(error) === 'ENOENT') return undefined
+    throw error
+  }
+}
+
+/** `ENOENT` and the like; undefined for what is no error of the system. */
+export function errnoOf(error: unknown): string | undefined {
+  return error instanceof Error && 'code' in error && typeof error.code === 'string' ? error.code : undefined
+}
+
+async function writeInPlace(path: string, chunks: AsyncIterable<Bytes>): Promise<void> {
+  const file = await open(toBytes(path), constants.O_WRONLY)
+  try {
+    await writeAll(file, chunks)
+  } finally {
+    await file.close()
+  }
+}
+
+/** Writes `chunks` to a temporary file beside `path`, gives it its attributes and renames it. */
+export async function replaceFile(
+  context: Context,
+  path: string,
+  chunks: AsyncIterable<Bytes>,
+  attributes: Attributes,
+): Promise<void> {
+  const slash = path.lastIndexOf('/')
+  const name = `.trunkline-${randomBytes(8).toString('hex')}.part`
+  const temporary = toBytes(slash === -1 ? name : joinPath(path.slice(0, slash + 1), name))
+  const { O_WRONLY, O_CREAT, O_EXCL, O_NOFOLLOW } = constants
+  context.temporaries.add(temporary)
+  try {
+    const file = await open(temporary, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, 0o600)
+    try {
+      await writeAll(file, chunks)
+      await file.chmod(attributes.mode & MODE_BITS)
+      await file.utimes(attributes.modifiedMs / 1000, attributes.modifiedMs / 1000)
+    } finally {
+      await file.close()
+    }
+    await rename(temporary, toBytes(path))
+  } catch (error) {
+    // Gone already, or never made: either way it isn't there, which is what counts.
+    await unlink(temporary).catch(() => undefined)
+    throw error
+  } finally {
+    context.temporaries.delete(temporary)
+  }
+}
+
+async function writeAll(file: FileHandle, chunks: AsyncIterable<Bytes>): Promise<void> {
+  for await (const chunk of chunks) {
+    const { bytesWritten } = chunk instanceof Uint8Array ? await file.write(chunk) : await file.writev([...chunk])
+    // A full disk or a signal can cut a write short; what is left over is tried again, and then says why.
+    let rest = bytesWritten < chunk.byteLength ? chunk.subarray(bytesWritten) : undefined
+    while (rest !== undefined && rest.byteLength > 0) rest = rest.subarray((await file.write(rest)).bytesWritten)
+  }
+}

@@ -1,0 +1,18 @@
+/** What a path of the peer is now, for commands that act differently on a directory. */
+import { asFailure } from '../failure.ts'
+import { atRemote } from '../files.ts'
+import type { Files } from '../files.ts'
+import { wirePath } from '../remote-path.ts'
+
+/** The type of what is at `path`; undefined where there is nothing. */
+export async function remoteType(
+  files: Files,
+  path: string,
+): Promise<'file' | 'directory' | 'symlink' | 'other' | undefined> {
+  try {
+    return (await atRemote(path, files.stat(wirePath(path)))).type
+  } catch (error) {
+    if (asFailure(error).code === 'ERR_NOT_FOUND') return undefined
+    throw error
+  }
+}

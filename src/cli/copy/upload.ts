@@ -1,0 +1,81 @@
+/** Copies from this machine to the peer: one file, or a tree. */
+import { lstat, open } from 'node:fs/promises'
+import type { FileHandle } from 'node:fs/promises'
+import { TrunkError } from '../../errors.ts'
+import { printable, toBytes } from '../byte-string.ts'
+import { asFailure } from '../failure.ts'
+import { joinPath, shownRemote, wirePath } from '../remote-path.ts'
+import { copyTree, FILLING_MODE } from './copy-tree.ts'
+import type { TreeEntry } from './copy-tree.ts'
+import { counted, MODE_BITS, TREE_CHUNK_BYTES } from './job.ts'
+import type { Attributes, CopyJob } from './job.ts'
+import { openInTree, readChunks } from './local-file.ts'
+import { walkLocal } from './local-tree.ts'
+
+/** Copies one file, or whatever can be read like one (a FIFO, `/dev/fd/63`). */
+export async function uploadFile(job: CopyJob, local: string, remote: string): Promise<void> {
+  const file = await open(toBytes(local), 'r')
+  try {
+    const stats = await file.stat()
+    if (stats.isFile()) {
+      job.progress.expect(stats.size)
+      job.progress.complete()
+    }
+    await send(job, file, remote)
+  } finally {
+    await file.close()
+  }
+}
+
+async function send(job: CopyJob, file: FileHandle, remote: string, chunkBytes?: number): Promise<void> {
+  const stats = await file.stat()
+  if (stats.isDirectory()) throw new TrunkError('ERR_IS_DIRECTORY', 'it is a directory')
+  const regular = stats.isFile()
+  const chunks = readChunks(file, regular ? stats.size : Infinity, chunkBytes)
+  await job.files.write(wirePath(remote), counted(job.progress, chunks), {
+    signal: job.context.signal,
+    ...(regular ? { mode: stats.mode & MODE_BITS, modifiedMs: stats.mtimeMs } : {}),
+  })
+}
+
+/** Copies the directory `local` and what is in it to the directory `remote`, which is made if it is not there. */
+export async function uploadTree(job: CopyJob, local: string, remote: string): Promise<void> {
+  const here = (relative: string): string => joinPath(local, relative)
+  const there = (relative: string): string => joinPath(remote, relative)
+  const root: TreeEntry = { relative: '', type: 'directory' }
+  await copyTree<TreeEntry>(job, root, {
+    entries: walkLocal(local),
+    makeFolder: ({ relative }) =>
+      makeFolder(job, relative === '' ? joinPath(local, '.') : here(relative), there(relative)),
+    async finishFolder(relative, attributes) {
+      await job.files.setAttributes(wirePath(there(relative)), attributes)
+    },
+    async copyFile({ relative }) {
+      const file = await openInTree(here(relative))
+      try {
+        await send(job, file, there(relative), TREE_CHUNK_BYTES)
+      } finally {
+        await file.close()
+      }
+    },
+    sourceName: (relative) => printable(here(relative)),
+    // The peer's errors come with codes, this machine's with the system's own.
+    failedName: (relative, error) =>
+      error instanceof TrunkError ? shownRemote(there(relative)) : printable(here(relative)),
+  })
+}
+
+async function makeFolder(job: CopyJob, local: string, remote: string): Promise<Attributes | undefined> {
+  const { mode, mtimeMs } = await lstat(toBytes(local))
+  const path = wirePath(remote)
+  if (path.length === 0) return undefined // the peer's root is always there
+  try {
+    await job.files.mkdir(path, { mode: (mode & MODE_BITS) | FILLING_MODE })
+    return { mode: mode & MODE_BITS, modifiedMs: mtimeMs }
+  } catch (error) {
+    if (asFailure(error).code !== 'ERR_EXISTS') throw error
+    const { type } = await job.files.stat(path, { signal: job.context.signal })
+    if (type === 'directory') return undefined
+    throw new TrunkError('ERR_NOT_DIRECTORY', 'it exists and is not a directory', { origin: 'remote', cause: error })
+  }
+}

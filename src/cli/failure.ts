@@ -1,0 +1,121 @@
+/**
+ * How a command ends: the exit status of each error, and the one line that says it. docs/command-line.md has the table.
+ *
+ * 0 done · 1 the operation failed · 2 wrong usage · 3 no session with the peer · 4 refused by policy
+ */
+import { isKnownCode, TrunkError } from '../errors.ts'
+import type { ErrorCode } from '../errors.ts'
+import { printable } from './byte-string.ts'
+
+/** What the process exits with. */
+export const EXIT = { done: 0, failed: 1, usage: 2, noSession: 3, denied: 4 } as const
+
+/** One of {@link EXIT}. */
+export type ExitStatus = (typeof EXIT)[keyof typeof EXIT]
+
+/** Codes that mean: somebody decided that this is not allowed, so trying again is no use. */
+const DENIED: ReadonlySet<string> = new Set([
+  'ERR_DENIED',
+  'ERR_AUTH_REQUIRED',
+  'ERR_AUTH_FAILED',
+  'ERR_READ_ONLY',
+  'ERR_SYMLINK',
+  'ERR_PROTOCOL_UNKNOWN',
+])
+
+/** Codes that mean: the command was written wrongly. */
+const USAGE: ReadonlySet<string> = new Set(['ERR_BAD_ARGUMENT', 'ERR_ADDRESS_INVALID', 'ERR_TRANSPORT_UNKNOWN'])
+
+/** The error that ends a command: code, sentence, and the status that the process exits with. */
+export class Failure extends Error {
+  readonly code: ErrorCode
+  readonly status: ExitStatus
+  /** True: its line has been printed, or there is nothing to say. */
+  readonly silent: boolean
+
+  constructor(
+    code: ErrorCode,
+    message: string,
+    status: ExitStatus,
+    options: { cause?: unknown; silent?: boolean } = {},
+  ) {
+    super(message, { cause: options.cause })
+    this.code = code
+    this.status = status
+    this.silent = options.silent ?? false
+  }
+}
+
+/** Wrong usage: exit status 2. */
+export function usageError(message: string): Failure {
+  return new Failure('ERR_BAD_ARGUMENT', message, EXIT.usage)
+}
+
+/** The reader of our output has gone (`| head`): a quiet end, not an error. */
+export function outputClosed(cause: unknown): Failure {
+  return new Failure('ERR_PIPE_CLOSED', 'nobody reads the output any more', EXIT.done, { cause, silent: true })
+}
+
+/** Ends with `status` after lines that were printed already. */
+export function reportedFailure(status: ExitStatus): Failure {
+  return new Failure('ERR_IO', 'not everything was done', status, { silent: true })
+}
+
+function statusOf(error: TrunkError): ExitStatus {
+  if (DENIED.has(error.code)) return EXIT.denied
+  if (USAGE.has(error.code)) return EXIT.usage
+  return error.scope === 'session' || error.scope === 'link' ? EXIT.noSession : EXIT.failed
+}
+
+/** Any thrown thing as a {@link Failure}. `subject`, where given, is what the sentence is about: a path, a forward. */
+export function asFailure(thrown: unknown, subject?: string): Failure {
+  if (thrown instanceof Failure) return thrown
+  const about = (sentence: string): string => (subject === undefined ? sentence : `${subject}: ${sentence}`)
+  if (thrown instanceof TrunkError) {
+    return new Failure(thrown.code, about(thrown.message), statusOf(thrown), { cause: thrown })
+  }
+  const local = localError(thrown)
+  return new Failure(local.code, about(local.message), statusOf(local), { cause: thrown })
+}
+
+/** The error with what it is about in front of its sentence. An error of the whole session is left as it is. */
+export function about(subject: string, thrown: unknown): Failure {
+  const failure = asFailure(thrown)
+  if (thrown instanceof Failure || failure.status === EXIT.noSession || failure.code === 'ERR_ABORTED') return failure
+  return asFailure(thrown, subject)
+}
+
+/** What went wrong on this machine, by the operating system's own name for it. */
+const LOCAL: Readonly<Record<string, readonly [code: ErrorCode, sentence: string]>> = {
+  ENOENT: ['ERR_NOT_FOUND', 'no such file or directory'],
+  EACCES: ['ERR_ACCESS', 'permission denied'],
+  EPERM: ['ERR_ACCESS', 'operation not permitted'],
+  EROFS: ['ERR_ACCESS', 'the file system here is read-only'],
+  EEXIST: ['ERR_EXISTS', 'exists already'],
+  ENOTDIR: ['ERR_NOT_DIRECTORY', 'not a directory'],
+  EISDIR: ['ERR_IS_DIRECTORY', 'is a directory'],
+  ENOTEMPTY: ['ERR_NOT_EMPTY', 'the directory here is not empty'],
+  ENOSPC: ['ERR_NO_SPACE', 'no space is left on the disk'],
+  EDQUOT: ['ERR_QUOTA', 'the disk quota here is used up'],
+  EFBIG: ['ERR_FILE_TOO_LARGE', 'the file is too large for the file system'],
+  ELOOP: ['ERR_NOT_REGULAR', 'is a symbolic link'],
+  ENAMETOOLONG: ['ERR_PATH_INVALID', 'the name is too long'],
+  EMFILE: ['ERR_HANDLE_LIMIT', 'too many files are open'],
+  EBUSY: ['ERR_BUSY', 'is busy'],
+}
+
+/** An error of Node or of this machine as a {@link TrunkError}; itself if it is one. */
+export function localError(thrown: unknown): TrunkError {
+  if (thrown instanceof TrunkError) return thrown
+  const errno = thrown instanceof Error && 'code' in thrown ? String(thrown.code) : ''
+  const known = Object.hasOwn(LOCAL, errno) ? LOCAL[errno] : undefined
+  if (known !== undefined) return new TrunkError(known[0], known[1], { cause: thrown })
+  if (errno === 'ABORT_ERR') return new TrunkError('ERR_ABORTED', 'interrupted', { cause: thrown })
+  return new TrunkError('ERR_IO', thrown instanceof Error ? thrown.message : String(thrown), { cause: thrown })
+}
+
+/** The line on stderr: `trunkline: CODE: sentence`, without its line end. */
+export function errorLine(code: ErrorCode, sentence: string): string {
+  const shown = isKnownCode(code) ? code : printable(code)
+  return `trunkline: ${shown}: ${printable(sentence.trim().replaceAll(/\s*\n\s*/g, ' '))}`
+}

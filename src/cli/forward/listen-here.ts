@@ -1,0 +1,67 @@
+/**
+ * `-L`: listens on this machine; for each connection the peer dials. The local socket stands before the peer has answered:
+ * nothing is read from it until then, and where the peer refuses it is reset, which tells its client the truth.
+ */
+import { createServer } from 'node:net'
+import type { AddressInfo, Server, Socket } from 'node:net'
+import { tcpConnect } from '../../../protocols/tcp-connection.ts'
+import type { Trunk } from '../../index.ts'
+import { listenError } from '../../net-errors.ts'
+import type { Context } from '../context.ts'
+import { join, MAX_CONNECTIONS, sayConnectionError } from './forward.ts'
+import type { Forward } from './forward.ts'
+import { formatTarget } from './spec.ts'
+import type { ForwardSpec } from './spec.ts'
+
+const DEFAULT_BIND = '127.0.0.1'
+
+/** Listens for `spec`. Rejects with ERR_ADDRESS_IN_USE and the like. */
+export async function listenHere(context: Context, trunk: Trunk, spec: ForwardSpec): Promise<Forward> {
+  const server = createServer({ allowHalfOpen: true, pauseOnConnect: true, noDelay: true })
+  server.maxConnections = MAX_CONNECTIONS
+  const { address, port } = await bind(server, spec.bind ?? DEFAULT_BIND, spec.port)
+  const target = { host: spec.host, port: spec.hostPort }
+  const description = `${formatTarget(address, port)} -> ${formatTarget(target.host, target.port)}`
+  server.on('connection', (socket: Socket) => {
+    void forwardOne(context, trunk, socket, target, description)
+  })
+  const ended = new Promise<void>((resolve, reject) => {
+    server.once('close', resolve)
+    server.once('error', (error) => reject(listenError(error, description)))
+  })
+  return { description, close: () => server.close(), ended }
+}
+
+function bind(server: Server, host: string, port: number): Promise<AddressInfo> {
+  return new Promise((resolve, reject) => {
+    const failed = (error: Error): void => reject(listenError(error, formatTarget(host, port)))
+    server.once('error', failed)
+    server.listen({ host, port }, () => {
+      server.removeListener('error', failed)
+      resolve(server.address() as AddressInfo)
+    })
+  })
+}
+
+/** Never rejects: what goes wrong ends this connection only, and is one line. */
+async function forwardOne(
+  context: Context,
+  trunk: Trunk,
+  socket: Socket,
+  target: { host: string; port: number },
+  description: string,
+): Promise<void> {
+  const gone = new AbortController()
+  const leave = (): void => gone.abort()
+  // A client that gives up while the peer still dials gives its pipe back.
+  socket.once('close', leave).on('error', leave)
+  try {
+    const pipe = await tcpConnect(trunk, target, { signal: gone.signal })
+    socket.removeListener('close', leave)
+    await join(pipe, socket)
+  } catch (error) {
+    const left = gone.signal.aborted
+    socket.resetAndDestroy()
+    if (!left) sayConnectionError(context, description, error)
+  }
+}

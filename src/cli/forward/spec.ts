@@ -1,0 +1,41 @@
+/** What `-L` and `-R` are given: `[BIND:]PORT:HOST:PORT`, IPv6 addresses in brackets. */
+import { InvalidArgumentError } from 'commander'
+
+/** One forward. */
+export interface ForwardSpec {
+  /** Where to listen; undefined for the default, which is loopback. */
+  readonly bind: string | undefined
+  /** 0 lets the system choose. */
+  readonly port: number
+  readonly host: string
+  readonly hostPort: number
+}
+
+const SPEC = /^(?:(\[[^\]]+\]|[^:[\]]+):)?(\d{1,5}):(\[[^\]]+\]|[^:[\]]+):(\d{1,5})$/
+const MAX_PORT = 65_535
+
+function withoutBrackets(host: string): string {
+  return host.startsWith('[') ? host.slice(1, -1) : host
+}
+
+/** Parses one forward; wrong usage where it is none. */
+export function parseForward(text: string): ForwardSpec {
+  const [, bind, port = '', host = '', hostPort = ''] = SPEC.exec(text) ?? []
+  if (host === '') throw new InvalidArgumentError('It is written [BIND:]PORT:HOST:PORT.')
+  const spec = {
+    bind: bind === undefined ? undefined : withoutBrackets(bind),
+    port: Number(port),
+    host: withoutBrackets(host),
+    hostPort: Number(hostPort),
+  }
+  if (spec.port > MAX_PORT) throw new InvalidArgumentError(`The port ${port} is above ${MAX_PORT}.`)
+  if (spec.hostPort < 1 || spec.hostPort > MAX_PORT) {
+    throw new InvalidArgumentError(`The port ${hostPort} is not one of 1 to ${MAX_PORT}.`)
+  }
+  return spec
+}
+
+/** `HOST:PORT`, an IPv6 address in brackets. */
+export function formatTarget(host: string, port: number): string {
+  return host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`
+}

@@ -1,0 +1,46 @@
+/**
+ * One line on stderr per refused open. A hostile peer can cause as many as it likes, so lines are rationed: a burst of
+ * LINES_BURST, then LINES_PER_SECOND; what was left out is counted and said with the next line.
+ */
+import type { Refusal } from '../index.ts'
+import { say, sayError } from './context.ts'
+import type { Context } from './context.ts'
+import { asFailure, errorLine } from './failure.ts'
+
+const LINES_BURST = 200
+const LINES_PER_SECOND = 20
+
+/** What `serve` is given as `onRefused` and `onRejected`. */
+export interface RefusalLog {
+  refused(refusal: Refusal): void
+  rejected(rejection: { readonly peer: string; readonly error: Error }): void
+}
+
+/** A log that prints to the context's stderr. */
+export function refusalLog(context: Context): RefusalLog {
+  let tokens = LINES_BURST
+  let last = context.clock.now()
+  let leftOut = 0
+  const mayPrint = (): boolean => {
+    const now = context.clock.now()
+    tokens = Math.min(LINES_BURST, tokens + ((now - last) * LINES_PER_SECOND) / 1000)
+    last = now
+    if (tokens < 1) {
+      leftOut += 1
+      return false
+    }
+    tokens -= 1
+    if (leftOut > 0) say(context, `trunkline: ${leftOut} further lines were left out`)
+    leftOut = 0
+    return true
+  }
+  return {
+    refused({ peer, protocol, code, message, refused }) {
+      if (!mayPrint()) return
+      say(context, errorLine(code, `${refused ? 'refused' : 'failed'} ${protocol} for ${peer}: ${message}`))
+    },
+    rejected({ peer, error }) {
+      if (mayPrint()) sayError(context, asFailure(error, peer === '' ? 'session' : `session with ${peer}`))
+    },
+  }
+}

@@ -1,0 +1,118 @@
+/** `cp -r`: whole trees, both ways, and what cannot be copied. */
+import assert from 'node:assert/strict'
+import { execFileSync } from 'node:child_process'
+import {
+  chmodSync,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  statSync,
+  symlinkSync,
+  utimesSync,
+  writeFileSync,
+} from 'node:fs'
+import { join } from 'node:path'
+import { after, before, describe, it } from 'node:test'
+import { serving, trunkline } from '../helpers/command-line.ts'
+import type { Serving } from '../helpers/command-line.ts'
+import { temporaryFolder } from '../helpers/temporary-folder.ts'
+
+const root = temporaryFolder()
+const here = temporaryFolder()
+const tree = join(here, 'tree')
+const MODIFIED = new Date('2001-02-03T04:05:06Z')
+let server: Serving
+
+before(async () => {
+  server = await serving(['--fs', root])
+  mkdirSync(join(tree, 'deep/er/and/deeper'), { recursive: true })
+  mkdirSync(join(tree, 'empty'))
+  for (let i = 0; i < 200; i += 1) writeFileSync(join(tree, `deep/file-${i}`), `${i}\n`.repeat(i * 20))
+  writeFileSync(join(tree, 'deep/er/and/deeper/last'), 'last')
+  writeFileSync(join(tree, 'large'), Buffer.alloc(3_000_000, 'large'))
+  chmodSync(join(tree, 'deep/file-7'), 0o600)
+  chmodSync(join(tree, 'empty'), 0o500)
+  for (const path of ['deep/er', 'empty', 'deep/file-7']) utimesSync(join(tree, path), MODIFIED, MODIFIED)
+})
+after(() => server.stop())
+
+const copy = (...args: string[]): ReturnType<typeof trunkline> =>
+  trunkline(['cp', '-r', ...args], { to: server.address })
+
+/** Throws where the two differ in names or content. */
+function same(a: string, b: string): void {
+  const names = (folder: string): string[] => readdirSync(folder, { recursive: true, encoding: 'utf8' }).sort()
+  assert.deepEqual(names(a), names(b))
+  for (const name of names(a)) {
+    if (!statSync(join(a, name)).isFile()) continue
+    assert.ok(readFileSync(join(a, name)).equals(readFileSync(join(b, name))), name)
+  }
+  for (const path of ['deep/er', 'empty', 'deep/file-7']) {
+    const [left, right] = [statSync(join(a, path)), statSync(join(b, path))]
+    assert.deepEqual([left.mode, left.mtimeMs], [right.mode, right.mtimeMs], path)
+  }
+}
+
+describe('cp -r', () => {
+  it('copies a tree there and back with modes and times', async () => {
+    const there = await copy(tree, ':copy')
+    assert.deepEqual([there.status, there.stderr], [0, ''])
+    same(tree, join(root, 'copy'))
+    const back = await copy(':copy', join(here, 'back'))
+    assert.deepEqual([back.status, back.stderr], [0, ''])
+    same(tree, join(here, 'back'))
+  })
+
+  it('copies into an existing directory, or only what is in one', async () => {
+    mkdirSync(join(root, 'existing'))
+    assert.equal((await copy(join(tree, 'deep/er'), ':existing')).status, 0)
+    assert.deepEqual(readdirSync(join(root, 'existing')), ['er'])
+    assert.equal((await copy(`${join(tree, 'deep/er')}/.`, ':existing')).status, 0)
+    assert.deepEqual(readdirSync(join(root, 'existing')).sort(), ['and', 'er'])
+    mkdirSync(join(here, 'existing'))
+    assert.equal((await copy(':existing', join(here, 'existing'))).status, 0)
+    assert.deepEqual(readdirSync(join(here, 'existing')), ['existing'])
+  })
+
+  it('copies what it can: a line for each link or special file, and exit 1', async () => {
+    const mixed = join(here, 'mixed')
+    mkdirSync(mixed)
+    writeFileSync(join(mixed, 'file'), 'file')
+    symlinkSync('/etc/passwd', join(mixed, 'link'))
+    execFileSync('mkfifo', [join(mixed, 'fifo')])
+    const there = await copy(mixed, ':mixed')
+    assert.equal(there.status, 1)
+    assert.deepEqual(there.stderr.trimEnd().split('\n').sort(), [
+      `trunkline: ERR_NOT_REGULAR: ${mixed}/fifo: neither a file nor a directory, not copied`,
+      `trunkline: ERR_NOT_REGULAR: ${mixed}/link: symbolic links are not copied`,
+    ])
+    assert.deepEqual(readdirSync(join(root, 'mixed')), ['file'])
+    symlinkSync('/etc/passwd', join(root, 'mixed/link'))
+    const back = await copy(':mixed', join(here, 'mixed-back'))
+    assert.equal(back.stderr, 'trunkline: ERR_NOT_REGULAR: :mixed/link: symbolic links are not copied\n')
+    assert.equal(back.status, 1)
+    assert.deepEqual(readdirSync(join(here, 'mixed-back')), ['file'])
+  })
+
+  it('writes through no link that is in the way here', async () => {
+    const outside = join(here, 'outside')
+    const target = join(here, 'target')
+    mkdirSync(outside)
+    mkdirSync(join(target, 'copy'), { recursive: true })
+    symlinkSync(outside, join(target, 'copy/deep'))
+    const { status, stderr } = await copy(':copy', target)
+    assert.match(stderr, /^trunkline: ERR_NOT_DIRECTORY: .*\/copy\/deep: [^\n]+\n$/)
+    assert.equal(status, 1)
+    assert.deepEqual(readdirSync(outside), [])
+    assert.ok(existsSync(join(target, 'copy/large')))
+  })
+
+  it('ends at the first refusal of a read-only peer, exit 4', async () => {
+    const readOnly = await serving(['--fs', `${root}:ro`])
+    const { status, stderr } = await trunkline(['cp', '-r', tree, ':new'], { to: readOnly.address })
+    await readOnly.stop()
+    assert.match(stderr, /^trunkline: ERR_READ_ONLY: [^\n]+\n$/)
+    assert.equal(status, 4)
+  })
+})

@@ -1,0 +1,171 @@
+/** `serve`: what it prints, whom it admits, and how it ends. */
+import assert from 'node:assert/strict'
+import { mkdirSync, symlinkSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { describe, it } from 'node:test'
+import { BINARY, serving, start, trunkline } from '../helpers/command-line.ts'
+import { eventually } from '../helpers/eventually.ts'
+import { dialLoopback, isFree, loopbackServer } from '../helpers/loopback.ts'
+import { temporaryFolder } from '../helpers/temporary-folder.ts'
+
+function portOf(address: string): number {
+  return Number(address.split(':').at(-1))
+}
+
+describe('serve', () => {
+  it('prints its real address as the first line', async () => {
+    const server = await serving([])
+    assert.match(server.address, /^tcp:\/\/127\.0\.0\.1:[1-9]\d*$/)
+    const { status } = await trunkline(['ping', '-c', '1', '--to', server.address])
+    assert.equal(status, 0)
+    await server.stop()
+  })
+
+  it('serves a unix socket and removes it at the end', async () => {
+    const path = join(temporaryFolder(), 's')
+    const server = await serving([], `unix://${path}`)
+    assert.equal(server.address, `unix://${path}`)
+    assert.equal((await trunkline(['ping', '-c', '1', '--to', server.address])).status, 0)
+    assert.equal((await server.stop()).status, 0)
+    assert.equal((await trunkline(['ping', '-c', '1', '--to', server.address])).status, 3)
+  })
+
+  it('prints nothing but the link’s bytes on stdio:', async () => {
+    const root = temporaryFolder()
+    writeFileSync(join(root, 'file'), 'over stdin and stdout')
+    const to = `exec:${process.execPath} ${BINARY} serve stdio: --fs ${root}`
+    const { status, stdout, stderr } = await trunkline(['cat', ':file'], { to })
+    assert.equal(stderr, '')
+    assert.equal(stdout, 'over stdin and stdout')
+    assert.equal(status, 0)
+  })
+
+  it('says one line per refused open', async () => {
+    const root = temporaryFolder()
+    const server = await serving(['--fs', `${root}:ro`])
+    const { status } = await trunkline(['mkdir', ':new'], { to: server.address })
+    assert.equal(status, 4)
+    await eventually(() => server.said().length > 0, 'the line about the refusal')
+    assert.match(
+      server.said().join('\n'),
+      /^trunkline: ERR_READ_ONLY: refused filesystem for 127\.0\.0\.1:\d+: [^\n]+$/,
+    )
+    await server.stop()
+  })
+
+  it('exits 1 when the port is in use', async () => {
+    const taken = await loopbackServer()
+    const { status, stdout, stderr } = await trunkline(['serve', `tcp://127.0.0.1:${taken.port}`])
+    taken.close()
+    assert.equal(stdout, '')
+    assert.match(stderr, /^trunkline: ERR_ADDRESS_IN_USE: [^\n]+\n$/)
+    assert.equal(status, 1)
+  })
+
+  it('exits 1 when the directory is missing or none', async () => {
+    const file = join(temporaryFolder(), 'file')
+    writeFileSync(file, '')
+    const missing = await trunkline(['serve', 'tcp://127.0.0.1:0', '--fs', `${file}-missing`])
+    assert.match(missing.stderr, /^trunkline: ERR_NOT_FOUND: [^\n]+\n$/)
+    assert.equal(missing.status, 1)
+    const none = await trunkline(['serve', 'tcp://127.0.0.1:0', '--fs', file])
+    assert.match(none.stderr, /^trunkline: ERR_NOT_DIRECTORY: [^\n]+\n$/)
+    assert.equal(none.status, 1)
+  })
+})
+
+describe('policy', () => {
+  it('offers nothing unless it is told to', async () => {
+    const server = await serving([])
+    const { status, stderr } = await trunkline(['ls'], { to: server.address })
+    await server.stop()
+    assert.match(stderr, /^trunkline: ERR_PROTOCOL_UNKNOWN: [^\n]+\n$/)
+    assert.equal(status, 4)
+  })
+
+  it('follows no symbolic link out of the directory', async () => {
+    const folder = temporaryFolder()
+    mkdirSync(join(folder, 'root'))
+    writeFileSync(join(folder, 'secret'), 'secret')
+    symlinkSync('../secret', join(folder, 'root/link'))
+    const server = await serving(['--fs', join(folder, 'root')])
+    const { status, stdout, stderr } = await trunkline(['cat', ':link'], { to: server.address })
+    const above = await trunkline(['cat', ':../secret'], { to: server.address })
+    await server.stop()
+    assert.equal(stdout, '')
+    assert.match(stderr, /^trunkline: ERR_SYMLINK: :link: [^\n]+\n$/)
+    assert.equal(status, 4)
+    assert.equal(above.stdout, '')
+    assert.match(above.stderr, /^trunkline: ERR_PATH_INVALID: [^\n]+\n$/)
+    assert.equal(above.status, 1)
+  })
+
+  it('admits only who has the token', async () => {
+    const folder = temporaryFolder()
+    const [right, wrong] = [join(folder, 'right'), join(folder, 'wrong')]
+    writeFileSync(right, 'a secret of some length\n')
+    writeFileSync(wrong, 'another secret of some length\n')
+    const server = await serving(['--token-file', right])
+    const ping = ['ping', '-c', '1', '--to', server.address]
+    const admitted = await trunkline([...ping, '--token-file', right])
+    const byEnvironment = await trunkline(ping, { env: { TRUNKLINE_TOKEN_FILE: right } })
+    const without = await trunkline(ping)
+    const other = await trunkline([...ping, '--token-file', wrong])
+    await eventually(() => server.said().length === 2, 'two lines about the rejected')
+    await server.stop()
+    assert.equal(admitted.status, 0)
+    assert.equal(byEnvironment.status, 0)
+    assert.match(without.stderr, /^trunkline: ERR_AUTH_REQUIRED: [^\n]+\n$/)
+    assert.equal(without.status, 4)
+    assert.match(other.stderr, /^trunkline: ERR_AUTH_FAILED: [^\n]+\n$/)
+    assert.equal(other.status, 4)
+  })
+})
+
+describe('signals', () => {
+  for (const signal of ['SIGTERM', 'SIGINT'] as const) {
+    it(`${signal} closes gracefully: exit 0, the port is free [R-129]`, async () => {
+      const server = await serving([])
+      const bystander = await dialLoopback(portOf(server.address))
+      server.running.child.kill(signal)
+      const { status, stderr } = await server.running.ended
+      assert.equal(status, 0)
+      assert.doesNotMatch(stderr, /at /)
+      bystander.destroy()
+      assert.ok(await isFree(portOf(server.address)))
+    })
+  }
+
+  it('a peer’s command sees the session’s end, exit 3 [R-129]', async () => {
+    const target = await loopbackServer()
+    const server = await serving(['--connect', `127.0.0.1:${target.port}`])
+    const forward = start(['forward', '-L', `0:127.0.0.1:${target.port}`], { to: server.address })
+    await forward.lines(1)
+    await server.stop()
+    const { status, stderr } = await forward.ended
+    target.close()
+    assert.match(stderr, /^trunkline: ERR_[A-Z_]+: [^\n]+\n$/)
+    assert.equal(status, 3)
+  })
+
+  it('a second signal ends it at once [R-129]', async () => {
+    const target = await loopbackServer()
+    const server = await serving(['--connect', `127.0.0.1:${target.port}`])
+    const forward = start(['forward', '-L', `0:127.0.0.1:${target.port}`], { to: server.address })
+    const [line = ''] = await forward.lines(1)
+    const client = await dialLoopback(portOf(line.split(' ')[1] ?? ''))
+    await eventually(() => target.sockets.length === 1, 'the forwarded connection')
+    // The connection stands, so the graceful end would take its five seconds.
+    const begin = performance.now()
+    server.running.child.kill('SIGTERM')
+    await eventually(() => performance.now() - begin > 300, 'some time', 1_000)
+    assert.equal(server.running.child.exitCode, null)
+    server.running.child.kill('SIGTERM')
+    const { status, signal } = await server.running.ended
+    assert.ok(performance.now() - begin < 3_000)
+    assert.deepEqual([status, signal], [null, 'SIGTERM'])
+    client.destroy()
+    await forward.ended
+    target.close()
+  })
+})

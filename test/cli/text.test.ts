@@ -1,0 +1,153 @@
+/** The small parts: byte strings, error lines, numbers, forward specs, the progress bar. */
+import assert from 'node:assert/strict'
+import { mkdirSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { describe, it } from 'node:test'
+import fc from 'fast-check'
+import { fromBytes, printable, toBytes } from '../../src/cli/byte-string.ts'
+import { asFailure, errorLine } from '../../src/cli/failure.ts'
+import { formatBytes, formatDuration, formatMode, formatTime } from '../../src/cli/format.ts'
+import { formatTarget, parseForward } from '../../src/cli/forward/spec.ts'
+import { isPlainName, wirePath } from '../../src/cli/remote-path.ts'
+import { run } from '../../src/cli/run.ts'
+import { serve, TrunkError } from '../../src/index.ts'
+import { filesystem } from '../../protocols/filesystem.ts'
+import { capturedContext } from '../helpers/captured-context.ts'
+import { temporaryFolder } from '../helpers/temporary-folder.ts'
+
+describe('byte strings', () => {
+  it('keep any bytes [R-095]', () => {
+    fc.assert(
+      fc.property(fc.uint8Array({ maxLength: 64 }), (bytes) => {
+        assert.deepEqual(new Uint8Array(toBytes(fromBytes(bytes))), bytes)
+      }),
+    )
+  })
+
+  it('are the text where the bytes are UTF-8', () => {
+    fc.assert(
+      fc.property(fc.string({ unit: 'grapheme' }), (text) => {
+        assert.equal(fromBytes(Buffer.from(text)), Buffer.from(text).toString())
+        assert.deepEqual(toBytes(text), Buffer.from(text))
+      }),
+    )
+    assert.equal(fromBytes(Buffer.from('\uFFFD')), '\uFFFD')
+  })
+
+  it('show nothing that a terminal would obey', () => {
+    assert.equal(printable('a\u001B[2Jb\nc\u009Bd'), 'a\\x1b[2Jb\\nc\\x9bd')
+    assert.equal(printable(fromBytes(Buffer.from([0x63, 0xe9]))), 'c\\xe9')
+    assert.equal(printable('ünï → 😀'), 'ünï → 😀')
+  })
+})
+
+describe('error lines', () => {
+  it('are one line, whatever the peer says', () => {
+    assert.equal(errorLine('ERR_IO', 'first\n second\u001B[31m\r'), 'trunkline: ERR_IO: first second\\x1b[31m')
+  })
+
+  it('map scopes and codes to exit statuses', () => {
+    const statusOf = (code: string): number => asFailure(new TrunkError(code, 'x')).status
+    assert.deepEqual(
+      ['ERR_NOT_FOUND', 'ERR_BAD_ARGUMENT', 'ERR_LINK_LOST', 'ERR_KEEPALIVE_TIMEOUT', 'ERR_DENIED', 'PLUGIN_CODE'].map(
+        statusOf,
+      ),
+      [1, 2, 3, 3, 4, 1],
+    )
+    assert.equal(asFailure(Object.assign(new Error('x'), { code: 'ENOSPC' })).code, 'ERR_NO_SPACE')
+    assert.equal(asFailure('thrown text').code, 'ERR_IO')
+  })
+})
+
+describe('paths', () => {
+  it('are sent in their one spelling', () => {
+    assert.equal(wirePath('/a//b/./c/'), 'a/b/c')
+    assert.equal(wirePath('/'), '')
+    assert.deepEqual(wirePath(fromBytes(Buffer.from([0x2f, 0xe9]))), Buffer.from([0xe9]))
+  })
+
+  it('take only plain names from the peer', () => {
+    for (const name of ['', '.', '..', 'a/b', 'a\0']) assert.ok(!isPlainName(name))
+    for (const name of ['a', '...', '-', ' ']) assert.ok(isPlainName(name))
+  })
+})
+
+describe('numbers', () => {
+  it('read well', () => {
+    assert.deepEqual([0, 999, 1000, 1536, 10_240, 1024 ** 2, 2 ** 31, 1e18].map(formatBytes), [
+      '0 B',
+      '999 B',
+      '1.0 KiB',
+      '1.5 KiB',
+      '10 KiB',
+      '1.0 MiB',
+      '2.0 GiB',
+      '888 PiB',
+    ])
+    assert.deepEqual([0.213, 42, 999.7, 2400, 59_900, 185_000, 7_800_000].map(formatDuration), [
+      '0.21 ms',
+      '42 ms',
+      '1.0 s',
+      '2.4 s',
+      '1 min 00 s',
+      '3 min 05 s',
+      '2 h 10 min',
+    ])
+    assert.equal(formatMode('directory', 0o751), 'drwxr-x--x')
+    assert.equal(formatTime(0), '1970-01-01 00:00:00')
+    assert.equal(formatTime(1e300), '-')
+  })
+})
+
+describe('forward specs', () => {
+  it('have an optional bind address and IPv6 in brackets', () => {
+    assert.deepEqual(parseForward('8080:host:80'), { bind: undefined, port: 8080, host: 'host', hostPort: 80 })
+    assert.deepEqual(parseForward('0.0.0.0:0:[::1]:80'), { bind: '0.0.0.0', port: 0, host: '::1', hostPort: 80 })
+    assert.deepEqual(parseForward('[::1]:1:a:2'), { bind: '::1', port: 1, host: 'a', hostPort: 2 })
+    assert.equal(formatTarget('::1', 80), '[::1]:80')
+  })
+
+  it('are nothing else', () => {
+    for (const text of [
+      '',
+      '80',
+      'a:b',
+      '80:host',
+      '80:host:0',
+      '80:host:65536',
+      '65536:h:1',
+      '::1:1:a:2',
+      '1:2:3:4:5',
+      '-1:a:1',
+    ]) {
+      assert.throws(() => parseForward(text), text)
+    }
+  })
+})
+
+describe('progress', () => {
+  const folder = temporaryFolder()
+  mkdirSync(join(folder, 'root'))
+  writeFileSync(join(folder, 'root/large'), Buffer.alloc(30_000_000))
+
+  async function copyAt(columns: number): Promise<string> {
+    await using server = await serve('unix://' + join(folder, `s${columns}`), {
+      protocols: [filesystem({ root: join(folder, 'root') })],
+    })
+    const { context, stderr } = capturedContext({ TRUNKLINE_TO: server.address }, columns)
+    assert.equal(await run(['cp', ':large', join(folder, 'copy')], context), 0)
+    return stderr()
+  }
+
+  it('is drawn on a terminal, with a rate and the time left, and keeps to its width', async () => {
+    const drawn = await copyAt(80)
+    assert.match(drawn, /large .*[█░]{8,} +\d+ % .*\/s .* left/)
+    assert.match(drawn, /29 MiB in /)
+    // eslint-disable-next-line no-control-regex -- what moves the cursor takes no room
+    for (const line of drawn.split(/\u001B(?:\[[\d;?]*[A-Za-z]|[78])|\r?\n/)) assert.ok(line.length <= 80, line)
+  })
+
+  it('is not drawn in a pipe', async () => {
+    assert.equal(await copyAt(0), '')
+  })
+})
