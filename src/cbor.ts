@@ -77,6 +77,6 @@ function unmapped(value: unknown, depth: number): unknown {
     return object
   }
   if (Array.isArray(value)) return value.map((item) => unmapped(item, depth + 1))
-  if (value instanceof Uint8Array) return value.slice()
+  if (value instanceof Uint8Array) return new Uint8Array(value)
   return value
 }

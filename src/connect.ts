@@ -276,9 +276,8 @@ function resolveOptions(options: TrunkOptions): Settings {
   if (role !== undefined && role !== 'connect' && role !== 'serve') {
     throw badArgument(`role is 'connect' or 'serve', not ${JSON.stringify(role)}`)
   }
-  if (options.protocols !== undefined && !Array.isArray(options.protocols)) {
-    throw badArgument(`protocols is an array, not ${typeof options.protocols}`)
-  }
+  const given: unknown = options.protocols
+  if (given !== undefined && !Array.isArray(given)) throw badArgument(`protocols is an array, not ${typeof given}`)
   const protocols = new Map<string, Protocol>()
   for (const protocol of options.protocols ?? []) {
     requireProtocol(protocol)

@@ -172,7 +172,7 @@ export class TrunkSession implements Trunk, PipeOwner {
         letGo()
         resolve(ms)
       }
-      entry.reject = (error) => {
+      entry.reject = (error: Error) => {
         letGo()
         reject(error)
       }

@@ -22,6 +22,8 @@ import { WindowPool } from './window.ts'
 export interface MuxSettings {
   /** True for the peer with the larger epoch: its pipes have odd ids. */
   readonly takesOddIds: boolean
+  /** The first id that is given, of the right parity: so that a test can stand near the last one. @default 1 or 2 */
+  readonly firstId?: number
   readonly initialWindowBytes: number
   readonly maxWindowBytes: number
   readonly windowPoolBytes: number
@@ -121,7 +123,7 @@ export class MuxCore {
     this.#settings = settings
     this.#host = host
     this.#now = now
-    this.#nextId = settings.takesOddIds ? 1 : 2
+    this.#nextId = settings.firstId ?? (settings.takesOddIds ? 1 : 2)
     this.#windows = new WindowPool(settings.initialWindowBytes, settings.maxWindowBytes, settings.windowPoolBytes)
     this.#scheduler = new Scheduler(settings.splitBytes)
     this.#receivedResets = new TokenBucket(settings.resetBurst, settings.resetsPerSecond, now)
@@ -250,8 +252,6 @@ export class MuxCore {
     if (pipe.phase === 'zombie' || pipe.phase === 'gone') return
     if (pipe.outbound && !pipe.openSent) {
       this.#opens = this.#opens.filter((waiting) => waiting !== pipe)
-      // it may be listed to be sent already
-      pipe.payload = undefined
       this.#free(pipe)
       return
     }
@@ -631,9 +631,11 @@ export class MuxCore {
       batch.frame(FrameType.STOP, 0, id, pipe.stopPayload)
     }
     if ((pending & Pending.DONE) !== 0) {
-      const status = pipe.discarded ? (pipe.stopPayload ?? NOTHING) : NOTHING
-      batch.frame(FrameType.DONE, 0, id, pipe.phase === 'zombie' ? NOTHING : status)
+      const status = pipe.discarded && pipe.phase !== 'zombie' ? (pipe.stopPayload ?? NOTHING) : NOTHING
       pipe.doneSent = true
+      // an end that waits for nothing goes first: the peer then knows that there is nothing more to read or to stop
+      this.#pullEnd(batch, pipe)
+      batch.frame(FrameType.DONE, 0, id, status)
       this.#settle(pipe)
     }
   }
@@ -677,12 +679,15 @@ export class MuxCore {
       }
       this.#leaving.push(pipe)
     }
-    if (pipe.queued === 0 && pipe.endQueued && !pipe.endSent) {
-      batch.offsetFrame(FrameType.END, pipe.id, pipe.sent)
-      pipe.endSent = true
-      this.#leaving.push(pipe)
-      this.#settle(pipe)
-    }
+    this.#pullEnd(batch, pipe)
+  }
+
+  #pullEnd(batch: FrameBatch, pipe: PipeState): void {
+    if (pipe.queued > 0 || !pipe.endQueued || pipe.endSent || pipe.phase !== 'open') return
+    batch.offsetFrame(FrameType.END, pipe.id, pipe.sent)
+    pipe.endSent = true
+    this.#leaving.push(pipe)
+    this.#settle(pipe)
   }
 
   /** The line has let go of the last batch: chunks that were sent by reference are their writers' again. */

@@ -3,7 +3,8 @@
  * Node: no node-gyp, no network. Where that is not possible it prints one line and exits with 0, because everything but
  * what needs the addon works without it.
  *
- * Usage: node src/native/build.mjs [--strict] [--output FILE]. With --strict warnings are errors and failing exits with 1.
+ * Usage: node src/native/build.mjs [--strict] [--prebuild | --output FILE]. With --strict warnings are errors and failing exits with 1;
+ * --prebuild writes to prebuilds/PLATFORM-ARCH, which the package carries, so that an installed one needs no compiler.
  */
 import { spawnSync } from 'node:child_process'
 import { existsSync, mkdirSync, renameSync, rmSync } from 'node:fs'
@@ -12,8 +13,11 @@ import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
 
 const here = dirname(fileURLToPath(import.meta.url))
-const { values } = parseArgs({ options: { strict: { type: 'boolean' }, output: { type: 'string' } } })
-const output = resolve(values.output ?? join(here, '..', '..', 'build', 'Release', 'trunkline.node'))
+const { values } = parseArgs({
+  options: { strict: { type: 'boolean' }, prebuild: { type: 'boolean' }, output: { type: 'string' } },
+})
+const folder = values.prebuild ? ['prebuilds', `${process.platform}-${process.arch}`] : ['build', 'Release']
+const output = resolve(values.output ?? join(here, '..', '..', ...folder, 'trunkline.node'))
 
 /** Where node_api.h and uv.h are: beside the running node, or where npm's `nodedir` points. */
 function headerFolder() {

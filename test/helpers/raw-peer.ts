@@ -51,7 +51,7 @@ export function helloFields(overrides: HelloFields = {}): HelloFields {
 export const HIGHEST_EPOCH: Uint8Array = new Uint8Array(8).fill(0xff)
 export const LOWEST_EPOCH: Uint8Array = new Uint8Array(8)
 
-const PATIENCE_MS = 4000
+const PATIENCE_MS = 10_000
 
 interface Waiter {
   readonly wants: (frame: WireFrame) => boolean

@@ -1,0 +1,99 @@
+/** CBOR against the golden vectors: one encoding a value, everything else refused with a code. */
+import assert from 'node:assert/strict'
+import { describe, it } from 'node:test'
+import fc from 'fast-check'
+import { decodeCbor, encodeCbor } from '../../src/cbor.ts'
+import { TrunkError } from '../../src/errors.ts'
+import { cbor, fromCbor, type CborValue } from '../helpers/naive-cbor.ts'
+import { concat, fromHex, hex } from '../helpers/naive-codec.ts'
+import { plain, revive, wireFixture } from '../helpers/wire-fixtures.ts'
+
+const fixture = wireFixture('cbor.json')
+const decode = (bytes: Uint8Array): unknown => plain(decodeCbor(bytes, 'ERR_MESSAGE_INVALID', 'the message'))
+const refused = (error: unknown): boolean => error instanceof TrunkError && error.code === 'ERR_MESSAGE_INVALID'
+
+describe('CBOR', () => {
+  for (const { value, hex: text } of fixture.values) {
+    const name = JSON.stringify(value)
+    it(`encodes and decodes ${name.length > 40 ? `${name.slice(0, 40)}…` : name}`, () => {
+      assert.equal(hex(encodeCbor(revive(value), 1000, 'it')), text)
+      assert.deepEqual(decode(fromHex(text)), revive(value))
+    })
+  }
+
+  it('encodes and decodes bytes of each length of head', () => {
+    for (const { length, head } of fixture.bytes) {
+      const bytes = concat(fromHex(head), new Uint8Array(length).fill(7))
+      assert.equal(hex(encodeCbor(new Uint8Array(length).fill(7), 1000, 'it')), hex(bytes))
+      assert.deepEqual(decode(bytes), new Uint8Array(length).fill(7))
+    }
+  })
+
+  for (const { name, hex: text } of fixture.invalid) {
+    it(`refuses ${name}`, () => {
+      assert.throws(() => decode(fromHex(text)), refused)
+    })
+  }
+
+  it('takes nesting of exactly the limit', () => {
+    assert.ok(Array.isArray(decode(fromHex(`${'81'.repeat(16)}01`))))
+    assert.throws(() => decode(fromHex(`${'81'.repeat(17)}01`)), refused)
+    assert.throws(() => decode(new Uint8Array(100_000).fill(0x81)), refused)
+  })
+
+  it('makes a key of __proto__ and constructor, and nothing else', () => {
+    const value = decodeCbor(cbor({ ['__proto__']: { polluted: 1 }, constructor: 2 }), 'ERR_IO', 'it') as Record<
+      string,
+      unknown
+    >
+    assert.deepEqual(Object.keys(value), ['__proto__', 'constructor'])
+    assert.equal(Object.getPrototypeOf(value), null)
+    assert.equal(({} as Record<string, unknown>).polluted, undefined)
+  })
+
+  it('gives byte strings of their own, not views of the line’s chunk', () => {
+    const bytes = cbor({ a: Uint8Array.of(1, 2, 3) })
+    const value = decodeCbor(bytes, 'ERR_IO', 'it') as { a: Uint8Array }
+    bytes.fill(0)
+    assert.deepEqual([...value.a], [1, 2, 3])
+    assert.equal(value.a.buffer.byteLength, 3)
+  })
+
+  it('agrees with the naive encoder on whatever fast-check comes up with', () => {
+    const leaf = fc.oneof(
+      fc.string(),
+      fc.boolean(),
+      fc.constant(null),
+      fc.maxSafeInteger(),
+      fc.uint8Array({ maxLength: 30 }),
+    )
+    const value = fc.letrec((tie) => ({
+      any: fc.oneof(
+        { maxDepth: 4 },
+        leaf,
+        fc.array(tie('any'), { maxLength: 5 }),
+        fc.dictionary(fc.string(), tie('any'), { maxKeys: 5 }),
+      ),
+    })).any as fc.Arbitrary<CborValue>
+    fc.assert(
+      fc.property(value, (one) => {
+        assert.deepEqual(plain(decode(cbor(one))), plain(one))
+        assert.deepEqual(plain(fromCbor(encodeCbor(one, 100_000, 'it'))), plain(one))
+      }),
+      { numRuns: 1000 },
+    )
+  })
+
+  it('refuses or takes any bytes, and throws nothing but its code', () => {
+    fc.assert(
+      fc.property(fc.uint8Array({ maxLength: 64 }), (bytes) => {
+        try {
+          decode(bytes)
+        } catch (error) {
+          assert.ok(refused(error), String(error))
+        }
+      }),
+      { numRuns: 10_000 },
+    )
+  })
+})

@@ -1,0 +1,124 @@
+/** The packed tarball, installed and used as a user would: what is in it, what it runs, what its types say, what stays closed. */
+import assert from 'node:assert/strict'
+import { existsSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { after, before, describe, it } from 'node:test'
+import { addPrograms, packedConsumer, type Consumer } from '../helpers/packed-consumer.ts'
+import type { CommandResult } from '../helpers/run-command.ts'
+import { ROOT } from '../helpers/source-imports.ts'
+
+const TSC = join(ROOT, 'node_modules/typescript/bin/tsc')
+
+describe('the packed package', () => {
+  let consumer: Consumer
+  let compiled: CommandResult
+
+  before(async () => {
+    consumer = await packedConsumer()
+    addPrograms(consumer)
+    compiled = await consumer.run(process.execPath, TSC, '-p', '.')
+  })
+
+  after(() => {
+    // undefined where packing failed
+    ;(consumer as Consumer | undefined)?.remove()
+  })
+
+  /** Runs a program of the user's, given as the text of a module. */
+  async function runModule(name: string, text: string): Promise<CommandResult> {
+    writeFileSync(join(consumer.folder, name), text)
+    return await consumer.run(process.execPath, name)
+  }
+
+  it('holds the build, its sources, the docs and the root pages, and nothing of the workshop', () => {
+    const { files } = consumer
+    for (const name of [
+      'package.json',
+      'README.md',
+      'LICENSE',
+      'dist/src/index.js',
+      'dist/src/index.d.ts',
+      'docs/errors.md',
+    ]) {
+      assert.ok(files.includes(name), `${name} is not in the tarball`)
+    }
+    const strange = files.filter(
+      (path) =>
+        !/^(dist|src|transports|protocols|docs)\//.test(path) &&
+        !['package.json', 'README.md', 'LICENSE', 'CHANGELOG.md', 'SECURITY.md'].includes(path),
+    )
+    assert.deepEqual(strange, [])
+    assert.deepEqual(
+      files.filter((path) => /tsbuildinfo|\.test\.|\.tgz|node_modules/.test(path)),
+      [],
+    )
+  })
+
+  it('type-checks in a strict project that uses everything public', () => {
+    assert.equal(compiled.status, 0, compiled.output)
+  })
+
+  for (const plugin of ['clipboard', 'power']) {
+    it(`runs the ${plugin} plugin between two ends, and the process exits by itself`, async () => {
+      assert.ok(existsSync(join(consumer.folder, 'built')), 'the programs did not compile')
+      const { status, output } = await consumer.run(process.execPath, `built/test/package/consumer/${plugin}.js`)
+      assert.equal(output, `${plugin}: done\n`)
+      assert.equal(status, 0)
+    })
+  }
+
+  it('runs its command', async () => {
+    const { status, output } = await consumer.run('node_modules/.bin/trunkline', '--help')
+    assert.equal(status, 0, output)
+    assert.match(output, /^Usage: trunkline/)
+  })
+
+  it('opens no private part to an import', async () => {
+    const isPublic = /^dist\/(src\/index|transports\/(?!schemes)[^/]+|protocols\/[^/]+)\.js$/
+    const modules = consumer.files.filter((path) => path.startsWith('dist/') && path.endsWith('.js'))
+    const closed = modules.filter((path) => !isPublic.test(path))
+    assert.ok(closed.length > 20, `only ${closed.length} private modules were found`)
+    const specifiers = [
+      ...modules.map((path) => `trunkline/${path}`),
+      ...closed
+        .flatMap((path) => [path.slice('dist/'.length), path.slice('dist/'.length, -'.js'.length)])
+        .map((path) => `trunkline/${path}`),
+    ]
+    const { output } = await runModule(
+      'closed.mjs',
+      `import { existsSync } from 'node:fs'
+       import { fileURLToPath } from 'node:url'
+       for (const specifier of ${JSON.stringify(specifiers)}) {
+         try {
+           if (existsSync(fileURLToPath(import.meta.resolve(specifier)))) console.log(specifier, 'is open')
+         } catch (error) {
+           if (error.code !== 'ERR_PACKAGE_PATH_NOT_EXPORTED') console.log(specifier, error.code)
+         }
+       }`,
+    )
+    assert.equal(output, '')
+  })
+
+  it('loads no native addon, opens no handle and lets the process exit, whatever is imported [R-136]', async () => {
+    const entries = consumer.files
+      .map((path) => /^dist\/((?:transports|protocols)\/(?!schemes\.)[^/]+)\.js$/.exec(path)?.[1])
+      .filter((path) => path !== undefined)
+    assert.ok(entries.includes('transports/tcp'), 'no transport was found')
+    const { status, output } = await runModule(
+      'import.mjs',
+      `const state = () => ({
+         handles: process.getActiveResourcesInfo().sort(),
+         addons: process.report.getReport().sharedObjects.filter((path) => path.endsWith('.node')),
+         listeners: process.eventNames().map((name) => [String(name), process.listenerCount(name)]),
+       })
+       const before = JSON.stringify(state())
+       for (const name of ${JSON.stringify(['', ...entries.map((path) => `/${path}`)])}) {
+         await import('trunkline' + name)
+         const now = JSON.stringify(state())
+         if (now !== before) console.log(name, before, now)
+       }`,
+    )
+    assert.equal(output, '')
+    assert.equal(status, 0)
+  })
+})

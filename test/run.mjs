@@ -1,0 +1,47 @@
+/**
+ * Runs the test files that need no special hardware: `node test/run.mjs [part of a path]... [--option]...`.
+ * Node 20 expands no globs, so the files are listed here; node:test's own summary is the last thing printed and its
+ * exit status is kept.
+ */
+import { spawnSync } from 'node:child_process'
+import { readdirSync } from 'node:fs'
+import { dirname, relative, sep } from 'node:path'
+import { fileURLToPath } from 'node:url'
+
+/** Folders with their own runners: they need a virtual machine, or a quiet one. */
+const ELSEWHERE = new Set(['vm', 'bench', 'fixtures'])
+/** Files at a time: two processors are what `npm test` promises to need. */
+const CONCURRENCY = 2
+
+const root = dirname(dirname(fileURLToPath(import.meta.url)))
+
+/** Every test file below `folder`, as paths from the root. */
+function testFiles(folder) {
+  const files = []
+  for (const entry of readdirSync(folder, { withFileTypes: true })) {
+    const path = `${folder}${sep}${entry.name}`
+    if (entry.isDirectory()) {
+      if (!ELSEWHERE.has(entry.name)) files.push(...testFiles(path))
+    } else if (entry.name.endsWith('.test.ts')) files.push(relative(root, path))
+  }
+  return files.sort()
+}
+
+const words = process.argv.slice(2)
+const options = words.filter((word) => word.startsWith('-'))
+const filters = words.filter((word) => !word.startsWith('-'))
+const files = testFiles(`${root}${sep}test`).filter(
+  (file) => filters.length === 0 || filters.some((filter) => file.includes(filter)),
+)
+if (files.length === 0) {
+  console.error(`no test file's path contains ${filters.join(' or ')}`)
+  process.exit(2)
+}
+
+// a terminal gets the same report as a pipe: spec is readable in both
+const reporter = options.some((option) => option.startsWith('--test-reporter')) ? [] : ['--test-reporter=spec']
+const preload = ['--import', 'tsx', '--import', './test/helpers/quick-assert.mjs']
+const args = [...preload, '--test', `--test-concurrency=${CONCURRENCY}`, ...reporter, ...options, ...files]
+const { status, signal } = spawnSync(process.execPath, args, { cwd: root, stdio: 'inherit' })
+if (signal) console.error(`the tests were ended by ${signal}`)
+process.exit(status ?? 1)

@@ -1,0 +1,93 @@
+/** Compile-only: `tsc --noEmit` is the test. What may be written compiles, and each `@ts-expect-error` has to be an error. */
+import { describe, it } from 'node:test'
+import { pipe } from 'it-pipe'
+import type { Duplex, Sink, Source } from 'it-stream-types'
+import type { Uint8ArrayList } from 'uint8arraylist'
+import {
+  connect,
+  defineProtocol,
+  overLink,
+  serve,
+  TrunkError,
+  type Bytes,
+  type ErrorCode,
+  type Limits,
+  type Link,
+  type Pipe,
+  type Protocol,
+  type Server,
+  type Transport,
+  type Trunk,
+  type TrunkOptions,
+  type WaitsFor,
+} from '../../src/index.ts'
+
+/** Never called. */
+export async function trunks(transport: Transport, link: Link, trunk: Trunk): Promise<void> {
+  const options: TrunkOptions = { limits: { maxPipes: 7 }, token: new Uint8Array(16), protocols: [], name: 'me' }
+  const dialled: Trunk = await connect('tcp://127.0.0.1:1', options)
+  await connect(transport)
+  const server: Server = await serve('unix:///x', { onRefused: ({ code }: { code: ErrorCode }) => ({ code }) })
+  for await (const one of server) await one.close()
+  await overLink(link, { role: 'serve' })
+  await using disposed = dialled
+  const ms: number = await disposed.ping({ signal: new AbortController().signal })
+  const waits: WaitsFor[] = trunk.status().pipes.map(({ waitsFor }) => waitsFor)
+  const limits: Partial<Limits> = { keepaliveMs: ms + waits.length }
+  // @ts-expect-error no such limit
+  await connect('x:', { limits: { nonsense: 1 } })
+  // @ts-expect-error a role is one of two
+  await overLink(link, { role: 'both', limits })
+  // @ts-expect-error closed is for reading
+  trunk.closed = Promise.resolve()
+}
+
+/** Never called. */
+export async function pipes(trunk: Trunk): Promise<void> {
+  const opened = await trunk.open('x', { any: 'value' }, { early: new Uint8Array(1), end: true, version: 2 })
+  const duplex: Duplex<AsyncGenerator<Uint8ArrayList>, Source<Bytes>, Promise<void>> = opened
+  const sink: Sink<Source<Bytes>, Promise<void>> = opened.sink
+  const bytes: number = await pipe([new Uint8Array(1)], opened, async (source) => {
+    let total = 0
+    for await (const chunk of source) total += chunk.byteLength
+    return total
+  })
+  await pipe(opened, opened.sink)
+  await opened.write(opened.source instanceof Object ? new Uint8Array(bytes) : Buffer.from('x'))
+  opened.stopReading('ERR_QUOTA')
+  opened.stopReading('MY_OWN_CODE')
+  opened.abort(new TrunkError('MY_OWN_CODE', 'why', { cause: duplex }))
+  await sink([])
+  // @ts-expect-error bytes, not text
+  await opened.write('text')
+  // @ts-expect-error a reply is unknown until it was checked
+  const reply: string = opened.reply
+  // @ts-expect-error an id is for reading
+  opened.id = reply.length
+  // @ts-expect-error early data are bytes in one piece
+  await trunk.open('x', undefined, { early: 'text' })
+}
+
+/** Never called. */
+export function protocols(trunk: Trunk): void {
+  const typed: Protocol = defineProtocol({
+    name: 'typed',
+    parse: (params: unknown): { path: string } => ({ path: String(params) }),
+    async handle({ params, accept, signal, trunk: back }) {
+      const path: string = params.path
+      // @ts-expect-error only what parse gives
+      const other = params.other as number
+      const accepted: Pipe = accept({ path, other })
+      signal.throwIfAborted()
+      await back.ping()
+      await accepted.close()
+    },
+  })
+  trunk.handle(typed)
+  // @ts-expect-error a handler is a must
+  defineProtocol({ name: 'x', parse: () => 1 })
+}
+
+describe('public types', () => {
+  it('compile as they are used', () => undefined)
+})
