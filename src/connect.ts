@@ -269,8 +269,8 @@ function sessionOver(link: Link, role: Role, line: LineFacts, settings: Settings
 
 function resolveOptions(options: TrunkOptions): Settings {
   const name = options.name ?? 'trunkline'
-  if (typeof name !== 'string' || name.length > MAX_PEER_NAME) {
-    throw badArgument(`name is a string of at most ${MAX_PEER_NAME} characters, not ${JSON.stringify(name)}`)
+  if (typeof name !== 'string' || Buffer.byteLength(name) > MAX_PEER_NAME) {
+    throw badArgument(`name is a string of at most ${MAX_PEER_NAME} bytes, not ${JSON.stringify(name)}`)
   }
   const role: unknown = options.role
   if (role !== undefined && role !== 'connect' && role !== 'serve') {

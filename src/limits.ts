@@ -40,7 +40,7 @@ export interface Limits {
   writeStallMs: number
   /** How long a graceful close of a trunk waits for its pipes. */
   closeTimeoutMs: number
-  /** A pipe whose both ends of data are over but that the peer does not confirm is reset after this long. */
+  /** A pipe whose handler has ended and whose peer does not answer the stop is reset after this long. */
   orphanTimeoutMs: number
   /** Sessions that one server holds at a time. */
   maxSessions: number
@@ -80,7 +80,7 @@ const MAX_BYTES = 2 ** 31 - 1
 /** What each limit may be set to, smallest and largest. */
 export const LIMIT_BOUNDS: Readonly<Record<keyof Limits, readonly [min: number, max: number]>> = {
   maxFrameBytes: [64, 2 ** 24 - 1],
-  maxHelloBytes: [512, 65_535],
+  maxHelloBytes: [1024, 65_535],
   initialWindowBytes: [1, MAX_BYTES],
   maxWindowBytes: [1, MAX_BYTES],
   windowPoolBytes: [0, MAX_BYTES],
@@ -116,7 +116,8 @@ export function resolveLimits(overrides: Partial<Limits> = {}): Readonly<Limits>
     if (!Object.hasOwn(LIMIT_BOUNDS, name)) throw badArgument(`limits has no ${name}`)
     const key = name as keyof Limits
     const [min, max] = LIMIT_BOUNDS[key]
-    if (value !== undefined) limits[key] = requireInteger(`limits.${name}`, value, min, max)
+    // undefined is what a caller without strict types gives for 'not set'
+    if ((value as unknown) !== undefined) limits[key] = requireInteger(`limits.${name}`, value, min, max)
   }
   if (limits.maxWindowBytes < limits.initialWindowBytes) {
     if (overrides.maxWindowBytes !== undefined && overrides.initialWindowBytes !== undefined) {

@@ -303,6 +303,7 @@ export class TrunkSession implements Trunk, PipeOwner {
     head: { params?: unknown; version: number },
   ): Promise<void> {
     let accepted = false
+    const wasAccepted = (): boolean => accepted
     const encodeReply = (reply: unknown): Uint8Array =>
       reply === undefined
         ? EMPTY
@@ -329,25 +330,25 @@ export class TrunkSession implements Trunk, PipeOwner {
     try {
       request.params = parseParams(protocol, head.params)
       await protocol.handle(request as unknown as PipeRequest<never>)
-      if (!accepted) throw new TrunkError('ERR_HANDLER_FAILED', 'the handler ended without an answer')
+      if (!wasAccepted()) throw new TrunkError('ERR_HANDLER_FAILED', 'the handler ended without an answer')
       mux.handlerEnded(pipe.state)
     } catch (thrown) {
       const alreadyOver = pipe.error !== undefined
       const error = toTrunkError(thrown, 'ERR_HANDLER_FAILED', 'the handler failed')
       const told = ofPeer(error, 'ERR_HANDLER_FAILED', 'the handler failed')
-      if (!accepted) {
+      if (!wasAccepted()) {
         mux.refuse(pipe.state, told)
         pipe.failed(error)
       } else {
         pipe.abort(told)
         mux.handlerEnded(pipe.state)
       }
-      if (!alreadyOver) this.#report(protocol.name, error, !accepted)
+      if (!alreadyOver) this.#report(protocol.name, error, !wasAccepted())
     }
   }
 
   #report(protocol: string, error: TrunkError, refused: boolean): void {
-    this.#parts.onRefused?.({
+    tell(this.#parts.onRefused, {
       peer: this.#parts.link.peer ?? '',
       protocol,
       code: error.code,
@@ -388,4 +389,15 @@ function parseParams(protocol: Protocol, params: unknown): unknown {
 function ofPeer(thrown: unknown, code: ErrorCode, message: string): TrunkError {
   const error = toTrunkError(thrown, code, message)
   return error.scope === 'argument' ? new TrunkError(code, message, { cause: error }) : error
+}
+
+/** Calls a user's callback; what it throws is the program's error, not the session's. */
+function tell<T>(callback: ((value: T) => void) | undefined, value: T): void {
+  try {
+    callback?.(value)
+  } catch (error) {
+    queueMicrotask(() => {
+      throw error
+    })
+  }
 }

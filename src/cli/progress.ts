@@ -82,7 +82,7 @@ export function startProgress(context: Context, label: string, drawn: boolean): 
     if (stopped) return finalLine(shown, copied, clock.now() - start)
     const perSecond = rate.measure(copied)
     if (!known) return `${shown}  ${formatBytes(copied).padStart(8)}  ${formatRate(perSecond, 1000)}`
-    const left = perSecond > 0 ? formatDuration(((expected - copied) * 1000) / perSecond) : '-'
+    const left = perSecond > 0 ? formatTimeLeft((expected - copied) / perSecond) : '-'
     const percent = `${String(Math.floor(params.progress * 100)).padStart(3)} %`
     const amount = formatBytes(copied).padStart(8)
     const bar = cliProgress.Format.BarFormat(params.progress, options)
@@ -126,6 +126,12 @@ export function startProgress(context: Context, label: string, drawn: boolean): 
       bar.stop()
     },
   }
+}
+
+/** In whole seconds: digits that change with each drawing tell nothing. */
+function formatTimeLeft(seconds: number): string {
+  const whole = Math.max(0, Math.ceil(seconds))
+  return whole < 60 ? `${whole} s` : formatDuration(whole * 1000)
 }
 
 function finalLine(label: string, bytes: number, milliseconds: number): string {

@@ -5,7 +5,15 @@
  *
  * A plugin's code travels by name, with the number 0.
  */
-import { codeFromWire, ERROR_CODES, isCodeShaped, isKnownCode, TrunkError, type ErrorCode } from '../errors.ts'
+import {
+  codeFromWire,
+  ERROR_CODES,
+  isCodeShaped,
+  isKnownCode,
+  TrunkError,
+  type ErrorCode,
+  type ErrorScope,
+} from '../errors.ts'
 import { readU16, writeU16 } from './numbers.ts'
 
 /** Longest sentence that is sent or accepted, in bytes. */
@@ -37,7 +45,7 @@ export function encodeStatus(code: ErrorCode, sentence: string): Uint8Array {
 }
 
 /** The error that the peer sent, or undefined where the payload is no status. Numbers from a newer version become `fallback`. */
-export function decodeStatus(payload: Uint8Array, fallback: ErrorCode): TrunkError | undefined {
+export function decodeStatus(payload: Uint8Array, fallback: ErrorCode, scope?: ErrorScope): TrunkError | undefined {
   const nameLength = payload[2]
   if (nameLength === undefined || payload.byteLength > MAX_STATUS_BYTES) return undefined
   if (3 + nameLength > payload.byteLength) return undefined
@@ -52,5 +60,8 @@ export function decodeStatus(payload: Uint8Array, fallback: ErrorCode): TrunkErr
   const number = readU16(payload, 0)
   if (number === 0 ? !isCodeShaped(name) || isKnownCode(name) : nameLength !== 0) return undefined
   const code = number === 0 ? name : (codeFromWire(number) ?? fallback)
-  return new TrunkError(code, sentence.replace(CONTROL, ' '), { origin: 'remote' })
+  return new TrunkError(code, sentence.replace(CONTROL, ' '), {
+    origin: 'remote',
+    ...(scope === undefined ? {} : { scope }),
+  })
 }

@@ -113,4 +113,11 @@ export class PipeState {
     const queued = this.queued
     return queued === 0 ? this.endQueued : this.sent < this.creditLimit
   }
+
+  /** Drops the data of both directions and what was to be said about them. */
+  clearData(): void {
+    this.sendQueue = undefined
+    this.receiveQueue = undefined
+    this.pending = 0
+  }
 }

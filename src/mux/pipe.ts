@@ -455,8 +455,13 @@ function ignore(): void {
   // the same failure reaches whoever waits on the promise itself
 }
 
+/** A rejected promise that ends no process where nobody waits for it. */
+async function rejection(error: unknown): Promise<never> {
+  throw error
+}
+
 function rejected(error: unknown): Promise<never> {
-  const promise = Promise.reject(error as Error)
+  const promise = rejection(error)
   promise.catch(ignore)
   return promise
 }

@@ -125,8 +125,7 @@ export class Driver {
     // after the end what still comes is dropped, but read, so that the peer's writes do not block its own end
     if (this.#ended) return
     this.#engine.receive(chunk, this.#clock.now())
-    if (this.#ended) return
-    this.#arm()
+    if (!this.#isEnded()) this.#arm()
   }
 
   #inputEnded(error: TrunkError | undefined): void {

@@ -13,8 +13,9 @@ import { FrameDecoder } from '../frame/decoder.ts'
 import { readU64, writeU64 } from '../frame/numbers.ts'
 import { decodeStatus, encodeStatus, MAX_STATUS_BYTES } from '../frame/status.ts'
 import type { Limits } from '../limits.ts'
-import { MuxCore, violation } from '../mux/core.ts'
+import { MuxCore } from '../mux/core.ts'
 import type { PipeState } from '../mux/pipe-state.ts'
+import { violation } from '../mux/settings.ts'
 import { Handshake, type Authenticator } from './handshake.ts'
 import { settle, type Hello } from './hello.ts'
 
@@ -88,7 +89,6 @@ export class Engine {
   #busySince = -1
   #startedAt: number
   #closeBy = Infinity
-  #closingError: TrunkError | undefined
 
   constructor(options: EngineOptions) {
     this.#options = options
@@ -219,7 +219,7 @@ export class Engine {
         this.#establish()
         break
       case FrameType.CLOSING:
-        if (this.mux !== undefined) this.mux.closing = true
+        this.mux?.refuseOpens()
         if (this.state === 'open') this.state = 'closing'
         break
       case FrameType.BYE:
@@ -262,7 +262,7 @@ export class Engine {
           this.#host.incoming(pipe, head)
         },
         pipeGone: () => {
-          this.#checkDrained()
+          if (this.#drained) this.#host.wake()
         },
         roundTripMs: () => this.roundTripMs,
       },
@@ -316,11 +316,10 @@ export class Engine {
       return
     }
     this.state = 'closing'
-    this.mux.closing = true
+    this.mux.refuseOpens()
     this.#closeBy = now + this.#limits.closeTimeoutMs
     this.#sayClosing = true
     this.#host.wake()
-    this.#checkDrained()
   }
 
   /** Ends at once, with `error`; the peer is told its code. */
@@ -330,16 +329,14 @@ export class Engine {
     this.#end(error, true)
   }
 
-  #checkDrained(): void {
-    if (this.#closeBy === Infinity || this.#isEnded() || this.mux === undefined || this.mux.pipes.size > 0) return
-    this.#bye = encodeStatus('ERR_SESSION_CLOSED', 'closed')
-    this.#host.wake()
+  /** True when a graceful close has nothing left to wait for. */
+  get #drained(): boolean {
+    return this.#closeBy !== Infinity && this.mux?.drained === true
   }
 
   #end(error: TrunkError | undefined, tell: boolean): void {
     if (this.#isEnded()) return
     this.state = 'ended'
-    this.#closingError = error
     if (tell && error !== undefined) this.#bye = encodeStatus(error.code, error.message)
     else if (!tell) this.#bye = undefined
     this.mux?.fail(error ?? new TrunkError('ERR_SESSION_CLOSED', 'the trunk was closed', { origin: 'remote' }))
@@ -370,10 +367,12 @@ export class Engine {
       if (this.#sayClosing) batch.frame(FrameType.CLOSING, 0, 0, new Uint8Array(0))
       this.#sayClosing = false
     }
-    if (this.#bye !== undefined && (this.#isEnded() || this.mux === undefined || this.mux.pipes.size === 0)) {
+    if (!this.#isEnded() && this.#drained) {
+      batch.frame(FrameType.BYE, 0, 0, encodeStatus('ERR_SESSION_CLOSED', 'closed'))
+      this.#end(undefined, false)
+    } else if (this.#bye !== undefined) {
       batch.frame(FrameType.BYE, 0, 0, this.#bye)
       this.#bye = undefined
-      if (!this.#isEnded()) this.#end(undefined, false)
     }
     if (batch.bytes === 0) return undefined
     this.#busySince = now

@@ -7,7 +7,7 @@ import { decodeCbor, encodeCbor } from '../cbor.ts'
 import { TrunkError } from '../errors.ts'
 import { WIRE_VERSION } from '../frame/constants.ts'
 import type { Limits } from '../limits.ts'
-import type { MuxSettings } from '../mux/core.ts'
+import type { MuxSettings } from '../mux/settings.ts'
 
 /** Bytes of an epoch: 64 random bits tell two runs of one peer apart. */
 export const EPOCH_BYTES = 8

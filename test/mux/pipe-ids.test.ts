@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import { MAX_PIPE_ID } from '../../src/frame/constants.ts'
-import { MuxCore, type MuxSettings } from '../../src/mux/core.ts'
+import { MuxCore } from '../../src/mux/core.ts'
+import type { MuxSettings } from '../../src/mux/settings.ts'
 import { FrameBatch } from '../../src/frame/batch.ts'
 import type { PipeListener } from '../../src/mux/pipe-state.ts'
 

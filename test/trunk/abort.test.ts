@@ -6,7 +6,7 @@ import { memoryPair } from '../../transports/memory.ts'
 import { eventually, steady } from '../helpers/eventually.ts'
 import { manualClock } from '../helpers/manual-clock.ts'
 import { expectNoLeaks } from '../helpers/no-leaks.ts'
-import { checkPattern, collect, echo, manual, outcome, pattern } from '../helpers/protocols.ts'
+import { checkPattern, collect, echo, manual, outcome, pattern, protocol } from '../helpers/protocols.ts'
 import { noStrayRejections } from '../helpers/stray-rejections.ts'
 import { trunkPair } from '../helpers/trunk-pair.ts'
 
@@ -64,6 +64,27 @@ describe('an abort signal', () => {
     assert.equal(listeners(controller.signal), 0)
     const pipe = await near.open('echo', undefined, { early: pattern(10), end: true })
     assert.equal(await checkPattern(pipe.source), 10)
+    await pipe.close()
+    await closed(near, far)
+  })
+
+  it('takes back an open of the same tick: the peer never hears of it', async () => {
+    let handled = 0
+    const counting = protocol('counting', async ({ accept }) => {
+      handled++
+      accept()
+    })
+    const [near, far] = await trunkPair({}, { protocols: [counting] })
+    for (const options of [{}, { early: pattern(10), end: true }]) {
+      const controller = new AbortController()
+      const opening = near.open('counting', undefined, { ...options, signal: controller.signal })
+      controller.abort(REASON)
+      await assert.rejects(opening, REASON)
+      await near.ping()
+      await near.ping()
+      assert.deepEqual([handled, near.status().state, near.status().counters['lateFrames']], [0, 'open', 0])
+    }
+    const pipe = await near.open('counting')
     await pipe.close()
     await closed(near, far)
   })

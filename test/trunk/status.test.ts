@@ -75,6 +75,10 @@ describe('status', () => {
     const answered = new Promise<void>((resolve) => {
       answer = resolve
     })
+    let reply = (): void => undefined
+    const replied = new Promise<void>((resolve) => {
+      reply = resolve
+    })
     let end = (): void => undefined
     const ended = new Promise<void>((resolve) => {
       end = resolve
@@ -83,6 +87,8 @@ describe('status', () => {
       await answered
       const pipe = accept()
       await checkPattern(pipe.source)
+      await replied
+      await pipe.write(pattern(10))
       await pipe.closeWrite()
       await ended
     })
@@ -97,8 +103,11 @@ describe('status', () => {
     await waits(near, 'nothing')
     await a.closeWrite()
     await waits(near, 'confirmation')
+    await waits(far, 'handler')
+    reply()
+    await waits(near, 'reader')
     await waits(far, 'confirmation')
-    assert.equal(await checkPattern(a.source), 0)
+    assert.equal(await checkPattern(a.source), 10)
     await waits(far, 'handler')
     end()
     await a.close()

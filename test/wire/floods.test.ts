@@ -89,7 +89,8 @@ describe('floods by hand', { timeout: 60_000 }, () => {
     const session = await standing()
     await session.peer.open(1, 'hold')
     const oneReset = encodeFrame(frame(TYPE.RESET, 1, reset))
-    await session.peer.send(many(1000, () => oneReset))
+    // twice the announced burst: a line that stood still may deliver what was paced
+    await session.peer.send(many(2000, () => oneReset))
     await livesOn(session)
     session.clock.advance(1000)
     await session.peer.send(many(33, () => oneReset))

@@ -186,9 +186,9 @@ describe('hello by hand', { timeout: 60_000 }, () => {
     const line = rawLine()
     await line.peer.send(SYNC, Uint8Array.of(TYPE.HELLO, 0, 0x10, 0x01, 0, 0, 0, 0, 0))
     await refusedWith(line, 'ERR_FRAME_TOO_LARGE', 25)
-    await over(await rawSession({ limits: { maxHelloBytes: 512 } }, padded(512)))
-    const small = rawLine({ limits: { maxHelloBytes: 512 } })
-    await small.peer.send(SYNC, Uint8Array.of(TYPE.HELLO, 0, 0x02, 0x01, 0, 0, 0, 0, 0))
+    await over(await rawSession({ limits: { maxHelloBytes: 1024 } }, padded(1024)))
+    const small = rawLine({ limits: { maxHelloBytes: 1024 } })
+    await small.peer.send(SYNC, Uint8Array.of(TYPE.HELLO, 0, 0x04, 0x01, 0, 0, 0, 0, 0))
     await refusedWith(small, 'ERR_FRAME_TOO_LARGE', 25)
   })
 

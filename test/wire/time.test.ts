@@ -240,3 +240,41 @@ describe('closing by hand', { timeout: 60_000 }, () => {
     await over(session)
   })
 })
+
+describe('orphans by hand', { timeout: 60_000 }, () => {
+  /** Minutes pass, and the peer gives its signs of life. */
+  async function tenSeconds(session: RawSession, times: number): Promise<void> {
+    for (let i = 0; i < times; i++) {
+      session.clock.advance(10_000)
+      await livesOn(session)
+    }
+  }
+
+  it('resets a pipe whose handler has ended when a stop is not answered for 60 s', async () => {
+    const session = await withPipe()
+    session.end()
+    await session.peer.expect('STOP', 1)
+    await tenSeconds(session, 5)
+    assert.equal(session.peer.count('RESET'), 0)
+    session.clock.advance(10_000)
+    const reset = await session.peer.expect('RESET', 1)
+    assert.equal(decodeStatus(reset.payload).number, 71)
+    assert.equal(reset.flags, FINAL)
+    await livesOn(session)
+    await over(session)
+  })
+
+  it('waits for an application that reads slowly, however long', async () => {
+    const session = await withPipe()
+    await session.peer.offset(TYPE.END, 1, 0)
+    session.end()
+    await session.peer.expect('END', 1)
+    await tenSeconds(session, 20)
+    assert.equal(session.peer.count('RESET'), 0)
+    assert.equal(session.trunk.status().pipes.length, 1)
+    await session.peer.send(frame(TYPE.DONE, 1))
+    await livesOn(session)
+    assert.equal(session.trunk.status().pipes.length, 0)
+    await over(session)
+  })
+})

@@ -1,0 +1,295 @@
+/**
+ * Everything that waits to be sent, and in which order it goes: control frames before data, each kind at most once a pipe, so that no
+ * flood makes this grow beyond the number of pipes; then data as credit, the bound on bytes in flight and the scheduler allow.
+ * Promises: what is listed here leaves in the order of a pipe's life (OPEN, ACCEPT, data, END; an END that waits for nothing before DONE).
+ */
+import { TrunkError, type ErrorCode } from '../errors.ts'
+import type { FrameBatch } from '../frame/batch.ts'
+import { FrameFlag, FrameType, HEADER_BYTES } from '../frame/constants.ts'
+import { encodeStatus } from '../frame/status.ts'
+import { Pending, type PipeState } from './pipe-state.ts'
+import type { PipeTable } from './pipe-table.ts'
+import { Scheduler } from './scheduler.ts'
+import { violation, type MuxHost, type MuxSettings } from './settings.ts'
+import { TokenBucket } from './token-bucket.ts'
+
+/** Refused opens that wait to be sent: more than any honest peer can have under way. */
+const MAX_QUEUED_REFUSALS = 1024
+
+interface QueuedRefusal {
+  readonly id: number
+  readonly payload: Uint8Array
+}
+
+const NOTHING = new Uint8Array(0)
+
+export class Outbox {
+  readonly #settings: MuxSettings
+  readonly #host: MuxHost
+  readonly #table: PipeTable
+  readonly #scheduler: Scheduler
+  readonly #resetTokens: TokenBucket
+  /** Pipes with pending control frames, in order of their first one. */
+  #listed: PipeState[] = []
+  /** Local opens that wait for the peer to answer earlier ones, at most maxOutbound; and those that it has not answered. */
+  #opens: PipeState[] = []
+  #unanswered = 0
+  /** Resets that wait for a token of the peer's bucket. At most one a pipe. */
+  readonly #resets = new Map<PipeState, Uint8Array>()
+  /** When a token for them will be there; Infinity while none is waited for. */
+  #resetsAt = Infinity
+  #refusals: QueuedRefusal[] = []
+  /** Bytes of data frames (headers included): sent, parsed by the peer; parsed by us, and told. */
+  #dataSent = 0
+  #peerParsed = 0
+  #parsed = 0
+  #parsedTold = 0
+  /** Pipes whose bytes are in the batch that the line holds. */
+  #leaving: PipeState[] = []
+
+  constructor(settings: MuxSettings, host: MuxHost, table: PipeTable, now: number) {
+    this.#settings = settings
+    this.#host = host
+    this.#table = table
+    this.#scheduler = new Scheduler(settings.splitBytes)
+    this.#resetTokens = new TokenBucket(settings.peerResetBurst, settings.peerResetsPerSecond, now)
+    table.attach(this)
+  }
+
+  // --- what is to be sent ----------------------------------------------------------------------------------------------
+
+  /** Enters a pipe among those with data to send, if it has any that may go. */
+  schedule(pipe: PipeState): void {
+    if (pipe.scheduled || !pipe.sendable) return
+    this.#scheduler.enter(pipe)
+    this.#host.wake()
+  }
+
+  /** Lists a control frame: a bit of {@link Pending}. */
+  list(pipe: PipeState, pending: number): void {
+    pipe.pending |= pending
+    if (!pipe.listed) {
+      pipe.listed = true
+      this.#listed.push(pipe)
+    }
+    this.#host.wake()
+  }
+
+  /** Lists an OPEN, or queues it here until the peer has answered earlier ones: so no burst of opens is refused. */
+  open(pipe: PipeState): void {
+    this.#opens.push(pipe)
+    this.#releaseOpens()
+  }
+
+  /** The peer no longer counts this open as waiting: another may go. */
+  answered(pipe: PipeState): void {
+    if (!pipe.waiting) return
+    pipe.waiting = false
+    this.#unanswered--
+    this.#releaseOpens()
+  }
+
+  #releaseOpens(): void {
+    while (this.#unanswered < this.#settings.maxOutboundWaiting) {
+      const pipe = this.#opens.shift()
+      if (pipe === undefined) return
+      this.#unanswered++
+      pipe.waiting = true
+      this.list(pipe, Pending.OPEN)
+    }
+  }
+
+  reset(pipe: PipeState, error: TrunkError): void {
+    this.#resets.set(pipe, encodeStatus(error.code, error.message))
+    this.#host.wake()
+  }
+
+  hasReset(pipe: PipeState): boolean {
+    return this.#resets.has(pipe)
+  }
+
+  /** True when every reset has left. */
+  get noResets(): boolean {
+    return this.#resets.size === 0
+  }
+
+  /** Refuses an open for which there is no pipe. */
+  refuse(id: number, code: ErrorCode, sentence: string): void {
+    if (this.#refusals.length >= MAX_QUEUED_REFUSALS) {
+      throw new TrunkError('ERR_REFUSAL_FLOOD', 'the peer opens pipes faster than it takes their refusals')
+    }
+    this.#refusals.push({ id, payload: encodeStatus(code, sentence) })
+    this.#host.wake()
+  }
+
+  /** Drops what a pipe that is over has waiting. */
+  forget(pipe: PipeState): void {
+    if (pipe.outbound && !pipe.openSent && !pipe.waiting) this.#opens = this.#opens.filter((open) => open !== pipe)
+    this.answered(pipe)
+    this.#resets.delete(pipe)
+  }
+
+  /** The session is over. */
+  clear(): void {
+    this.#opens = []
+    this.#resets.clear()
+    this.#refusals = []
+    this.#listed = []
+  }
+
+  /** Bytes of a data frame were parsed: the peer is told now and then. */
+  parsed(bytes: number): void {
+    this.#parsed += bytes
+    if (this.#owesParsed) this.#host.wake()
+  }
+
+  get #owesParsed(): boolean {
+    return this.#parsed - this.#parsedTold >= this.#settings.maxInFlightBytes / 4
+  }
+
+  // --- batches ---------------------------------------------------------------------------------------------------------
+
+  /** The peer has parsed this many bytes of data frames. */
+  peerParsed(offset: number): void {
+    if (offset > this.#dataSent) throw violation(`the peer has parsed ${offset} bytes of ${this.#dataSent}`)
+    if (offset > this.#peerParsed) this.#peerParsed = offset
+    if (!this.#scheduler.isEmpty) this.#host.wake()
+  }
+
+  /** Adds frames to `batch` until nothing is left to send or `maxBytes` are reached. */
+  pull(batch: FrameBatch, maxBytes: number, now: number): void {
+    if (this.#owesParsed) {
+      this.#parsedTold = this.#parsed
+      batch.offsetFrame(FrameType.PARSED, 0, this.#parsed)
+    }
+    this.#pullControl(batch, now)
+    while (batch.bytes < maxBytes && batch.hasRoom) {
+      const { maxInFlightBytes, splitBytes } = this.#settings
+      const room = maxInFlightBytes - (this.#dataSent - this.#peerParsed) - HEADER_BYTES
+      // a trickle of tiny frames would cost more than waiting for the peer's next word
+      if (room < Math.min(maxInFlightBytes / 4, splitBytes)) break
+      const pipe = this.#scheduler.next()
+      if (pipe === undefined) break
+      this.#pullData(batch, pipe, Math.min(room, splitBytes))
+      if (pipe.sendable) this.#scheduler.again(pipe)
+    }
+  }
+
+  #pullControl(batch: FrameBatch, now: number): void {
+    while (this.#refusals.length > 0 && batch.hasRoom) {
+      const refusal = this.#refusals.shift()
+      if (refusal !== undefined) batch.frame(FrameType.REFUSE, 0, refusal.id, refusal.payload)
+    }
+    let taken = 0
+    for (const pipe of this.#listed) {
+      if (!batch.hasRoom) break
+      taken++
+      pipe.listed = false
+      this.#pullPending(batch, pipe)
+    }
+    if (taken > 0) this.#listed = taken === this.#listed.length ? [] : this.#listed.slice(taken)
+    this.#pullResets(batch, now)
+  }
+
+  #pullPending(batch: FrameBatch, pipe: PipeState): void {
+    const { pending, id } = pipe
+    pipe.pending = 0
+    if ((pending & Pending.OPEN) !== 0) this.#pullOpen(batch, pipe)
+    if ((pending & Pending.ACCEPT) !== 0 && pipe.payload !== undefined) {
+      batch.frame(FrameType.ACCEPT, 0, id, pipe.payload)
+      pipe.payload = undefined
+    }
+    if ((pending & Pending.REFUSE) !== 0 && pipe.payload !== undefined) {
+      batch.frame(FrameType.REFUSE, 0, id, pipe.payload)
+      this.#table.free(pipe)
+      return
+    }
+    if ((pending & Pending.CREDIT) !== 0 && pipe.phase !== 'zombie') {
+      pipe.granted = pipe.consumed + pipe.window
+      batch.offsetFrame(FrameType.CREDIT, id, pipe.granted)
+    }
+    if ((pending & Pending.STOP) !== 0 && pipe.stopPayload !== undefined && pipe.phase !== 'zombie') {
+      batch.frame(FrameType.STOP, 0, id, pipe.stopPayload)
+    }
+    if ((pending & Pending.DONE) !== 0) {
+      const status = pipe.discarded && pipe.phase !== 'zombie' ? (pipe.stopPayload ?? NOTHING) : NOTHING
+      pipe.doneSent = true
+      // an end that waits for nothing goes first: the peer then knows that there is nothing more to read or to stop
+      this.#pullEnd(batch, pipe)
+      batch.frame(FrameType.DONE, 0, id, status)
+      this.#table.settle(pipe)
+    }
+  }
+
+  #pullOpen(batch: FrameBatch, pipe: PipeState): void {
+    if (pipe.payload === undefined) return
+    batch.frame(FrameType.OPEN, 0, pipe.id, pipe.payload)
+    pipe.payload = undefined
+    pipe.openSent = true
+    this.schedule(pipe)
+  }
+
+  /** Resets wait for the peer's bucket, so that no number of them ends the session; the slot is held meanwhile. */
+  #pullResets(batch: FrameBatch, now: number): void {
+    for (const [pipe, payload] of this.#resets) {
+      if (!batch.hasRoom) return
+      if (!this.#resetTokens.take(now)) {
+        this.#resetsAt = this.#resetTokens.nextAt()
+        return
+      }
+      this.#resets.delete(pipe)
+      const final = !pipe.outbound && pipe.handlerEnded
+      batch.frame(FrameType.RESET, final ? FrameFlag.FINAL : 0, pipe.id, payload)
+      this.answered(pipe)
+      if (final || (pipe.outbound && pipe.doneReceived)) this.#table.free(pipe)
+    }
+  }
+
+  #pullData(batch: FrameBatch, pipe: PipeState, maxBytes: number): void {
+    const queue = pipe.sendQueue
+    if (queue !== undefined && queue.length > 0) {
+      let left = Math.min(queue.length, pipe.creditLimit - pipe.sent, maxBytes)
+      if (left <= 0) return
+      batch.header(FrameType.DATA, 0, pipe.id, left)
+      this.#dataSent += left + HEADER_BYTES
+      pipe.sent += left
+      while (left > 0) {
+        const piece = queue.shift(left)
+        left -= piece.byteLength
+        batch.payload(piece)
+      }
+      this.#leaving.push(pipe)
+    }
+    this.#pullEnd(batch, pipe)
+  }
+
+  #pullEnd(batch: FrameBatch, pipe: PipeState): void {
+    // the same rule as the scheduler's: a pipe that stays sendable without sending would be pulled for ever
+    if (pipe.queued > 0 || !pipe.sendable) return
+    batch.offsetFrame(FrameType.END, pipe.id, pipe.sent)
+    pipe.endSent = true
+    this.#leaving.push(pipe)
+    this.#table.settle(pipe)
+  }
+
+  /** The line has let go of the last batch: chunks that were sent by reference are their writers' again. */
+  batchLeft(): void {
+    if (this.#leaving.length === 0) return
+    const leaving = this.#leaving
+    this.#leaving = []
+    for (const pipe of leaving) pipe.listener?.written()
+  }
+
+  // --- time ------------------------------------------------------------------------------------------------------------
+
+  /** When a reset that waits may go; Infinity without one. */
+  deadline(): number {
+    return this.#resetsAt
+  }
+
+  tick(now: number): void {
+    if (now < this.#resetsAt) return
+    this.#resetsAt = Infinity
+    this.#host.wake()
+  }
+}
