@@ -13,7 +13,7 @@ export async function expectNoLeaks<T>(run: () => Promise<T>): Promise<T> {
 }
 
 /** Bytes of the heap in use after a full collection; 0 where the process was not started with `--expose-gc`. */
-export function heapBytes(): number {
+function heapBytes(): number {
   if (globalThis.gc === undefined) return 0
   globalThis.gc()
   globalThis.gc()

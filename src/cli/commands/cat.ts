@@ -1,5 +1,7 @@
 /** `trunkline cat`: files of the peer to standard output. */
 import type { Command } from 'commander'
+import { pipe } from 'it-pipe'
+import type { Bytes } from '../../types.ts'
 import type { Context } from '../context.ts'
 import { atRemote, withFiles } from '../files.ts'
 import type { Files } from '../files.ts'
@@ -24,5 +26,9 @@ export function addCat(program: Command, context: Context): void {
 }
 
 async function printFile(context: Context, files: Files, path: string): Promise<void> {
-  for await (const bytes of files.read(wirePath(path), { signal: context.signal })) await context.stdout.write(bytes)
+  await pipe(files.read(wirePath(path), { signal: context.signal }), (source) => print(context, source))
+}
+
+async function print(context: Context, source: AsyncIterable<Bytes>): Promise<void> {
+  for await (const bytes of source) await context.stdout.write(bytes)
 }
