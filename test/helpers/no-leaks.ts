@@ -12,14 +12,6 @@ export async function expectNoLeaks<T>(run: () => Promise<T>): Promise<T> {
   return value
 }
 
-/** Bytes of the heap in use after a full collection; 0 where the process was not started with `--expose-gc`. */
-function heapBytes(): number {
-  if (globalThis.gc === undefined) return 0
-  globalThis.gc()
-  globalThis.gc()
-  return process.memoryUsage().heapUsed
-}
-
 function countListeners(): Record<string, number> {
   return Object.fromEntries(process.eventNames().map((name) => [String(name), process.listenerCount(name)]))
 }
