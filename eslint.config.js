@@ -14,6 +14,7 @@ const CORE = [
   'src/mux/inbox.ts',
   'src/mux/outbox.ts',
   'src/mux/pipe-table.ts',
+  'src/mux/pinned.ts',
   'src/mux/settings.ts',
   'src/mux/*-queue.ts',
   'src/mux/scheduler*.ts',

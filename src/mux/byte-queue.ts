@@ -55,6 +55,18 @@ export class ByteQueue {
     return piece
   }
 
+  /** Copies everything into one buffer of its own: whatever the pieces were views of is let go. */
+  compact(): void {
+    if (this.length === 0) return
+    const copy = new Uint8Array(this.length)
+    for (let at = 0; at < copy.byteLength;) {
+      const piece = this.shift(copy.byteLength)
+      copy.set(piece, at)
+      at += piece.byteLength
+    }
+    this.append(copy)
+  }
+
   /** Forgets everything, buffers included. */
   clear(): void {
     this.length = 0

@@ -9,6 +9,7 @@ import { decodeStatus, MAX_STATUS_BYTES } from '../frame/status.ts'
 import { ByteQueue } from './byte-queue.ts'
 import type { Outbox } from './outbox.ts'
 import { Pending, type PipeState } from './pipe-state.ts'
+import { PinnedChunks } from './pinned.ts'
 import type { PipeTable } from './pipe-table.ts'
 import { violation, type MuxCounters, type MuxHost, type MuxSettings } from './settings.ts'
 import { TokenBucket } from './token-bucket.ts'
@@ -19,6 +20,9 @@ import { TokenBucket } from './token-bucket.ts'
  */
 const RESET_SLACK = 2
 
+/** Pieces below this are copied together: a view of each would cost more than its bytes. */
+const GATHERED_BYTES = 2 * 1024
+
 export class Inbox {
   readonly counters: MuxCounters = { lateFrames: 0, staleCredits: 0, refusedOpens: 0 }
   /** Opens are refused. */
@@ -28,6 +32,7 @@ export class Inbox {
   readonly #table: PipeTable
   readonly #outbox: Outbox
   readonly #resetTokens: TokenBucket
+  readonly #pinned = new PinnedChunks()
   #limitRefusals = 0
   /** The data frame that is arriving: its pipe, undefined where it is dropped. */
   #arriving: PipeState | undefined
@@ -97,9 +102,12 @@ export class Inbox {
     const pipe = this.#arriving
     if (pipe !== undefined && !pipe.readStopped && (pipe.phase === 'open' || pipe.phase === 'opening')) {
       const queue = (pipe.receiveQueue ??= new ByteQueue())
-      // a piece may hold at most as much again as it is worth; smaller ones are gathered
-      if (bytes.byteLength * 2 >= bytes.buffer.byteLength) queue.append(bytes)
-      else queue.appendCopy(bytes)
+      if (bytes.byteLength < GATHERED_BYTES) {
+        queue.appendCopy(bytes)
+      } else {
+        queue.append(bytes)
+        this.#pinned.note(pipe, bytes)
+      }
     }
     if (last) this.#dataArrived(pipe)
   }
