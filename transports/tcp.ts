@@ -5,13 +5,17 @@
  * either way, and a reset on `abort` that the peer sees as ERR_LINK_RESET. Bounds: `limits.connectTimeoutMs` for dialling with the name's
  * lookup, `limits.closeTimeoutMs` for `close`, 128 links that wait to be taken.
  */
-import { connect, createServer } from 'node:net'
+import { connect, createServer, isIP } from 'node:net'
 import type { Socket } from 'node:net'
 import { badArgument, TrunkError } from '../src/errors.ts'
+import { loadNative, type NativeAddress } from '../src/native/load.ts'
+import { listenError } from '../src/net-errors.ts'
 import { requireInteger } from '../src/limits.ts'
-import type { Link, Transport, TransportOptions, TransportTraits } from '../src/types.ts'
+import type { Link, Listener, Transport, TransportOptions, TransportTraits } from '../src/types.ts'
 import { dialDuplex } from './internal/dial-duplex.ts'
+import { SlabReader } from './internal/slab-reader.ts'
 import { socketLink } from './internal/socket-link.ts'
+import { serveNative } from './internal/serve-native.ts'
 import { serveSockets } from './internal/serve-sockets.ts'
 import { formatHostPort, isHost, parseTcpAddress } from './internal/tcp-address.ts'
 
@@ -37,24 +41,40 @@ export function tcp(address: string | TcpOptions): Transport {
     address: written,
     traits: TRAITS,
     connect: (options) => dial(host, port, written, options),
-    listen(options) {
-      const server = createServer({ allowHalfOpen: true, noDelay: true })
-      return serveSockets(
-        {
-          server,
-          listen: { host, port },
-          target: written,
-          address() {
-            const bound = server.address()
-            if (bound === null || typeof bound === 'string') throw new Error('the server has no address')
-            return `tcp://${formatHostPort(bound.address, bound.port)}`
-          },
-          toLink: (socket) => linkOf(socket, options),
-        },
-        options,
-      )
-    },
+    listen: (options) => listen(host, port, written, options),
   }
+}
+
+/** Through the addon where it is there and the address is one literal: `::` means both families to Node, and one to the kernel's socket. */
+async function listen(host: string, port: number, written: string, options: TransportOptions): Promise<Listener> {
+  const native = host !== '::' && isIP(host) !== 0 ? loadNative() : undefined
+  if (native === undefined) return await listenByServer(host, port, written, options)
+  options.signal.throwIfAborted()
+  try {
+    const toLink = (socket: Socket, reader: SlabReader): Link => linkOf(socket, options, reader)
+    const toAddress = (bound: NativeAddress): string => `tcp://${formatHostPort(bound.address, bound.port)}`
+    return serveNative(native, { host, port }, toAddress, toLink, options)
+  } catch (error) {
+    throw listenError(error, written, 'link')
+  }
+}
+
+function listenByServer(host: string, port: number, written: string, options: TransportOptions): Promise<Listener> {
+  const server = createServer({ allowHalfOpen: true, noDelay: true })
+  return serveSockets(
+    {
+      server,
+      listen: { host, port },
+      target: written,
+      address() {
+        const bound = server.address()
+        if (bound === null || typeof bound === 'string') throw new Error('the server has no address')
+        return `tcp://${formatHostPort(bound.address, bound.port)}`
+      },
+      toLink: (socket) => linkOf(socket, options),
+    },
+    options,
+  )
 }
 
 function checkOptions(options: TcpOptions): { host: string; port: number } {
@@ -68,7 +88,8 @@ function checkOptions(options: TcpOptions): { host: string; port: number } {
 async function dial(host: string, port: number, written: string, options: TransportOptions): Promise<Link> {
   options.signal.throwIfAborted()
   if (port === 0) throw new TrunkError('ERR_ADDRESS_INVALID', `${written}: port 0 is only for listening`)
-  const open = (): Socket => connect({ host, port, allowHalfOpen: true, noDelay: true })
+  const reader = new SlabReader()
+  const open = (): Socket => connect({ host, port, allowHalfOpen: true, noDelay: true, onread: reader.onread })
   const toLink = (socket: Socket): Link => {
     // TCP connects a free port of the local range with itself when dialled from that very port: nobody listens there.
     if (socket.localPort === socket.remotePort && socket.localAddress === socket.remoteAddress) {
@@ -76,16 +97,17 @@ async function dial(host: string, port: number, written: string, options: Transp
         scope: 'link',
       })
     }
-    return linkOf(socket, options)
+    return linkOf(socket, options, reader)
   }
   return dialDuplex({ open, target: written, toLink }, options)
 }
 
-function linkOf(socket: Socket, { clock, limits }: TransportOptions): Link {
+function linkOf(socket: Socket, { clock, limits }: TransportOptions, reader?: SlabReader): Link {
   const { remoteAddress, remotePort } = socket
   return socketLink({
     readable: socket,
     writable: socket,
+    ...(reader === undefined ? {} : { reader }),
     clock,
     closeTimeoutMs: limits.closeTimeoutMs,
     cut() {

@@ -10,6 +10,7 @@ import type { Socket } from 'node:net'
 import type { Link, Transport, TransportOptions, TransportTraits } from '../src/types.ts'
 import { dialDuplex } from './internal/dial-duplex.ts'
 import { serveSockets } from './internal/serve-sockets.ts'
+import { SlabReader } from './internal/slab-reader.ts'
 import { socketLink } from './internal/socket-link.ts'
 import { checkSocketPath, formatUnixAddress, parseUnixAddress } from './internal/unix-address.ts'
 import { claimSocketPath } from './internal/unix-path.ts'
@@ -26,21 +27,30 @@ const TRAITS: TransportTraits = { lossless: true, connected: true, preferredFram
 export function unix(address: string | UnixOptions): Transport {
   const path = typeof address === 'string' ? parseUnixAddress(address) : checkSocketPath(address.path)
   const written = formatUnixAddress(path)
-  const toLink = (socket: Socket, { clock, limits }: TransportOptions): Link =>
-    socketLink({ readable: socket, writable: socket, clock, closeTimeoutMs: limits.closeTimeoutMs, peer: written })
+  const toLink = (socket: Socket, { clock, limits }: TransportOptions, reader?: SlabReader): Link =>
+    socketLink({
+      readable: socket,
+      writable: socket,
+      ...(reader === undefined ? {} : { reader }),
+      clock,
+      closeTimeoutMs: limits.closeTimeoutMs,
+      peer: written,
+    })
   return {
     scheme: 'unix',
     address: written,
     traits: TRAITS,
-    connect: (options) =>
-      dialDuplex(
+    connect(options) {
+      const reader = new SlabReader()
+      return dialDuplex(
         {
-          open: () => connect({ path, allowHalfOpen: true }),
+          open: () => connect({ path, allowHalfOpen: true, onread: reader.onread }),
           target: written,
-          toLink: (socket) => toLink(socket, options),
+          toLink: (socket) => toLink(socket, options, reader),
         },
         options,
-      ),
+      )
+    },
     async listen(options) {
       options.signal.throwIfAborted()
       const claim = await claimSocketPath(path, written)

@@ -55,6 +55,14 @@ export class ByteQueue {
     return piece
   }
 
+  /** Adds the buffers that the queued pieces are views of. */
+  collectChunks(into: Set<ArrayBufferLike>): void {
+    for (let at = this.#head; at < this.#chunks.length; at++) {
+      const chunk = this.#chunks[at]
+      if (chunk !== undefined) into.add(chunk.buffer)
+    }
+  }
+
   /** Copies everything into one buffer of its own: whatever the pieces were views of is let go. */
   compact(): void {
     if (this.length === 0) return

@@ -5,14 +5,16 @@
  */
 import type { PipeState } from './pipe-state.ts'
 
-/** What may be held beyond twice the unread bytes. */
-const SLACK_BYTES = 1024 * 1024
+/** What may be held beyond twice the unread bytes at a count, and what may come between two counts: together 1 MiB. */
+const SLACK_BYTES = 512 * 1024
 
 export class PinnedChunks {
   /** Pipes that were given views since the last count. */
   readonly #pipes = new Set<PipeState>()
   #last: ArrayBufferLike | undefined
+  /** Bytes of the chunks that may be pinned, and at how many of them they are counted again. */
   #bytes = 0
+  #countAt = SLACK_BYTES
 
   /** Notes that `piece` was queued for `pipe` as a view. */
   note(pipe: PipeState, piece: Uint8Array): void {
@@ -20,19 +22,27 @@ export class PinnedChunks {
     if (piece.buffer === this.#last) return
     this.#last = piece.buffer
     this.#bytes += piece.buffer.byteLength
-    if (this.#bytes > SLACK_BYTES) this.#count()
+    if (this.#bytes > this.#countAt) this.#count()
   }
 
   #count(): void {
+    const chunks = new Set<ArrayBufferLike>()
     let unread = 0
     for (const pipe of this.#pipes) {
-      const length = pipe.receiveQueue?.length ?? 0
-      if (length === 0) this.#pipes.delete(pipe)
-      unread += length
+      const queue = pipe.receiveQueue
+      if (queue === undefined || queue.length === 0) this.#pipes.delete(pipe)
+      else {
+        unread += queue.length
+        queue.collectChunks(chunks)
+      }
     }
-    if (unread > 0 && this.#bytes <= 2 * unread + SLACK_BYTES) return
-    for (const pipe of this.#pipes) pipe.receiveQueue?.compact()
-    this.#pipes.clear()
-    this.#bytes = this.#last?.byteLength ?? 0
+    this.#bytes = 0
+    for (const chunk of chunks) this.#bytes += chunk.byteLength
+    if (this.#bytes > 2 * unread + SLACK_BYTES) {
+      for (const pipe of this.#pipes) pipe.receiveQueue?.compact()
+      this.#pipes.clear()
+      this.#bytes = 0
+    }
+    this.#countAt = this.#bytes + SLACK_BYTES
   }
 }

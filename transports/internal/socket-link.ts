@@ -14,10 +14,13 @@ import { linkError } from '../../src/net-errors.ts'
 import type { Bytes, DirectLink, DirectReceiver, Link } from '../../src/types.ts'
 import { Interruption, sinkInto } from './link-sink.ts'
 import { readFrom } from './link-source.ts'
+import type { SlabReader } from './slab-reader.ts'
 
 /** What a link is made of. */
 export interface Line {
   readonly readable: Readable
+  /** Reads `readable` in place of its 'data' events. @default those */
+  readonly reader?: SlabReader
   /** May be the same object as `readable`. */
   readonly writable: Writable
   readonly peer?: string
@@ -54,6 +57,7 @@ class SocketLink implements Link {
   /** A chunk that was read and not yet taken by `source`; reading pauses while there is one. */
   #chunk: Uint8Array | undefined
   #reading = false
+  #paused = false
   #ended = false
   #errored = false
   /** Why nothing more is read or written here: the line's failure, or our own `close` or `abort`. */
@@ -202,6 +206,7 @@ class SocketLink implements Link {
       more: () =>
         new Promise((resolve) => {
           this.#wakeSource = resolve
+          this.#paused = false
           this.#read()
           this.#line.readable.resume()
         }),
@@ -211,7 +216,14 @@ class SocketLink implements Link {
   #read(): void {
     if (this.#reading) return
     this.#reading = true
-    this.#line.readable.on('data', this.#onData)
+    const { reader, readable } = this.#line
+    if (reader === undefined) {
+      readable.on('data', this.#onData)
+      return
+    }
+    reader.start(this.#onData)
+    // it stops by itself when something comes before anybody listens
+    if (!this.#paused) readable.resume()
   }
 
   readonly #onData = (chunk: Uint8Array): void => {
@@ -219,6 +231,7 @@ class SocketLink implements Link {
       this.#receiver.data(chunk)
     } else if (this.#failure === undefined) {
       this.#chunk = chunk
+      this.#paused = true
       this.#line.readable.pause()
       this.#wakeSource?.()
     }
