@@ -184,6 +184,45 @@ describe('floods by hand', { timeout: 60_000 }, () => {
     await over(session)
   })
 
+  it('holds at most twice what is unread and 1 MiB, in pieces of chunks ten times as large [R-022]', async () => {
+    const session = await standing()
+    for (let id = 1; id < 200; id += 2) await session.peer.open(id, 'hold')
+    await session.peer.sync()
+    const padding = encodeFrame(frame(0x40, 0, new Uint8Array(40_000)))
+    const before = await memoryHeld()
+    for (let id = 1; id < 200; id += 2) {
+      await session.peer.send(concat(encodeFrame(frame(TYPE.DATA, id, new Uint8Array(4096).fill(id))), padding))
+    }
+    await session.peer.sync()
+    const growth = (await memoryHeld()) - before
+    const unread = 100 * 4096
+    assert.ok(growth <= 2 * unread + MIB, `${growth} bytes held for ${unread}`)
+    for (let id = 1; id < 200; id += 2) {
+      const { pipe } = held(session.trunk, id)
+      assert.equal(pipe.readableLength, 4096)
+      assert.ok((await pipe.source.next()).value!.subarray().every((byte) => byte === id))
+    }
+    await over(session)
+  })
+
+  it('holds 256 full windows that nobody reads in twice their bytes [R-023]', async () => {
+    const pipes = 256
+    const session = await standing({ limits: { maxWaitingPipes: pipes } })
+    for (let i = 0; i < pipes; i++) await session.peer.open(1 + 2 * i, 'hold')
+    await session.peer.sync()
+    const before = await memoryHeld()
+    for (let i = 0; i < pipes; i++) {
+      const id = 1 + 2 * i
+      for (let sent = 0; sent < 65_536; sent += 8192) await session.peer.data(id, new Uint8Array(8192).fill(i))
+    }
+    await session.peer.sync()
+    const growth = (await memoryHeld()) - before
+    assert.ok(growth <= 32 * MIB * 1.1, `${growth} bytes held`)
+    for (let i = 0; i < pipes; i++) assert.equal(held(session.trunk, 1 + 2 * i).pipe.readableLength, 65_536)
+    await livesOn(session)
+    await over(session)
+  })
+
   it('keeps nothing of data for finished pipes, and of optional frames', async () => {
     const session = await standing()
     await session.peer.open(1, 'nobody')
