@@ -41,7 +41,18 @@ if (files.length === 0) {
 // a terminal gets the same report as a pipe: spec is readable in both
 const reporter = options.some((option) => option.startsWith('--test-reporter')) ? [] : ['--test-reporter=spec']
 const preload = ['--import', 'tsx', '--import', './test/helpers/quick-assert.mjs']
-const args = [...preload, '--test', `--test-concurrency=${CONCURRENCY}`, ...reporter, ...options, ...files]
+/** No test and no file takes a tenth of this: what hangs has to fail, not to wait for somebody who looks. */
+const TIMEOUT_MS = 240_000
+
+const args = [
+  ...preload,
+  '--test',
+  `--test-concurrency=${CONCURRENCY}`,
+  `--test-timeout=${TIMEOUT_MS}`,
+  ...reporter,
+  ...options,
+  ...files,
+]
 const { status, signal } = spawnSync(process.execPath, args, { cwd: root, stdio: 'inherit' })
 if (signal) console.error(`the tests were ended by ${signal}`)
 process.exit(status ?? 1)

@@ -204,7 +204,8 @@ export class Outbox {
       this.#table.free(pipe)
       return
     }
-    if ((pending & Pending.CREDIT) !== 0 && pipe.phase !== 'zombie') {
+    // a reader that has stopped since gives its growth back: a smaller window must not take back what was granted
+    if ((pending & Pending.CREDIT) !== 0 && pipe.phase !== 'zombie' && !pipe.readStopped) {
       pipe.granted = pipe.consumed + pipe.window
       batch.offsetFrame(FrameType.CREDIT, id, pipe.granted)
     }
