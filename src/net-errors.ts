@@ -89,6 +89,26 @@ export function linkError(error: unknown): TrunkError {
   return new TrunkError(row[0], row[1], { cause: error, scope: 'link' })
 }
 
+/** Errors of accept(2) that belong to the one connection that was taken from the queue: the next may be fine at once. */
+const OF_ONE_CONNECTION: ReadonlySet<string> = new Set([
+  'ECONNABORTED',
+  'EPROTO',
+  'ENOPROTOOPT',
+  'EOPNOTSUPP',
+  'EPERM',
+  'ENETDOWN',
+  'ENETUNREACH',
+  'ENONET',
+  'EHOSTDOWN',
+  'EHOSTUNREACH',
+  'ETIMEDOUT',
+])
+
+/** True where accepting failed for one connection only, and can be asked again at once. */
+export function ofOneConnection(error: unknown): boolean {
+  return OF_ONE_CONNECTION.has(codeOf(error))
+}
+
 /** The `code` of a system error, '' where there is none. Several attempts (AggregateError) count as their first. */
 function codeOf(error: unknown): string {
   if (typeof error !== 'object' || error === null) return ''

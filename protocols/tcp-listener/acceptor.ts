@@ -8,6 +8,7 @@
 import type { Socket } from 'node:net'
 import type { Clock, Timer } from '../../src/clock.ts'
 import { abortError, TrunkError } from '../../src/errors.ts'
+import { ofOneConnection } from '../../src/net-errors.ts'
 import { resetSocket } from '../internal/reset-socket.ts'
 import type { Slots } from '../internal/slots.ts'
 
@@ -46,21 +47,6 @@ interface Waiting {
   readonly resolve: (incoming: Incoming) => void
   readonly reject: (error: TrunkError) => void
 }
-
-/** Errors of accept(2) that belong to the one connection that was taken from the queue: the next may be fine at once. */
-const OF_ONE_CONNECTION: ReadonlySet<string> = new Set([
-  'ECONNABORTED',
-  'EPROTO',
-  'ENOPROTOOPT',
-  'EOPNOTSUPP',
-  'EPERM',
-  'ENETDOWN',
-  'ENETUNREACH',
-  'ENONET',
-  'EHOSTDOWN',
-  'EHOSTUNREACH',
-  'ETIMEDOUT',
-])
 
 /** First and longest pause after an error such as EMFILE, which stays until a descriptor is closed somewhere. */
 const MIN_PAUSE_MS = 100
@@ -160,7 +146,7 @@ export class Acceptor {
       else this.#pauseMs = MIN_PAUSE_MS
       return incoming
     } catch (error) {
-      if (isOfOneConnection(error)) this.#source?.arm()
+      if (ofOneConnection(error)) this.#source?.arm()
       else this.#backOff()
       return undefined
     }
@@ -190,10 +176,6 @@ export class Acceptor {
   #rest(): void {
     if (!this.#closed) this.#source?.disarm()
   }
-}
-
-function isOfOneConnection(error: unknown): boolean {
-  return error instanceof Error && 'code' in error && OF_ONE_CONNECTION.has(String(error.code))
 }
 
 function closedError(): TrunkError {

@@ -52,7 +52,7 @@ const FRAMES_PER_BATCH = 4
 const SUSPENDED_MS = 1000
 /** While data flow the round trip is measured this often. */
 const MEASURE_MS = 2000
-/** Unknown optional frames are skipped up to this size. */
+/** Payloads of PING (a number and a time) and PONG (both, and the answerer's time). */
 const PING_BYTES = 16
 const PONG_BYTES = 24
 
@@ -184,8 +184,7 @@ export class Engine {
 
   #sessionHeader(type: number, length: number): void {
     const standing = this.mux !== undefined
-    const wanted: Readonly<Record<number, [min: number, max: number, standing: boolean | undefined]>> = SESSION_FRAMES
-    const rule = wanted[type]
+    const rule = SESSION_FRAMES[type]
     if (rule === undefined) throw violation(`there is no frame of type ${type}`)
     const [min, max, when] = rule
     if (length < min || length > max) throw violation(`a frame of type ${type} may not have ${length} bytes of payload`)

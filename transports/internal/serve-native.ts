@@ -7,7 +7,7 @@ import { isIPv6, Socket } from 'node:net'
 import type { OnReadOpts, SocketConstructorOpts } from 'node:net'
 import type { Timer } from '../../src/clock.ts'
 import type { NativeAddress, NativeDescriptors } from '../../src/native/load.ts'
-import { linkError } from '../../src/net-errors.ts'
+import { linkError, ofOneConnection } from '../../src/net-errors.ts'
 import type { Link, TransportOptions } from '../../src/types.ts'
 import { LinkListener, MAX_UNTAKEN_LINKS } from './link-listener.ts'
 import { SlabReader } from './slab-reader.ts'
@@ -16,14 +16,6 @@ import { SlabReader } from './slab-reader.ts'
 const PAUSE_MS = 100
 /** Connections taken in one go: the others get a turn of the event loop between. */
 const MAX_AT_ONCE = 64
-/** Errors that belong to the one connection that was taken from the queue (accept(2), "Error handling"). */
-const OF_ONE_CONNECTION: ReadonlySet<string> = new Set([
-  'ECONNABORTED',
-  'EPROTO',
-  'EPERM',
-  'ENETUNREACH',
-  'EHOSTUNREACH',
-])
 
 /** Listens at a literal address. Throws the system's error. */
 export function serveNative(
@@ -72,8 +64,7 @@ function takeAll(
       if (accepted === undefined) return true
       listener.push(toLink(...adopt(native, accepted.fd)))
     } catch (error) {
-      const code = error instanceof Error && 'code' in error ? String(error.code) : ''
-      if (!OF_ONE_CONNECTION.has(code)) return false
+      if (!ofOneConnection(error)) return false
     }
   }
   return true
