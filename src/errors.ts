@@ -45,6 +45,10 @@ export const ERROR_CODES = {
   ERR_WRITE_STALLED: { wire: 31, scope: 'session' },
   ERR_SESSION_LIMIT: { wire: 32, scope: 'session' },
   ERR_CLOSE_TIMEOUT: { wire: 33, scope: 'session' },
+  ERR_PEER_RESTARTED: { wire: 34, scope: 'session' },
+  ERR_LINE_DAMAGED: { wire: 35, scope: 'session' },
+  ERR_LINE_NOT_RAW: { wire: 36, scope: 'session' },
+  ERR_LINE_MISMATCH: { wire: 37, scope: 'session' },
 
   // one pipe
   ERR_PIPE_RESET: { wire: 64, scope: 'pipe' },

@@ -32,6 +32,8 @@ export interface Limits {
   maxOpenBytes: number
   /** Time for the hello, from the link's start to the session. */
   helloTimeoutMs: number
+  /** A hello on a line that does not tell is repeated this often until it is answered. */
+  helloRepeatMs: number
   /** A line that was silent for this long is asked for a sign of life. */
   keepaliveMs: number
   /** How long the answer to that may take. */
@@ -46,6 +48,10 @@ export interface Limits {
   maxSessions: number
   /** Dialling the peer, by a transport. */
   connectTimeoutMs: number
+  /** First wait before connecting or opening a device anew; it doubles with each attempt, ±20 %. */
+  reconnectMinMs: number
+  /** Longest such wait. */
+  reconnectMaxMs: number
 }
 
 /** What holds unless `TrunkOptions.limits` says otherwise. */
@@ -63,6 +69,7 @@ export const DEFAULT_LIMITS: Readonly<Limits> = {
   resetsPerSecond: 33,
   maxOpenBytes: 4 * 1024,
   helloTimeoutMs: 10_000,
+  helloRepeatMs: 1_000,
   keepaliveMs: 15_000,
   keepaliveTimeoutMs: 10_000,
   writeStallMs: 10_000,
@@ -70,7 +77,15 @@ export const DEFAULT_LIMITS: Readonly<Limits> = {
   orphanTimeoutMs: 60_000,
   maxSessions: 256,
   connectTimeoutMs: 10_000,
+  reconnectMinMs: 100,
+  reconnectMaxMs: 5_000,
 }
+
+/**
+ * What holds instead on a line that does not tell when the peer comes and goes: there a dead peer is found by its silence alone, so it
+ * is asked sooner.
+ */
+export const BARE_LINE_DEFAULTS: Readonly<Partial<Limits>> = { keepaliveMs: 5_000 }
 
 /** Longest time that a timer of Node keeps; above it `setTimeout` fires after 1 ms. */
 const MAX_MS = 2 ** 31 - 1
@@ -92,6 +107,7 @@ export const LIMIT_BOUNDS: Readonly<Record<keyof Limits, readonly [min: number, 
   resetsPerSecond: [1, 1_000_000],
   maxOpenBytes: [64, 65_535],
   helloTimeoutMs: [1, MAX_MS],
+  helloRepeatMs: [10, MAX_MS],
   keepaliveMs: [1, MAX_MS],
   keepaliveTimeoutMs: [1, MAX_MS],
   writeStallMs: [1, MAX_MS],
@@ -99,6 +115,8 @@ export const LIMIT_BOUNDS: Readonly<Record<keyof Limits, readonly [min: number, 
   orphanTimeoutMs: [1, MAX_MS],
   maxSessions: [1, 100_000],
   connectTimeoutMs: [1, MAX_MS],
+  reconnectMinMs: [1, MAX_MS],
+  reconnectMaxMs: [1, MAX_MS],
 }
 
 /** A whole number within bounds, or ERR_BAD_ARGUMENT that names the value. */

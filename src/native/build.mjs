@@ -1,5 +1,5 @@
 /**
- * Compiles descriptors.c into build/Release/trunkline.node with the system's C compiler and the headers of the running
+ * Compiles the C files of this folder into build/Release/trunkline.node with the system's C compiler and the headers of the running
  * Node: no node-gyp, no network. Where that is not possible it prints one line and exits with 0, because everything but
  * what needs the addon works without it.
  *
@@ -7,7 +7,7 @@
  * --prebuild writes to prebuilds/PLATFORM-ARCH, which the package carries, so that an installed one needs no compiler.
  */
 import { spawnSync } from 'node:child_process'
-import { existsSync, mkdirSync, renameSync, rmSync } from 'node:fs'
+import { existsSync, mkdirSync, readdirSync, renameSync, rmSync } from 'node:fs'
 import { dirname, join, resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
@@ -39,7 +39,10 @@ function compile(headers) {
   const part = `${output}.${process.pid}`
   const warnings = ['-Wall', '-Wextra', ...(values.strict ? ['-Werror'] : [])]
   const shape = ['-std=c11', '-O2', '-fPIC', '-shared', '-fvisibility=hidden', '-DNAPI_VERSION=8']
-  const args = [...shape, ...warnings, `-I${headers}`, '-o', part, join(here, 'descriptors.c')]
+  const sources = readdirSync(here)
+    .filter((name) => name.endsWith('.c'))
+    .map((name) => join(here, name))
+  const args = [...shape, ...warnings, `-I${headers}`, '-o', part, ...sources]
   const run = spawnSync(compiler, args, { stdio: ['ignore', 'inherit', 'pipe'], encoding: 'utf8' })
   if (run.error?.code === 'ENOENT') return `there is no C compiler (${compiler})`
   if (run.status !== 0) {

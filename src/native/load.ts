@@ -30,7 +30,7 @@ export interface NativeWatch {
   close(): void
 }
 
-/** What descriptors.c exports. Each function throws an error with `code`, `errno` and `syscall`, as Node's own do. */
+/** What the C files export. Each function throws an error with `code`, `errno` and `syscall`, as Node's own do. */
 export interface NativeDescriptors {
   /** Makes a listening socket (close-on-exec, non-blocking, IPv6 only for IPv6) and gives its descriptor. */
   listen(address: NativeAddress, backlog: number): number

@@ -1,0 +1,45 @@
+/* How a call of the addon fails: see native.h. */
+#include "native.h"
+
+#include <stdio.h>
+
+napi_value raise_api(napi_env env) {
+  bool pending = false;
+  napi_is_exception_pending(env, &pending);
+  if (!pending) {
+    const napi_extended_error_info *info = NULL;
+    napi_get_last_error_info(env, &info);
+    const char *why = info != NULL && info->error_message != NULL ? info->error_message : "a Node-API call failed";
+    napi_throw_error(env, "ERR_INVALID_STATE", why);
+  }
+  return NULL;
+}
+
+/* Throws what Node would: Error { code: 'EADDRINUSE', errno: -98, syscall: 'bind' }. */
+napi_value raise_errno(napi_env env, int error, const char *syscall_name) {
+  int uv_error = uv_translate_sys_error(error);
+  char text[192];
+  snprintf(text, sizeof text, "%s %s: %s", syscall_name, uv_err_name(uv_error), uv_strerror(uv_error));
+  napi_value code, message, failure, number, name;
+  CHECK(env, napi_create_string_utf8(env, uv_err_name(uv_error), NAPI_AUTO_LENGTH, &code));
+  CHECK(env, napi_create_string_utf8(env, text, NAPI_AUTO_LENGTH, &message));
+  CHECK(env, napi_create_error(env, code, message, &failure));
+  CHECK(env, napi_create_int32(env, uv_error, &number));
+  CHECK(env, napi_create_string_utf8(env, syscall_name, NAPI_AUTO_LENGTH, &name));
+  CHECK(env, napi_set_named_property(env, failure, "errno", number));
+  CHECK(env, napi_set_named_property(env, failure, "syscall", name));
+  napi_throw(env, failure);
+  return NULL;
+}
+
+napi_value raise_argument(napi_env env, const char *message) {
+  napi_throw_type_error(env, "ERR_INVALID_ARG_VALUE", message);
+  return NULL;
+}
+
+bool read_fd(napi_env env, napi_value value, int *fd) {
+  int32_t number = -1;
+  if (napi_get_value_int32(env, value, &number) != napi_ok || number < 0) return false;
+  *fd = number;
+  return true;
+}

@@ -1,0 +1,8 @@
+/* The addon: puts its parts together. */
+#include "native.h"
+
+NAPI_MODULE_INIT() {
+  CHECK(env, export_sockets(env, exports));
+  CHECK(env, export_watch(env, exports));
+  return exports;
+}

@@ -1,0 +1,44 @@
+/*
+ * What the parts of the addon share: how a call fails, and what each part gives to JavaScript.
+ *
+ * The addon makes, names and watches descriptors that Node's public API can't. Every descriptor is close-on-exec and
+ * non-blocking; a failing call throws an Error with the `code`, `errno` and `syscall` that Node's own errors have, and leaves no
+ * descriptor behind. No global state, so it may be loaded by several worker threads. Its caller owns each descriptor
+ * and closes it once.
+ */
+#ifndef TRUNKLINE_NATIVE_H
+#define TRUNKLINE_NATIVE_H
+
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE
+#endif
+#ifndef NAPI_VERSION
+#define NAPI_VERSION 8
+#endif
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <node_api.h>
+#include <uv.h>
+
+/* Returns NULL to JavaScript with an exception pending when a Node-API call fails; that is a bug or an out-of-memory. */
+#define CHECK(env, call)                                                                                                 \
+  do {                                                                                                                   \
+    if ((call) != napi_ok) return raise_api(env);                                                                        \
+  } while (0)
+
+/* Each throws and returns NULL. */
+napi_value raise_api(napi_env env);
+napi_value raise_errno(napi_env env, int error, const char *syscall_name);
+napi_value raise_argument(napi_env env, const char *message);
+
+/* A descriptor out of an argument; false: it is none. */
+bool read_fd(napi_env env, napi_value value, int *fd);
+
+/* Each part's functions, put into the addon's exports. */
+napi_status export_sockets(napi_env env, napi_value exports);
+napi_status export_watch(napi_env env, napi_value exports);
+
+#endif
