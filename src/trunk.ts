@@ -15,6 +15,7 @@ import { MAX_VERSION, requireName, requireProtocol } from './protocol.ts'
 import type { Authenticator } from './session/handshake.ts'
 import { Driver } from './session/driver.ts'
 import { Engine } from './session/engine.ts'
+import type { GuardTools } from './frame/guard.ts'
 import type { Hello } from './session/hello.ts'
 import type {
   Link,
@@ -37,6 +38,10 @@ export interface TrunkParts {
   readonly scheme: string
   readonly address: string
   readonly traits: TransportTraits
+  /** For a line that does not tell when the peer comes and goes, or may change bytes. */
+  readonly guard: GuardTools | undefined
+  /** Waits for a peer as long as it takes. */
+  readonly patient: boolean | undefined
   readonly authenticator: Authenticator | undefined
   readonly protocols: ReadonlyMap<string, Protocol>
   readonly onRefused: ((refusal: Refusal) => void) | undefined
@@ -74,6 +79,8 @@ export class TrunkSession implements Trunk, PipeOwner {
       limits: parts.limits,
       preferredFrameBytes: parts.traits.preferredFrameBytes,
       authenticator: parts.authenticator,
+      guard: parts.guard,
+      patient: parts.patient,
       now: this.#startedAt,
       host: {
         wake: () => {
@@ -91,7 +98,7 @@ export class TrunkSession implements Trunk, PipeOwner {
         },
       },
     })
-    this.#driver = new Driver(this.#engine, parts.link, parts.clock)
+    this.#driver = new Driver(this.#engine, parts.link, parts.clock, parts.traits.connected)
   }
 
   /** Starts the hello; resolves when the session stands. */

@@ -6,6 +6,21 @@
 import { HEADER_BYTES } from './constants.ts'
 import { writeU24, writeU32, writeU64 } from './numbers.ts'
 
+/** What frames are written into: plain ({@link FrameBatch}), or guarded. */
+export interface Batch {
+  /** Bytes in the batch. */
+  readonly bytes: number
+  /** False when no further frame should be added. */
+  readonly hasRoom: boolean
+  /** A header; its payload of `length` bytes follows by {@link payload}, in any number of pieces. */
+  header(type: number, flags: number, pipe: number, length: number): void
+  payload(piece: Uint8Array): void
+  /** A whole frame. */
+  frame(type: number, flags: number, pipe: number, payload: Uint8Array): void
+  /** A frame whose payload is one u64. */
+  offsetFrame(type: number, pipe: number, offset: number): void
+}
+
 /** Size of the slab, and so of what one batch can copy. */
 const SLAB_BYTES = 128 * 1024
 /** Room that the slab keeps: no frame but DATA and the hello's copies more than a header and this. */
@@ -13,7 +28,7 @@ const SLAB_RESERVE = 4 * 1024
 /** Payloads up to here are copied behind their header: cheaper than a piece of their own in the link's writev. */
 const COPY_BYTES = 2 * 1024
 
-export class FrameBatch {
+export class FrameBatch implements Batch {
   readonly #slab = new Uint8Array(SLAB_BYTES)
   #parts: Uint8Array[] = []
   #runStart = 0

@@ -11,7 +11,7 @@
  * Illegal frames throw a `TrunkError` of scope `session`; the engine ends the session with it.
  */
 import { TrunkError, type ErrorCode } from '../errors.ts'
-import type { FrameBatch } from '../frame/batch.ts'
+import type { Batch } from '../frame/batch.ts'
 import { encodeStatus } from '../frame/status.ts'
 import { ByteQueue } from './byte-queue.ts'
 import { Inbox } from './inbox.ts'
@@ -219,7 +219,7 @@ export class MuxCore {
   }
 
   /** Adds frames to `batch` until nothing is left to send or `maxBytes` are reached. */
-  pull(batch: FrameBatch, maxBytes: number, now: number): void {
+  pull(batch: Batch, maxBytes: number, now: number): void {
     this.#now = now
     this.#outbox.pull(batch, maxBytes, now)
   }

@@ -4,7 +4,7 @@
  * Promises: what is listed here leaves in the order of a pipe's life (OPEN, ACCEPT, data, END; an END that waits for nothing before DONE).
  */
 import { TrunkError, type ErrorCode } from '../errors.ts'
-import type { FrameBatch } from '../frame/batch.ts'
+import type { Batch } from '../frame/batch.ts'
 import { FrameFlag, FrameType, HEADER_BYTES } from '../frame/constants.ts'
 import { encodeStatus } from '../frame/status.ts'
 import { Pending, type PipeState } from './pipe-state.ts'
@@ -157,7 +157,7 @@ export class Outbox {
   }
 
   /** Adds frames to `batch` until nothing is left to send or `maxBytes` are reached. */
-  pull(batch: FrameBatch, maxBytes: number, now: number): void {
+  pull(batch: Batch, maxBytes: number, now: number): void {
     if (this.#owesParsed) {
       this.#parsedTold = this.#parsed
       batch.offsetFrame(FrameType.PARSED, 0, this.#parsed)
@@ -175,7 +175,7 @@ export class Outbox {
     }
   }
 
-  #pullControl(batch: FrameBatch, now: number): void {
+  #pullControl(batch: Batch, now: number): void {
     while (this.#refusals.length > 0 && batch.hasRoom) {
       const refusal = this.#refusals.shift()
       if (refusal !== undefined) batch.frame(FrameType.REFUSE, 0, refusal.id, refusal.payload)
@@ -191,7 +191,7 @@ export class Outbox {
     this.#pullResets(batch, now)
   }
 
-  #pullPending(batch: FrameBatch, pipe: PipeState): void {
+  #pullPending(batch: Batch, pipe: PipeState): void {
     const { pending, id } = pipe
     pipe.pending = 0
     if ((pending & Pending.OPEN) !== 0) this.#pullOpen(batch, pipe)
@@ -222,7 +222,7 @@ export class Outbox {
     }
   }
 
-  #pullOpen(batch: FrameBatch, pipe: PipeState): void {
+  #pullOpen(batch: Batch, pipe: PipeState): void {
     if (pipe.payload === undefined) return
     batch.frame(FrameType.OPEN, 0, pipe.id, pipe.payload)
     pipe.payload = undefined
@@ -231,7 +231,7 @@ export class Outbox {
   }
 
   /** Resets wait for the peer's bucket, so that no number of them ends the session; the slot is held meanwhile. */
-  #pullResets(batch: FrameBatch, now: number): void {
+  #pullResets(batch: Batch, now: number): void {
     for (const [pipe, payload] of this.#resets) {
       if (!batch.hasRoom) return
       if (!this.#resetTokens.take(now)) {
@@ -246,7 +246,7 @@ export class Outbox {
     }
   }
 
-  #pullData(batch: FrameBatch, pipe: PipeState, maxBytes: number): void {
+  #pullData(batch: Batch, pipe: PipeState, maxBytes: number): void {
     const queue = pipe.sendQueue
     if (queue !== undefined && queue.length > 0) {
       let left = Math.min(queue.length, pipe.creditLimit - pipe.sent, maxBytes)
@@ -264,7 +264,7 @@ export class Outbox {
     this.#pullEnd(batch, pipe)
   }
 
-  #pullEnd(batch: FrameBatch, pipe: PipeState): void {
+  #pullEnd(batch: Batch, pipe: PipeState): void {
     // the same rule as the scheduler's: a pipe that stays sendable without sending would be pulled for ever
     if (pipe.queued > 0 || !pipe.sendable) return
     batch.offsetFrame(FrameType.END, pipe.id, pipe.sent)

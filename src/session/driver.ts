@@ -4,11 +4,10 @@
  *
  * Reading never waits for writing (design: invariant 2). It owns the link: after `finished` settles nothing of it is left.
  */
-import { abortableSource } from 'abortable-iterator'
-import { Uint8ArrayList } from 'uint8arraylist'
 import type { Clock, Timer } from '../clock.ts'
 import { TrunkError, toTrunkError } from '../errors.ts'
-import type { Bytes, DirectLink, Link } from '../types.ts'
+import type { Link } from '../types.ts'
+import { directFace, type DirectFace } from './direct-face.ts'
 import type { Engine } from './engine.ts'
 
 /** After this much in one go the event loop gets a turn: a kernel that keeps taking bytes would starve everything else. */
@@ -20,23 +19,28 @@ export class Driver {
   readonly #engine: Engine
   readonly #link: Link
   readonly #clock: Clock
+  /** True where the line would tell us of the peer's end. */
+  readonly #connected: boolean
   /** Settles when the link has been closed; never rejects. */
   readonly finished: Promise<void>
   #resolveFinished!: () => void
-  #writer: BatchWriter | undefined
+  #face: DirectFace | undefined
+  /** The line holds a batch: it may not be ended yet, the goodbye may be still to come. */
+  #busy = false
+  #writeEnded = false
   #flushing = false
   #timer: Timer | undefined
   #timerAt = Infinity
   #inputOver = false
   #ended = false
+  #error: TrunkError | undefined
   #linger: Timer | undefined
-  /** Ends the iteration of a link that is read through its `source`. */
-  readonly #over = new AbortController()
 
-  constructor(engine: Engine, link: Link, clock: Clock) {
+  constructor(engine: Engine, link: Link, clock: Clock, connected: boolean) {
     this.#engine = engine
     this.#link = link
     this.#clock = clock
+    this.#connected = connected
     this.finished = new Promise((resolve) => {
       this.#resolveFinished = resolve
     })
@@ -44,34 +48,23 @@ export class Driver {
 
   /** Starts to read and write. */
   start(): void {
-    const { direct } = this.#link
-    const left = (): void => {
-      this.#batchLeft()
-    }
-    if (direct !== undefined) {
-      const writer = new DirectWriter(direct)
-      this.#writer = writer
-      direct.start({
-        data: (chunk) => {
-          this.#received(chunk)
-        },
-        end: () => {
-          this.#inputEnded(undefined)
-        },
-        fail: (error) => {
-          this.#inputEnded(linkError(error))
-        },
-        drain: () => {
-          writer.busy = false
-          left()
-        },
-      })
-    } else {
-      const writer = new IterableWriter(left)
-      this.#writer = writer
-      void this.#writeLoop(writer.source)
-      void this.#readLoop()
-    }
+    const face = directFace(this.#link)
+    this.#face = face
+    face.start({
+      data: (chunk) => {
+        this.#received(chunk)
+      },
+      end: () => {
+        this.#inputEnded(undefined)
+      },
+      fail: (error) => {
+        this.#inputEnded(toTrunkError(error, 'ERR_LINK_FAILED', 'the line failed'))
+      },
+      drain: () => {
+        this.#busy = false
+        this.#batchLeft()
+      },
+    })
     this.wake()
     this.#arm()
   }
@@ -88,6 +81,7 @@ export class Driver {
   engineEnded(error: TrunkError | undefined): void {
     if (this.#ended) return
     this.#ended = true
+    this.#error = error
     this.#timer?.cancel()
     this.#timer = undefined
     if (this.#inputOver || error?.scope === 'link') this.#finish(error)
@@ -96,28 +90,6 @@ export class Driver {
         this.#finish(error ?? new TrunkError('ERR_LINK_LOST', 'the peer did not end the line'))
       })
       this.wake()
-    }
-  }
-
-  async #writeLoop(source: AsyncIterable<Bytes>): Promise<void> {
-    try {
-      await this.#link.sink(source)
-    } catch (error) {
-      this.#inputEnded(linkError(error))
-    }
-  }
-
-  async #readLoop(): Promise<void> {
-    try {
-      // a foreign source may hang for ever; the link itself is closed by #finish, which owns it
-      for await (const chunk of abortableSource(this.#link.source, this.#over.signal, { returnOnAbort: true })) {
-        if (chunk instanceof Uint8Array) this.#received(chunk)
-        else for (const piece of chunk) this.#received(piece)
-        if (this.#finishing) return
-      }
-      this.#inputEnded(undefined)
-    } catch (error) {
-      this.#inputEnded(linkError(error))
     }
   }
 
@@ -137,13 +109,14 @@ export class Driver {
 
   readonly #flush = (): void => {
     this.#flushing = false
-    const writer = this.#writer
-    if (writer === undefined || this.#finishing) return
+    const face = this.#face
+    if (face === undefined || this.#finishing) return
     let bytes = 0
     for (;;) {
       const batch = this.#engine.pull(this.#clock.now())
       if (batch === undefined) break
-      if (!writer.write(batch)) break
+      this.#busy = !face.write(batch)
+      if (this.#busy) break
       this.#engine.batchLeft()
       for (const piece of batch) bytes += piece.byteLength
       if (bytes >= YIELD_BYTES) {
@@ -153,7 +126,19 @@ export class Driver {
       }
     }
     if (!this.#ended) this.#arm()
-    else if (!this.#flushing && !writer.busy) writer.end()
+    else if (!this.#flushing && !this.#busy) this.#saidAll()
+  }
+
+  /** The goodbye has left. A line that does not tell will not tell us of the peer's end either. */
+  #saidAll(): void {
+    if (this.#connected) this.#endWriting()
+    else this.#finish(this.#error)
+  }
+
+  #endWriting(): void {
+    if (this.#writeEnded) return
+    this.#writeEnded = true
+    this.#face?.end()
   }
 
   #batchLeft(): void {
@@ -189,8 +174,8 @@ export class Driver {
     this.#finishing = true
     this.#linger?.cancel()
     this.#timer?.cancel()
-    this.#over.abort()
-    this.#writer?.end()
+    this.#endWriting()
+    this.#face?.stop()
     if (error !== undefined) {
       this.#link.abort(error)
       this.#resolveFinished()
@@ -201,85 +186,4 @@ export class Driver {
       this.#resolveFinished()
     })
   }
-}
-
-/** Writes one batch at a time. */
-interface BatchWriter {
-  readonly busy: boolean
-  /** True: the batch has left. False: the driver is told when it has. */
-  write(batch: readonly Uint8Array[]): boolean
-  end(): void
-}
-
-class DirectWriter implements BatchWriter {
-  readonly #direct: DirectLink
-  #ended = false
-  /** The line holds a batch: it may not be ended yet, the goodbye may be still to come. */
-  busy = false
-
-  constructor(direct: DirectLink) {
-    this.#direct = direct
-  }
-
-  write(batch: readonly Uint8Array[]): boolean {
-    this.busy = !this.#direct.write(batch)
-    return !this.busy
-  }
-
-  end(): void {
-    if (this.#ended) return
-    this.#ended = true
-    this.#direct.end()
-  }
-}
-
-/** The link's sink drains `source`: asking for the next batch is what says that the last one has left. */
-class IterableWriter implements BatchWriter {
-  readonly #left: () => void
-  #batch: readonly Uint8Array[] | undefined
-  #wake: (() => void) | undefined
-  #ended = false
-  readonly source: AsyncIterable<Bytes>
-
-  constructor(left: () => void) {
-    this.#left = left
-    this.source = this.#batches()
-  }
-
-  get busy(): boolean {
-    return this.#batch !== undefined
-  }
-
-  write(batch: readonly Uint8Array[]): boolean {
-    this.#batch = batch
-    this.#wake?.()
-    return false
-  }
-
-  end(): void {
-    this.#ended = true
-    this.#wake?.()
-  }
-
-  async *#batches(): AsyncGenerator<Bytes> {
-    for (;;) {
-      const batch = this.#batch
-      if (batch !== undefined) {
-        const only = batch[0]
-        yield batch.length === 1 && only !== undefined ? only : new Uint8ArrayList(...batch)
-        this.#batch = undefined
-        this.#left()
-        continue
-      }
-      if (this.#ended) return
-      await new Promise<void>((resolve) => {
-        this.#wake = resolve
-      })
-      this.#wake = undefined
-    }
-  }
-}
-
-function linkError(thrown: unknown): TrunkError {
-  return toTrunkError(thrown, 'ERR_LINK_FAILED', 'the line failed')
 }

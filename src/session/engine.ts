@@ -7,17 +7,22 @@
  * order; one batch at a time, `batchLeft` when the line has it. Enforces: hello size and time, keepalive, write stall, close time.
  */
 import { TrunkError, toTrunkError } from '../errors.ts'
-import { FrameBatch } from '../frame/batch.ts'
-import { FIRST_OPTIONAL_TYPE, FIRST_PIPE_TYPE, FrameType, MAX_EDGE_BYTE, SYNC_WORD } from '../frame/constants.ts'
-import { FrameDecoder } from '../frame/decoder.ts'
-import { readU64, writeU64 } from '../frame/numbers.ts'
+import { FIRST_OPTIONAL_TYPE, FIRST_PIPE_TYPE, FrameType, MAX_EDGE_BYTE } from '../frame/constants.ts'
+import type { GuardTools } from '../frame/guard.ts'
+import type { Batch } from '../frame/batch.ts'
+import { readU64 } from '../frame/numbers.ts'
 import { decodeStatus, encodeStatus, MAX_STATUS_BYTES } from '../frame/status.ts'
 import type { Limits } from '../limits.ts'
 import { MuxCore } from '../mux/core.ts'
 import type { PipeState } from '../mux/pipe-state.ts'
 import { violation } from '../mux/settings.ts'
+import { GuardedLine } from './guarded-line.ts'
 import { Handshake, type Authenticator } from './handshake.ts'
 import { settle, type Hello } from './hello.ts'
+import { Keepalive } from './keepalive.ts'
+import type { LineHost, SessionLine } from './line.ts'
+import { PING_BYTES, Pings, PONG_BYTES } from './pings.ts'
+import { PlainLine } from './plain-line.ts'
 
 /** What the engine calls. None of these may throw. */
 export interface EngineHost {
@@ -39,6 +44,10 @@ export interface EngineOptions {
   readonly limits: Readonly<Limits>
   readonly preferredFrameBytes: number
   readonly authenticator?: Authenticator | undefined
+  /** Given for a line that does not tell when the peer comes and goes, or may change bytes. */
+  readonly guard?: GuardTools | undefined
+  /** Waits for a peer as long as it takes: nobody can tell when one will be there. */
+  readonly patient?: boolean | undefined
   readonly host: EngineHost
   readonly now: number
 }
@@ -48,43 +57,41 @@ export type EngineState = 'hello' | 'open' | 'closing' | 'ended'
 
 /** One batch: what sits below the muxer (design: invariant 3), in frames of the preferred size. */
 const FRAMES_PER_BATCH = 4
+/** Largest data frame that is sent on a guarded line. */
+const MAX_GUARDED_FRAME_BYTES = 16 * 1024
 /** A timer this late means that this process (or its machine) stood still: the peer gets a fresh interval (reliability: R-133). */
 const SUSPENDED_MS = 1000
-/** While data flow the round trip is measured this often. */
-const MEASURE_MS = 2000
-/** Payloads of PING (a number and a time) and PONG (both, and the answerer's time). */
-const PING_BYTES = 16
-const PONG_BYTES = 24
+/** What is said by BYE before the session stands on a guarded line, where the next one to listen may be another: what concerns whoever it is. */
+const CONCERNS_ANYBODY: ReadonlySet<string> = new Set([
+  'ERR_LINE_NOT_RAW',
+  'ERR_VERSION_MISMATCH',
+  'ERR_HELLO_INVALID',
+  'ERR_AUTH_REQUIRED',
+  'ERR_AUTH_FAILED',
+  'ERR_SESSION_LIMIT',
+])
 
-export class Engine {
+export class Engine implements LineHost {
   state: EngineState = 'hello'
   mux: MuxCore | undefined
   peer: Hello | undefined
   bytesRead = 0
   bytesWritten = 0
-  roundTripMs: number | undefined
   readonly counters: { strayPongs: number; skippedFrames: number } = { strayPongs: 0, skippedFrames: 0 }
 
   readonly #options: EngineOptions
   readonly #host: EngineHost
   readonly #limits: Readonly<Limits>
-  readonly #handshake: Handshake
-  readonly #decoder: FrameDecoder
-  readonly #batch = new FrameBatch()
+  readonly #line: SessionLine
   #now: number
-  #syncBytes = 0
-  #helloSent = false
   #skipping = false
   /** Session frames to send, each at most once: so the answers to a flood are bounded. */
   #bye: Uint8Array | undefined
+  #concernsAnybody = false
   #sayClosing = false
   #pongFor: Uint8Array | undefined
-  #sayPing = false
-  #pingId = 0
-  readonly #pings = new Map<number, number>()
-  #measuredAt: number
-  #heardAt: number
-  #probedAt = -1
+  readonly #pings: Pings
+  readonly #keepalive: Keepalive
   /** Since when the line has held our batch; -1: it holds none. */
   #busySince = -1
   #startedAt: number
@@ -94,12 +101,25 @@ export class Engine {
     this.#options = options
     this.#host = options.host
     this.#limits = options.limits
-    this.#handshake = new Handshake(options.hello, options.limits.maxHelloBytes, options.authenticator)
-    this.#decoder = new FrameDecoder(this)
+    const { hello, limits, authenticator, guard, now } = options
+    this.#line =
+      guard === undefined
+        ? new PlainLine(new Handshake(hello, limits.maxHelloBytes, authenticator), this)
+        : new GuardedLine(
+            {
+              hello,
+              maxHelloBytes: limits.maxHelloBytes,
+              repeatMs: limits.helloRepeatMs,
+              authenticator,
+              tools: guard,
+              now,
+            },
+            this,
+          )
     this.#now = options.now
     this.#startedAt = options.now
-    this.#heardAt = options.now
-    this.#measuredAt = options.now
+    this.#keepalive = new Keepalive(limits, now)
+    this.#pings = new Pings(now)
   }
 
   // --- bytes in ------------------------------------------------------------------------------------------------------
@@ -108,20 +128,17 @@ export class Engine {
   receive(chunk: Uint8Array, now: number): void {
     if (this.state === 'ended' || chunk.byteLength === 0) return
     this.#now = now
-    this.#heardAt = now
-    this.#probedAt = -1
+    this.#keepalive.heard(now)
     this.bytesRead += chunk.byteLength
     try {
-      const rest = this.#syncBytes < SYNC_WORD.byteLength ? this.#sync(chunk) : chunk
-      if (rest.byteLength > 0) this.#decoder.push(rest)
+      this.#line.receive(chunk, now)
     } catch (error) {
       // a handler may have ended the session from within the loop; whatever the decoder says after that is late
-      if (!this.#isEnded())
-        this.#end(toTrunkError(error, 'ERR_PROTOCOL_VIOLATION', 'a frame could not be handled'), true)
+      if (!this.#isEnded()) this.#fail(toTrunkError(error, 'ERR_PROTOCOL_VIOLATION', 'a frame could not be handled'))
     }
     if (this.#isEnded()) return
     this.mux?.endOfChunk()
-    if (this.mux !== undefined && now - this.#measuredAt > MEASURE_MS && this.#pings.size === 0) this.ping()
+    if (this.mux !== undefined && this.#pings.isDue(now)) this.ping()
   }
 
   /** The link has ended (`error` undefined) or failed: nothing more comes. */
@@ -129,26 +146,11 @@ export class Engine {
     if (this.state === 'ended') return
     this.#now = now
     if (error !== undefined) this.#end(error, false)
-    else if (!this.#decoder.atBoundary)
+    else if (this.#line.midFrame && this.#options.guard === undefined)
       this.#end(new TrunkError('ERR_FRAME_TRUNCATED', 'the line ended inside a frame'), false)
     else if (this.state === 'hello') {
       this.#end(new TrunkError('ERR_LINK_LOST', 'the peer left before the session was established'), false)
     } else this.#end(new TrunkError('ERR_LINK_LOST', 'the line ended without a goodbye'), false)
-  }
-
-  #sync(chunk: Uint8Array): Uint8Array {
-    let at = 0
-    while (at < chunk.byteLength && this.#syncBytes < SYNC_WORD.byteLength) {
-      if (chunk[at] !== SYNC_WORD[this.#syncBytes]) {
-        throw new TrunkError(
-          'ERR_NOT_TRUNKLINE',
-          'the peer does not speak trunkline: its first bytes are not the sync word',
-        )
-      }
-      at++
-      this.#syncBytes++
-    }
-    return chunk.subarray(at)
   }
 
   /** FrameHandler: see there. */
@@ -156,7 +158,7 @@ export class Engine {
     if (this.#isEnded()) throw violation('the session has ended')
     this.#skipping = false
     const { mux } = this
-    const maxBytes = mux === undefined ? this.#limits.maxHelloBytes : this.#maxPayload(type)
+    const maxBytes = this.maxPayload(type)
     if (length > maxBytes) {
       throw new TrunkError('ERR_FRAME_TOO_LARGE', `a frame of ${length} bytes, above the limit of ${maxBytes}`)
     }
@@ -177,8 +179,9 @@ export class Engine {
   }
 
   /** `maxFrameBytes` may be smaller than what a first frame or a status needs: then it bounds data alone. */
-  #maxPayload(type: number): number {
-    const { maxFrameBytes, maxOpenBytes } = this.#limits
+  maxPayload(type: number): number {
+    const { maxFrameBytes, maxOpenBytes, maxHelloBytes } = this.#limits
+    if (this.mux === undefined) return maxHelloBytes
     return type === FrameType.DATA ? maxFrameBytes : Math.max(maxFrameBytes, maxOpenBytes, MAX_STATUS_BYTES)
   }
 
@@ -208,14 +211,8 @@ export class Engine {
   #sessionFrame(type: number, payload: Uint8Array): void {
     switch (type) {
       case FrameType.HELLO:
-        this.#handshake.hello(payload)
-        this.#host.wake()
-        break
       case FrameType.READY:
-        this.#handshake.ready(payload)
-        // ours may have been waiting for it; it goes out before anything that follows
-        this.#host.wake()
-        this.#establish()
+        this.#line.handshakeFrame(type, payload)
         break
       case FrameType.CLOSING:
         this.mux?.refuseOpens()
@@ -242,15 +239,21 @@ export class Engine {
     }
   }
 
-  #establish(): void {
-    // the serving side with a token answers only now
-    const ready = this.#handshake.takeReady()
-    if (ready !== undefined) this.#readyPayload = ready
-    const { peer } = this.#handshake
-    if (peer === undefined || this.mux !== undefined) return
+  /** LineHost: see there. */
+  wake(): void {
+    this.#host.wake()
+  }
+
+  /** LineHost: see there. */
+  askForLife(): void {
+    this.ping()
+  }
+
+  /** LineHost: see there. */
+  stands(peer: Hello): void {
     this.peer = peer
     this.state = 'open'
-    const settings = settle(this.#handshake.own, peer, this.#limits, this.#options.preferredFrameBytes)
+    const settings = settle(this.#options.hello, peer, this.#limits, this.#frameBytes)
     this.mux = new MuxCore(
       settings,
       {
@@ -271,7 +274,11 @@ export class Engine {
     this.#host.established(peer)
   }
 
-  #readyPayload: Uint8Array | undefined
+  /** Guarded frames are held until they are whole, so they had better be small. */
+  get #frameBytes(): number {
+    const { preferredFrameBytes, guard } = this.#options
+    return guard === undefined ? preferredFrameBytes : Math.min(preferredFrameBytes, MAX_GUARDED_FRAME_BYTES)
+  }
 
   #peerSaidBye(payload: Uint8Array): void {
     const error = decodeStatus(payload, 'ERR_SESSION_ABORTED')
@@ -280,30 +287,22 @@ export class Engine {
   }
 
   #ponged(payload: Uint8Array): void {
-    const id = readU64(payload, 0)
-    const sentAt = this.#pings.get(id)
-    if (sentAt === undefined) {
-      this.counters.strayPongs++
-      return
-    }
-    const sample = Math.max(0, this.#now - sentAt)
-    this.roundTripMs = this.roundTripMs === undefined ? sample : this.roundTripMs * 0.875 + sample * 0.125
-    this.#measuredAt = this.#now
-    // answers coalesce: this one answers all pings before it too
-    for (const earlier of this.#pings.keys()) if (earlier <= id) this.#pings.delete(earlier)
-    this.#host.ponged(id, sample)
+    const answer = this.#pings.answered(payload, this.#now)
+    if (answer === undefined) this.counters.strayPongs++
+    else this.#host.ponged(answer.id, answer.roundTripMs)
   }
 
   // --- what the skin asks for ------------------------------------------------------------------------------------------
 
+  /** Smoothed round trip in milliseconds; undefined before the first answer. */
+  get roundTripMs(): number | undefined {
+    return this.#pings.roundTripMs
+  }
+
   /** Sends a ping soon; `host.ponged` is called with this number or a later one. */
   ping(): number {
-    if (!this.#sayPing) {
-      this.#sayPing = true
-      this.#pingId++
-      this.#host.wake()
-    }
-    return this.#pingId
+    this.#host.wake()
+    return this.#pings.want()
   }
 
   /** Ends well: no new pipes, those that are open finish, then goodbye. */
@@ -336,11 +335,19 @@ export class Engine {
   #end(error: TrunkError | undefined, tell: boolean): void {
     if (this.#isEnded()) return
     this.state = 'ended'
-    if (tell && error !== undefined) this.#bye = encodeStatus(error.code, error.message)
-    else if (!tell) this.#bye = undefined
+    if (tell && error !== undefined) {
+      this.#bye = encodeStatus(error.code, error.message)
+      this.#concernsAnybody = CONCERNS_ANYBODY.has(error.code)
+    } else if (!tell) this.#bye = undefined
     this.mux?.fail(error ?? new TrunkError('ERR_SESSION_CLOSED', 'the trunk was closed', { origin: 'remote' }))
     this.#pings.clear()
     this.#host.ended(error)
+  }
+
+  /** Ends with an error that the line or a frame gave. */
+  #fail(error: TrunkError): void {
+    // who started anew does not know this session: there is nobody to tell
+    this.#end(error, error.code !== 'ERR_PEER_RESTARTED')
   }
 
   #isEnded(): boolean {
@@ -356,10 +363,10 @@ export class Engine {
   pull(now: number): readonly Uint8Array[] | undefined {
     if (this.#busySince >= 0) return undefined
     this.#now = now
-    const batch = this.#batch
+    const { batch } = this.#line
     batch.reset()
-    this.#pullSession(batch)
-    const maxBytes = this.#options.preferredFrameBytes * FRAMES_PER_BATCH
+    this.#pullSession(batch, now)
+    const maxBytes = this.#frameBytes * FRAMES_PER_BATCH
     if (this.mux !== undefined && !this.#isEnded()) {
       this.mux.pull(batch, maxBytes, now)
       // after the opens of the same tick: those were made before the close
@@ -369,7 +376,7 @@ export class Engine {
     if (!this.#isEnded() && this.#drained) {
       batch.frame(FrameType.BYE, 0, 0, encodeStatus('ERR_SESSION_CLOSED', 'closed'))
       this.#end(undefined, false)
-    } else if (this.#bye !== undefined) {
+    } else if (this.#bye !== undefined && this.#mayTell(now)) {
       batch.frame(FrameType.BYE, 0, 0, this.#bye)
       this.#bye = undefined
     }
@@ -385,31 +392,25 @@ export class Engine {
     this.mux?.batchLeft()
   }
 
-  #pullSession(batch: FrameBatch): void {
-    if (!this.#helloSent) {
-      this.#helloSent = true
-      batch.raw(SYNC_WORD)
-      batch.frame(FrameType.HELLO, 0, 0, this.#handshake.helloPayload)
+  /** False where a goodbye would reach nobody, or somebody else. */
+  #mayTell(now: number): boolean {
+    if (this.mux !== undefined || this.#options.guard === undefined) return true
+    if (!this.#concernsAnybody) {
+      this.#bye = undefined
+      return false
     }
-    const ready = this.#readyPayload ?? this.#handshake.takeReady()
-    this.#readyPayload = undefined
-    if (ready !== undefined) batch.frame(FrameType.READY, 0, 0, ready)
+    return this.#line.beforeFarewell(now)
+  }
+
+  #pullSession(batch: Batch, now: number): void {
+    if (!this.#isEnded() || this.#options.guard === undefined) this.#line.pull(now)
     if (this.mux === undefined || this.#isEnded()) return
     if (this.#pongFor !== undefined) {
-      const pong = new Uint8Array(PONG_BYTES)
-      pong.set(this.#pongFor)
-      writeU64(pong, PING_BYTES, Math.round(this.#now * 1000))
-      batch.frame(FrameType.PONG, 0, 0, pong)
+      batch.frame(FrameType.PONG, 0, 0, Pings.answer(this.#pongFor, now))
       this.#pongFor = undefined
     }
-    if (this.#sayPing) {
-      this.#sayPing = false
-      const ping = new Uint8Array(PING_BYTES)
-      writeU64(ping, 0, this.#pingId)
-      writeU64(ping, 8, Math.round(this.#now * 1000))
-      batch.frame(FrameType.PING, 0, 0, ping)
-      this.#pings.set(this.#pingId, this.#now)
-    }
+    const ping = this.#pings.take(now)
+    if (ping !== undefined) batch.frame(FrameType.PING, 0, 0, ping)
   }
 
   // --- time ----------------------------------------------------------------------------------------------------------
@@ -418,10 +419,21 @@ export class Engine {
   deadline(): number {
     if (this.#isEnded()) return Infinity
     let at = this.#closeBy
-    if (this.mux === undefined) at = Math.min(at, this.#startedAt + this.#limits.helloTimeoutMs)
-    else at = Math.min(at, this.#keepaliveAt(), this.mux.deadline())
-    if (this.#busySince >= 0) at = Math.min(at, this.#busySince + this.#limits.writeStallMs)
+    if (this.mux === undefined) at = Math.min(at, this.#helloBy())
+    else at = Math.min(at, this.#keepalive.deadline(), this.mux.deadline())
+    // what would be repeated cannot be while the line holds a batch
+    if (this.#busySince < 0 || this.mux !== undefined) at = Math.min(at, this.#line.deadline())
+    if (this.#mayStall()) at = Math.min(at, this.#busySince + this.#limits.writeStallMs)
     return at
+  }
+
+  #helloBy(): number {
+    return this.#options.patient === true ? Infinity : this.#startedAt + this.#limits.helloTimeoutMs
+  }
+
+  /** A line that takes nothing is lost, unless nobody is there yet to take it. */
+  #mayStall(): boolean {
+    return this.#busySince >= 0 && (this.mux !== undefined || this.#options.guard === undefined)
   }
 
   /** Does what is due. */
@@ -429,14 +441,18 @@ export class Engine {
     if (this.#isEnded()) return
     // not heard of, not written: that proves nothing about the peer while we ourselves stood still
     if (now - this.deadline() > SUSPENDED_MS) {
-      if (this.#probedAt >= 0) this.#probedAt = now
+      this.#keepalive.stoodStill(now)
       if (this.#busySince >= 0) this.#busySince = now
     }
     this.#now = now
+    try {
+      this.#line.tick(now)
+    } catch (error) {
+      this.#fail(toTrunkError(error, 'ERR_LINE_DAMAGED', 'the line is damaged'))
+      return
+    }
     if (this.mux === undefined) {
-      if (now >= this.#startedAt + this.#limits.helloTimeoutMs) {
-        this.#end(new TrunkError('ERR_HELLO_TIMEOUT', `no session after ${this.#limits.helloTimeoutMs} ms`), true)
-      }
+      if (now >= this.#helloBy()) this.#end(this.#noSession(), true)
       return
     }
     if (now >= this.#closeBy) {
@@ -446,29 +462,24 @@ export class Engine {
       )
       return
     }
-    if (this.#busySince >= 0 && now >= this.#busySince + this.#limits.writeStallMs) {
+    if (this.#mayStall() && now >= this.#busySince + this.#limits.writeStallMs) {
       this.#end(new TrunkError('ERR_WRITE_STALLED', `the line took nothing for ${this.#limits.writeStallMs} ms`), true)
       return
     }
-    this.#keepAlive(now)
+    this.#checkKeepalive(now)
     if (!this.#isEnded()) this.mux.tick(now)
   }
 
-  #keepaliveAt(): number {
-    return this.#probedAt >= 0
-      ? this.#probedAt + this.#limits.keepaliveTimeoutMs
-      : this.#heardAt + this.#limits.keepaliveMs
+  #noSession(): TrunkError {
+    const { skippedBytes } = this.#line
+    const seen = skippedBytes > 0 ? `; ${skippedBytes} bytes came that are not trunkline's` : ''
+    return new TrunkError('ERR_HELLO_TIMEOUT', `no session after ${this.#limits.helloTimeoutMs} ms${seen}`)
   }
 
-  #keepAlive(now: number): void {
-    if (now < this.#keepaliveAt()) return
-    if (this.#probedAt < 0) {
-      this.#probedAt = now
-      this.ping()
-      return
-    }
-    const silentMs = Math.round(now - this.#heardAt)
-    this.#end(new TrunkError('ERR_KEEPALIVE_TIMEOUT', `the peer has been silent for ${silentMs} ms`), true)
+  #checkKeepalive(now: number): void {
+    const verdict = this.#keepalive.check(now)
+    if (verdict === 'ask') this.ping()
+    else if (verdict !== undefined) this.#end(verdict, true)
   }
 }
 

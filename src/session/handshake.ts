@@ -2,6 +2,8 @@
  * From two strangers to a session: each side sends a HELLO, answers the other's with a READY that repeats its epoch, and has a
  * session when both have been seen. With a token each READY also proves that its sender has it, over both hellos (so over both
  * challenges, epochs and roles); the serving side proves only after the dialling side did, so nobody collects proofs to try guesses on.
+ *
+ * One object is one acquaintance: where the peer turns out to be another run of itself, there is a new one.
  */
 import * as v from 'valibot'
 import { decodeCbor, encodeCbor } from '../cbor.ts'
@@ -16,8 +18,29 @@ export interface Authenticator {
   matches(a: Uint8Array, b: Uint8Array): boolean
 }
 
-const READY = v.object({ epoch: v.instance(Uint8Array), proof: v.optional(v.instance(Uint8Array)) })
+/** How far its sender has come, on a guarded line. `heard`: it has our READY. `stands`: it has a session, and needs no answer. */
+export type ReadyState = 'new' | 'heard' | 'stands'
+
+/** A READY, read. */
+export interface Ready {
+  readonly epoch: Uint8Array
+  readonly proof?: Uint8Array | undefined
+  readonly state?: ReadyState | undefined
+}
+
+const READY = v.object({
+  epoch: v.instance(Uint8Array),
+  proof: v.optional(v.instance(Uint8Array)),
+  state: v.optional(v.picklist(['new', 'heard', 'stands'])),
+})
 const READY_BYTES = 256
+
+/** Reads a READY's payload. */
+export function decodeReady(payload: Uint8Array): Ready {
+  const ready = v.safeParse(READY, decodeCbor(payload, 'ERR_HELLO_INVALID', 'the answer to the hello'))
+  if (!ready.success) throw new TrunkError('ERR_HELLO_INVALID', 'the answer to the hello is wrong in its shape')
+  return ready.output
+}
 
 export class Handshake {
   readonly own: Hello
@@ -39,9 +62,14 @@ export class Handshake {
     return this.#ownPayload
   }
 
-  /** The peer's hello, once the session stands. */
+  /** The peer's hello, once both READYs were exchanged. */
   get peer(): Hello | undefined {
     return this.#readySent && this.#readyReceived ? this.#peer : undefined
+  }
+
+  /** True once the peer's READY was right. */
+  get answered(): boolean {
+    return this.#readyReceived
   }
 
   /** Takes the peer's HELLO. */
@@ -61,31 +89,41 @@ export class Handshake {
 
   /** The payload of our READY as soon as it may be sent, once; undefined before and after. */
   takeReady(): Uint8Array | undefined {
-    if (this.#peer === undefined || this.#peerPayload === undefined || this.#readySent) return undefined
+    return this.#readySent ? undefined : this.readyPayload()
+  }
+
+  /** The payload of our READY if it may be sent; it may be repeated. */
+  readyPayload(state?: ReadyState): Uint8Array | undefined {
+    if (this.#peer === undefined || this.#peerPayload === undefined) return undefined
     const authenticator = this.#authenticator
     if (authenticator !== undefined && this.own.role === 'serve' && !this.#readyReceived) return undefined
     this.#readySent = true
     const proof = authenticator?.proof(this.own.role, this.#ownPayload, this.#peerPayload)
-    return encodeCbor({ epoch: this.#peer.epoch, proof }, READY_BYTES, 'the answer to the hello')
+    return encodeCbor({ epoch: this.#peer.epoch, proof, state }, READY_BYTES, 'the answer to the hello')
   }
 
   /** Takes the peer's READY. */
   ready(payload: Uint8Array): void {
-    const peer = this.#peer
-    if (peer === undefined || this.#peerPayload === undefined || this.#readyReceived) {
+    if (this.#peer === undefined || this.#readyReceived) {
       throw new TrunkError('ERR_PROTOCOL_VIOLATION', 'an answer to the hello out of turn')
     }
-    const ready = v.safeParse(READY, decodeCbor(payload, 'ERR_HELLO_INVALID', 'the answer to the hello'))
-    if (!ready.success) throw new TrunkError('ERR_HELLO_INVALID', 'the answer to the hello is wrong in its shape')
-    if (
-      compareEpochs(ready.output.epoch, this.own.epoch) !== 0 ||
-      ready.output.epoch.byteLength !== this.own.epoch.byteLength
-    ) {
-      throw new TrunkError('ERR_HELLO_INVALID', 'the answer is to somebody else’s hello')
-    }
+    const ready = decodeReady(payload)
+    if (!this.isForUs(ready)) throw new TrunkError('ERR_HELLO_INVALID', 'the answer is to somebody else’s hello')
+    this.accept(ready)
+  }
+
+  /** True for an answer to our own hello, not to that of an earlier run. */
+  isForUs(ready: Ready): boolean {
+    return ready.epoch.byteLength === this.own.epoch.byteLength && compareEpochs(ready.epoch, this.own.epoch) === 0
+  }
+
+  /** Checks the proof of a READY that is for us, and holds it for received. */
+  accept(ready: Ready): void {
+    const peer = this.#peer
+    if (peer === undefined || this.#peerPayload === undefined) return
     if (this.#authenticator !== undefined) {
       const expected = this.#authenticator.proof(peer.role, this.#peerPayload, this.#ownPayload)
-      if (ready.output.proof === undefined || !this.#authenticator.matches(ready.output.proof, expected)) {
+      if (ready.proof === undefined || !this.#authenticator.matches(ready.proof, expected)) {
         throw new TrunkError('ERR_AUTH_FAILED', 'the peer does not have the same token')
       }
     }

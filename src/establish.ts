@@ -1,0 +1,112 @@
+/**
+ * From a link to a trunk: what `connect`, `serve` and `overLink` have in common. Checks their options, and says hello over a link.
+ * Whatever fails, the link is closed.
+ */
+import { randomBytes } from 'node:crypto'
+import { systemClock, type Clock } from './clock.ts'
+import { badArgument } from './errors.ts'
+import { WIRE_VERSION } from './frame/constants.ts'
+import { BARE_LINE_DEFAULTS, resolveLimits, type Limits } from './limits.ts'
+import { requireProtocol } from './protocol.ts'
+import { guardTools } from './session/guard-tools.ts'
+import { CHALLENGE_BYTES, EPOCH_BYTES, helloLimits, type Role } from './session/hello.ts'
+import type { Authenticator } from './session/handshake.ts'
+import { tokenAuthenticator } from './session/token.ts'
+import { TrunkSession } from './trunk.ts'
+import type { Link, Protocol, TransportTraits, Trunk, TrunkOptions } from './types.ts'
+
+/** Options, checked. */
+export interface Settings {
+  readonly options: TrunkOptions
+  readonly limits: Readonly<Limits>
+  readonly clock: Clock
+  readonly name: string
+  readonly authenticator: Authenticator | undefined
+  readonly protocols: ReadonlyMap<string, Protocol>
+}
+
+const MAX_PEER_NAME = 64
+
+/** What a trunk says of its line. */
+export interface LineFacts {
+  readonly scheme: string
+  readonly address: string
+  readonly traits: TransportTraits
+  /** Waits for a peer as long as it takes. */
+  readonly patient?: boolean
+}
+
+/** Says hello over `link`; resolves when the session stands. */
+export async function establish(link: Link, role: Role, line: LineFacts, settings: Settings): Promise<Trunk> {
+  const trunk = sessionOver(link, role, line, settings)
+  await trunk.establish(settings.options.signal)
+  return trunk
+}
+
+/** A session over `link` that has not begun yet. */
+export function sessionOver(link: Link, role: Role, line: LineFacts, settings: Settings): TrunkSession {
+  const { clock, name, authenticator, protocols, options } = settings
+  const bare = isBare(line.traits)
+  const limits = bare ? limitsOfBareLine(settings) : settings.limits
+  return new TrunkSession({
+    link,
+    limits,
+    clock,
+    authenticator,
+    protocols,
+    scheme: line.scheme,
+    address: line.address,
+    traits: line.traits,
+    guard: bare ? guardTools : undefined,
+    patient: line.patient,
+    onRefused: options.onRefused,
+    hello: {
+      versions: [WIRE_VERSION, WIRE_VERSION],
+      epoch: randomBytes(EPOCH_BYTES),
+      name,
+      role,
+      limits: helloLimits(limits),
+      protocols: [...protocols.keys()],
+      features: [],
+      challenge: authenticator === undefined ? undefined : randomBytes(CHALLENGE_BYTES),
+    },
+  })
+}
+
+/** True for a line that does not tell when the peer comes and goes, or may change bytes: its frames are guarded. */
+export function isBare(traits: TransportTraits): boolean {
+  return !traits.connected || !traits.lossless
+}
+
+function limitsOfBareLine({ limits, options }: Settings): Readonly<Limits> {
+  const given = Object.entries(options.limits ?? {}).filter(([, value]) => (value as unknown) !== undefined)
+  return { ...limits, ...BARE_LINE_DEFAULTS, ...Object.fromEntries(given) }
+}
+
+/** Checks the options; throws ERR_BAD_ARGUMENT. */
+export function resolveOptions(options: TrunkOptions): Settings {
+  const name = options.name ?? 'trunkline'
+  if (typeof name !== 'string' || Buffer.byteLength(name) > MAX_PEER_NAME) {
+    throw badArgument(`name is a string of at most ${MAX_PEER_NAME} bytes, not ${JSON.stringify(name)}`)
+  }
+  const role: unknown = options.role
+  if (role !== undefined && role !== 'connect' && role !== 'serve') {
+    throw badArgument(`role is 'connect' or 'serve', not ${JSON.stringify(role)}`)
+  }
+  const given: unknown = options.protocols
+  if (given !== undefined && !Array.isArray(given)) throw badArgument(`protocols is an array, not ${typeof given}`)
+  const protocols = new Map<string, Protocol>()
+  for (const protocol of options.protocols ?? []) {
+    requireProtocol(protocol)
+    if (protocols.has(protocol.name)) throw badArgument(`protocol ${JSON.stringify(protocol.name)} is given twice`)
+    protocols.set(protocol.name, protocol)
+  }
+  return {
+    options,
+    name,
+    protocols,
+    limits: resolveLimits(options.limits),
+    clock: options.clock ?? systemClock,
+    authenticator: options.token === undefined ? undefined : tokenAuthenticator(options.token),
+  }
+}

@@ -1,0 +1,102 @@
+/**
+ * The direct face of any link: its own where it has one, else one made of its source and sink. So what reads and writes links knows one face.
+ *
+ * A foreign source may hang for ever: `stop` ends its iteration; the link itself is closed by its owner.
+ */
+import { abortableSource } from 'abortable-iterator'
+import { Uint8ArrayList } from 'uint8arraylist'
+import type { Bytes, DirectLink, DirectReceiver, Link } from '../types.ts'
+
+/** A direct face, and how to let go of it. */
+export interface DirectFace extends DirectLink {
+  /** Nothing more is read or told. */
+  stop(): void
+}
+
+/** The direct face of `link`. */
+export function directFace(link: Link): DirectFace {
+  const { direct } = link
+  if (direct === undefined) return new IterablesFace(link)
+  return {
+    start: (receiver) => direct.start(receiver),
+    write: (batch) => direct.write(batch),
+    end: () => direct.end(),
+    stop: () => undefined,
+  }
+}
+
+class IterablesFace implements DirectFace {
+  readonly #link: Link
+  readonly #over = new AbortController()
+  #receiver: DirectReceiver | undefined
+  #batch: readonly Uint8Array[] | undefined
+  #wake: (() => void) | undefined
+  #ended = false
+
+  constructor(link: Link) {
+    this.#link = link
+  }
+
+  start(receiver: DirectReceiver): void {
+    this.#receiver = receiver
+    void this.#writeLoop()
+    void this.#readLoop()
+  }
+
+  write(batch: readonly Uint8Array[]): boolean {
+    this.#batch = batch
+    this.#wake?.()
+    return false
+  }
+
+  end(): void {
+    this.#ended = true
+    this.#wake?.()
+  }
+
+  stop(): void {
+    this.#receiver = undefined
+    this.#over.abort()
+    this.end()
+  }
+
+  async #writeLoop(): Promise<void> {
+    try {
+      await this.#link.sink(this.#batches())
+    } catch (error) {
+      this.#receiver?.fail(error as Error)
+    }
+  }
+
+  async #readLoop(): Promise<void> {
+    try {
+      for await (const chunk of abortableSource(this.#link.source, this.#over.signal, { returnOnAbort: true })) {
+        if (chunk instanceof Uint8Array) this.#receiver?.data(chunk)
+        else for (const piece of chunk) this.#receiver?.data(piece)
+        if (this.#receiver === undefined) return
+      }
+      this.#receiver?.end()
+    } catch (error) {
+      this.#receiver?.fail(error as Error)
+    }
+  }
+
+  /** Asking for the next batch is what says that the last one has left. */
+  async *#batches(): AsyncGenerator<Bytes> {
+    for (;;) {
+      const batch = this.#batch
+      if (batch !== undefined) {
+        const only = batch[0]
+        yield batch.length === 1 && only !== undefined ? only : new Uint8ArrayList(...batch)
+        this.#batch = undefined
+        this.#receiver?.drain()
+        continue
+      }
+      if (this.#ended) return
+      await new Promise<void>((resolve) => {
+        this.#wake = resolve
+      })
+      this.#wake = undefined
+    }
+  }
+}

@@ -1,0 +1,40 @@
+/**
+ * How two strangers come to a session over one kind of line, and how frames lie on it. There are two: the plain line, which tells when the peer comes and
+ * goes and loses nothing (plain-line.ts), and the guarded one, which does not (guarded-line.ts). The engine speaks to either.
+ */
+import type { FrameHandler } from '../frame/decoder.ts'
+import type { Batch } from '../frame/batch.ts'
+import type { Hello } from './hello.ts'
+
+/** What a line calls: the engine. */
+export interface LineHost extends FrameHandler {
+  /** There may be something to pull. */
+  wake(): void
+  /** Both have answered: frames may go. Called once. */
+  stands(peer: Hello): void
+  /** Largest payload of a frame of this type that is accepted. */
+  maxPayload(type: number): number
+  /** Asks the peer for a sign of life. */
+  askForLife(): void
+}
+
+export interface SessionLine {
+  /** What frames are written into. */
+  readonly batch: Batch & { reset(): void; finish(): readonly Uint8Array[] }
+  /** True inside a frame: an end of the link here cuts it. */
+  readonly midFrame: boolean
+  /** Bytes that belonged to no frame. */
+  readonly skippedBytes: number
+  /** Takes bytes of the link; throws what ends the session. */
+  receive(chunk: Uint8Array, now: number): void
+  /** A HELLO or READY that came as an ordinary frame. */
+  handshakeFrame(type: number, payload: Uint8Array): void
+  /** Adds what is to be said before the session stands. */
+  pull(now: number): void
+  /** Makes ready to say BYE before the session stands; false where nobody could read it. */
+  beforeFarewell(now: number): boolean
+  /** When `tick` wants to be called; Infinity for never. */
+  deadline(): number
+  /** Does what is due; throws what ends the session. */
+  tick(now: number): void
+}

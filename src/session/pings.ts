@@ -1,0 +1,73 @@
+/** Pings that are under way, and what their answers tell: the round trip. Time is told. */
+import { readU64, writeU64 } from '../frame/numbers.ts'
+
+/** Payload of PING: a number and its sender's clock. */
+export const PING_BYTES = 16
+/** Payload of PONG: both, and the answerer's clock. */
+export const PONG_BYTES = 24
+
+/** While data flow the round trip is measured this often. */
+const MEASURE_MS = 2000
+
+export class Pings {
+  /** Smoothed, in milliseconds; undefined before the first answer. */
+  roundTripMs: number | undefined
+  readonly #sentAt = new Map<number, number>()
+  #id = 0
+  #wanted = false
+  #measuredAt: number
+
+  constructor(now: number) {
+    this.#measuredAt = now
+  }
+
+  /** The number of the ping that goes out next: asking again before it has gives the same. */
+  want(): number {
+    if (!this.#wanted) {
+      this.#wanted = true
+      this.#id++
+    }
+    return this.#id
+  }
+
+  /** True where the last measurement is old, and none is under way. */
+  isDue(now: number): boolean {
+    return now - this.#measuredAt > MEASURE_MS && this.#sentAt.size === 0
+  }
+
+  /** The payload of the ping that was wanted, once. */
+  take(now: number): Uint8Array | undefined {
+    if (!this.#wanted) return undefined
+    this.#wanted = false
+    this.#sentAt.set(this.#id, now)
+    const payload = new Uint8Array(PING_BYTES)
+    writeU64(payload, 0, this.#id)
+    writeU64(payload, 8, Math.round(now * 1000))
+    return payload
+  }
+
+  /** An answer: its number and round trip; undefined where nothing was asked. */
+  answered(payload: Uint8Array, now: number): { id: number; roundTripMs: number } | undefined {
+    const id = readU64(payload, 0)
+    const sentAt = this.#sentAt.get(id)
+    if (sentAt === undefined) return undefined
+    const sample = Math.max(0, now - sentAt)
+    this.roundTripMs = this.roundTripMs === undefined ? sample : this.roundTripMs * 0.875 + sample * 0.125
+    this.#measuredAt = now
+    // answers coalesce: this one answers all pings before it too
+    for (const earlier of this.#sentAt.keys()) if (earlier <= id) this.#sentAt.delete(earlier)
+    return { id, roundTripMs: sample }
+  }
+
+  /** The answer to a ping of the peer. */
+  static answer(ping: Uint8Array, now: number): Uint8Array {
+    const payload = new Uint8Array(PONG_BYTES)
+    payload.set(ping)
+    writeU64(payload, PING_BYTES, Math.round(now * 1000))
+    return payload
+  }
+
+  clear(): void {
+    this.#sentAt.clear()
+  }
+}

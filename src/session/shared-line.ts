@@ -1,0 +1,152 @@
+/**
+ * One raw line, link after link: what a serving side needs where the line outlives its sessions, as a serial port does. Promises: at most one
+ * link at a time has the line; what comes while none has it is dropped; closing or aborting a link gives the line back and leaves it open; a link
+ * that is taken while the last batch of another has not left waits for that. Owns the raw link.
+ */
+import type { TrunkError } from '../errors.ts'
+import { badArgument, toTrunkError } from '../errors.ts'
+import type { DirectLink, DirectReceiver, Link } from '../types.ts'
+import { directFace, type DirectFace } from './direct-face.ts'
+
+export class SharedLine {
+  readonly #raw: Link
+  readonly #face: DirectFace
+  #turn: Turn | undefined
+  #busy = false
+  /** Why there is no more: the raw link has ended (null) or failed. */
+  #over: TrunkError | null | undefined
+
+  constructor(raw: Link) {
+    this.#raw = raw
+    this.#face = directFace(raw)
+    this.#face.start({
+      data: (chunk) => this.#turn?.receiver?.data(chunk),
+      end: () => {
+        this.#finish(null)
+      },
+      fail: (error) => {
+        this.#finish(toTrunkError(error, 'ERR_LINK_FAILED', 'the line failed'))
+      },
+      drain: () => {
+        this.#busy = false
+        this.#turn?.drained()
+      },
+    })
+  }
+
+  /** True once the raw link is over: there is nothing left to take. */
+  get over(): boolean {
+    return this.#over !== undefined
+  }
+
+  /** The line, until it is closed or aborted. */
+  take(): Link {
+    if (this.#turn !== undefined) throw badArgument('somebody has the line')
+    const turn = new Turn(
+      this.#raw.peer,
+      (batch) => this.#write(batch),
+      () => {
+        this.#turn = undefined
+      },
+      () => this.#over,
+    )
+    this.#turn = turn
+    if (this.#busy) turn.waits = true
+    return turn
+  }
+
+  /** Closes the raw link. */
+  async close(): Promise<void> {
+    this.#over ??= null
+    this.#face.stop()
+    await this.#raw.close()
+  }
+
+  #write(batch: readonly Uint8Array[]): boolean {
+    this.#busy = !this.#face.write(batch)
+    return !this.#busy
+  }
+
+  #finish(over: TrunkError | null): void {
+    if (this.#over !== undefined) return
+    this.#over = over
+    this.#turn?.lineOver(over)
+  }
+}
+
+/** The line while one session has it. */
+class Turn implements Link {
+  readonly peer?: string
+  readonly direct: DirectLink
+  receiver: DirectReceiver | undefined
+  /** The last batch of whoever had the line before has not left. */
+  waits = false
+  #batch: readonly Uint8Array[] | undefined
+  readonly #write: (batch: readonly Uint8Array[]) => boolean
+  readonly #release: () => void
+  #left = false
+
+  constructor(
+    peer: string | undefined,
+    write: (batch: readonly Uint8Array[]) => boolean,
+    release: () => void,
+    over: () => TrunkError | null | undefined,
+  ) {
+    if (peer !== undefined) this.peer = peer
+    this.#write = write
+    this.#release = release
+    this.direct = {
+      start: (receiver) => {
+        this.receiver = receiver
+        const end = over()
+        if (end !== undefined) queueMicrotask(() => this.lineOver(end))
+      },
+      write: (batch) => {
+        if (!this.waits) return this.#write(batch)
+        this.#batch = batch
+        return false
+      },
+      end: () => undefined,
+    }
+  }
+
+  get source(): never {
+    throw badArgument('a turn of a shared line has its direct face alone')
+  }
+
+  readonly sink = (): Promise<never> => Promise.reject(badArgument('a turn of a shared line has its direct face alone'))
+
+  drained(): void {
+    if (!this.waits) {
+      this.receiver?.drain()
+      return
+    }
+    this.waits = false
+    const batch = this.#batch
+    this.#batch = undefined
+    if (batch !== undefined && this.#write(batch)) this.receiver?.drain()
+  }
+
+  lineOver(over: TrunkError | null): void {
+    const { receiver } = this
+    if (over === null) receiver?.end()
+    else receiver?.fail(over)
+  }
+
+  close(): Promise<void> {
+    this.#leave()
+    return Promise.resolve()
+  }
+
+  abort(): void {
+    this.#leave()
+  }
+
+  #leave(): void {
+    if (this.#left) return
+    this.#left = true
+    this.receiver = undefined
+    this.#batch = undefined
+    this.#release()
+  }
+}
