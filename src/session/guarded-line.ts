@@ -152,8 +152,8 @@ export class GuardedLine implements SessionLine, GuardedHandler {
       return
     }
     if (this.#peer !== undefined && compareEpochs(hello.epoch, this.#peer.epoch) === 0) {
+      // what it does not know yet it will be told by the next repetition: answering at once would fill a slow line
       if (cut) this.damaged('a frame was broken off by a hello of the same run')
-      if (!this.#stands) this.#oweGreeting()
       return
     }
     if (this.#stands) {
@@ -185,13 +185,12 @@ export class GuardedLine implements SessionLine, GuardedHandler {
     const ready = decodeReady(payload)
     // an answer to another hello than ours is left over from before
     if (this.#peer === undefined || !this.#handshake.isForUs(ready)) return
-    if (!this.#handshake.answered) this.#handshake.accept(ready)
+    const isNew = !this.#handshake.answered
+    if (isNew) this.#handshake.accept(ready)
     if (this.#stands) {
       if (ready.state !== 'stands') this.#oweGreeting()
-      return
-    }
-    if (ready.state === 'heard' || ready.state === 'stands') this.#stand()
-    else this.#oweGreeting()
+    } else if (ready.state === 'heard' || ready.state === 'stands') this.#stand()
+    else if (isNew) this.#oweGreeting()
   }
 
   /** GuardedHandler: see there. A peer that sends a chained frame stands, so it has our READY; only its farewell may come before that. */

@@ -5,6 +5,7 @@
 import { TrunkError } from '../../src/errors.ts'
 import type { PipeListener, PipeState } from '../../src/mux/pipe-state.ts'
 import { Engine, type EngineOptions } from '../../src/session/engine.ts'
+import { compareEpochs } from '../../src/session/hello.ts'
 import { Flow } from './flow.ts'
 import type { Random } from './random.ts'
 import type { Timeline } from './timeline.ts'
@@ -13,6 +14,8 @@ import type { Wire, WireEnd } from './wire.ts'
 /** Both sides of one pipe, shared by the two peers. */
 export interface PipeRecord {
   readonly index: number
+  /** Who opened it, in which run. */
+  readonly opener: SimPeer
   readonly forward: Flow
   readonly backward: Flow
   refused: boolean
@@ -25,6 +28,8 @@ export interface Shared {
   readonly timeline: Timeline
   readonly random: Random
   readonly records: PipeRecord[]
+  /** Sessions follow each other on one line: nothing is ended there, and what comes may be an older session's. */
+  readonly bare?: boolean
   /** Rewrites a batch on its way out: how a broken core is played. */
   readonly sabotage: ((batch: Uint8Array) => Uint8Array) | undefined
   /** True once the script is over: everybody finishes what is open. */
@@ -151,6 +156,7 @@ export class SimPipe implements PipeListener {
 
 export class SimPeer implements WireEnd {
   readonly name: string
+  readonly epoch: Uint8Array
   readonly shared: Shared
   readonly engine: Engine
   readonly pipes: Set<SimPipe> = new Set<SimPipe>()
@@ -159,6 +165,9 @@ export class SimPeer implements WireEnd {
   wire!: Wire
   established = false
   ended = false
+  /** Its process was killed. */
+  dead = false
+  onEnded: (() => void) | undefined
   error: TrunkError | undefined
   #flushing = false
   #busy = false
@@ -167,6 +176,7 @@ export class SimPeer implements WireEnd {
 
   constructor(name: string, shared: Shared, knobs: AppKnobs, options: Omit<EngineOptions, 'host' | 'now'>) {
     this.name = name
+    this.epoch = options.hello.epoch
     this.shared = shared
     this.#knobs = knobs
     this.engine = new Engine({
@@ -190,6 +200,7 @@ export class SimPeer implements WireEnd {
           this.error = error
           shared.note(`ended ${error?.code ?? 'well'}`, 0)
           this.wake()
+          this.onEnded?.()
         },
       },
     })
@@ -215,11 +226,22 @@ export class SimPeer implements WireEnd {
     })
   }
 
+  /** SIGKILL: nothing is said, nothing is done any more. */
+  kill(): void {
+    this.dead = true
+    this.ended = true
+    for (const pipe of this.pipes) {
+      pipe.over = true
+      pipe.in.abandoned = true
+      pipe.out.abandoned = true
+    }
+  }
+
   #flush(): void {
-    if (this.#busy) return
+    if (this.#busy || this.dead) return
     const parts = this.engine.pull(this.shared.timeline.now)
     if (parts === undefined) {
-      if (this.ended && !this.#wireEnded) {
+      if (this.ended && !this.#wireEnded && this.shared.bare !== true) {
         this.#wireEnded = true
         this.wire.end()
       }
@@ -229,6 +251,7 @@ export class SimPeer implements WireEnd {
     const batch = Buffer.concat(parts)
     this.wire.write(this.shared.sabotage === undefined ? batch : this.shared.sabotage(batch), () => {
       this.#busy = false
+      if (this.dead) return
       this.engine.batchLeft()
       this.wake()
       this.#arm()
@@ -237,6 +260,7 @@ export class SimPeer implements WireEnd {
   }
 
   data(chunk: Uint8Array): void {
+    if (this.dead) return
     this.shared.note(this.name, chunk.byteLength)
     this.engine.receive(chunk, this.shared.timeline.now)
     this.#arm()
@@ -256,7 +280,7 @@ export class SimPeer implements WireEnd {
     if (at >= this.#armedAt || at === Infinity) return
     this.#armedAt = at
     this.shared.timeline.after(at - this.shared.timeline.now, () => {
-      if (this.#armedAt !== at) return
+      if (this.#armedAt !== at || this.dead) return
       this.#armedAt = Infinity
       if (this.engine.deadline() <= this.shared.timeline.now) this.engine.tick(this.shared.timeline.now)
       this.#arm()
@@ -264,9 +288,15 @@ export class SimPeer implements WireEnd {
   }
 
   #incoming(state: PipeState, head: Uint8Array): void {
-    const record = this.shared.records[new DataView(head.buffer, head.byteOffset).getUint32(0)]
+    const index = new DataView(head.buffer, head.byteOffset).getUint32(0)
+    const record = this.shared.records[index]
     if (record === undefined) {
       this.shared.fault('an open that nobody made')
+      return
+    }
+    const { peer } = this.engine
+    if (peer === undefined || compareEpochs(peer.epoch, record.opener.epoch) !== 0) {
+      this.shared.fault(`an open of another session: record ${index}`)
       return
     }
     const pipe = new SimPipe(this, record, false)
@@ -330,6 +360,7 @@ export class SimPeer implements WireEnd {
     const index = records.length
     const record = {
       index,
+      opener: this,
       forward: new Flow(index * 2),
       backward: new Flow(index * 2 + 1),
       refused: false,

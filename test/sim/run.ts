@@ -3,6 +3,7 @@
  * Ends with status 1 when a run broke an invariant, after printing the command that replays it.
  */
 import { parseArgs } from 'node:util'
+import { simulateBare } from './bare-world.ts'
 import { simulate } from './world.ts'
 
 const { values } = parseArgs({
@@ -10,6 +11,8 @@ const { values } = parseArgs({
     seeds: { type: 'string', default: '2000' },
     from: { type: 'string', default: '1' },
     seed: { type: 'string' },
+    /** The line that does not tell. */
+    bare: { type: 'boolean', default: false },
   },
 })
 const first = Number(values.seed ?? values.from)
@@ -19,14 +22,14 @@ let events = 0
 let virtualMs = 0
 const startedAt = performance.now()
 for (let seed = first; seed < first + count; seed++) {
-  const outcome = simulate(seed)
+  const outcome = values.bare ? simulateBare(seed) : simulate(seed)
   events += outcome.events
   virtualMs += outcome.virtualMs
   if (values.seed !== undefined) console.log(outcome)
   if (outcome.faults.length === 0) continue
   failed++
   console.log(
-    `seed ${seed} failed (cut: ${outcome.cut}):\n  ${outcome.faults.join('\n  ')}\n  replay: npm run sim -- --seed ${seed}`,
+    `seed ${seed} failed (cut: ${outcome.cut}):\n  ${outcome.faults.join('\n  ')}\n  replay: npm run sim -- ${values.bare ? '--bare ' : ''}--seed ${seed}`,
   )
   if (failed >= 20) break
 }

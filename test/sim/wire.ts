@@ -21,6 +21,10 @@ export interface WireKnobs {
   /** After this many bytes the line is cut; Infinity for never. */
   readonly cutAfterBytes: number
   readonly cutKind: CutKind
+  /** A writer waits while more than this is under way. @default Infinity */
+  readonly bufferBytes?: number
+  /** What becomes of a piece on its way: changed, shorter, longer. */
+  readonly damage?: (piece: Uint8Array) => Uint8Array
 }
 
 /** Who is at the far end. */
@@ -36,6 +40,7 @@ export class Wire {
   readonly #knobs: WireKnobs
   readonly #far: WireEnd
   #queue: Uint8Array[] = []
+  readonly #waiting: (() => void)[] = []
   #delivering = false
   #carried = 0
   #ending = false
@@ -57,7 +62,15 @@ export class Wire {
       this.inFlight += batch.byteLength
       this.#deliverSoon()
     }
-    this.#timeline.after(batch.byteLength / this.#knobs.bytesPerMs, left)
+    this.#timeline.after(batch.byteLength / this.#knobs.bytesPerMs, () => {
+      this.#waiting.push(left)
+      this.#release()
+    })
+  }
+
+  #release(): void {
+    if (this.inFlight > (this.#knobs.bufferBytes ?? Infinity)) return
+    for (const left of this.#waiting.splice(0)) left()
   }
 
   /** The writer ends this direction after what it has written. */
@@ -90,8 +103,19 @@ export class Wire {
       this.#cutNow(this.#knobs.cutKind)
       return
     }
-    this.#far.data(piece)
+    const { damage } = this.#knobs
+    const arrived = damage === undefined ? piece : damage(piece)
+    if (arrived.byteLength > 0) this.#far.data(arrived)
+    this.#release()
     this.#deliverSoon()
+  }
+
+  /** The writer was killed: of what it had handed over only the first `bytes` leave. */
+  loseTail(bytes: number): void {
+    const kept = this.#piece(bytes)
+    this.#queue = kept.byteLength > 0 ? [kept] : []
+    this.inFlight = kept.byteLength
+    this.#release()
   }
 
   #cutNow(kind: CutKind): void {

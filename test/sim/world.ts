@@ -3,6 +3,7 @@
  * the design checked after every event. The configuration is part of what the seed decides: windows from 1 byte, frames from 1 byte, limits of a few pipes.
  */
 import { resolveLimits, type Limits } from '../../src/limits.ts'
+import type { EngineOptions } from '../../src/session/engine.ts'
 import { EPOCH_BYTES, helloLimits, type Hello } from '../../src/session/hello.ts'
 import { SimPeer, type PipeRecord, type Shared } from './peer.ts'
 import { Random } from './random.ts'
@@ -109,7 +110,7 @@ function describe(peer: SimPeer): string {
 }
 
 /** After each event: what must hold at any instant. */
-function checkInvariants(shared: Shared, peers: readonly [SimPeer, SimPeer]): void {
+export function checkInvariants(shared: Shared, peers: readonly [SimPeer, SimPeer]): void {
   for (const peer of peers) {
     const { mux } = peer.engine
     const far = (peer === peers[0] ? peers[1] : peers[0]).engine.mux
@@ -155,7 +156,14 @@ function check(shared: Shared, peers: readonly [SimPeer, SimPeer], cut: string):
   }
 }
 
-function makePeer(name: string, shared: Shared, limits: Readonly<Limits>, grain: number): SimPeer {
+/** A peer with what its seed gives it; `engine` adds to its engine's options. */
+export function makePeer(
+  name: string,
+  shared: Shared,
+  limits: Readonly<Limits>,
+  grain: number,
+  engine: Pick<EngineOptions, 'guard' | 'patient'> = {},
+): SimPeer {
   const { random } = shared
   const epoch = new Uint8Array(EPOCH_BYTES)
   for (let i = 0; i < EPOCH_BYTES; i++) epoch[i] = random.integer(0, 255)
@@ -174,11 +182,16 @@ function makePeer(name: string, shared: Shared, limits: Readonly<Limits>, grain:
     paceMs: random.scale(1, 20),
     violence: random.chance(0.5) ? 0 : random.next(),
   }
-  return new SimPeer(name, shared, knobs, { hello, limits, preferredFrameBytes: random.scale(grain, 65_536) })
+  return new SimPeer(name, shared, knobs, {
+    hello,
+    limits,
+    preferredFrameBytes: random.scale(grain, 65_536),
+    ...engine,
+  })
 }
 
 /** Small limits find more: a window of one byte makes every credit count. */
-function swarmLimits(random: Random): Readonly<Limits> {
+export function swarmLimits(random: Random): Readonly<Limits> {
   const window = random.scale(1, 65_536)
   return resolveLimits({
     initialWindowBytes: window,
@@ -192,7 +205,7 @@ function swarmLimits(random: Random): Readonly<Limits> {
   })
 }
 
-function wireKnobs(random: Random, grain: number, cut: CutKind | 'none'): WireKnobs {
+export function wireKnobs(random: Random, grain: number, cut: CutKind | 'none'): WireKnobs {
   return {
     latencyMs: random.scale(1, 100) / 10,
     jitterMs: random.next() * 5,
