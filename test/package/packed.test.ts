@@ -75,8 +75,20 @@ describe('the packed package', () => {
     assert.match(output, /^Usage: trunkline/)
   })
 
+  it('carries the conformance suite for authors of transports [R-117]', async () => {
+    const { status, output } = await runModule(
+      'mine.test.mjs',
+      `import { transportConformance } from 'trunkline/conformance'
+       import { memory } from 'trunkline/transports/memory'
+       let count = 0
+       transportConformance('mine', (address) => memory(address ?? { name: 'mine' + count++ }))`,
+    )
+    assert.equal(status, 0, output)
+    assert.match(output, /pass [12][0-9]/)
+  })
+
   it('opens no private part to an import', async () => {
-    const isPublic = /^dist\/(src\/index|transports\/(?!schemes)[^/]+|protocols\/[^/]+)\.js$/
+    const isPublic = /^dist\/(src\/index|transports\/(?!schemes)[^/]+|protocols\/[^/]+|test\/conformance\/transport)\.js$/
     const modules = consumer.files.filter((path) => path.startsWith('dist/') && path.endsWith('.js'))
     const closed = modules.filter((path) => !isPublic.test(path))
     assert.ok(closed.length > 20, `only ${closed.length} private modules were found`)
