@@ -18,6 +18,7 @@ const CORE = [
   'src/mux/outbox.ts',
   'src/mux/pipe-table.ts',
   'src/mux/pinned.ts',
+  'src/mux/pace.ts',
   'src/mux/settings.ts',
   'src/mux/*-queue.ts',
   'src/mux/scheduler*.ts',

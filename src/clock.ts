@@ -12,8 +12,11 @@ export interface Timer {
 export interface Clock {
   /** Milliseconds since an arbitrary start, never running backwards. */
   now(): number
-  /** Calls `callback` once, `delayMs` from now. A pending timer does not keep the process alive. */
-  after(delayMs: number, callback: () => void): Timer
+  /**
+   * Calls `callback` once, `delayMs` from now. A pending timer does not keep the process alive, unless `hold` is true: for a wait after which
+   * something goes on that nothing else stands for.
+   */
+  after(delayMs: number, callback: () => void, hold?: boolean): Timer
 }
 
 /** Longest delay that Node's timers keep: above it `setTimeout` fires after 1 ms. */
@@ -22,13 +25,33 @@ const MAX_TIMER_MS = 2 ** 31 - 1
 /** The machine's monotonic clock. */
 export const systemClock: Clock = {
   now: () => performance.now(),
-  after(delayMs, callback) {
+  after(delayMs, callback, hold = false) {
     const timer = setTimeout(callback, Math.min(Math.max(0, delayMs), MAX_TIMER_MS))
-    timer.unref()
+    if (!hold) timer.unref()
     return {
       cancel() {
         clearTimeout(timer)
       },
     }
   },
+}
+
+/** Waits, and keeps the process alive meanwhile. Rejects with the signal's reason as soon as it aborts; either way nothing is left of the wait. */
+export async function pause(clock: Clock, delayMs: number, signal: AbortSignal): Promise<void> {
+  signal.throwIfAborted()
+  await new Promise<void>((resolve, reject) => {
+    const stop = (): void => {
+      timer.cancel()
+      reject(signal.reason as Error)
+    }
+    const timer = clock.after(
+      delayMs,
+      () => {
+        signal.removeEventListener('abort', stop)
+        resolve()
+      },
+      true,
+    )
+    signal.addEventListener('abort', stop, { once: true })
+  })
 }

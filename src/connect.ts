@@ -4,10 +4,11 @@
  */
 import { SCHEMES } from '../transports/schemes.ts'
 import { badArgument, TrunkError } from './errors.ts'
-import { establish, resolveOptions } from './establish.ts'
+import { establish, requireNoReconnect, resolveOptions } from './establish.ts'
 import { requireInteger } from './limits.ts'
+import { connectLasting, type ReconnectingParts } from './reconnecting-trunk.ts'
 import { TrunkServer } from './server.ts'
-import type { Link, Server, Transport, TransportTraits, Trunk, TrunkOptions } from './types.ts'
+import type { Link, ReconnectingTrunk, Server, Transport, TransportTraits, Trunk, TrunkOptions } from './types.ts'
 
 const PLAIN_TRAITS: TransportTraits = { lossless: true, connected: true, preferredFrameBytes: 64 * 1024 }
 
@@ -16,14 +17,32 @@ const PLAIN_TRAITS: TransportTraits = { lossless: true, connected: true, preferr
  *
  * Rejects with what the transport says (ERR_CONNECT_REFUSED …), what the hello says (ERR_VERSION_MISMATCH, ERR_AUTH_FAILED …), or the
  * reason of `options.signal`. Nothing is left behind then.
+ *
+ * With `reconnect: true` it tries until there is a session, and the trunk that it gives finds the peer again whenever it was lost. It rejects
+ * with the signal's reason, or with an error that trying again cannot mend.
  */
+export function connect(
+  address: string | Transport,
+  options: TrunkOptions & { reconnect: true },
+): Promise<ReconnectingTrunk>
+export function connect(address: string | Transport, options?: TrunkOptions): Promise<Trunk>
 export async function connect(address: string | Transport, options: TrunkOptions = {}): Promise<Trunk> {
   const settings = resolveOptions(options)
   const transport = await resolveTransport(address, options)
   const signal = options.signal ?? new AbortController().signal
   if (signal.aborted) throw signal.reason
-  const link = await transport.connect({ signal, clock: settings.clock, limits: settings.limits })
-  return await establish(link, 'connect', transport, settings)
+  const { clock, limits } = settings
+  const dial: ReconnectingParts['dial'] = async (attempt, protocols) => {
+    const link = await transport.connect({ signal: attempt, clock, limits })
+    return await establish(link, 'connect', transport, {
+      ...settings,
+      protocols,
+      options: { ...options, signal: attempt },
+    })
+  }
+  if (options.reconnect !== true) return await dial(signal, settings.protocols)
+  const { onConnection } = options
+  return await connectLasting({ dial, protocols: settings.protocols, limits, clock, onConnection }, signal)
 }
 
 /**
@@ -31,6 +50,7 @@ export async function connect(address: string | Transport, options: TrunkOptions
  */
 export async function overLink(link: Link, options: TrunkOptions = {}): Promise<Trunk> {
   const settings = resolveOptions(options)
+  requireNoReconnect('overLink', options)
   requireMembers('a link', link, ['sink', 'close', 'abort'])
   if (options.token !== undefined && options.role === undefined) {
     throw badArgument("overLink with a token needs role: 'connect' on one side and 'serve' on the other")
@@ -46,6 +66,7 @@ export async function overLink(link: Link, options: TrunkOptions = {}): Promise<
  */
 export async function serve(address: string | Transport, options: TrunkOptions = {}): Promise<Server> {
   const settings = resolveOptions(options)
+  requireNoReconnect('serve', options)
   const transport = await resolveTransport(address, options)
   const signal = options.signal ?? new AbortController().signal
   if (signal.aborted) throw signal.reason

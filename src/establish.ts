@@ -13,7 +13,7 @@ import { CHALLENGE_BYTES, EPOCH_BYTES, helloLimits, type Role } from './session/
 import type { Authenticator } from './session/handshake.ts'
 import { tokenAuthenticator } from './session/token.ts'
 import { TrunkSession } from './trunk.ts'
-import type { Link, Protocol, TransportTraits, Trunk, TrunkOptions } from './types.ts'
+import type { Link, Protocol, TransportTraits, TrunkOptions } from './types.ts'
 
 /** Options, checked. */
 export interface Settings {
@@ -37,7 +37,7 @@ export interface LineFacts {
 }
 
 /** Says hello over `link`; resolves when the session stands. */
-export async function establish(link: Link, role: Role, line: LineFacts, settings: Settings): Promise<Trunk> {
+export async function establish(link: Link, role: Role, line: LineFacts, settings: Settings): Promise<TrunkSession> {
   const trunk = sessionOver(link, role, line, settings)
   await trunk.establish(settings.options.signal)
   return trunk
@@ -83,6 +83,11 @@ function limitsOfBareLine({ limits, options }: Settings): Readonly<Limits> {
   return { ...limits, ...BARE_LINE_DEFAULTS, ...Object.fromEntries(given) }
 }
 
+/** Refuses an option that only `connect` has. */
+export function requireNoReconnect(call: string, options: TrunkOptions): void {
+  if (options.reconnect === true) throw badArgument(`${call} cannot reconnect: reconnect is an option of connect`)
+}
+
 /** Checks the options; throws ERR_BAD_ARGUMENT. */
 export function resolveOptions(options: TrunkOptions): Settings {
   const name = options.name ?? 'trunkline'
@@ -93,6 +98,9 @@ export function resolveOptions(options: TrunkOptions): Settings {
   if (role !== undefined && role !== 'connect' && role !== 'serve') {
     throw badArgument(`role is 'connect' or 'serve', not ${JSON.stringify(role)}`)
   }
+  const reconnect: unknown = options.reconnect
+  if (reconnect !== undefined && typeof reconnect !== 'boolean')
+    throw badArgument(`reconnect is true or false, not ${JSON.stringify(reconnect)}`)
   const given: unknown = options.protocols
   if (given !== undefined && !Array.isArray(given)) throw badArgument(`protocols is an array, not ${typeof given}`)
   const protocols = new Map<string, Protocol>()

@@ -28,6 +28,7 @@ export { DEFAULT_LIMITS, type Limits } from './limits.ts'
 export { systemClock, type Clock, type Timer } from './clock.ts'
 export type {
   Bytes,
+  ConnectionStatus,
   DirectLink,
   DirectReceiver,
   Link,
@@ -38,6 +39,7 @@ export type {
   PipeStatus,
   Protocol,
   ProtocolDefinition,
+  ReconnectingTrunk,
   Refusal,
   Server,
   Transport,

@@ -100,10 +100,12 @@ export class TrunkServer implements Server {
     let told: string | undefined
     while (!line.over && this.#closing === undefined) {
       const error = await this.#start(line.take(), (given) => {
-        // a line that is wrong stays wrong: once is enough
+        // a line that is wrong stays wrong: once is enough. That nobody had come when the server closes is not wrong at all
+        if (this.#closing !== undefined) return
         if (told !== codeOf(given)) this.#rejected(raw, given)
         told = codeOf(given)
       })
+      await line.free()
       if (error === undefined) told = undefined
       else if (!restarts.take(clock.now())) await this.#pause(restarts.nextAt() - clock.now())
     }

@@ -6,17 +6,19 @@ import * as v from 'valibot'
 import { decodeCbor, encodeCbor } from './cbor.ts'
 import type { Clock } from './clock.ts'
 import { abortError, badArgument, TrunkError, toTrunkError, type ErrorCode } from './errors.ts'
-import { requireInteger, type Limits } from './limits.ts'
+import type { Limits } from './limits.ts'
 import { TrunkPipe, type PipeOwner } from './mux/pipe.ts'
 import type { MuxCore } from './mux/core.ts'
 import type { PipeState } from './mux/pipe-state.ts'
 import { onAbort } from './on-abort.ts'
-import { MAX_VERSION, requireName, requireProtocol } from './protocol.ts'
+import { encodeHead, requireOpen } from './open-head.ts'
+import { requireName, requireProtocol } from './protocol.ts'
 import type { Authenticator } from './session/handshake.ts'
 import { Driver } from './session/driver.ts'
 import { Engine } from './session/engine.ts'
 import type { GuardTools } from './frame/guard.ts'
 import type { Hello } from './session/hello.ts'
+import { tell } from './tell.ts'
 import type {
   Link,
   OpenOptions,
@@ -101,6 +103,11 @@ export class TrunkSession implements Trunk, PipeOwner {
     this.#driver = new Driver(this.#engine, parts.link, parts.clock, parts.traits.connected)
   }
 
+  /** True while pipes can be opened: from the end of the hello until either side closes, or the session is lost. */
+  get isOpen(): boolean {
+    return this.#engine.state === 'open'
+  }
+
   /** Starts the hello; resolves when the session stands. */
   establish(signal: AbortSignal | undefined): Promise<void> {
     return new Promise((resolve, reject) => {
@@ -123,18 +130,12 @@ export class TrunkSession implements Trunk, PipeOwner {
   // --- Trunk ---------------------------------------------------------------------------------------------------------
 
   async open(protocol: string, params?: unknown, options: OpenOptions = {}): Promise<Pipe> {
-    requireName(protocol)
+    requireOpen(protocol, options)
     const { signal, early, end } = options
-    const version = options.version === undefined ? 1 : requireInteger('version', options.version, 1, MAX_VERSION)
-    if (early !== undefined && !(early instanceof Uint8Array))
-      throw badArgument(`early must be a Uint8Array, not ${typeof early}`)
     if (signal?.aborted === true) throw signal.reason
     const mux = this.#mux()
-    const head = encodeCbor(
-      { protocol, version: version === 1 ? undefined : version, params },
-      Math.min(this.#parts.limits.maxOpenBytes, this.#engine.peer?.limits.open ?? Infinity),
-      'the first frame (protocol and params)',
-    )
+    const maxBytes = Math.min(this.#parts.limits.maxOpenBytes, this.#engine.peer?.limits.open ?? Infinity)
+    const head = encodeHead(protocol, params, options, maxBytes)
     return await new Promise<Pipe>((resolve, reject) => {
       const owner: PipeOwner = {
         now: () => this.now(),
@@ -396,15 +397,4 @@ function parseParams(protocol: Protocol, params: unknown): unknown {
 function ofPeer(thrown: unknown, code: ErrorCode, message: string): TrunkError {
   const error = toTrunkError(thrown, code, message)
   return error.scope === 'argument' ? new TrunkError(code, message, { cause: error }) : error
-}
-
-/** Calls a user's callback; what it throws is the program's error, not the session's. */
-function tell<T>(callback: ((value: T) => void) | undefined, value: T): void {
-  try {
-    callback?.(value)
-  } catch (error) {
-    queueMicrotask(() => {
-      throw error
-    })
-  }
 }

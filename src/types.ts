@@ -2,7 +2,7 @@
 import type { Sink, Source } from 'it-stream-types'
 import type { Uint8ArrayList } from 'uint8arraylist'
 import type { Clock } from './clock.ts'
-import type { ErrorCode } from './errors.ts'
+import type { ErrorCode, TrunkError } from './errors.ts'
 import type { Limits } from './limits.ts'
 
 /** Bytes in one piece or in several. */
@@ -105,8 +105,12 @@ export interface TrunkOptions {
   token?: string | Uint8Array
   /** Which side of a token's proof we are; only `overLink` needs it, and only with a token. */
   role?: 'connect' | 'serve'
-  /** Aborts the dialling and the hello; no effect on a session that stands. */
+  /** Aborts the dialling and the hello; no effect on a session that stands, nor, with `reconnect`, after the first one. */
   signal?: AbortSignal
+  /** True: `connect` tries until there is a session, and again whenever it is lost. See {@link ReconnectingTrunk}. @default false */
+  reconnect?: boolean
+  /** Told of each change of a reconnecting trunk's connection, from the first attempt on. Must not throw. */
+  onConnection?: (status: ConnectionStatus) => void
   /** How we name ourselves in the hello, at most 64 bytes. @default 'trunkline' */
   name?: string
   /** Further schemes for string addresses. */
@@ -174,7 +178,8 @@ export interface PipeStatus {
 
 /** What {@link Trunk.status} gives. */
 export interface TrunkStatus {
-  readonly state: 'open' | 'closing' | 'closed'
+  /** `connecting` and `waiting` only of a {@link ReconnectingTrunk}: it has no session, and the rest is about its last one. */
+  readonly state: 'connecting' | 'waiting' | 'open' | 'closing' | 'closed'
   readonly address: string
   readonly peer: {
     readonly name: string
@@ -209,6 +214,42 @@ export interface Trunk extends AsyncDisposable {
   abort(reason: Error): void
   /** Resolves when the session has ended well (either side's `close`), rejects with the error that ended it. Never unhandled. */
   readonly closed: Promise<void>
+}
+
+/**
+ * How a {@link ReconnectingTrunk} stands with its peer. `connecting`: an attempt is under way. `open`: a session stands. `waiting`: until the next
+ * attempt. `closed`: for good.
+ */
+export interface ConnectionStatus {
+  readonly state: 'connecting' | 'open' | 'waiting' | 'closed'
+  /** Attempts at the next session so far, the present one included; while one stands, how many it took. 0 right after a session has ended. */
+  readonly attempt: number
+  /** Sessions that have stood, the present one included. */
+  readonly sessions: number
+  /** Why the last attempt failed or the last session ended, until the next session stands; of `closed`, what closed it, unless that was `close`. */
+  readonly error?: TrunkError
+  /** Of `waiting`: how long this wait is. */
+  readonly retryInMs?: number
+}
+
+/**
+ * A trunk that outlives its sessions: when one is lost, however it ended, the peer is dialled again, one attempt at a time, after waits from
+ * `reconnectMinMs` to `reconnectMaxMs`. A session that stood for a second makes the next wait the shortest again.
+ *
+ * - A session's pipes fail with it: what was under way has to be asked for again. `open` and `ping` wait while there is no session, until their
+ *   signal aborts; beyond `maxPipes` of them at a time they fail with ERR_PIPE_LIMIT.
+ * - Protocols are served in every session; a handler's `request.trunk` is the one session that the pipe is of.
+ * - `close` and `abort` end it for good, at once where no session stands. So does an error that trying again cannot mend (a wrong token, no common
+ *   version, no right to the device …): `closed` rejects with it. The peer's own `close` is a loss like any other.
+ * - It keeps the process alive until it is closed, between sessions as well.
+ */
+export interface ReconnectingTrunk extends Trunk {
+  readonly connection: ConnectionStatus
+  /**
+   * The present status, then each change. A slow reader is given the latest one and not those between; after `closed` it ends. Leaving the loop
+   * leaves nothing behind.
+   */
+  watch(): AsyncIterable<ConnectionStatus>
 }
 
 /** One flow-controlled, bidirectional byte stream: an it-stream-types Duplex, so `it-pipe` takes it as it is. */

@@ -21,7 +21,14 @@ const isSource = inside('src', 'transports', 'protocols')
 const isPackage = (imported: string) => !isSource(imported) && !imported.startsWith('node:')
 
 /** What every layer may use: no layer of its own, and it imports none. */
-const FOUNDATION = new Set(['src/errors.ts', 'src/limits.ts', 'src/types.ts', 'src/clock.ts', 'src/cbor.ts'])
+const FOUNDATION = new Set([
+  'src/errors.ts',
+  'src/limits.ts',
+  'src/types.ts',
+  'src/clock.ts',
+  'src/cbor.ts',
+  'src/backoff.ts',
+])
 /** What transports and protocols may use besides: the way to the kernel, and what its errors mean. */
 const OUTSIDE = new Set([...FOUNDATION, 'src/policy.ts', 'src/net-errors.ts'])
 const isTransport = (path: string) => /^transports\/[^/]+\.ts$/.test(path) && path !== 'transports/schemes.ts'

@@ -14,5 +14,11 @@ export const SCHEMES: Readonly<Record<string, () => Promise<TransportFactory>>> 
   unix: async () => (await import('./unix.ts')).unix,
   stdio: async () => (await import('./stdio.ts')).stdio,
   exec: async () => (await import('./stdio.ts')).exec,
+  vsock: async () => (await import('./vsock.ts')).vsock,
+  'vsock+unix': async () => (await import('./vsock.ts')).hybridVsock,
+  serial: async () => (await import('./serial.ts')).serial,
+  'serial+unix': async () => (await import('./serial.ts')).serial,
+  'serial+tcp': async () => (await import('./serial.ts')).serial,
+  'serial+exec': async () => (await import('./serial.ts')).serial,
   memory: async () => (await import('./memory.ts')).memory,
 }

@@ -26,6 +26,8 @@ export interface GuardedHandler extends FrameHandler {
   maxPayload(type: number): number
   /** The bytes behind a sync word, in the probe's place. True: they are as they were sent, and frames follow. */
   probe(bytes: Uint8Array): boolean
+  /** A hello as on a plain line stands in the probe's place. Throws. */
+  plainHello(): never
   /** A frame that belongs to no chain: HELLO or READY. `cut`: the sync word before it came inside another frame. */
   greeting(type: number, payload: Uint8Array, cut: boolean): void
   /** A chained frame of this type is right, and is about to be shown. False: it is not to be had. */
@@ -35,6 +37,9 @@ export interface GuardedHandler extends FrameHandler {
 }
 
 const PREFIX_BYTES = HEADER_BYTES + CHECK_BYTES
+
+/** What a hello on a plain line has in the probe's place: its type, and a length below 65,536. */
+const PLAIN_HELLO: readonly number[] = [FrameType.HELLO, 0]
 
 /** `noise`: nothing is known; `probe`: behind a sync word; `header` and `body`: in a frame, or between two. */
 type State = 'noise' | 'probe' | 'header' | 'body'
@@ -116,13 +121,22 @@ export class GuardedDecoder {
   #readProbe(bytes: Uint8Array, at: number): number {
     const taken = Math.min(PROBE_BYTES - this.#filled, bytes.byteLength - at)
     this.#probe.set(bytes.subarray(at, at + taken), this.#filled)
+    const before = this.#filled
     this.#filled += taken
+    // looked at as soon as it is there: a plain hello may be shorter than a probe, and nothing would follow it
+    if (before < PLAIN_HELLO.length && this.#filled >= PLAIN_HELLO.length && this.#isPlainHello()) {
+      this.#handler.plainHello()
+    }
     if (this.#filled === PROBE_BYTES) {
       this.#filled = 0
       if (this.#handler.probe(this.#probe)) this.#state = 'header'
       else this.#damaged('the bytes behind a sync word are not those that were sent')
     }
     return at + taken
+  }
+
+  #isPlainHello(): boolean {
+    return PLAIN_HELLO.every((byte, index) => this.#probe[index] === byte)
   }
 
   #readPrefix(bytes: Uint8Array, at: number): number {
@@ -213,6 +227,10 @@ export class GuardedDecoder {
     }
     const type = this.#type
     if (type === FrameType.HELLO || type === FrameType.READY) {
+      if (this.#pipe !== 0 || (this.#flags & ~STUFFED) !== 0 || payload.byteLength === 0) {
+        this.#damaged('a hello that is none')
+        return
+      }
       const cut = this.#cut
       this.#cut = false
       this.#handler.greeting(type, payload, cut)

@@ -2,7 +2,7 @@
  * All 256 values of a byte, behind each sync word: what arrives in their place tells what a line does to bytes. They descend, so that a line
  * that takes XOFF (0x13) out for itself and stops meets XON (0x11) right after it.
  */
-import { SYNC_WORD } from './constants.ts'
+import { FrameType, SYNC_WORD } from './constants.ts'
 
 /** How many bytes the probe has. */
 export const PROBE_BYTES = 256
@@ -15,8 +15,12 @@ export const STRIPPED_SYNC_WORD: Uint8Array = SYNC_WORD.map((byte) => byte & 0x7
 
 /** Changes that are named one by one; more are counted. */
 const MAX_NAMED = 6
-/** How many bytes in a row may have been put in. */
-const LOOK_AHEAD = 4
+/** By how much more may be missing than was put in, or the reverse; beyond, everything is called changed. */
+const MAX_SHIFT = 40
+/** More changes than there can be. */
+const FAR = 10_000
+/** What is sent, and how the HELLO begins that follows. */
+const SENT: readonly number[] = [...PROBE, FrameType.HELLO, 0]
 
 const hex = (byte: number): string => `0x${byte.toString(16).padStart(2, '0')}`
 
@@ -27,6 +31,7 @@ const KNOWN: readonly (readonly [sign: RegExp, name: string])[] = [
   [/^0x0d comes before 0x0a$/, 'NL becomes CR NL (onlcr)'],
   [/^0x(11|13) is missing$/, 'XON and XOFF are taken out (ixon, or software flow control)'],
   [/^0x0d is missing$/, 'CR is taken out (igncr)'],
+  [/^0xff comes before 0xfe$/, '0xff is doubled (parmrk)'],
 ]
 
 /** True where `bytes` is the probe as it was sent. */
@@ -51,30 +56,50 @@ export function diagnose(bytes: Uint8Array): string {
 }
 
 function differences(bytes: Uint8Array): string[] {
-  const found: string[] = []
+  const costs = costsOfTheRest(bytes)
+  const found = new Set<string>()
+  let index = 0
   let at = 0
-  for (let index = 0; index < PROBE_BYTES && at < bytes.byteLength; index++) {
-    const expected = PROBE[index] ?? 0
+  while (index < PROBE_BYTES && at < PROBE_BYTES) {
+    const sent = SENT[index] ?? 0
     const got = bytes[at] ?? 0
-    if (got === expected) {
+    const cost = costs[index]?.[at] ?? 0
+    if (sent === got && costs[index + 1]?.[at + 1] === cost) {
+      index++
       at++
-    } else if (bytes[at + 1] === PROBE[index + 1]) {
-      found.push(`${hex(expected)} arrives as ${hex(got)}`)
+    } else if (costs[index + 1]?.[at] === cost - 1) {
+      found.add(`${hex(sent)} is missing`)
+      index++
+    } else if (costs[index + 1]?.[at + 1] === cost - 1) {
+      found.add(`${hex(sent)} arrives as ${hex(got)}`)
+      index++
       at++
-    } else if (got === PROBE[index + 1]) {
-      found.push(`${hex(expected)} is missing`)
     } else {
-      const added = addedBefore(bytes, at, expected)
-      for (let i = 0; i < added; i++) found.push(`${hex(bytes[at + i] ?? 0)} comes before ${hex(expected)}`)
-      if (added === 0) found.push(`${hex(expected)} arrives as ${hex(got)}`)
-      at += added + 1
+      found.add(`${hex(got)} comes before ${hex(sent)}`)
+      at++
     }
   }
-  return found
+  return [...found]
 }
 
-/** How many bytes were put in before `expected`; 0 for none. */
-function addedBefore(bytes: Uint8Array, at: number, expected: number): number {
-  for (let added = 1; added <= LOOK_AHEAD; added++) if (bytes[at + added] === expected) return added
-  return 0
+/**
+ * The fewest changes (a value missing, another in its place, one too many) that make `bytes` from `at` on of what was sent from `index` on: the
+ * edit distance, between what is at most {@link MAX_SHIFT} apart.
+ */
+function costsOfTheRest(bytes: Uint8Array): Uint16Array[] {
+  const costs = Array.from({ length: SENT.length + 1 }, () => new Uint16Array(PROBE_BYTES + 1).fill(FAR))
+  // what comes behind the known bytes may be anything
+  costs[SENT.length]?.fill(0)
+  for (let index = SENT.length - 1; index >= 0; index--) {
+    const row = costs[index]
+    const below = costs[index + 1]
+    if (row === undefined || below === undefined) break
+    // where bytes were put in, the end of the probe is not here any more
+    row[PROBE_BYTES] = 0
+    for (let at = Math.min(PROBE_BYTES - 1, index + MAX_SHIFT); at >= Math.max(0, index - MAX_SHIFT); at--) {
+      const diagonal = (below[at + 1] ?? FAR) + (bytes[at] === SENT[index] ? 0 : 1)
+      row[at] = Math.min(diagonal, (below[at] ?? FAR) + 1, (row[at + 1] ?? FAR) + 1)
+    }
+  }
+  return costs
 }

@@ -214,8 +214,8 @@ export class MuxCore {
   }
 
   /** The peer has parsed this many bytes of data frames. */
-  peerParsed(offset: number): void {
-    this.#outbox.peerParsed(offset)
+  peerParsed(offset: number, now: number): void {
+    this.#outbox.peerParsed(offset, now)
   }
 
   /** Adds frames to `batch` until nothing is left to send or `maxBytes` are reached. */

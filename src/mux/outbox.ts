@@ -7,6 +7,7 @@ import { TrunkError, type ErrorCode } from '../errors.ts'
 import type { Batch } from '../frame/batch.ts'
 import { FrameFlag, FrameType, HEADER_BYTES } from '../frame/constants.ts'
 import { encodeStatus } from '../frame/status.ts'
+import { Pace } from './pace.ts'
 import { Pending, type PipeState } from './pipe-state.ts'
 import type { PipeTable } from './pipe-table.ts'
 import { Scheduler } from './scheduler.ts'
@@ -15,6 +16,9 @@ import { TokenBucket } from './token-bucket.ts'
 
 /** Refused opens that wait to be sent: more than any honest peer can have under way. */
 const MAX_QUEUED_REFUSALS = 1024
+
+/** On a paced line the peer is told of so much parsed: a quarter of the least that may be under way. */
+const PACED_STEP_BYTES = 256
 
 interface QueuedRefusal {
   readonly id: number
@@ -29,6 +33,8 @@ export class Outbox {
   readonly #table: PipeTable
   readonly #scheduler: Scheduler
   readonly #resetTokens: TokenBucket
+  /** Finds out how much the line takes; undefined where the line's own back-pressure tells. */
+  readonly #pace: Pace | undefined
   /** Pipes with pending control frames, in order of their first one. */
   #listed: PipeState[] = []
   /** Local opens that wait for the peer to answer earlier ones, at most maxOutbound; and those that it has not answered. */
@@ -53,6 +59,7 @@ export class Outbox {
     this.#table = table
     this.#scheduler = new Scheduler(settings.splitBytes)
     this.#resetTokens = new TokenBucket(settings.peerResetBurst, settings.peerResetsPerSecond, now)
+    this.#pace = settings.paced ? new Pace(settings.maxInFlightBytes) : undefined
     table.attach(this)
   }
 
@@ -144,15 +151,21 @@ export class Outbox {
   }
 
   get #owesParsed(): boolean {
-    return this.#parsed - this.#parsedTold >= this.#settings.maxInFlightBytes / 4
+    const { maxInFlightBytes } = this.#settings
+    // a paced peer has little under way, and learns from when it was parsed
+    const step = this.#pace === undefined ? maxInFlightBytes / 4 : Math.min(maxInFlightBytes / 4, PACED_STEP_BYTES)
+    return this.#parsed - this.#parsedTold >= step
   }
 
   // --- batches ---------------------------------------------------------------------------------------------------------
 
   /** The peer has parsed this many bytes of data frames. */
-  peerParsed(offset: number): void {
+  peerParsed(offset: number, now: number): void {
     if (offset > this.#dataSent) throw violation(`the peer has parsed ${offset} bytes of ${this.#dataSent}`)
-    if (offset > this.#peerParsed) this.#peerParsed = offset
+    if (offset > this.#peerParsed) {
+      this.#peerParsed = offset
+      this.#pace?.parsed(offset, this.#dataSent, this.#host.leastRoundTripMs(), now)
+    }
     if (!this.#scheduler.isEmpty) this.#host.wake()
   }
 
@@ -163,8 +176,10 @@ export class Outbox {
       batch.offsetFrame(FrameType.PARSED, 0, this.#parsed)
     }
     this.#pullControl(batch, now)
+    const before = this.#dataSent
+    const maxInFlightBytes = this.#pace?.limit ?? this.#settings.maxInFlightBytes
+    const splitBytes = this.#pace?.split(this.#settings.splitBytes) ?? this.#settings.splitBytes
     while (batch.bytes < maxBytes && batch.hasRoom) {
-      const { maxInFlightBytes, splitBytes } = this.#settings
       const room = maxInFlightBytes - (this.#dataSent - this.#peerParsed) - HEADER_BYTES
       // a trickle of tiny frames would cost more than waiting for the peer's next word
       if (room < Math.min(maxInFlightBytes / 4, splitBytes)) break
@@ -173,6 +188,7 @@ export class Outbox {
       this.#pullData(batch, pipe, Math.min(room, splitBytes))
       if (pipe.sendable) this.#scheduler.again(pipe)
     }
+    if (this.#dataSent > before) this.#pace?.sent(this.#dataSent, this.#peerParsed, now)
   }
 
   #pullControl(batch: Batch, now: number): void {

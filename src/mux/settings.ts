@@ -12,6 +12,8 @@ export interface MuxSettings {
   readonly maxWindowBytes: number
   readonly windowPoolBytes: number
   readonly maxInFlightBytes: number
+  /** The line's speed is not known, and what lies below us on it nobody else bounds: find out how much may be under way (pace.ts). */
+  readonly paced: boolean
   /** Largest payload of a data frame that is sent, and that is accepted. */
   readonly splitBytes: number
   readonly maxFrameBytes: number
@@ -38,6 +40,8 @@ export interface MuxHost {
   pipeGone(): void
   /** Smoothed round trip, where one was measured. */
   roundTripMs(): number | undefined
+  /** The shortest one that was measured: what an empty line needs. 0 before that. */
+  leastRoundTripMs(): number
 }
 
 /** Counts of what was tolerated. */

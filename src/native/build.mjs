@@ -1,10 +1,13 @@
 /**
- * Compiles the C files of this folder into build/Release/trunkline.node with the system's C compiler and the headers of the running
- * Node: no node-gyp, no network. Where that is not possible it prints one line and exits with 0, because everything but
- * what needs the addon works without it.
+ * Compiles the C files of this folder with a C compiler and the headers of the running Node: no node-gyp, no network. Where that is not
+ * possible it prints a line that says why and exits with 0, because everything but what needs the addon works without it.
  *
- * Usage: node src/native/build.mjs [--strict] [--prebuild | --output FILE]. With --strict warnings are errors and failing exits with 1;
- * --prebuild writes to prebuilds/PLATFORM-ARCH, which the package carries, so that an installed one needs no compiler.
+ * Usage: node src/native/build.mjs [--strict] [--prebuild [--target PLATFORM-ARCH]... | --sanitize] [--output FILE]
+ *
+ * Makes build/Release/trunkline.node for the running platform. With --prebuild it makes prebuilds/PLATFORM-ARCH/trunkline.node instead, for every
+ * platform that the package carries, or for those that are named: an installed package needs no compiler. With --sanitize it makes
+ * build/Sanitized/trunkline.node, which tells of wrong accesses to memory and of undefined behaviour when libasan is loaded before it.
+ * With --strict warnings are errors, and what cannot be made exits with 1.
  */
 import { spawnSync } from 'node:child_process'
 import { existsSync, mkdirSync, readdirSync, renameSync, rmSync } from 'node:fs'
@@ -13,11 +16,27 @@ import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
 
 const here = dirname(fileURLToPath(import.meta.url))
+const root = join(here, '..', '..')
+const running = `${process.platform}-${process.arch}`
+
+/** What the package carries, each with the cross compiler for it (by its usual name) and where Debian has that. */
+const TARGETS = {
+  'linux-x64': { compiler: 'x86_64-linux-gnu-gcc', packages: 'gcc-x86-64-linux-gnu and libc6-dev-amd64-cross' },
+  'linux-arm64': { compiler: 'aarch64-linux-gnu-gcc', packages: 'gcc-aarch64-linux-gnu and libc6-dev-arm64-cross' },
+}
+
+/** Ends the process at the first wrong access, so that nothing goes on from there. */
+const SANITIZED = ['-fsanitize=address,undefined', '-fno-sanitize-recover=all', '-fno-omit-frame-pointer', '-g', '-O1']
+
 const { values } = parseArgs({
-  options: { strict: { type: 'boolean' }, prebuild: { type: 'boolean' }, output: { type: 'string' } },
+  options: {
+    strict: { type: 'boolean' },
+    prebuild: { type: 'boolean' },
+    target: { type: 'string', multiple: true },
+    sanitize: { type: 'boolean' },
+    output: { type: 'string' },
+  },
 })
-const folder = values.prebuild ? ['prebuilds', `${process.platform}-${process.arch}`] : ['build', 'Release']
-const output = resolve(values.output ?? join(here, '..', '..', ...folder, 'trunkline.node'))
 
 /** Where node_api.h and uv.h are: beside the running node, or where npm's `nodedir` points. */
 function headerFolder() {
@@ -32,19 +51,18 @@ function headerFolder() {
     .find((folder) => existsSync(join(folder, 'node_api.h')) && existsSync(join(folder, 'uv.h')))
 }
 
-function compile(headers) {
-  const compiler = process.env.CC ?? 'cc'
+function compile(headers, { compiler, missing, output, flags }) {
   mkdirSync(dirname(output), { recursive: true })
   // A file of its own, then renamed: a process that has the old addon loaded keeps its file.
   const part = `${output}.${process.pid}`
   const warnings = ['-Wall', '-Wextra', ...(values.strict ? ['-Werror'] : [])]
-  const shape = ['-std=c11', '-O2', '-fPIC', '-shared', '-fvisibility=hidden', '-DNAPI_VERSION=8']
+  const shape = ['-std=c11', '-fPIC', '-shared', '-fvisibility=hidden', '-DNAPI_VERSION=8', ...flags]
   const sources = readdirSync(here)
     .filter((name) => name.endsWith('.c'))
     .map((name) => join(here, name))
   const args = [...shape, ...warnings, `-I${headers}`, '-o', part, ...sources]
   const run = spawnSync(compiler, args, { stdio: ['ignore', 'inherit', 'pipe'], encoding: 'utf8' })
-  if (run.error?.code === 'ENOENT') return `there is no C compiler (${compiler})`
+  if (run.error?.code === 'ENOENT') return missing
   if (run.status !== 0) {
     rmSync(part, { force: true })
     process.stderr.write(run.stderr ?? '')
@@ -55,15 +73,45 @@ function compile(headers) {
   return undefined
 }
 
-function problem() {
+/** Why `job` was not done; undefined where it was. */
+function problem(job) {
   if (process.platform !== 'linux') return `it is for Linux, not ${process.platform}`
   const headers = headerFolder()
   if (headers === undefined) return `the headers of Node ${process.version} (node_api.h, uv.h) were not found`
-  return compile(headers)
+  return compile(headers, job)
 }
 
-const why = problem()
-if (why !== undefined) {
-  console.log(`trunkline: the native addon was not built: ${why}`)
+/** With the system's own compiler, for the running platform. */
+function ownJob(output, flags = ['-O2']) {
+  const compiler = process.env.CC ?? 'cc'
+  return { what: 'the native addon', compiler, missing: `there is no C compiler (${compiler})`, output, flags }
+}
+
+function prebuildJob(target) {
+  const known = TARGETS[target]
+  if (known === undefined) throw new Error(`--target is one of ${Object.keys(TARGETS).join(', ')}, not ${target}`)
+  const output = values.output ?? join(root, 'prebuilds', target, 'trunkline.node')
+  if (target === running) return { ...ownJob(output), what: `the native addon for ${target}` }
+  const { compiler, packages } = known
+  const missing = `there is no ${compiler} (on Debian in ${packages})`
+  return { what: `the native addon for ${target}`, compiler, missing, output, flags: ['-O2'] }
+}
+
+function jobs() {
+  if (values.prebuild) {
+    const targets = values.target ?? Object.keys(TARGETS)
+    if (values.output !== undefined && targets.length !== 1) throw new Error('--output takes one --target')
+    return targets.map(prebuildJob)
+  }
+  if (values.sanitize) return [ownJob(values.output ?? join(root, 'build', 'Sanitized', 'trunkline.node'), SANITIZED)]
+  return [ownJob(values.output ?? join(root, 'build', 'Release', 'trunkline.node'))]
+}
+
+for (const job of jobs()) {
+  const why = problem({ ...job, output: resolve(job.output) })
+  if (why === undefined) continue
+  // a file of an earlier run would be packed as if it were of these sources
+  if (values.prebuild) rmSync(job.output, { force: true })
+  console.log(`trunkline: ${job.what} was not built: ${why}`)
   if (values.strict) process.exitCode = 1
 }

@@ -8,9 +8,9 @@ import { existsSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import { fileURLToPath } from 'node:url'
 
-/** A socket address as the addon takes and gives it; `address` is a literal, never a name. */
+/** A socket address as the addon takes and gives it; `address` is a literal, never a name: for vsock the CID in digits. */
 export interface NativeAddress {
-  readonly family: 'ipv4' | 'ipv6'
+  readonly family: 'ipv4' | 'ipv6' | 'vsock'
   readonly address: string
   readonly port: number
 }
@@ -22,15 +22,20 @@ export interface NativeAccepted {
   readonly local: NativeAddress
 }
 
-/** Tells when a descriptor is readable, again and again until that was dealt with. Made stopped; it keeps the process alive while it runs. */
+/** What a descriptor is watched for, or ready for; a hang-up makes it ready for both. The two are added up. */
+export const READABLE = 1
+export const WRITABLE = 2
+
+/** Tells when a descriptor is ready, again and again until that was dealt with. Made stopped; it keeps the process alive while it runs. */
 export interface NativeWatch {
-  start(): void
+  /** Replaces what was watched for. @default READABLE */
+  start(events?: number): void
   stop(): void
   /** Ends it for good; the descriptor may be closed at once afterwards. */
   close(): void
 }
 
-/** What the C files export. Each function throws an error with `code`, `errno` and `syscall`, as Node's own do. */
+/** Descriptors that Node's public API does not make, name or watch. Each function throws an error with `code`, `errno` and `syscall`, as Node's own do. */
 export interface NativeDescriptors {
   /** Makes a listening socket (close-on-exec, non-blocking, IPv6 only for IPv6) and gives its descriptor. */
   listen(address: NativeAddress, backlog: number): number
@@ -40,12 +45,46 @@ export interface NativeDescriptors {
   close(fd: number): void
   /** The name of the error that the kernel has yet to tell (`ECONNRESET`); undefined when there is none. Asking takes it. */
   socketError(fd: number): string | undefined
-  /** `callback` gets the name of an error (`EBADF`) when the watching has failed. */
-  watch(fd: number, callback: (error?: string) => void): NativeWatch
+  /** `callback` gets the name of an error (`EBADF`) when the watching has failed, else what the descriptor is ready for. */
+  watch(fd: number, callback: (error?: string, events?: number) => void): NativeWatch
 }
 
+/** The bytes of character devices, which Node's sockets refuse. The descriptor is open without blocking. */
+export interface NativeDevices {
+  /** Reads what is there, up to the room: 0 where the device says that nobody is at its other end, undefined where nothing has arrived. */
+  read(fd: number, into: Uint8Array): number | undefined
+  /** Writes what the device takes now of `chunks`, in order; gives how many bytes that were, 0 where it takes none. */
+  write(fd: number, chunks: readonly Uint8Array[]): number
+  /** A terminal's last close no longer lowers its modem lines. */
+  keepLines(fd: number): void
+}
+
+/** What lets `net.Socket` carry a descriptor that its constructor refuses; transports/vsock/adopt.ts says how. */
+export interface NativeSwap {
+  /** A descriptor that `net.Socket` takes and that leads nowhere. */
+  placeholder(): number
+  /** From here on `number` stands for what `fd` stood for, and `fd` is closed; where it throws, both are what they were. */
+  replace(number: number, fd: number): void
+}
+
+/** What connections of families need that Node does not dial, which is AF_VSOCK. */
+export interface NativeVsock {
+  /**
+   * Begins to connect and gives the descriptor: writable when the outcome is known, which `socketError` then tells. `timeoutMs` is how long the
+   * kernel may go on trying for vsock; it has no effect on other families.
+   */
+  connect(address: NativeAddress, timeoutMs: number): number
+  /** This machine's context id, 2 on a host. Throws ENOENT where the kernel has no vsock. */
+  localCid(): number
+  /** The name of the error that writing would meet (`EPIPE`), found by writing nothing; undefined where there is none. */
+  writeError(fd: number): string | undefined
+}
+
+/** What the C files export. */
+export type NativeAddon = NativeDescriptors & NativeSwap & NativeVsock & NativeDevices
+
 /** What came of loading: the addon, or a sentence that says why there is none. */
-export type NativeStatus = { readonly native: NativeDescriptors; readonly path: string } | { readonly problem: string }
+export type NativeStatus = { readonly native: NativeAddon; readonly path: string } | { readonly problem: string }
 
 let status: NativeStatus | undefined
 
@@ -56,7 +95,7 @@ export function nativeStatus(): NativeStatus {
 }
 
 /** The addon, or undefined where it is not available. */
-export function loadNative(): NativeDescriptors | undefined {
+export function loadNative(): NativeAddon | undefined {
   const found = nativeStatus()
   return 'native' in found ? found.native : undefined
 }
@@ -75,7 +114,7 @@ function load(): NativeStatus {
 
 function open(path: string): NativeStatus {
   try {
-    return { native: createRequire(import.meta.url)(path) as NativeDescriptors, path }
+    return { native: createRequire(import.meta.url)(path) as NativeAddon, path }
   } catch (error) {
     // A file for another system or an older libc: as good as none.
     return {

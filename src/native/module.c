@@ -4,5 +4,8 @@
 NAPI_MODULE_INIT() {
   CHECK(env, export_sockets(env, exports));
   CHECK(env, export_watch(env, exports));
+  CHECK(env, export_swap(env, exports));
+  CHECK(env, export_vsock(env, exports));
+  CHECK(env, export_device(env, exports));
   return exports;
 }

@@ -1,8 +1,8 @@
 /*
  * What the parts of the addon share: how a call fails, and what each part gives to JavaScript.
  *
- * The addon makes, names and watches descriptors that Node's public API can't. Every descriptor is close-on-exec and
- * non-blocking; a failing call throws an Error with the `code`, `errno` and `syscall` that Node's own errors have, and leaves no
+ * The addon makes, names and watches descriptors that Node's public API can't, and carries the bytes of character devices. Every
+ * descriptor is close-on-exec and non-blocking; a failing call throws an Error with the `code`, `errno` and `syscall` that Node's own errors have, and leaves no
  * descriptor behind. No global state, so it may be loaded by several worker threads. Its caller owns each descriptor
  * and closes it once.
  */
@@ -40,5 +40,8 @@ bool read_fd(napi_env env, napi_value value, int *fd);
 /* Each part's functions, put into the addon's exports. */
 napi_status export_sockets(napi_env env, napi_value exports);
 napi_status export_watch(napi_env env, napi_value exports);
+napi_status export_swap(napi_env env, napi_value exports);
+napi_status export_vsock(napi_env env, napi_value exports);
+napi_status export_device(napi_env env, napi_value exports);
 
 #endif

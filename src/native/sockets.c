@@ -1,6 +1,6 @@
 /*
- * Listening sockets whose accept runs only when it is asked for, which Node's net.Server does not offer. Node does all reading
- * and writing; nothing here touches a connection's bytes.
+ * Sockets that Node's net does not make: listening ones whose accept runs only when it is asked for, and connections of families that it
+ * does not know. Node does all reading and writing; nothing here touches a connection's bytes.
  *
  * A further address family needs one branch in read_address and one in make_address.
  */
@@ -9,9 +9,13 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <netinet/in.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/time.h>
 #include <unistd.h>
+/* after sys/socket.h, which it builds on */
+#include <linux/vm_sockets.h>
 
 /* --- addresses ------------------------------------------------------------------------------------------------------- */
 
@@ -19,6 +23,7 @@ union address {
   struct sockaddr any;
   struct sockaddr_in ipv4;
   struct sockaddr_in6 ipv6;
+  struct sockaddr_vm vsock;
   struct sockaddr_storage storage;
 };
 
@@ -31,16 +36,49 @@ static bool read_text(napi_env env, napi_value object, const char *key, char *te
   return strlen(text) == length && length + 1 < size;
 }
 
+/* A property that is a whole number of 32 bits. Read as a double: Node-API would take any other number modulo 2^32. */
+static bool read_u32(napi_env env, napi_value object, const char *key, uint32_t *number) {
+  napi_value value;
+  double given = 0;
+  if (napi_get_named_property(env, object, key, &value) != napi_ok) return false;
+  if (napi_get_value_double(env, value, &given) != napi_ok) return false;
+  if (!(given >= 0 && given <= UINT32_MAX)) return false;
+  *number = (uint32_t)given;
+  return (double)*number == given;
+}
+
+/* Digits to a number of 32 bits. */
+static bool parse_u32(const char *text, uint32_t *number) {
+  uint64_t value = 0;
+  if (*text == '\0') return false;
+  for (; *text != '\0'; text++) {
+    if (*text < '0' || *text > '9') return false;
+    value = value * 10 + (uint64_t)(*text - '0');
+    if (value > UINT32_MAX) return false;
+  }
+  *number = (uint32_t)value;
+  return true;
+}
+
 /* { family, address, port } to a socket address. False: it is not one. */
 static bool read_address(napi_env env, napi_value object, union address *address, socklen_t *length) {
   char family[8], text[64];
-  napi_value port_value;
   uint32_t port = 0;
   memset(address, 0, sizeof *address);
   if (!read_text(env, object, "family", family, sizeof family)) return false;
   if (!read_text(env, object, "address", text, sizeof text)) return false;
-  if (napi_get_named_property(env, object, "port", &port_value) != napi_ok) return false;
-  if (napi_get_value_uint32(env, port_value, &port) != napi_ok || port > UINT16_MAX) return false;
+  if (!read_u32(env, object, "port", &port)) return false;
+  if (strcmp(family, "vsock") == 0) {
+    uint32_t cid = 0;
+    if (!parse_u32(text, &cid)) return false;
+    address->vsock.svm_family = AF_VSOCK;
+    address->vsock.svm_cid = cid;
+    /* 0 asks for a free port, as it does elsewhere */
+    address->vsock.svm_port = port == 0 ? VMADDR_PORT_ANY : port;
+    *length = sizeof address->vsock;
+    return true;
+  }
+  if (port > UINT16_MAX) return false;
   if (strcmp(family, "ipv4") == 0) {
     address->ipv4.sin_family = AF_INET;
     address->ipv4.sin_port = htons((uint16_t)port);
@@ -69,6 +107,10 @@ static napi_value make_address(napi_env env, const union address *address) {
     family = "ipv6";
     port = ntohs(address->ipv6.sin6_port);
     inet_ntop(AF_INET6, &address->ipv6.sin6_addr, text, sizeof text);
+  } else if (address->any.sa_family == AF_VSOCK) {
+    family = "vsock";
+    port = address->vsock.svm_port;
+    snprintf(text, sizeof text, "%u", address->vsock.svm_cid);
   }
   napi_value object, value;
   CHECK(env, napi_create_object(env, &object));
@@ -80,6 +122,7 @@ static napi_value make_address(napi_env env, const union address *address) {
   CHECK(env, napi_set_named_property(env, object, "port", value));
   return object;
 }
+
 /* --- descriptors ----------------------------------------------------------------------------------------------------- */
 
 static napi_value fail_and_close(napi_env env, int fd, const char *syscall_name) {
@@ -111,6 +154,43 @@ static napi_value js_listen(napi_env env, napi_callback_info info) {
   }
   if (bind(fd, &address.any, length) != 0) return fail_and_close(env, fd, "bind");
   if (listen(fd, backlog) != 0) return fail_and_close(env, fd, "listen");
+  if (napi_create_int32(env, fd, &result) != napi_ok) {
+    close(fd);
+    return raise_api(env);
+  }
+  return result;
+}
+
+/* How long the kernel may take for a connection. Of its own it gives a machine that is booting 2 s. */
+static bool let_connecting_take(int fd, uint32_t ms) {
+  const struct timeval time = {.tv_sec = ms / 1000, .tv_usec = (ms % 1000) * 1000L};
+  return setsockopt(fd, AF_VSOCK, SO_VM_SOCKETS_CONNECT_TIMEOUT, &time, sizeof time) == 0;
+}
+
+/*
+ * connect({ family, address, port }, timeoutMs): the descriptor of a socket that is being connected. It is writable when the outcome is known;
+ * socketError says which. The time limit is the kernel's own for vsock and nobody's for the others: who gives up earlier closes the descriptor.
+ */
+static napi_value js_connect(napi_env env, napi_callback_info info) {
+  size_t count = 2;
+  napi_value args[2], result;
+  union address address;
+  socklen_t length = 0;
+  uint32_t timeout = 0;
+  CHECK(env, napi_get_cb_info(env, info, &count, args, NULL, NULL));
+  if (count < 1 || !read_address(env, args[0], &address, &length)) return raise_argument(env, "not a socket address");
+  if (count < 2 || napi_get_value_uint32(env, args[1], &timeout) != napi_ok || timeout < 1) {
+    return raise_argument(env, "timeoutMs is not a positive whole number");
+  }
+  int fd = socket(address.any.sa_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+  if (fd < 0) return raise_errno(env, errno, "socket");
+  if (address.any.sa_family == AF_VSOCK && !let_connecting_take(fd, timeout)) {
+    return fail_and_close(env, fd, "setsockopt");
+  }
+  /* Interrupted or not, it goes on by itself. */
+  if (connect(fd, &address.any, length) != 0 && errno != EINPROGRESS && errno != EINTR) {
+    return fail_and_close(env, fd, "connect");
+  }
   if (napi_create_int32(env, fd, &result) != napi_ok) {
     close(fd);
     return raise_api(env);
@@ -208,6 +288,7 @@ static napi_value js_close(napi_env env, napi_callback_info info) {
 napi_status export_sockets(napi_env env, napi_value exports) {
   const napi_property_descriptor functions[] = {
       {"listen", NULL, js_listen, NULL, NULL, NULL, napi_enumerable, NULL},
+      {"connect", NULL, js_connect, NULL, NULL, NULL, napi_enumerable, NULL},
       {"localAddress", NULL, js_local_address, NULL, NULL, NULL, napi_enumerable, NULL},
       {"accept", NULL, js_accept, NULL, NULL, NULL, napi_enumerable, NULL},
       {"close", NULL, js_close, NULL, NULL, NULL, napi_enumerable, NULL},

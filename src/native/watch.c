@@ -31,20 +31,23 @@ static void on_env_end(napi_async_cleanup_hook_handle hook, void *data) {
   if (!uv_is_closing((uv_handle_t *)&watch->poll)) uv_close((uv_handle_t *)&watch->poll, on_closed);
 }
 
-/* Calls the watch's function with undefined, or with the name of the error that ended the watching. */
+/*
+ * Calls the watch's function with undefined and the events (1 readable, 2 writable; a hang-up is both), or with the name of the error that ended
+ * the watching.
+ */
 static void on_ready(uv_poll_t *poll, int status, int events) {
   struct watch *watch = poll->data;
   napi_env env = watch->env;
   napi_handle_scope scope;
-  napi_value callback, object, argument, failure;
+  napi_value callback, object, arguments[2], failure;
   bool pending = false;
-  (void)events;
   if (napi_open_handle_scope(env, &scope) != napi_ok) return;
   if (napi_get_reference_value(env, watch->callback, &callback) == napi_ok &&
       napi_get_reference_value(env, watch->object, &object) == napi_ok &&
-      (status < 0 ? napi_create_string_utf8(env, uv_err_name(status), NAPI_AUTO_LENGTH, &argument)
-                  : napi_get_undefined(env, &argument)) == napi_ok) {
-    napi_make_callback(env, watch->context, object, callback, 1, &argument, NULL);
+      (status < 0 ? napi_create_string_utf8(env, uv_err_name(status), NAPI_AUTO_LENGTH, &arguments[0])
+                  : napi_get_undefined(env, &arguments[0])) == napi_ok &&
+      napi_create_int32(env, events & (UV_READABLE | UV_WRITABLE), &arguments[1]) == napi_ok) {
+    napi_make_callback(env, watch->context, object, callback, 2, arguments, NULL);
   }
   napi_is_exception_pending(env, &pending);
   if (pending && napi_get_and_clear_last_exception(env, &failure) == napi_ok) napi_fatal_exception(env, failure);
@@ -60,10 +63,20 @@ static struct watch *this_watch(napi_env env, napi_callback_info info) {
   return data;
 }
 
+/* start(events): watches for 1 readable, 2 writable, 3 either; readable where nothing is given. Replaces what was watched for. */
 static napi_value js_watch_start(napi_env env, napi_callback_info info) {
   struct watch *watch = this_watch(env, info);
+  size_t count = 1;
+  napi_value args[1];
+  napi_valuetype type = napi_undefined;
+  int32_t events = UV_READABLE;
   if (watch == NULL) return raise_argument(env, "the watch is closed");
-  int status = uv_poll_start(&watch->poll, UV_READABLE, on_ready);
+  CHECK(env, napi_get_cb_info(env, info, &count, args, NULL, NULL));
+  if (count > 0) CHECK(env, napi_typeof(env, args[0], &type));
+  if (type != napi_undefined && (napi_get_value_int32(env, args[0], &events) != napi_ok || events < 1 || events > 3)) {
+    return raise_argument(env, "events is not 1, 2 or 3");
+  }
+  int status = uv_poll_start(&watch->poll, events, on_ready);
   return status == 0 ? NULL : raise_errno(env, -status, "epoll");
 }
 

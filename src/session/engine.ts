@@ -64,6 +64,7 @@ const SUSPENDED_MS = 1000
 /** What is said by BYE before the session stands on a guarded line, where the next one to listen may be another: what concerns whoever it is. */
 const CONCERNS_ANYBODY: ReadonlySet<string> = new Set([
   'ERR_LINE_NOT_RAW',
+  'ERR_LINE_MISMATCH',
   'ERR_VERSION_MISMATCH',
   'ERR_HELLO_INVALID',
   'ERR_AUTH_REQUIRED',
@@ -231,7 +232,7 @@ export class Engine implements LineHost {
       case FrameType.PARSED: {
         const offset = readU64(payload, 0)
         if (offset < 0) throw violation('an offset above 2^53 - 1')
-        this.mux?.peerParsed(offset)
+        this.mux?.peerParsed(offset, this.#now)
         break
       }
       default:
@@ -253,7 +254,15 @@ export class Engine implements LineHost {
   stands(peer: Hello): void {
     this.peer = peer
     this.state = 'open'
-    const settings = settle(this.#options.hello, peer, this.#limits, this.#frameBytes)
+    // what the line has held so far was written while nobody was there to take it
+    if (this.#busySince >= 0) this.#busySince = this.#now
+    const settings = settle(
+      this.#options.hello,
+      peer,
+      this.#limits,
+      this.#frameBytes,
+      this.#options.guard !== undefined,
+    )
     this.mux = new MuxCore(
       settings,
       {
@@ -267,6 +276,7 @@ export class Engine implements LineHost {
           if (this.#drained) this.#host.wake()
         },
         roundTripMs: () => this.roundTripMs,
+        leastRoundTripMs: () => this.#pings.leastMs ?? 0,
       },
       this.#now,
     )
@@ -471,9 +481,8 @@ export class Engine implements LineHost {
   }
 
   #noSession(): TrunkError {
-    const { skippedBytes } = this.#line
-    const seen = skippedBytes > 0 ? `; ${skippedBytes} bytes came that are not trunkline's` : ''
-    return new TrunkError('ERR_HELLO_TIMEOUT', `no session after ${this.#limits.helloTimeoutMs} ms${seen}`)
+    const { helloTimeoutMs } = this.#limits
+    return new TrunkError('ERR_HELLO_TIMEOUT', `no session after ${helloTimeoutMs} ms${this.#line.seen}`)
   }
 
   #checkKeepalive(now: number): void {

@@ -12,8 +12,9 @@ import type { GuardTools } from '../frame/guard.ts'
 import { GuardedBatch } from '../frame/guarded-batch.ts'
 import { GuardedDecoder, type GuardedHandler } from '../frame/guarded-decoder.ts'
 import { diagnose, isProbe, PROBE, STRIPPED_SYNC_WORD } from '../frame/probe.ts'
-import { decodeReady, Handshake, type Authenticator } from './handshake.ts'
-import { compareEpochs, decodeHello, EPOCH_BYTES, type Hello } from './hello.ts'
+import { TokenBucket } from '../mux/token-bucket.ts'
+import { decodeReady, Handshake, READY_BYTES, type Authenticator } from './handshake.ts'
+import { decodeHello, EPOCH_BYTES, type Hello } from './hello.ts'
 import type { LineHost, SessionLine } from './line.ts'
 
 /** What a guarded line is made of. */
@@ -28,13 +29,13 @@ export interface GuardedLineOptions {
 
 /** A frame that stands incomplete for this long while nothing comes: the peer is asked, and by its answer a gap shows. */
 const STALL_MS = 1_000
-/** After an answer that did not complete it: so much longer, and bytes are missing. */
-const GAP_MS = 1_500
+/** After an answer that did not complete it: nothing for so long, twice, and bytes are missing. Between the two what waits for us is read. */
+const GAP_MS = 750
+/** Greetings of strangers, and mangled ones, that are looked at: so many at once, and so many a second. An honest peer greets once a second. */
+const LOOKS = 20
+const LOOKS_PER_SECOND = 5
 /** A tick this late means that we ourselves stood still. */
 const SUSPENDED_MS = 1_000
-
-/** The hello of a peer that takes the line for a plain one: a header in the probe's place. */
-const PLAIN_HELLO = [FrameType.HELLO, 0]
 
 export class GuardedLine implements SessionLine, GuardedHandler {
   readonly batch: GuardedBatch
@@ -43,19 +44,26 @@ export class GuardedLine implements SessionLine, GuardedHandler {
   readonly #decoder: GuardedDecoder
   #handshake: Handshake
   #peer: Hello | undefined
+  /** Its HELLO as it travelled: the same run says the same. */
+  #peerPayload: Uint8Array | undefined
   #stands = false
+  /** The session stands and a HELLO of this peer has come; its READY has not. */
+  #helloAlone = false
   /** A greeting is to be sent; and when the next one will be, in any case. */
   #owesGreeting = true
   #repeatAt: number
   #echoes = 0
   /** What the line did to the last probe. */
   #diagnosis: string | undefined
+  /** Looking at greetings that are new costs; a flood of them is not looked at. */
+  readonly #looks: TokenBucket
   /** Bytes of the stripped sync word that match so far. */
   #strippedBytes = 0
   #heardAt: number
-  /** Asked for a sign of life inside a frame; and something has come since. */
+  /** Asked for a sign of life inside a frame; something has come since; and then nothing for one gap. */
   #asked = false
   #answered = false
+  #silent = false
 
   constructor(options: GuardedLineOptions, host: LineHost) {
     this.#options = options
@@ -63,6 +71,7 @@ export class GuardedLine implements SessionLine, GuardedHandler {
     this.batch = new GuardedBatch(options.tools)
     this.#decoder = new GuardedDecoder(options.tools, this)
     this.#handshake = this.#newHandshake()
+    this.#looks = new TokenBucket(LOOKS, LOOKS_PER_SECOND, options.now)
     this.#repeatAt = options.now
     this.#heardAt = options.now
   }
@@ -71,8 +80,11 @@ export class GuardedLine implements SessionLine, GuardedHandler {
     return this.#decoder.midFrame
   }
 
-  get skippedBytes(): number {
-    return this.#decoder.skippedBytes
+  get seen(): string {
+    if (this.#peer !== undefined) return ': a hello came, but no answer to ours'
+    if (this.#diagnosis !== undefined) return `: the line changes bytes on their way here: ${this.#diagnosis}`
+    const { skippedBytes } = this.#decoder
+    return skippedBytes > 0 ? `: ${skippedBytes} bytes came that are not trunkline's` : ': nothing came'
   }
 
   #newHandshake(): Handshake {
@@ -85,6 +97,7 @@ export class GuardedLine implements SessionLine, GuardedHandler {
   receive(chunk: Uint8Array, now: number): void {
     this.#heardAt = now
     this.#answered = this.#asked
+    this.#silent = false
     if (this.#peer === undefined) this.#lookForStripped(chunk)
     this.#decoder.push(chunk)
     if (!this.#decoder.midFrame) this.#asked = false
@@ -95,28 +108,29 @@ export class GuardedLine implements SessionLine, GuardedHandler {
   }
 
   maxPayload(type: number): number {
-    return type === FrameType.HELLO || type === FrameType.READY
-      ? this.#options.maxHelloBytes
-      : this.#host.maxPayload(type)
+    if (type === FrameType.HELLO) return this.#options.maxHelloBytes
+    return type === FrameType.READY ? READY_BYTES : this.#host.maxPayload(type)
   }
 
   /** GuardedHandler: see there. */
   probe(bytes: Uint8Array): boolean {
     if (isProbe(bytes)) return true
-    if (!this.#stands) {
-      if (PLAIN_HELLO.every((byte, index) => bytes[index] === byte)) {
-        throw new TrunkError(
-          'ERR_LINE_MISMATCH',
-          'the peer does not take this line for a serial one: use a serial address on both sides, or on neither',
-        )
-      }
-      this.#mangled(diagnose(bytes))
-    }
+    if (!this.#stands) this.#mangled(bytes)
     return false
   }
 
+  /** GuardedHandler: see there. */
+  plainHello(): never {
+    throw new TrunkError(
+      'ERR_LINE_MISMATCH',
+      'the peer does not take this line for a serial one: use a serial address on both sides, or on neither',
+    )
+  }
+
   /** Twice the same is no accident. */
-  #mangled(diagnosis: string): void {
+  #mangled(bytes: Uint8Array): void {
+    if (!this.#looks.take(this.#heardAt)) return
+    const diagnosis = diagnose(bytes)
     if (this.#diagnosis === diagnosis) {
       throw new TrunkError('ERR_LINE_NOT_RAW', `the line changes bytes on their way here: ${diagnosis}`)
     }
@@ -130,7 +144,7 @@ export class GuardedLine implements SessionLine, GuardedHandler {
       else this.#strippedBytes = byte === STRIPPED_SYNC_WORD[0] ? 1 : 0
       if (this.#strippedBytes < STRIPPED_SYNC_WORD.byteLength) continue
       this.#strippedBytes = 0
-      this.#mangled(diagnose(PROBE.map((value) => value & 0x7f)))
+      this.#mangled(PROBE.map((value) => value & 0x7f))
     }
   }
 
@@ -141,27 +155,39 @@ export class GuardedLine implements SessionLine, GuardedHandler {
 
   /** GuardedHandler: see there. */
   greeting(type: number, payload: Uint8Array, cut: boolean): void {
+    this.#asked = false
     if (type === FrameType.HELLO) this.#hello(payload, cut)
     else this.#ready(payload)
   }
 
   #hello(payload: Uint8Array, cut: boolean): void {
-    const hello = decodeHello(payload)
-    if (compareEpochs(hello.epoch, this.#options.hello.epoch) === 0) {
-      this.#echo()
-      return
-    }
-    if (this.#peer !== undefined && compareEpochs(hello.epoch, this.#peer.epoch) === 0) {
-      // what it does not know yet it will be told by the next repetition: answering at once would fill a slow line
-      if (cut) this.damaged('a frame was broken off by a hello of the same run')
-      return
-    }
-    if (this.#stands) {
-      throw new TrunkError('ERR_PEER_RESTARTED', 'the peer has started anew: a hello of another run arrived')
-    }
+    if (sameBytes(payload, this.#handshake.helloPayload)) this.#echo()
+    else if (this.#peerPayload !== undefined && sameBytes(payload, this.#peerPayload)) this.#helloAgain(cut)
+    else if (this.#stands) throw restarted('a hello of another run arrived')
+    else this.#meet(payload)
+  }
+
+  #helloAgain(cut: boolean): void {
+    // what it does not know yet it will be told by the next repetition: answering at once would fill a slow line
+    if (cut) this.damaged('a frame was broken off by a hello of the same run')
+    if (!this.#stands) return
+    if (this.#helloAlone) throw restarted('it says hello as before the session, like a machine that was set back')
+    this.#helloAlone = true
+  }
+
+  /** A run that is not known yet. */
+  #meet(payload: Uint8Array): void {
+    // whoever was there before is gone: where this hello is wrong, or not looked at, nobody is known
+    this.#peerPayload = undefined
+    this.#peer = undefined
+    this.#decoder.chain = undefined
+    this.#decoder.farewell = undefined
+    if (!this.#looks.take(this.#heardAt)) return
     this.#handshake = this.#newHandshake()
     this.#handshake.hello(payload)
+    const hello = decodeHello(payload)
     this.#peer = hello
+    this.#peerPayload = payload.slice()
     this.#diagnosis = undefined
     const own = this.#options.hello.epoch
     this.batch.chain = this.#chainOf(own, hello.epoch)
@@ -185,16 +211,20 @@ export class GuardedLine implements SessionLine, GuardedHandler {
     const ready = decodeReady(payload)
     // an answer to another hello than ours is left over from before
     if (this.#peer === undefined || !this.#handshake.isForUs(ready)) return
+    this.#helloAlone = false
     const isNew = !this.#handshake.answered
     if (isNew) this.#handshake.accept(ready)
     if (this.#stands) {
-      if (ready.state !== 'stands') this.#oweGreeting()
+      // whoever has had our answer never says again that it has not
+      if (ready.state !== 'heard' && ready.state !== 'stands') throw restarted('it has forgotten our answer')
+      if (ready.state === 'heard') this.#oweGreeting()
     } else if (ready.state === 'heard' || ready.state === 'stands') this.#stand()
     else if (isNew) this.#oweGreeting()
   }
 
   /** GuardedHandler: see there. A peer that sends a chained frame stands, so it has our READY; only its farewell may come before that. */
   chained(type: number): boolean {
+    this.#asked = false
     if (this.#stands || type === FrameType.BYE) return true
     if (this.#handshake.peer !== undefined) this.#stand()
     return this.#isStanding()
@@ -252,7 +282,7 @@ export class GuardedLine implements SessionLine, GuardedHandler {
     batch.raw(PROBE)
     batch.frame(FrameType.HELLO, 0, 0, this.#handshake.helloPayload)
     const state = this.#stands ? 'stands' : this.#handshake.answered ? 'heard' : 'new'
-    const ready = this.#handshake.readyPayload(state)
+    const ready = this.#peer === undefined ? undefined : this.#handshake.readyPayload(state)
     if (ready !== undefined) batch.frame(FrameType.READY, 0, 0, ready)
   }
 
@@ -281,14 +311,25 @@ export class GuardedLine implements SessionLine, GuardedHandler {
       return
     }
     if (now - deadline > SUSPENDED_MS) {
+      this.#silent = false
       this.#heardAt = now
-      return
-    }
-    if (this.#asked) throw new TrunkError('ERR_LINE_DAMAGED', 'the line is damaged: the rest of a frame is missing')
-    this.#asked = true
-    this.#answered = false
-    this.#host.askForLife()
+    } else if (!this.#asked) {
+      this.#asked = true
+      this.#answered = false
+      this.#host.askForLife()
+    } else if (!this.#silent) {
+      this.#silent = true
+      this.#heardAt = now
+    } else throw new TrunkError('ERR_LINE_DAMAGED', 'the line is damaged: the rest of a frame is missing')
   }
+}
+
+function restarted(how: string): TrunkError {
+  return new TrunkError('ERR_PEER_RESTARTED', `the peer has started anew: ${how}`)
+}
+
+function sameBytes(a: Uint8Array, b: Uint8Array): boolean {
+  return a.byteLength === b.byteLength && a.every((byte, index) => byte === b[index])
 }
 
 /** The epoch in place of a peer that is not known. */

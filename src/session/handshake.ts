@@ -33,7 +33,8 @@ const READY = v.object({
   proof: v.optional(v.instance(Uint8Array)),
   state: v.optional(v.picklist(['new', 'heard', 'stands'])),
 })
-const READY_BYTES = 256
+/** Largest payload of a READY. */
+export const READY_BYTES = 256
 
 /** Reads a READY's payload. */
 export function decodeReady(payload: Uint8Array): Ready {

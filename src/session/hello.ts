@@ -124,7 +124,13 @@ export function compareEpochs(a: Uint8Array, b: Uint8Array): number {
 }
 
 /** What is in force once both hellos are known. */
-export function settle(own: Hello, peer: Hello, limits: Readonly<Limits>, preferredFrameBytes: number): MuxSettings {
+export function settle(
+  own: Hello,
+  peer: Hello,
+  limits: Readonly<Limits>,
+  preferredFrameBytes: number,
+  paced: boolean,
+): MuxSettings {
   const initialWindowBytes = Math.min(own.limits.window, peer.limits.window)
   const maxFrameBytes = Math.min(own.limits.frame, peer.limits.frame)
   return {
@@ -133,6 +139,7 @@ export function settle(own: Hello, peer: Hello, limits: Readonly<Limits>, prefer
     maxWindowBytes: Math.max(initialWindowBytes, limits.maxWindowBytes),
     windowPoolBytes: limits.windowPoolBytes,
     maxInFlightBytes: Math.min(own.limits.inFlight, peer.limits.inFlight),
+    paced,
     splitBytes: Math.min(maxFrameBytes, preferredFrameBytes),
     maxFrameBytes,
     maxOpenBytes: Math.min(own.limits.open, peer.limits.open),

@@ -23,8 +23,8 @@ export interface SessionLine {
   readonly batch: Batch & { reset(): void; finish(): readonly Uint8Array[] }
   /** True inside a frame: an end of the link here cuts it. */
   readonly midFrame: boolean
-  /** Bytes that belonged to no frame. */
-  readonly skippedBytes: number
+  /** What has come instead of a session, as the end of a sentence; empty where that says nothing. */
+  readonly seen: string
   /** Takes bytes of the link; throws what ends the session. */
   receive(chunk: Uint8Array, now: number): void
   /** A HELLO or READY that came as an ordinary frame. */

@@ -12,6 +12,8 @@ const MEASURE_MS = 2000
 export class Pings {
   /** Smoothed, in milliseconds; undefined before the first answer. */
   roundTripMs: number | undefined
+  /** The shortest one: what the line needs when nothing else is on it. */
+  leastMs: number | undefined
   readonly #sentAt = new Map<number, number>()
   #id = 0
   #wanted = false
@@ -52,6 +54,7 @@ export class Pings {
     const sentAt = this.#sentAt.get(id)
     if (sentAt === undefined) return undefined
     const sample = Math.max(0, now - sentAt)
+    this.leastMs = Math.min(this.leastMs ?? Infinity, sample)
     this.roundTripMs = this.roundTripMs === undefined ? sample : this.roundTripMs * 0.875 + sample * 0.125
     this.#measuredAt = now
     // answers coalesce: this one answers all pings before it too

@@ -11,11 +11,13 @@ import type { LineHost, SessionLine } from './line.ts'
 
 export class PlainLine implements SessionLine {
   readonly batch: FrameBatch = new FrameBatch()
-  readonly skippedBytes = 0
+  readonly seen = ''
   readonly #handshake: Handshake
   readonly #host: LineHost
   readonly #decoder: FrameDecoder
   #syncBytes = 0
+  /** The byte behind the sync word has been looked at: frames follow. */
+  #begun = false
   #helloSent = false
   /** Our READY, where it had to wait for the peer's. */
   #ready: Uint8Array | undefined
@@ -32,11 +34,11 @@ export class PlainLine implements SessionLine {
   }
 
   receive(chunk: Uint8Array): void {
-    const rest = this.#syncBytes < SYNC_WORD.byteLength ? this.#sync(chunk) : chunk
+    const rest = this.#begun ? chunk : this.#begin(chunk)
     if (rest.byteLength > 0) this.#decoder.push(rest)
   }
 
-  #sync(chunk: Uint8Array): Uint8Array {
+  #begin(chunk: Uint8Array): Uint8Array {
     let at = 0
     while (at < chunk.byteLength && this.#syncBytes < SYNC_WORD.byteLength) {
       if (chunk[at] !== SYNC_WORD[this.#syncBytes]) {
@@ -49,8 +51,10 @@ export class PlainLine implements SessionLine {
       this.#syncBytes++
     }
     const first = chunk[at]
+    if (first === undefined) return chunk.subarray(at)
+    this.#begun = true
     // no frame begins so, but a probe does
-    if (this.#decoder.atBoundary && first !== undefined && first > MAX_EDGE_BYTE && !this.#stands) {
+    if (first > MAX_EDGE_BYTE) {
       throw new TrunkError(
         'ERR_LINE_MISMATCH',
         'the peer takes this line for a serial one: use a serial address on both sides, or on neither',

@@ -13,6 +13,7 @@ export class SharedLine {
   readonly #face: DirectFace
   #turn: Turn | undefined
   #busy = false
+  #onFree: (() => void) | undefined
   /** Why there is no more: the raw link has ended (null) or failed. */
   #over: TrunkError | null | undefined
 
@@ -47,6 +48,7 @@ export class SharedLine {
       (batch) => this.#write(batch),
       () => {
         this.#turn = undefined
+        this.#onFree?.()
       },
       () => this.#over,
     )
@@ -55,11 +57,21 @@ export class SharedLine {
     return turn
   }
 
-  /** Closes the raw link. */
+  /** Resolves when nobody has the line: a session that has failed may still have its goodbye to say. One may wait at a time. */
+  free(): Promise<void> {
+    if (this.#turn === undefined) return Promise.resolve()
+    return new Promise((resolve) => {
+      this.#onFree = resolve
+    })
+  }
+
+  /** Closes the raw link. Never rejects. */
   async close(): Promise<void> {
     this.#over ??= null
     this.#face.stop()
-    await this.#raw.close()
+    await this.#raw.close().catch(() => {
+      // the link says that its close failed: it is gone all the same
+    })
   }
 
   #write(batch: readonly Uint8Array[]): boolean {

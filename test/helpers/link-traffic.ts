@@ -68,6 +68,8 @@ export interface DirectEnd {
   readonly received: Uint8Array[]
   /** Resolves at the peer's end, rejects when the line fails. */
   readonly ended: Promise<void>
+  /** Resolves when `length` bytes have arrived, rejects when the line fails before. For lines that have no ends. */
+  arrived(length: number): Promise<void>
   /** Writes `bytes` in batches of one to five chunks, each overwritten as soon as it is free; then ends. */
   write(bytes: Uint8Array, seed: number): Promise<void>
   /** How often `write` returned false. */
@@ -79,13 +81,19 @@ export function directEnd(direct: DirectLink): DirectEnd {
   const received: Uint8Array[] = []
   let onDrain: (() => void) | undefined
   let waits = 0
+  let length = 0
+  const awaited: { length: number; resolve: () => void }[] = []
   let settle: { resolve: () => void; reject: (error: Error) => void } | undefined
   const ended = new Promise<void>((resolve, reject) => {
     settle = { resolve, reject }
   })
   ended.catch(() => undefined) // who is interested awaits it
   direct.start({
-    data: (chunk) => received.push(chunk),
+    data(chunk) {
+      received.push(chunk)
+      length += chunk.byteLength
+      for (const arrival of awaited) if (length >= arrival.length) arrival.resolve()
+    },
     end: () => settle?.resolve(),
     fail: (error) => settle?.reject(error),
     drain() {
@@ -96,6 +104,11 @@ export function directEnd(direct: DirectLink): DirectEnd {
   return {
     received,
     ended,
+    arrived(wanted) {
+      const arriving = new Promise<void>((resolve) => awaited.push({ length: wanted, resolve }))
+      for (const arrival of awaited) if (length >= arrival.length) arrival.resolve()
+      return Promise.race([arriving, ended])
+    },
     get waits() {
       return waits
     },

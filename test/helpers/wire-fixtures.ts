@@ -42,7 +42,23 @@ export interface ProofVector {
 export interface SessionStep extends HexBytes {
   readonly from: 'a' | 'b'
   readonly note: string
-  readonly frames: readonly { typeName: TypeName; pipe: number; flags: number; payload: string }[]
+  readonly frames: readonly FrameFields[]
+}
+
+/** A frame in the open. */
+export interface FrameFields {
+  readonly typeName: TypeName
+  readonly pipe: number
+  readonly flags: number
+  readonly payload: string
+}
+
+export interface GuardedStep extends HexBytes {
+  readonly from: 'a' | 'b'
+  /** Which run of a has the line. */
+  readonly run: 1 | 2
+  readonly note: string
+  readonly frames: readonly FrameFields[]
 }
 
 interface Fixtures {
@@ -61,6 +77,19 @@ interface Fixtures {
     token: { token: string; connect: ProofVector; serve: ProofVector }
   }
   'session.json': { steps: SessionStep[] }
+  'guarded.json': {
+    sync: string
+    probe: string
+    sums: (HexBytes & { start: string; sum: string })[]
+    epochs: { a: string; b: string }
+    chains: { aToB: string; bToA: string; aToNobody: string }
+    hello: string
+    greetings: (HexBytes & { state: 'new' | 'heard' | 'stands' | null; ready?: string })[]
+    farewells: { toB: string; toNobody: string }
+    chained: (HexBytes & FrameFields & { what: string; start: string; sum: string })[]
+    damage: (HexBytes & { what: string })[]
+    session: { runs: { a: string[]; b: string[] }; steps: GuardedStep[] }
+  }
   'golden-frames.json': { seed: number; count: number; bytes: number; sha256: string }
 }
 

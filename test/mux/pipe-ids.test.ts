@@ -12,6 +12,7 @@ const SETTINGS: MuxSettings = {
   maxWindowBytes: 65_536,
   windowPoolBytes: 0,
   maxInFlightBytes: 65_536,
+  paced: false,
   splitBytes: 65_536,
   maxFrameBytes: 65_536,
   maxOpenBytes: 4096,
@@ -42,6 +43,7 @@ function core(settings: Partial<MuxSettings> = {}): MuxCore {
     incoming: () => undefined,
     pipeGone: () => undefined,
     roundTripMs: () => undefined,
+    leastRoundTripMs: () => 0,
   }
   return new MuxCore({ ...SETTINGS, ...settings }, host, 0)
 }

@@ -1,45 +1,12 @@
 import assert from 'node:assert/strict'
-import { spawn } from 'node:child_process'
 import { describe, it } from 'node:test'
-import { fileURLToPath } from 'node:url'
 import { connect } from '../../src/index.ts'
+import { childProgram as child, firstLine as address } from '../helpers/child-program.ts'
 import { eventually } from '../helpers/eventually.ts'
 import { collect, outcome, pattern } from '../helpers/protocols.ts'
 import { noStrayRejections } from '../helpers/stray-rejections.ts'
 
 noStrayRejections()
-
-const ROOT = fileURLToPath(new URL('../..', import.meta.url))
-
-/** A child that runs `code` with trunkline's main exports in scope; `lines` are what it printed. */
-function child(code: string): {
-  readonly lines: string[]
-  readonly pid: number
-  readonly exited: Promise<number | string>
-  kill(signal: NodeJS.Signals): void
-  errors(): string
-} {
-  const source = `import { connect, serve, defineProtocol } from './src/index.ts'\n${code}`
-  const running = spawn(process.execPath, ['--import', 'tsx', '--input-type=module', '-e', source], {
-    cwd: ROOT,
-    stdio: ['ignore', 'pipe', 'pipe'],
-  })
-  let out = ''
-  let errors = ''
-  const lines: string[] = []
-  running.stdout.on('data', (chunk: Buffer) => {
-    out += chunk.toString()
-    lines.splice(0, lines.length, ...out.split('\n').slice(0, -1))
-  })
-  running.stderr.on('data', (chunk: Buffer) => (errors += chunk.toString()))
-  return {
-    lines,
-    pid: running.pid ?? 0,
-    exited: new Promise((resolve) => running.on('exit', (status, signal) => resolve(status ?? signal ?? ''))),
-    kill: (signal) => void running.kill(signal),
-    errors: () => errors,
-  }
-}
 
 const SERVE = `
 const stall = defineProtocol({ name: 'stall', parse: () => 0, handle: async ({ accept, signal }) => {
@@ -48,11 +15,6 @@ const stall = defineProtocol({ name: 'stall', parse: () => 0, handle: async ({ a
 const server = await serve('tcp://127.0.0.1:0', { protocols: [stall] })
 console.log(server.address)
 `
-
-async function address(of: { lines: string[] }): Promise<string> {
-  await eventually(() => of.lines.length > 0, 'the address is printed', 8_000)
-  return of.lines[0]!
-}
 
 describe('a process', () => {
   it('lives while a trunk is open, and ends by itself once it is closed [R-127]', async () => {

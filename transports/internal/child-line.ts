@@ -10,8 +10,8 @@ import { spawn } from 'node:child_process'
 import type { Readable, Writable } from 'node:stream'
 import type { Clock, Timer } from '../../src/clock.ts'
 import { TrunkError } from '../../src/errors.ts'
-import type { Link, TransportOptions } from '../../src/types.ts'
-import { socketLink } from './socket-link.ts'
+import type { TransportOptions } from '../../src/types.ts'
+import { socketLink, type LineLink } from './socket-link.ts'
 
 /** What is run. */
 export interface Command {
@@ -30,8 +30,15 @@ type Child = ChildProcessByStdio<Writable, Readable, null>
  */
 const STATUS_GRACE_MS = 200
 
-/** Starts the child and makes the link. */
-export async function startChild(what: Command, options: TransportOptions): Promise<Link> {
+/**
+ * Starts the child and makes the link.
+ * @param halfClose false: only `close` ends the child's stdin. @default true
+ */
+export async function startChild(
+  what: Command,
+  options: TransportOptions,
+  halfClose: boolean = true,
+): Promise<LineLink> {
   const { signal, clock, limits } = options
   signal.throwIfAborted()
   const child = run(what)
@@ -48,6 +55,7 @@ export async function startChild(what: Command, options: TransportOptions): Prom
     peer: `${what.command} (pid ${String(child.pid)})`,
     clock,
     closeTimeoutMs: limits.closeTimeoutMs,
+    halfClose,
     cut() {
       child.kill('SIGKILL')
     },

@@ -10,7 +10,7 @@ import { connectError } from '../../src/net-errors.ts'
 import type { Link, TransportOptions } from '../../src/types.ts'
 
 /** What {@link dialDuplex} dials. */
-export interface Dial<T extends Duplex> {
+export interface Dial<T extends Duplex, L extends Link = Link> {
   /** Begins to connect. */
   readonly open: () => T
   /** The event that says that the connection stands. @default 'connect' */
@@ -18,13 +18,16 @@ export interface Dial<T extends Duplex> {
   /** How messages name what was dialled. */
   readonly target: string
   /** Claims the connected duplex, in the same turn, so that no error of it goes unheard; may throw. */
-  readonly toLink: (duplex: T) => Link
+  readonly toLink: (duplex: T) => L
   /** What an error of the attempt means. @default {@link connectError} */
   readonly toError?: (error: Error) => Error
 }
 
 /** Waits for the duplex to connect and makes the link. */
-export async function dialDuplex<T extends Duplex>(dial: Dial<T>, options: TransportOptions): Promise<Link> {
+export async function dialDuplex<T extends Duplex, L extends Link>(
+  dial: Dial<T, L>,
+  options: TransportOptions,
+): Promise<L> {
   const { target, toLink, ready = 'connect', toError = (error) => connectError(error, target, 'link') } = dial
   const { signal, clock, limits } = options
   signal.throwIfAborted()
@@ -32,7 +35,7 @@ export async function dialDuplex<T extends Duplex>(dial: Dial<T>, options: Trans
   let timer: Timer | undefined
   let onAbort: (() => void) | undefined
   try {
-    return await new Promise<Link>((resolve, reject) => {
+    return await new Promise<L>((resolve, reject) => {
       const onError = (error: Error): void => {
         reject(toError(error))
       }

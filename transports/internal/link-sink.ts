@@ -1,7 +1,7 @@
 /**
  * The `sink` face of a link: drains an async iterable into a `Writable`.
  * Promises: one chunk at a time, the next one asked for only when its bytes have left (so a source may reuse its buffer), the writing
- * side ended at the end, the source's `return` called when the line breaks off. Bounds: one chunk; one mebibyte between two turns
+ * side ended at the end where the line has ends, the source's `return` called when the line breaks off. Bounds: one chunk; one mebibyte between two turns
  * of the event loop, so that a source which always has more cannot keep the same process from reading.
  */
 import type { Writable } from 'node:stream'
@@ -37,11 +37,12 @@ export class Interruption {
   }
 }
 
-/** Writes all of `source`, then ends `writable`; resolves when both are done. */
+/** Writes all of `source`, then ends `writable` unless `end` is false; resolves when both are done. */
 export async function sinkInto(
   writable: Writable,
   source: AsyncIterable<Bytes>,
   interruption: Interruption,
+  end: boolean = true,
 ): Promise<void> {
   const iterator = source[Symbol.asyncIterator]()
   let turnBytes = 0
@@ -77,6 +78,7 @@ export async function sinkInto(
       .catch(() => undefined)
     throw error
   }
+  if (!end) return
   await interruption.wait<undefined>((resolve) => {
     writable.end((error?: unknown) => {
       // Where it fails, the stream's own error or its closing ends the link, and that the wait.

@@ -16,7 +16,8 @@ export interface SocketServer {
   readonly target: string
   /** The real address, asked when the server listens; what it does beforehand (renaming, modes) may fail. */
   readonly address: () => string | Promise<string>
-  readonly toLink: (socket: Socket) => Link
+  /** Claims the socket; undefined where its link is pushed later, or never. */
+  readonly toLink: (socket: Socket) => Link | undefined
   /** Called when the server no longer listens. Must not throw. */
   readonly release?: () => void
 }
@@ -27,8 +28,12 @@ export async function serveSockets(setup: SocketServer, options: TransportOption
   options.signal.throwIfAborted()
   let listener: LinkListener | undefined
   server.on('connection', (socket: Socket) => {
-    if (listener === undefined) socket.destroy()
-    else listener.push(toLink(socket))
+    if (listener === undefined) {
+      socket.destroy()
+      return
+    }
+    const link = toLink(socket)
+    if (link !== undefined) listener.push(link)
   })
   try {
     await listening(server, setup.listen)

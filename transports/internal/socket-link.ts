@@ -27,6 +27,11 @@ export interface Line {
   readonly clock: Clock
   /** How long `close` waits for the peer's end. */
   readonly closeTimeoutMs: number
+  /**
+   * False where ending one side says nothing, or ends both (a device, QEMU behind a socket): the end of a `sink` and `direct.end` leave the line as
+   * it is, and only `close` ends it. @default true
+   */
+  readonly halfClose?: boolean
   /** Cuts the line so that the peer notices; called at most once. @default destroys both streams */
   readonly cut?: () => void
   /**
@@ -38,13 +43,20 @@ export interface Line {
   readonly over?: Promise<void>
 }
 
+/** A link that says when nothing of it is left. */
+export interface LineLink extends Link {
+  /** Resolves when both streams, and whatever else belongs to the line, are closed. */
+  readonly over: Promise<void>
+}
+
 /** Makes the link. Claims the line's streams: from here on only the link touches them. */
-export function socketLink(line: Line): Link {
+export function socketLink(line: Line): LineLink {
   return new SocketLink(line)
 }
 
-class SocketLink implements Link {
+class SocketLink implements LineLink {
   readonly peer?: string
+  readonly over: Promise<void>
   readonly direct: DirectLink
   readonly source: AsyncIterable<Bytes>
   readonly #line: Line
@@ -76,6 +88,7 @@ class SocketLink implements Link {
     this.#closed = new Promise((resolve) => {
       this.#resolveClosed = resolve
     })
+    this.over = Promise.all([this.#closed, line.over]).then(() => undefined)
     this.direct = {
       start: (receiver) => {
         this.#start(receiver)
@@ -99,7 +112,7 @@ class SocketLink implements Link {
     this.#sunk = true
     if (this.#failure !== undefined) throw this.#failure
     try {
-      await sinkInto(this.#line.writable, source, this.#interruption)
+      await sinkInto(this.#line.writable, source, this.#interruption, this.#line.halfClose)
     } catch (error) {
       const stoppedBy = this.#stoppedBy()
       const failure = stoppedBy ?? toTrunkError(error, 'ERR_LINK_LOST', 'what was to be written failed')
@@ -126,16 +139,17 @@ class SocketLink implements Link {
 
   async #close(): Promise<void> {
     this.#stop(new TrunkError('ERR_LINK_LOST', 'the link was closed here'))
-    const { clock, closeTimeoutMs, readable, over } = this.#line
+    const { clock, closeTimeoutMs, readable } = this.#line
     const timer = clock.after(closeTimeoutMs, () => {
       this.#cut()
       // A foreign stream may never tell that it closed; the next turn is when Node's own have.
       nextTurn(this.#resolveClosed)
     })
-    this.#end()
+    this.#endCalled = true
+    this.#endLine()
     this.#read()
     readable.resume()
-    await Promise.all([this.#closed, over])
+    await this.over
     timer.cancel()
   }
 
@@ -189,7 +203,12 @@ class SocketLink implements Link {
   #end(): void {
     if (this.#endCalled) return
     this.#endCalled = true
-    if (!this.#line.writable.destroyed) this.#line.writable.end()
+    if (this.#line.halfClose !== false) this.#endLine()
+  }
+
+  #endLine(): void {
+    const { writable } = this.#line
+    if (!writable.destroyed && !writable.writableEnded) writable.end()
   }
 
   #iterate(): AsyncIterator<Bytes> {

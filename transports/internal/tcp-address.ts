@@ -18,11 +18,14 @@ const NAME = /^(?!-)[A-Za-z0-9_-]{1,63}(?:\.(?!-)[A-Za-z0-9_-]{1,63})*\.?$/
 const NUMERIC_END = /(?:^|\.)(?:[0-9]+|0[xX][0-9A-Fa-f]*)\.?$/
 const MAX_NAME_CHARACTERS = 253
 
-/** The parts of `address`. */
-export function parseTcpAddress(address: string): HostPort {
+/**
+ * The parts of `address`.
+ * @param shown what messages show. @default `address`
+ */
+export function parseTcpAddress(address: string, shown: string = address): HostPort {
   const match = SHAPE.exec(address)
   const invalid = (what: string): TrunkError =>
-    new TrunkError('ERR_ADDRESS_INVALID', `${JSON.stringify(address)} is no tcp address: ${what}`)
+    new TrunkError('ERR_ADDRESS_INVALID', `${JSON.stringify(shown)} is no tcp address: ${what}`)
   if (match === null) throw invalid('it must be tcp://HOST:PORT, with an IPv6 address in brackets')
   const [, bracketed, plain, digits = ''] = match
   if (bracketed !== undefined && !isIPv6(bracketed)) throw invalid('no IPv6 address is in the brackets')

@@ -8,10 +8,13 @@ import { badArgument, TrunkError } from '../../src/errors.ts'
 /** What `sockaddr_un.sun_path` holds on Linux, without the final zero. */
 export const MAX_SOCKET_PATH_BYTES = 107
 
-/** The path of `address`. */
-export function parseUnixAddress(address: string): string {
+/**
+ * The path of `address`.
+ * @param shown what messages show. @default `address`
+ */
+export function parseUnixAddress(address: string, shown: string = address): string {
   const invalid = (what: string): TrunkError =>
-    new TrunkError('ERR_ADDRESS_INVALID', `${JSON.stringify(address)} is no unix address: ${what}`)
+    new TrunkError('ERR_ADDRESS_INVALID', `${JSON.stringify(shown)} is no unix address: ${what}`)
   if (!address.startsWith('unix:///')) throw invalid('it must be unix:///PATH')
   const encoded = address.slice('unix://'.length)
   if (/[?#]/.test(encoded)) throw invalid('? and # in a path are written %3F and %23')

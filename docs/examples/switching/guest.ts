@@ -1,0 +1,20 @@
+/**
+ * The guest's end: offers a folder and one port, over whatever line it is told.
+ *
+ * Run: `npx tsx guest.ts ADDRESS FOLDER [PORT]`; it prints the address and serves until it is stopped.
+ */
+import { createServer } from 'node:http'
+import { serve } from 'trunkline'
+import { filesystem } from 'trunkline/protocols/filesystem'
+import { tcpConnection } from 'trunkline/protocols/tcp-connection'
+
+const [address = 'tcp://127.0.0.1:7000', folder = '.', port = '8080'] = process.argv.slice(2)
+
+const page = createServer((_request, response) => response.setHeader('connection', 'close').end('hello from the guest'))
+page.listen(Number(port), '127.0.0.1').unref() // something to forward; the line alone keeps this program running
+
+const guest = await serve(address, {
+  protocols: [filesystem({ root: folder }), tcpConnection({ allow: [`127.0.0.1:${port}`] })],
+  onRejected: ({ error }) => console.error(error.message),
+})
+console.log(guest.address)

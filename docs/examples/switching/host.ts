@@ -1,0 +1,47 @@
+/**
+ * The host's end: copies a file both ways, forwards a port, shows the round trip. Only $TRUNKLINE_TO says over which line.
+ *
+ * Run: `TRUNKLINE_TO=ADDRESS npx tsx host.ts [FILE] [PORT]`
+ */
+import { once } from 'node:events'
+import { createReadStream, createWriteStream } from 'node:fs'
+import { createServer, type AddressInfo, type Socket } from 'node:net'
+import { basename } from 'node:path'
+import { pipeline } from 'node:stream/promises'
+import { connect } from 'trunkline'
+import { filesystemClient } from 'trunkline/protocols/filesystem'
+import { tcpConnect } from 'trunkline/protocols/tcp-connection'
+
+const [file = import.meta.filename, port = '8080'] = process.argv.slice(2)
+const trunk = await connect(process.env.TRUNKLINE_TO ?? 'tcp://127.0.0.1:7000')
+console.log(`${trunk.status().transport.scheme}: round trip ${(await trunk.ping()).toFixed(2)} ms`)
+
+// a file there and back
+const files = filesystemClient(trunk)
+await files.write(basename(file), createReadStream(file))
+await pipeline(
+  files.read(basename(file)),
+  async function* (source) {
+    for await (const bytes of source) yield* bytes
+  },
+  createWriteStream(`${file}.back`),
+)
+
+// the guest's port, here
+const forward = createServer({ allowHalfOpen: true }, (socket) => {
+  join(socket).catch(() => socket.resetAndDestroy())
+}).listen(0, '127.0.0.1')
+await once(forward, 'listening')
+const local = `http://127.0.0.1:${(forward.address() as AddressInfo).port}/`
+console.log(await (await fetch(local)).text())
+forward.close()
+await trunk.close()
+
+/** One connection: an end crosses as an end, in each direction by itself. */
+async function join(socket: Socket): Promise<void> {
+  const pipe = await tcpConnect(trunk, { host: '127.0.0.1', port: Number(port) })
+  const there = pipe.sink(socket.iterator({ destroyOnReturn: false }))
+  for await (const bytes of pipe.source) if (!socket.write(bytes.subarray())) await once(socket, 'drain')
+  socket.end()
+  await there
+}

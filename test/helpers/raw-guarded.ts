@@ -1,0 +1,108 @@
+/**
+ * A side of a guarded line that is spoken by hand: what it says comes out as bytes, what it hears goes in as bytes, and nothing happens by itself. Uses
+ * the naive codec, so nothing here shares code with what it tests.
+ */
+import assert from 'node:assert/strict'
+import { randomBytes } from 'node:crypto'
+import { cbor, fromCbor, type CborValue } from './naive-cbor.ts'
+import { concat, decodeStatus, frame, TYPE, type TypeName, type WireFrame } from './naive-codec.ts'
+import * as naive from './naive-guarded-codec.ts'
+import { helloFields, type HelloFields } from './raw-peer.ts'
+
+export type ReadyState = 'new' | 'heard' | 'stands'
+
+export class GuardedVoice {
+  readonly epoch: Uint8Array
+  /** The payload of its HELLO. */
+  readonly hello: Uint8Array
+  /** The other side's HELLO, as it came last. */
+  theirHello: Uint8Array | undefined
+  theirEpoch: Uint8Array = new Uint8Array(8)
+  /** Every frame that was right, in order. */
+  readonly received: WireFrame[] = []
+  readonly findings: naive.Finding[] = []
+  readonly #reader = new naive.NaiveGuardedReader()
+  #chain = 0
+
+  constructor(overrides: HelloFields = {}) {
+    const fields = helloFields({ epoch: new Uint8Array(randomBytes(8)), ...overrides })
+    this.epoch = fields.epoch as Uint8Array
+    this.hello = cbor(fields)
+  }
+
+  // --- saying ----------------------------------------------------------------------------------------------------------
+
+  /** A greeting; with `state` it answers the hello that was heard last, unless `fields` says otherwise. */
+  greeting(state?: ReadyState, fields: HelloFields = {}): Uint8Array {
+    const ready = state === undefined ? undefined : cbor({ epoch: this.theirEpoch, state, ...fields })
+    return naive.greeting(this.hello, ready)
+  }
+
+  /** Frames of the chain. */
+  say(...frames: readonly WireFrame[]): Uint8Array {
+    const { bytes, sum } = naive.encodeChain(frames, this.#chain)
+    this.#chain = sum
+    return bytes
+  }
+
+  /** A BYE to whoever is there, behind a greeting. */
+  farewell(payload: Uint8Array): Uint8Array {
+    return concat(this.greeting(), naive.encodeGuarded(frame(TYPE.BYE, 0, payload), naive.chainStart(this.epoch)).bytes)
+  }
+
+  // --- hearing ---------------------------------------------------------------------------------------------------------
+
+  /** Reads `bytes`; gives the frames in them. A HELLO that differs from the last one is a run to be known from then on. */
+  hear(bytes: Uint8Array): WireFrame[] {
+    const frames: WireFrame[] = []
+    for (let found = this.#reader.next(bytes); found !== undefined; found = this.#reader.next()) {
+      this.findings.push(found)
+      if (found.type !== 'frame') continue
+      frames.push(found.frame)
+      if (found.frame.type === TYPE.HELLO) this.#met(found.frame.payload)
+    }
+    this.received.push(...frames)
+    return frames
+  }
+
+  #met(payload: Uint8Array): void {
+    if (this.theirHello !== undefined && Buffer.compare(this.theirHello, payload) === 0) return
+    this.theirHello = payload
+    this.theirEpoch = (fromCbor(payload) as HelloFields).epoch as Uint8Array
+    this.#chain = naive.chainStart(this.epoch, this.theirEpoch)
+    this.#reader.chain = naive.chainStart(this.theirEpoch, this.epoch)
+    this.#reader.farewell = naive.chainStart(this.theirEpoch)
+  }
+
+  /** How many frames of a type have come. */
+  count(name: TypeName): number {
+    return this.received.filter(({ type }) => type === TYPE[name]).length
+  }
+
+  /** The fields of the last READY that came. */
+  get lastReady(): HelloFields | undefined {
+    const last = this.received.filter(({ type }) => type === TYPE.READY).at(-1)
+    return last === undefined ? undefined : (fromCbor(last.payload) as HelloFields)
+  }
+
+  /** The number in the status of the last BYE that came; undefined where none did. */
+  get byeNumber(): number | undefined {
+    const last = this.received.filter(({ type }) => type === TYPE.BYE).at(-1)
+    return last === undefined ? undefined : decodeStatus(last.payload).number
+  }
+
+  /** Nothing that came was damaged. */
+  assertClean(): void {
+    assert.ok(!this.findings.some(({ type }) => type === 'damage' || type === 'cut'), 'damage was heard')
+  }
+}
+
+/** The fields of a frame's CBOR payload. */
+export function fieldsOf(one: WireFrame): Record<string, CborValue> {
+  return fromCbor(one.payload) as Record<string, CborValue>
+}
+
+/** The names of frames, for comparing what was sent. */
+export function names(frames: readonly WireFrame[]): string[] {
+  return frames.map(({ type }) => Object.entries(TYPE).find(([, number]) => number === type)?.[0] ?? String(type))
+}

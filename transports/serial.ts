@@ -1,0 +1,136 @@
+/**
+ * Serial lines: `serial:///dev/ttyS1?baud=115200` (a terminal, through the package `serialport`), `serial:///dev/virtio-ports/NAME` (a guest's
+ * virtio port), and the host's side of either: `serial+unix:///run/vm/serial.sock` (a hypervisor's character-device socket; `?listen` where the hypervisor
+ * connects), `serial+tcp://HOST:PORT` and `serial+exec:COMMAND`.
+ *
+ * Promises: raw bytes both ways; one user of a device at a time, a second one gets ERR_BUSY; a device that is not there yet is waited for; one
+ * that vanishes is ERR_LINK_LOST. A line of this kind does not tell when the peer comes and goes, and cannot end one side alone: the session does without. `listen`
+ * opens the line, and again whenever it is over. Bounds: `limits.connectTimeoutMs` for connecting, `limits.closeTimeoutMs` for `close`.
+ */
+import { badArgument } from '../src/errors.ts'
+import type { Link, Transport, TransportOptions, TransportTraits } from '../src/types.ts'
+import type { LineLink } from './internal/socket-link.ts'
+import {
+  commandAt,
+  deviceAt,
+  formatSerialAddress,
+  parseSerialAddress,
+  portAt,
+  socketAt,
+  type Place,
+} from './serial/address.ts'
+import { acceptUnix, dialTcp, dialUnix, listenUnix, runCommand } from './serial/chardev-socket.ts'
+import { listenByOpening, openInTime, type Line } from './serial/keep-open.ts'
+import { openDevice } from './serial/open-device.ts'
+
+/** A device. What is set up is of use to a terminal only. */
+export interface SerialDeviceOptions {
+  /** `/dev/ttyS1`, `/dev/virtio-ports/NAME`. */
+  path: string
+  /** Bits a second, 50 to 12,000,000. @default 115200 */
+  baud?: number
+  /** @default 'none' */
+  parity?: 'none' | 'even' | 'odd'
+  /** Frames use all of a byte. */
+  dataBits?: 8
+  /** @default 1 */
+  stopBits?: 1 | 2
+  /** `rtscts` needs its two wires. @default 'none' */
+  flow?: 'none' | 'rtscts'
+}
+
+/** A character-device socket of a hypervisor. */
+export interface SerialSocketOptions {
+  /** Its path, at most 107 bytes in full. */
+  socket: string
+  /** True where the hypervisor connects to us. @default false */
+  listen?: boolean
+}
+
+/** A character device of a hypervisor that listens at a TCP port. */
+export interface SerialTcpOptions {
+  /** Name, IPv4 address, or IPv6 address without brackets. @default '127.0.0.1' */
+  host?: string
+  port: number
+}
+
+/** A command whose stdin and stdout are the line. */
+export interface SerialExecOptions {
+  /** A program, looked up in PATH; no shell is involved. */
+  command: string
+  /** @default none */
+  args?: readonly string[]
+}
+
+export type SerialOptions = SerialDeviceOptions | SerialSocketOptions | SerialTcpOptions | SerialExecOptions
+
+/** What a line without a known speed takes in a few milliseconds, and what it should not be given less than. */
+const MAX_FRAME_BYTES = 16 * 1024
+const MIN_FRAME_BYTES = 128
+/** How long one frame of a slow line may take: a small message waits no longer for a large one. */
+const FRAME_MS = 50
+/** With start and stop bit. */
+const BITS_PER_BYTE = 10
+
+/**
+ * A serial transport. Throws ERR_ADDRESS_INVALID for an address that is none, ERR_BAD_ARGUMENT for bad options.
+ * @example serve(serial({ path: '/dev/virtio-ports/trunkline' }), { protocols })
+ */
+export function serial(address: string | SerialOptions): Transport {
+  const place = typeof address === 'string' ? parseSerialAddress(address) : checkOptions(address)
+  const written = formatSerialAddress(place)
+  const line: Line = { address: written, open: opener(place, written), mayCome: mayCome(place) }
+  const listens = place.kind === 'unix' && place.listen
+  return {
+    scheme: place.kind === 'device' ? 'serial' : `serial+${place.kind}`,
+    address: written,
+    traits: traitsOf(place),
+    connect: (options): Promise<Link> =>
+      listens ? acceptUnix(place.path, written, options) : openInTime(line, options),
+    listen: (options) => (listens ? listenUnix(place.path, written, options) : listenByOpening(line, options)),
+  }
+}
+
+function checkOptions(options: SerialOptions): Place {
+  const given: unknown = options
+  if (typeof given !== 'object' || given === null) throw badArgument('serial takes an address or an object of options')
+  if ('path' in options) {
+    const { path, ...settings } = options
+    return deviceAt(path, settings)
+  }
+  if ('socket' in options) return socketAt(options.socket, options.listen ?? false)
+  if ('command' in options) return commandAt(options.command, options.args ?? [])
+  return portAt(options.host ?? '127.0.0.1', options.port)
+}
+
+function opener(place: Place, address: string): (options: TransportOptions) => Promise<LineLink> {
+  switch (place.kind) {
+    case 'device':
+      return (options) => openDevice(place.path, place.settings, options)
+    case 'unix':
+      return (options) => dialUnix(place.path, address, options)
+    case 'tcp':
+      return (options) => dialTcp(place.host, place.port, address, options)
+    case 'exec':
+      return (options) => runCommand(place.command, place.args, options)
+  }
+}
+
+const NOBODY_YET = new Set(['ERR_CONNECT_REFUSED', 'ERR_CONNECT_UNREACHABLE', 'ERR_CONNECT_TIMEOUT'])
+
+/** What may pass by itself: the machine that the device belongs to is started later. */
+function mayCome({ kind }: Place): ReadonlySet<string> {
+  if (kind === 'exec') return new Set()
+  return kind === 'device' ? new Set(['ERR_NOT_FOUND']) : NOBODY_YET
+}
+
+/** A device is a virtio port by its name: it cannot be asked before it is there. */
+function traitsOf(place: Place): TransportTraits {
+  const virtio = place.kind === 'device' && /^\/dev\/(?:virtio-ports\/|vport)/.test(place.path)
+  if (place.kind !== 'device' || virtio) {
+    return { lossless: virtio, connected: false, preferredFrameBytes: MAX_FRAME_BYTES }
+  }
+  const bytes = Math.round((place.settings.baud / BITS_PER_BYTE) * (FRAME_MS / 1000))
+  const preferredFrameBytes = Math.min(MAX_FRAME_BYTES, Math.max(MIN_FRAME_BYTES, bytes))
+  return { lossless: false, connected: false, preferredFrameBytes }
+}

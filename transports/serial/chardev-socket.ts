@@ -1,0 +1,154 @@
+/**
+ * The host's side of a virtual serial port where the hypervisor gives it as a socket (QEMU's and libvirt's character devices), or as the stdin and
+ * stdout of a command.
+ *
+ * Promises: one link at a time; ending one side alone is never tried, since QEMU answers it by closing both; `close` ends our side after
+ * everything that was written and waits until QEMU, which reads to that end, has closed: a socket that is closed at once takes unread bytes with it. Assumes
+ * nothing of who is behind the device. Bounds: those of tcp, unix and exec, and one connection that waits for the one before it to be over.
+ */
+import { connect, createServer, type Socket } from 'node:net'
+import { TrunkError } from '../../src/errors.ts'
+import type { Link, Listener, TransportOptions } from '../../src/types.ts'
+import { startChild } from '../internal/child-line.ts'
+import { dialDuplex } from '../internal/dial-duplex.ts'
+import type { LinkListener } from '../internal/link-listener.ts'
+import { serveSockets } from '../internal/serve-sockets.ts'
+import { SlabReader } from '../internal/slab-reader.ts'
+import { socketLink, type LineLink } from '../internal/socket-link.ts'
+import { claimSocketPath } from '../internal/unix-path.ts'
+
+/** How long a TCP peer may be silent before the kernel asks for it: what is behind a serial line may say nothing for days. */
+const KEEPALIVE_MS = 30_000
+
+/** Connects to a character-device socket. */
+export function dialUnix(path: string, address: string, options: TransportOptions): Promise<LineLink> {
+  const reader = new SlabReader()
+  const open = (): Socket => connect({ path, allowHalfOpen: true, onread: reader.onread })
+  return dialDuplex({ open, target: address, toLink: (socket) => linkOf(socket, address, options, reader) }, options)
+}
+
+/** Connects to a character device over TCP. */
+export function dialTcp(host: string, port: number, address: string, options: TransportOptions): Promise<LineLink> {
+  const reader = new SlabReader()
+  const alive = { keepAlive: true, keepAliveInitialDelay: KEEPALIVE_MS }
+  const open = (): Socket =>
+    connect({ host, port, allowHalfOpen: true, noDelay: true, onread: reader.onread, ...alive })
+  return dialDuplex({ open, target: address, toLink: (socket) => linkOf(socket, address, options, reader) }, options)
+}
+
+/** Runs a command whose stdin and stdout are the line. */
+export function runCommand(command: string, args: readonly string[], options: TransportOptions): Promise<LineLink> {
+  return startChild({ command, args, stderr: 'inherit' }, options, false)
+}
+
+/** Listens where the hypervisor connects. */
+export async function listenUnix(path: string, address: string, options: TransportOptions): Promise<Listener> {
+  options.signal.throwIfAborted()
+  const claim = await claimSocketPath(path, address)
+  const turns = new Turns((socket) => linkOf(socket, address, options))
+  const listener = await serveSockets(
+    {
+      server: createServer({ allowHalfOpen: true }),
+      listen: { path: claim.temporaryPath },
+      target: address,
+      address() {
+        claim.publish()
+        return address
+      },
+      toLink: (socket) => turns.take(socket),
+      release() {
+        turns.close()
+        claim.release()
+      },
+    },
+    options,
+  )
+  turns.start(listener)
+  return listener
+}
+
+/** Listens until the hypervisor has connected once. */
+export async function acceptUnix(path: string, address: string, options: TransportOptions): Promise<Link> {
+  const { signal, clock, limits } = options
+  const listener = await listenUnix(path, address, options)
+  const onAbort = (): void => void listener.close()
+  signal.addEventListener('abort', onAbort)
+  const timer = clock.after(limits.connectTimeoutMs, onAbort)
+  try {
+    for await (const link of listener) return link
+    signal.throwIfAborted()
+    const message = `nobody has connected to ${address} within ${limits.connectTimeoutMs} ms`
+    throw new TrunkError('ERR_CONNECT_TIMEOUT', message, { scope: 'link' })
+  } finally {
+    timer.cancel()
+    signal.removeEventListener('abort', onAbort)
+    await listener.close()
+  }
+}
+
+/** Lets one connection after the other have the line. One may wait, what it sends stays in its socket; further ones are refused. */
+class Turns {
+  readonly #toLink: (socket: Socket) => LineLink
+  #listener: LinkListener | undefined
+  #taken = false
+  #waiting: Socket | undefined
+
+  constructor(toLink: (socket: Socket) => LineLink) {
+    this.#toLink = toLink
+  }
+
+  /** Where links go whose turn comes later. */
+  start(listener: LinkListener): void {
+    this.#listener = listener
+  }
+
+  /** The link of `socket` if it is its turn. */
+  take(socket: Socket): LineLink | undefined {
+    if (this.#taken) {
+      this.#wait(socket)
+      return undefined
+    }
+    this.#taken = true
+    const link = this.#toLink(socket)
+    void link.over.then(() => this.#next())
+    return link
+  }
+
+  close(): void {
+    this.#waiting?.destroy()
+    this.#waiting = undefined
+  }
+
+  #wait(socket: Socket): void {
+    socket.on('error', ignore)
+    if (this.#waiting === undefined || this.#waiting.destroyed) this.#waiting = socket
+    else socket.destroy()
+  }
+
+  #next(): void {
+    this.#taken = false
+    const socket = this.#waiting
+    this.#waiting = undefined
+    if (socket === undefined || socket.destroyed) return
+    const link = this.take(socket)
+    socket.off('error', ignore)
+    if (link !== undefined) this.#listener?.push(link)
+  }
+}
+
+/** A connection that fails while it waits is destroyed, which is all that matters. */
+function ignore(): void {
+  // nothing to do
+}
+
+function linkOf(socket: Socket, peer: string, { clock, limits }: TransportOptions, reader?: SlabReader): LineLink {
+  return socketLink({
+    readable: socket,
+    writable: socket,
+    ...(reader === undefined ? {} : { reader }),
+    peer,
+    clock,
+    closeTimeoutMs: limits.closeTimeoutMs,
+    halfClose: false,
+  })
+}

@@ -1,0 +1,128 @@
+/**
+ * Opening a line that may not be there yet, and opening it again whenever it is over.
+ *
+ * Promises: one attempt at a time with a back-off between attempts, an abort ends it at once, and a link that comes too late is closed. Bounds:
+ * `limits.connectTimeoutMs` for connecting; a listener tries for as long as it is open, and has one link at a time.
+ */
+import { Backoff } from '../../src/backoff.ts'
+import { toTrunkError, TrunkError, type KnownCode } from '../../src/errors.ts'
+import type { Listener, TransportOptions } from '../../src/types.ts'
+import { LinkListener } from '../internal/link-listener.ts'
+import type { LineLink } from '../internal/socket-link.ts'
+
+/** A line that can be opened again and again. */
+export interface Line {
+  /** How messages and listeners name it. */
+  readonly address: string
+  /** One attempt; nothing is left where it rejects. */
+  readonly open: (options: TransportOptions) => Promise<LineLink>
+  /** Codes of attempts after which waiting is of use. */
+  readonly mayCome: ReadonlySet<string>
+}
+
+/** Opens the line within `limits.connectTimeoutMs`; rejects with what the last attempt met, or with what no waiting helps against. */
+export async function openInTime(line: Line, options: TransportOptions): Promise<LineLink> {
+  const { signal, clock, limits } = options
+  const deadline = clock.now() + limits.connectTimeoutMs
+  const backoff = new Backoff(options)
+  let waited = false
+  for (;;) {
+    const leftMs = Math.max(1, deadline - clock.now())
+    try {
+      return await attempt(line, { ...options, limits: { ...limits, connectTimeoutMs: leftMs } })
+    } catch (error) {
+      signal.throwIfAborted()
+      // a device that has just come gets its owner and mode a moment later
+      if (!mayCome(line, error) && !(waited && hasCode(error, 'ERR_ACCESS'))) throw error
+      if (error.code === 'ERR_CONNECT_TIMEOUT') throw error
+      if (clock.now() >= deadline) throw gaveUp(error, limits.connectTimeoutMs)
+    }
+    await backoff.wait(signal, deadline - clock.now())
+    waited = true
+  }
+}
+
+/**
+ * A listener that gives a link for each opening of the line. What is not there yet, or in use, is waited for; any other failure of the first
+ * attempt rejects.
+ */
+export async function listenByOpening(line: Line, options: TransportOptions): Promise<Listener> {
+  const first = await attempt(line, options).catch((error: unknown) => {
+    options.signal.throwIfAborted()
+    if (!mayCome(line, error) && !hasCode(error, 'ERR_BUSY')) throw error
+    return undefined
+  })
+  const over = new AbortController()
+  const listener = new LinkListener(line.address, () =>
+    over.abort(new TrunkError('ERR_SESSION_CLOSED', 'the listener was closed')),
+  )
+  // It ends by the listener's close alone, and says nothing then.
+  void keepOpen(line, { ...options, signal: over.signal }, listener, first).catch((error: unknown) => {
+    if (!over.signal.aborted)
+      listener.finish(toTrunkError(error, 'ERR_LINK_FAILED', `${line.address} cannot be opened again`))
+  })
+  return listener
+}
+
+async function keepOpen(
+  line: Line,
+  options: TransportOptions,
+  listener: LinkListener,
+  first: LineLink | undefined,
+): Promise<never> {
+  const { clock, limits, signal } = options
+  const backoff = new Backoff(options)
+  // a line that was open for a while is opened again at once; one that is over at once is not
+  let atOnce = first !== undefined
+  for (let link = first; ; link = undefined) {
+    if (link === undefined) {
+      if (!atOnce) await backoff.wait(signal)
+      atOnce = false
+      // whatever hinders it now may pass
+      link = await attempt(line, options).catch(() => undefined)
+      signal.throwIfAborted()
+    }
+    if (link === undefined) continue
+    const since = clock.now()
+    listener.push(link)
+    await link.over
+    if (clock.now() - since < limits.reconnectMaxMs) continue
+    backoff.reset()
+    atOnce = true
+  }
+}
+
+/** One attempt, which an abort leaves behind. */
+async function attempt(line: Line, options: TransportOptions): Promise<LineLink> {
+  const { signal } = options
+  signal.throwIfAborted()
+  const opening = line.open(options)
+  let onAbort: (() => void) | undefined
+  try {
+    return await new Promise<LineLink>((resolve, reject) => {
+      onAbort = () => {
+        reject(signal.reason as Error)
+      }
+      signal.addEventListener('abort', onAbort)
+      opening.then((link) => {
+        if (signal.aborted) link.abort(signal.reason as Error)
+        else resolve(link)
+      }, reject)
+    })
+  } finally {
+    if (onAbort !== undefined) signal.removeEventListener('abort', onAbort)
+  }
+}
+
+function mayCome(line: Line, error: unknown): error is TrunkError {
+  return error instanceof TrunkError && line.mayCome.has(error.code)
+}
+
+function hasCode(error: unknown, code: KnownCode): error is TrunkError {
+  return error instanceof TrunkError && error.code === code
+}
+
+function gaveUp(error: TrunkError, waitedMs: number): TrunkError {
+  const message = `${error.message} (waited ${waitedMs} ms for it)`
+  return new TrunkError(error.code, message, { cause: error.cause ?? error, scope: 'link' })
+}

@@ -1,0 +1,127 @@
+/**
+ * A terminal (a UART, a USB adapter, a pseudo-terminal) through the package `serialport`, which is loaded here and nowhere else, and only when one
+ * is opened.
+ *
+ * The package opens the device, takes a lock on it that other openers of its kind respect, sets it up raw, and tells when it is ready. Its own reading and writing
+ * are not used (13.0): a hang-up while bytes arrive makes them spin for ever, and waiting to write takes the place of waiting to read. Promises:
+ * ERR_TRANSPORT_UNAVAILABLE where the package is missing, ERR_BUSY where the lock is taken; a hang-up is ERR_LINK_LOST. What arrived before it was opened is lost: the package
+ * flushes it.
+ */
+import { readSync, writeSync } from 'node:fs'
+import type { SerialPort } from 'serialport'
+import { TrunkError } from '../../src/errors.ts'
+import { loadNative, READABLE, WRITABLE } from '../../src/native/load.ts'
+import type { Device, Ready } from './device-duplex.ts'
+import { codeOf, deviceLost } from './device-errors.ts'
+
+/** How the line is set up. */
+export interface LineSettings {
+  readonly baud: number
+  readonly parity: 'none' | 'even' | 'odd'
+  readonly stopBits: 1 | 2
+  readonly flow: 'none' | 'rtscts'
+}
+
+/** What the package gives for an open port, as far as it is used here, on systems with descriptors. */
+interface Port {
+  readonly fd: number
+  readonly poller: {
+    poll(events: number): void
+    on(event: 'readable' | 'writable', listener: (error: Error | null) => void): void
+    removeAllListeners(): void
+  }
+  flush(): Promise<void>
+  close(): Promise<void>
+}
+
+/** Opens `path`; rejects with ERR_TRANSPORT_UNAVAILABLE, or with the package's own error, which has no code. */
+export async function openTty(
+  path: string,
+  { baud, parity, stopBits, flow }: LineSettings,
+): Promise<(ready: Ready) => Device> {
+  const binding = await loadBinding(path)
+  const port: object = await binding.open({
+    path,
+    baudRate: baud,
+    parity,
+    stopBits,
+    dataBits: 8,
+    rtscts: flow === 'rtscts',
+    lock: true,
+    hupcl: false,
+  })
+  if (!isPort(port)) {
+    throw new TrunkError('ERR_TRANSPORT_UNAVAILABLE', `${path}: serial ports of this system are not supported`)
+  }
+  try {
+    // the package only ever sets HUPCL: a port that had it would lower its modem lines on close, and reset what listens to them
+    loadNative()?.keepLines(port.fd)
+  } catch (error) {
+    await port.close()
+    throw error
+  }
+  return (ready) => ttyDevice(port, ready)
+}
+
+async function loadBinding(path: string): Promise<(typeof SerialPort)['binding']> {
+  try {
+    return (await import('serialport')).SerialPort.binding
+  } catch (error) {
+    const missing = codeOf(error) === 'ERR_MODULE_NOT_FOUND'
+    const why = missing ? 'it is not installed (npm install serialport)' : 'it does not load here'
+    const message = `${path} is a terminal, which takes the package serialport: ${why}`
+    throw new TrunkError('ERR_TRANSPORT_UNAVAILABLE', message, { cause: error })
+  }
+}
+
+function isPort(port: object): port is Port {
+  return 'fd' in port && typeof port.fd === 'number' && 'poller' in port
+}
+
+function ttyDevice(port: Port, ready: Ready): Device {
+  const { fd, poller } = port
+  let wanted = 0
+  const tell = (events: number) => (error: Error | null) => {
+    // the package watches on for whatever it was ever asked for
+    if (error === null) poller.poll(wanted)
+    ready(error ?? undefined, events)
+  }
+  poller.on('readable', tell(READABLE))
+  poller.on('writable', tell(WRITABLE))
+  return {
+    read(into) {
+      const read = unlessLater(() => readSync(fd, into, 0, into.byteLength, null))
+      if (read === 0) throw deviceLost(undefined)
+      return read
+    },
+    write(chunks) {
+      let taken = 0
+      for (const chunk of chunks) {
+        const written = chunk.byteLength === 0 ? 0 : (unlessLater(() => writeSync(fd, chunk)) ?? 0)
+        taken += written
+        if (written < chunk.byteLength) break
+      }
+      return taken
+    },
+    want(events) {
+      wanted = events
+      poller.poll(events)
+    },
+    async close(drop) {
+      poller.removeAllListeners()
+      // else the kernel waits for up to half a minute while the other end holds it back
+      if (drop) await port.flush().catch(() => undefined) // a device that is gone has nothing to drop
+      await port.close()
+    },
+  }
+}
+
+/** What `call` gives; undefined where it would have to wait. */
+function unlessLater(call: () => number): number | undefined {
+  try {
+    return call()
+  } catch (error) {
+    if (codeOf(error) === 'EAGAIN') return undefined
+    throw error
+  }
+}
