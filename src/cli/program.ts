@@ -4,6 +4,7 @@ import { Command } from 'commander'
 import { addCat } from './commands/cat.ts'
 import { addCp } from './commands/cp.ts'
 import { addDemo } from './commands/demo.ts'
+import { addDoctor } from './commands/doctor.ts'
 import { addForward } from './commands/forward.ts'
 import { addLs } from './commands/ls.ts'
 import { addMkdir } from './commands/mkdir.ts'
@@ -19,8 +20,7 @@ import type { Context } from './context.ts'
 const HELP_WIDTH = 96
 
 const FOOTER = `
-The peer is --to ADDRESS or $TRUNKLINE_TO. A path of the peer starts with a colon.
-trunkline COMMAND --help says more, trunkline --version which one this is.
+The peer is --to ADDRESS or $TRUNKLINE_TO; its paths start with a colon. More: COMMAND --help
 
 Example:
   $ trunkline ls --to tcp://127.0.0.1:7000 :/var/log`
@@ -41,7 +41,7 @@ export function createProgram(context: Context, print: (text: string) => void): 
     .version(version(), '--version', 'print the version')
     .helpOption('-h, --help', 'print help')
     .helpCommand(false)
-    .usage('COMMAND [options] [arguments]')
+    .usage('COMMAND [options] [arguments] | --version')
     .exitOverride()
     // The line is printed once, in its own form, by run().
     .configureOutput({
@@ -51,7 +51,21 @@ export function createProgram(context: Context, print: (text: string) => void): 
     })
     .configureHelp({ helpWidth: HELP_WIDTH, subcommandTerm: (command) => command.name() })
     .addHelpText('after', FOOTER)
-  const add = [addServe, addLs, addCat, addStat, addMkdir, addRm, addMv, addCp, addForward, addPing, addStatus, addDemo]
+  const add = [
+    addServe,
+    addLs,
+    addCat,
+    addStat,
+    addMkdir,
+    addRm,
+    addMv,
+    addCp,
+    addForward,
+    addPing,
+    addStatus,
+    addDoctor,
+    addDemo,
+  ]
   for (const addCommand of add) addCommand(program, context)
   // After the commands, which have their own options to show: here the footer says it in less room.
   program.configureHelp({

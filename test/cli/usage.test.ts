@@ -7,7 +7,21 @@ import { capturedContext } from '../helpers/captured-context.ts'
 import { trunkline } from '../helpers/command-line.ts'
 import { freePort } from '../helpers/loopback.ts'
 
-const COMMANDS = ['serve', 'ls', 'cat', 'stat', 'mkdir', 'rm', 'mv', 'cp', 'forward', 'ping', 'status', 'demo'] as const
+const COMMANDS = [
+  'serve',
+  'ls',
+  'cat',
+  'stat',
+  'mkdir',
+  'rm',
+  'mv',
+  'cp',
+  'forward',
+  'ping',
+  'status',
+  'doctor',
+  'demo',
+] as const
 
 /** A terminal's rows and columns that help has to fit into. */
 const ROWS = 24

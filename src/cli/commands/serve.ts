@@ -4,6 +4,7 @@
  */
 import { stat } from 'node:fs/promises'
 import type { Command } from 'commander'
+import { bench } from '../../../protocols/bench.ts'
 import { filesystem } from '../../../protocols/filesystem.ts'
 import { tcpConnection } from '../../../protocols/tcp-connection.ts'
 import { tcpListener } from '../../../protocols/tcp-listener.ts'
@@ -19,6 +20,7 @@ interface ServeOptions {
   fs?: string
   connect?: string[]
   listen?: string[]
+  bench?: boolean
   tokenFile?: string
 }
 
@@ -38,6 +40,7 @@ export function addServe(program: Command, context: Context): void {
     .option('--fs <dir[:ro]>', 'offer the files below a directory; :ro for reading only')
     .option('--connect <host:port>', 'let peers connect to it (any: to everywhere); repeatable', append)
     .option('--listen <host:port>', 'let peers listen there (port *: any port); repeatable', append)
+    .option('--bench', 'let peers measure the line (trunkline doctor does)')
     .option('--token-file <file>', 'admit only peers that have the secret in this file')
     .addHelpText('after', '\nExample:\n  $ trunkline serve tcp://127.0.0.1:7000 --fs /srv:ro --connect 127.0.0.1:5432')
     .action((address: string, options: ServeOptions) => serveAddress(context, address, options))
@@ -49,6 +52,7 @@ async function protocolsOf(options: ServeOptions): Promise<Protocol[]> {
   const { connect, listen } = options
   if (connect !== undefined) protocols.push(named('--connect', () => tcpConnection({ allow: connect })))
   if (listen !== undefined) protocols.push(named('--listen', () => tcpListener({ allow: listen })))
+  if (options.bench === true) protocols.push(bench())
   return protocols
 }
 

@@ -1,0 +1,49 @@
+/** `trunkline doctor`: what is wrong with a line, if anything is, and what to do about it. See src/cli/doctor/. */
+import type { Command } from 'commander'
+import { printable } from '../byte-string.ts'
+import type { Context } from '../context.ts'
+import { examine } from '../doctor/examine.ts'
+import { linesOf, summaryOf, type Finding } from '../doctor/findings.ts'
+import { EXIT, reportedFailure, usageError } from '../failure.ts'
+import { readToken } from '../peer.ts'
+import type { PeerOptions } from '../peer.ts'
+
+interface DoctorOptions extends Pick<PeerOptions, 'to' | 'tokenFile'> {
+  json?: boolean
+}
+
+/** Adds the command. */
+export function addDoctor(program: Command, context: Context): void {
+  program
+    .command('doctor')
+    .summary('find out why a line does not work, and what to do')
+    .description('Examine a line: the device or socket, permissions, the kernel, the peer, the rate.')
+    .argument('[address]', 'the line to examine (default: the peer)')
+    // Not those of the other commands: it waits for nothing, and says what is not there.
+    .option('--to <address>', 'the peer (default: $TRUNKLINE_TO)')
+    .option('--token-file <file>', 'file with the secret that both sides have')
+    .option('--json', 'the findings as one JSON object')
+    .addHelpText('after', '\nIt exits 0 when nothing is wrong and 1 when a problem was found.')
+    .addHelpText('after', '\nExample:\n  $ trunkline doctor serial:///dev/virtio-ports/trunkline')
+    .action((address: string | undefined, options: DoctorOptions) =>
+      doctor(context, address ?? options.to ?? context.env['TRUNKLINE_TO'], options),
+    )
+}
+
+async function doctor(context: Context, address: string | undefined, options: DoctorOptions): Promise<void> {
+  if (address === undefined || address === '') {
+    throw usageError('which line? Give its ADDRESS, or set TRUNKLINE_TO')
+  }
+  const { stdout, colors } = context
+  const token = await readToken(context, options.tokenFile)
+  const findings: Finding[] = []
+  for await (const finding of examine(context, address, token)) {
+    if (findings.length === 0 && options.json !== true) await stdout.line(printable(address))
+    findings.push(finding)
+    if (options.json !== true) await stdout.line(linesOf(finding, colors).join('\n'))
+  }
+  const problems = findings.filter(({ level }) => level === 'problem').length
+  if (options.json === true) await stdout.line(JSON.stringify({ address, healthy: problems === 0, findings }))
+  else await stdout.line(summaryOf(findings, colors))
+  if (problems > 0) throw reportedFailure(EXIT.failed)
+}
