@@ -88,7 +88,8 @@ describe('the packed package', () => {
   })
 
   it('opens no private part to an import', async () => {
-    const isPublic = /^dist\/(src\/index|transports\/(?!schemes)[^/]+|protocols\/[^/]+|test\/conformance\/transport)\.js$/
+    const isPublic =
+      /^dist\/(src\/index|transports\/(?!schemes)[^/]+|protocols\/[^/]+|test\/conformance\/transport)\.js$/
     const modules = consumer.files.filter((path) => path.startsWith('dist/') && path.endsWith('.js'))
     const closed = modules.filter((path) => !isPublic.test(path))
     assert.ok(closed.length > 20, `only ${closed.length} private modules were found`)

@@ -187,7 +187,7 @@ describe('a line that says other things', () => {
       const pair = {
         near: near.path,
         far: far.path,
-        close: async () => void (await Promise.all([near.close(), far.close()])),
+        close: () => Promise.all([near.close(), far.close()]).then(() => undefined),
       }
       const { server, trunk } = await within(SESSION_MS, 'the session', session(pair))
       await works(trunk)

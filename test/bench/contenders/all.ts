@@ -1,0 +1,17 @@
+/** Everybody who takes part. Those from npm are loaded by name: their packages are the benchmark's own. */
+import type { Contender } from '../contender.ts'
+import { bare } from './bare.ts'
+import { trunkline } from './trunkline.ts'
+
+/** The limit, ourselves, and the peers. */
+export async function contenders(): Promise<readonly Contender[]> {
+  const peers: Contender[] = []
+  for (const file of ['node-streams', 'libp2p', 'protomux']) {
+    const module = (await import(new URL(`../../contenders/${file}.mjs`, import.meta.url).href)) as Record<
+      string,
+      Contender
+    >
+    peers.push(...Object.values(module))
+  }
+  return [bare, trunkline, ...peers]
+}

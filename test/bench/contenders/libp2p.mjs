@@ -1,0 +1,243 @@
+/**
+ * The multiplexers of libp2p: `@chainsafe/libp2p-yamux` 7, the last one with async iterables, `@libp2p/yamux` 8 and `@libp2p/mplex` 12, whose streams send
+ * by calls and give 'message' events.
+ */
+import { once } from 'node:events'
+import { connect, createServer } from 'node:net'
+
+// what their packages expect of Node 22
+Promise.withResolvers ??= function withResolvers() {
+  let resolve
+  let reject
+  const promise = new Promise((yes, no) => {
+    resolve = yes
+    reject = no
+  })
+  return { promise, resolve, reject }
+}
+
+async function listen(onConnection) {
+  const sockets = new Set()
+  const server = createServer({ noDelay: true }, (socket) => {
+    sockets.add(socket)
+    socket.on('error', () => undefined) // the round is over
+    onConnection(socket)
+  })
+  server.listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  return {
+    port: server.address().port,
+    close: () =>
+      new Promise((resolve) => {
+        for (const socket of sockets) socket.destroy()
+        server.close(resolve)
+      }),
+  }
+}
+
+async function dial(port) {
+  const socket = connect({ port, host: '127.0.0.1', noDelay: true })
+  socket.on('error', () => undefined)
+  await once(socket, 'connect')
+  return socket
+}
+
+// --- the 7.x line: source and sink ------------------------------------------------------------------------------------
+
+function toDuplex(socket) {
+  return {
+    source: socket,
+    async sink(source) {
+      for await (const list of source) {
+        for (const chunk of list instanceof Uint8Array ? [list] : list) {
+          if (!socket.write(chunk)) await once(socket, 'drain')
+        }
+      }
+      socket.end()
+    },
+  }
+}
+
+function iterableStream(stream) {
+  let push
+  let ended = false
+  const queue = []
+  async function* messages() {
+    for (;;) {
+      while (queue.length > 0) yield queue.shift()
+      if (ended) return
+      await new Promise((resolve) => {
+        push = resolve
+      })
+    }
+  }
+  let sinking
+  const start = (source) => {
+    sinking ??= stream.sink(source).catch(() => undefined)
+    return sinking
+  }
+  return {
+    send(chunk, count) {
+      return start(
+        (function* () {
+          for (let i = 0; i < count; i++) yield chunk
+        })(),
+      )
+    },
+    async read(onChunk) {
+      for await (const list of stream.source) for (const chunk of list) onChunk(chunk)
+    },
+    write(chunk) {
+      // the bytes are the stream's until they have left
+      queue.push(chunk)
+      void start(messages())
+      push?.()
+    },
+    end() {
+      ended = true
+      void start(messages())
+      push?.()
+    },
+  }
+}
+
+export const chainsafeYamux = {
+  name: '@chainsafe/libp2p-yamux 7',
+  async serve(handle) {
+    const { yamux } = await import('@chainsafe/libp2p-yamux')
+    const { defaultLogger } = await import('@libp2p/logger')
+    return listen((socket) => {
+      const muxer = yamux({ maxInboundStreams: 100_000, maxOutboundStreams: 100_000 })({
+        logger: defaultLogger(),
+      }).createStreamMuxer({
+        direction: 'inbound',
+        onIncomingStream: (stream) => handle(iterableStream(stream)),
+      })
+      pump(muxer, socket)
+    })
+  },
+  async dial(port) {
+    const { yamux } = await import('@chainsafe/libp2p-yamux')
+    const { defaultLogger } = await import('@libp2p/logger')
+    const socket = await dial(port)
+    const muxer = yamux({ maxInboundStreams: 100_000, maxOutboundStreams: 100_000 })({
+      logger: defaultLogger(),
+    }).createStreamMuxer({ direction: 'outbound' })
+    pump(muxer, socket)
+    return {
+      open: async () => iterableStream(await muxer.newStream()),
+      close() {
+        muxer.abort(new Error('the round is over'))
+        socket.destroy()
+        return Promise.resolve()
+      },
+    }
+  },
+}
+
+function pump(muxer, socket) {
+  const duplex = toDuplex(socket)
+  muxer.sink(duplex.source).catch(() => undefined)
+  duplex.sink(muxer.source).catch(() => undefined)
+}
+
+// --- the 8.x line: send and 'message' ----------------------------------------------------------------------------------
+
+async function toConnection(socket, direction) {
+  const { AbstractMultiaddrConnection } = await import('@libp2p/utils')
+  const { defaultLogger } = await import('@libp2p/logger')
+  const { multiaddr } = await import('@multiformats/multiaddr')
+  class SocketConnection extends AbstractMultiaddrConnection {
+    constructor() {
+      super({ remoteAddr: multiaddr('/ip4/127.0.0.1/tcp/1'), direction, log: defaultLogger().forComponent('bench') })
+      socket.on('data', (bytes) => this.onData(bytes))
+      socket.on('drain', () => this.safeDispatchEvent('drain'))
+      socket.on('close', () => this.onTransportClosed())
+    }
+    sendData(data) {
+      let sentBytes = 0
+      let canSendMore = true
+      socket.cork()
+      for (const chunk of data) {
+        sentBytes += chunk.byteLength
+        canSendMore = socket.write(chunk)
+      }
+      socket.uncork()
+      return { sentBytes, canSendMore }
+    }
+    async sendClose() {
+      socket.destroy()
+    }
+    sendReset() {
+      socket.destroy()
+    }
+    sendPause() {
+      socket.pause()
+    }
+    sendResume() {
+      socket.resume()
+    }
+  }
+  return new SocketConnection()
+}
+
+function messageStream(stream) {
+  const close = () => stream.close().catch(() => undefined)
+  return {
+    async send(chunk, count) {
+      for (let i = 0; i < count; i++) {
+        if (!stream.send(chunk)) await stream.onDrain()
+      }
+      await close()
+    },
+    read(onChunk) {
+      return new Promise((resolve) => {
+        stream.addEventListener('message', ({ data }) => {
+          for (const chunk of data instanceof Uint8Array ? [data] : data) onChunk(chunk)
+        })
+        stream.addEventListener('remoteCloseWrite', () => resolve())
+        stream.addEventListener('close', () => resolve())
+      })
+    },
+    write: (chunk) => stream.send(chunk),
+    end: close,
+  }
+}
+
+function overMessages(name, load, options) {
+  return {
+    name,
+    async serve(handle) {
+      const { defaultLogger } = await import('@libp2p/logger')
+      const factory = (await load())(options)({ logger: defaultLogger() })
+      return listen((socket) => {
+        socket.pause()
+        void toConnection(socket, 'inbound').then((connection) => {
+          const muxer = factory.createStreamMuxer(connection)
+          muxer.addEventListener('stream', ({ detail }) => handle(messageStream(detail)))
+          socket.resume()
+        })
+      })
+    },
+    async dial(port) {
+      const { defaultLogger } = await import('@libp2p/logger')
+      const factory = (await load())(options)({ logger: defaultLogger() })
+      const socket = await dial(port)
+      const muxer = factory.createStreamMuxer(await toConnection(socket, 'outbound'))
+      return {
+        open: async () => messageStream(await muxer.createStream()),
+        close() {
+          socket.destroy()
+          return Promise.resolve()
+        },
+      }
+    },
+  }
+}
+
+const LIMITS = { maxInboundStreams: 100_000, maxOutboundStreams: 100_000, maxEarlyStreams: 100_000 }
+export const yamux = overMessages('@libp2p/yamux 8', async () => (await import('@libp2p/yamux')).yamux, LIMITS)
+export const mplex = overMessages('@libp2p/mplex 12', async () => (await import('@libp2p/mplex')).mplex, {
+  ...LIMITS,
+  disconnectThreshold: Infinity,
+})
