@@ -13,6 +13,7 @@ type Row = readonly [code: KnownCode, what: string]
 const CONNECT: ReadonlyMap<string, Row> = new Map<string, Row>([
   ['ECONNREFUSED', ['ERR_CONNECT_REFUSED', 'nobody listens there']],
   ['ECONNRESET', ['ERR_CONNECT_REFUSED', 'it hung up at once']],
+  ['EPIPE', ['ERR_CONNECT_REFUSED', 'it hung up at once']],
   ['ENOENT', ['ERR_CONNECT_REFUSED', 'there is no such socket']],
   ['ENOTSOCK', ['ERR_CONNECT_REFUSED', 'that is no socket']],
   ['EAGAIN', ['ERR_CONNECT_REFUSED', 'its backlog is full']],
@@ -20,6 +21,7 @@ const CONNECT: ReadonlyMap<string, Row> = new Map<string, Row>([
   ['ENETUNREACH', ['ERR_CONNECT_UNREACHABLE', 'no route to the network']],
   ['EHOSTDOWN', ['ERR_CONNECT_UNREACHABLE', 'the host is down']],
   ['ENETDOWN', ['ERR_CONNECT_UNREACHABLE', 'the network is down']],
+  ['ENODEV', ['ERR_CONNECT_UNREACHABLE', 'there is no device for it']],
   ['EADDRNOTAVAIL', ['ERR_ADDRESS_UNAVAILABLE', 'the address cannot be used here']],
   ['EINVAL', ['ERR_ADDRESS_UNAVAILABLE', 'the address cannot be used here']],
   ['EAFNOSUPPORT', ['ERR_ADDRESS_UNAVAILABLE', 'this kind of address is not supported here']],

@@ -98,18 +98,22 @@ export class TrunkServer implements Server {
     const line = new SharedLine(raw)
     const restarts = new TokenBucket(RESTART_BURST, RESTARTS_PER_SECOND, clock.now())
     let told: string | undefined
-    while (!line.over && this.#closing === undefined) {
+    while (!line.over && !this.#isClosing()) {
       const error = await this.#start(line.take(), (given) => {
         // a line that is wrong stays wrong: once is enough. That nobody had come when the server closes is not wrong at all
-        if (this.#closing !== undefined) return
+        if (this.#isClosing()) return
         if (told !== codeOf(given)) this.#rejected(raw, given)
         told = codeOf(given)
       })
       await line.free()
       if (error === undefined) told = undefined
-      else if (!restarts.take(clock.now())) await this.#pause(restarts.nextAt() - clock.now())
+      else while (!this.#isClosing() && !restarts.take(clock.now())) await this.#pause(restarts.nextAt() - clock.now())
     }
     await line.close()
+  }
+
+  #isClosing(): boolean {
+    return this.#closing !== undefined
   }
 
   #keep(line: Promise<void>): void {

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { execFileSync, spawnSync } from 'node:child_process'
 import { once } from 'node:events'
-import { copyFileSync, existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { copyFileSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { connect, Socket } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -159,6 +159,57 @@ describe('native addon build', { skip }, () => {
     })
     assert.equal(run.status, 0)
     assert.match(run.stdout, /^trunkline: the native addon was not built: there is no C compiler .*\n$/)
+    assert.equal(existsSync(output), false)
+  })
+})
+
+describe('native addon for the package', { skip }, () => {
+  let folder = ''
+  before(() => {
+    folder = mkdtempSync(join(tmpdir(), 'trunkline-prebuild-'))
+  })
+  after(() => {
+    rmSync(folder, { recursive: true })
+  })
+
+  const prebuild = (target: string, output: string, path = process.env.PATH) =>
+    spawnSync(process.execPath, ['src/native/build.mjs', '--prebuild', '--target', target, '--output', output], {
+      cwd: root,
+      encoding: 'utf8',
+      env: { ...process.env, PATH: path },
+    })
+
+  // e_machine of ELF, and the oldest C library that has a loader for it
+  for (const [target, machine] of [
+    ['linux-x64', 62],
+    ['linux-arm64', 183],
+  ] as const) {
+    it(`is one for ${target}, and asks for no C library newer than 2.17`, (context) => {
+      const output = join(folder, `${target}.node`)
+      const { stdout } = prebuild(target, output)
+      if (stdout.includes('was not built: there is no ')) {
+        context.skip(stdout.trim())
+        return
+      }
+      assert.equal(stdout, '')
+      const file = readFileSync(output)
+      assert.equal(file.toString('latin1', 0, 4), '\x7fELF')
+      assert.equal(file.readUInt16LE(18), machine)
+      const versions = [...file.toString('latin1').matchAll(/GLIBC_2\.([0-9]+)/g)].map(([, minor]) => Number(minor))
+      assert.ok(versions.length > 0 && Math.max(...versions) <= 17, `GLIBC_2.${Math.max(...versions)}`)
+    })
+  }
+
+  it('is left out where there is no compiler for it, which is said, and an old one is not taken for it', () => {
+    const foreign = process.arch === 'arm64' ? 'linux-x64' : 'linux-arm64'
+    const output = join(folder, 'old.node')
+    writeFileSync(output, 'of other sources')
+    const { status: code, stdout } = prebuild(foreign, output, '')
+    assert.equal(code, 0)
+    assert.match(
+      stdout,
+      new RegExp(`^trunkline: the native addon for ${foreign} was not built: there is no .*-gcc .*\\n$`),
+    )
     assert.equal(existsSync(output), false)
   })
 })

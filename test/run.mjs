@@ -1,5 +1,6 @@
 /**
- * Runs the test files that need no special hardware: `node test/run.mjs [part of a path]... [--option]...`.
+ * Runs the test files that need no special hardware: `node test/run.mjs [part of a path]... [--option]...`; with `--vm` those that boot virtual
+ * machines instead, one file after the other.
  * Node 20 expands no globs, so the files are listed here; node:test's own summary is the last thing printed and its
  * exit status is kept.
  */
@@ -28,9 +29,10 @@ function testFiles(folder) {
 }
 
 const words = process.argv.slice(2)
-const options = words.filter((word) => word.startsWith('-'))
+const vm = words.includes('--vm')
+const options = words.filter((word) => word.startsWith('-') && word !== '--vm')
 const filters = words.filter((word) => !word.startsWith('-'))
-const files = testFiles(`${root}${sep}test`).filter(
+const files = testFiles([root, 'test', ...(vm ? ['vm'] : [])].join(sep)).filter(
   (file) => filters.length === 0 || filters.some((filter) => file.includes(filter)),
 )
 if (files.length === 0) {
@@ -42,12 +44,12 @@ if (files.length === 0) {
 const reporter = options.some((option) => option.startsWith('--test-reporter')) ? [] : ['--test-reporter=spec']
 const preload = ['--import', 'tsx', '--import', './test/helpers/quick-assert.mjs']
 /** No test and no file takes a tenth of this: what hangs has to fail, not to wait for somebody who looks. */
-const TIMEOUT_MS = 240_000
+const TIMEOUT_MS = vm ? 1_200_000 : 240_000
 
 const args = [
   ...preload,
   '--test',
-  `--test-concurrency=${CONCURRENCY}`,
+  `--test-concurrency=${vm ? 1 : CONCURRENCY}`,
   `--test-timeout=${TIMEOUT_MS}`,
   ...reporter,
   ...options,

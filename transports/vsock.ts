@@ -149,5 +149,5 @@ function requireNative(): NativeAddon {
   const status = nativeStatus()
   if ('native' in status) return status.native
   const message = `vsock needs trunkline's native addon, which is for Linux: ${status.problem}`
-  throw new TrunkError('ERR_TRANSPORT_UNAVAILABLE', message, { scope: 'link' })
+  throw new TrunkError('ERR_TRANSPORT_UNAVAILABLE', message)
 }

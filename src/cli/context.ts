@@ -3,7 +3,7 @@
  * clock, the signal of the first Ctrl-C, and a place for what must not be left behind when the second one ends us at once.
  */
 import pc from 'picocolors'
-import { systemClock } from '../clock.ts'
+import { pause as pauseOf, systemClock } from '../clock.ts'
 import type { Clock } from '../clock.ts'
 import { TrunkError } from '../errors.ts'
 import { asFailure, errorLine } from './failure.ts'
@@ -62,21 +62,9 @@ export function sayError(context: Context, thrown: unknown, subject?: string): v
   if (!failure.silent) say(context, errorLine(failure.code, failure.message))
 }
 
-/** Waits, unless the user interrupts: then it rejects with the signal's reason. */
-export function pause(context: Context, delayMs: number): Promise<void> {
-  const { signal } = context
-  return new Promise((resolve, reject) => {
-    const stop = (): void => {
-      timer.cancel()
-      reject(asError(signal.reason))
-    }
-    const timer = context.clock.after(delayMs, () => {
-      signal.removeEventListener('abort', stop)
-      resolve()
-    })
-    if (signal.aborted) stop()
-    else signal.addEventListener('abort', stop, { once: true })
-  })
+/** Waits, unless the user interrupts: then it rejects with the signal's reason. The process lives meanwhile, whatever becomes of the session. */
+export async function pause(context: Context, delayMs: number): Promise<void> {
+  await pauseOf(context.clock, delayMs, context.signal)
 }
 
 /** Resolves when the user interrupts. */

@@ -1,28 +1,57 @@
 /**
- * The peer of a command: `--to ADDRESS` or $TRUNKLINE_TO, with `--token-file` or $TRUNKLINE_TOKEN_FILE. `withTrunk` owns the
- * trunk's lifetime: it is closed, gracefully, whatever the command does. That no session came about is exit status 3.
+ * The peer of a command: `--to ADDRESS` or $TRUNKLINE_TO, with `--token-file` or $TRUNKLINE_TOKEN_FILE, and with `--wait` one that is not there
+ * yet. `withTrunk` owns the trunk's lifetime: it is closed, gracefully, whatever the command does. That no session came about is exit status 3.
  */
 import { readFile } from 'node:fs/promises'
+import { InvalidArgumentError } from 'commander'
 import type { Command } from 'commander'
-import { connect } from '../index.ts'
-import type { Trunk, TrunkOptions } from '../index.ts'
+import { Backoff } from '../backoff.ts'
+import { connect, DEFAULT_LIMITS } from '../index.ts'
+import type { ConnectionStatus, ReconnectingTrunk, Trunk, TrunkOptions } from '../index.ts'
+import { redial } from '../redial.ts'
 import type { Context } from './context.ts'
 import { about, asFailure, EXIT, Failure, usageError } from './failure.ts'
+import { FirstSession } from './first-session.ts'
 
 /** How a command names its peer. */
 export interface PeerOptions {
   to?: string
   tokenFile?: string
+  /** Seconds to wait until it is there; Infinity: for ever. */
+  wait?: number
 }
 
 /** A token file larger than this is not one. */
 const MAX_TOKEN_BYTES = 4096
 
-/** Adds `--to` and `--token-file`. */
+/** Longest wait that is counted: a day. */
+const MAX_WAIT_SECONDS = 86_400
+const SECONDS = /^\d+(\.\d+)?$/
+/** What `--wait` stands for without a number. */
+const FOR_EVER = 'for-ever'
+
+function parseWait(text: string): number {
+  if (text === FOR_EVER) return Infinity
+  const seconds = Number(text)
+  if (SECONDS.test(text) && seconds > 0 && seconds <= MAX_WAIT_SECONDS) return seconds
+  throw new InvalidArgumentError(`It must be seconds, more than 0 and at most ${MAX_WAIT_SECONDS}.`)
+}
+
+/** `--wait` takes a number and nothing else: what follows it otherwise is the command's, as in `ls --wait :/`. */
+export function withBareWait(args: readonly string[]): string[] {
+  const end = args.indexOf('--')
+  return args.map((text, i) => {
+    const bare = text === '--wait' && (end < 0 || i < end) && !SECONDS.test(args[i + 1] ?? '')
+    return bare ? `--wait=${FOR_EVER}` : text
+  })
+}
+
+/** Adds `--to`, `--token-file` and `--wait`. */
 export function addPeerOptions(command: Command): Command {
   return command
     .option('--to <address>', 'the peer (default: $TRUNKLINE_TO)')
     .option('--token-file <file>', 'file with the secret that both sides have')
+    .option('--wait [seconds]', 'wait until the peer is there; without a number for ever', parseWait)
 }
 
 /** The secret in `file`, without the line end that editors add; undefined where no file is named. */
@@ -51,17 +80,60 @@ function noSession(thrown: unknown): Failure {
 
 /** Dials the peer. The caller closes the trunk. */
 export async function connectPeer(context: Context, options: PeerOptions): Promise<Trunk> {
+  const { clock } = context
+  return await firstSession(context, options, (address, trunkOptions, first) =>
+    redial((signal) => connect(address, { ...trunkOptions, signal }), {
+      backoff: new Backoff({ limits: DEFAULT_LIMITS, clock }),
+      clock,
+      signal: first.signal,
+      after: undefined,
+      tell({ state, error }) {
+        if (state === 'waiting' && error !== undefined) first.failed(error)
+      },
+    }),
+  )
+}
+
+/**
+ * Dials the peer for a trunk that finds it again when it was lost. The caller closes the trunk.
+ * @param onConnection told of each change after the first session
+ */
+export async function connectPeerForGood(
+  context: Context,
+  options: PeerOptions,
+  onConnection: (status: ConnectionStatus) => void,
+): Promise<ReconnectingTrunk> {
+  return await firstSession(context, options, (address, trunkOptions, first) =>
+    connect(address, {
+      ...trunkOptions,
+      reconnect: true,
+      signal: first.signal,
+      onConnection(status) {
+        if (status.sessions > 0) onConnection(status)
+        else if (status.state === 'waiting' && status.error !== undefined) first.failed(status.error)
+      },
+    }),
+  )
+}
+
+/** Has `dial` try for a session, for as long as the options say. */
+async function firstSession<T>(
+  context: Context,
+  options: PeerOptions,
+  dial: (address: string, trunkOptions: TrunkOptions, first: FirstSession) => Promise<T>,
+): Promise<T> {
   const address = options.to ?? context.env['TRUNKLINE_TO']
   if (address === undefined || address === '') {
     throw usageError('which peer? Give --to ADDRESS or set TRUNKLINE_TO')
   }
   const token = await readToken(context, options.tokenFile)
-  const trunkOptions: TrunkOptions = { signal: context.signal }
-  if (token !== undefined) trunkOptions.token = token
+  const first = new FirstSession(context, address, options.wait)
   try {
-    return await connect(address, trunkOptions)
+    return await dial(address, token === undefined ? {} : { token }, first)
   } catch (error) {
     throw noSession(error)
+  } finally {
+    first.over()
   }
 }
 

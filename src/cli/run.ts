@@ -7,6 +7,7 @@ import { sayError } from './context.ts'
 import type { Context } from './context.ts'
 import { asFailure, EXIT, usageError } from './failure.ts'
 import type { ExitStatus, Failure } from './failure.ts'
+import { withBareWait } from './peer.ts'
 import { createProgram } from './program.ts'
 
 /** Help and version were asked for and have been printed: not a failure, though commander throws for them. */
@@ -34,7 +35,7 @@ async function parse(args: readonly string[], context: Context): Promise<void> {
   const printed: string[] = []
   const program = createProgram(context, (text) => printed.push(text))
   try {
-    await program.parseAsync(rawArguments(args), { from: 'user' })
+    await program.parseAsync(withBareWait(rawArguments(args)), { from: 'user' })
   } catch (thrown) {
     if (!(thrown instanceof CommanderError && PRINTED.has(thrown.code))) throw thrown
   }

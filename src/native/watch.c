@@ -25,10 +25,19 @@ static void on_closed(uv_handle_t *handle) {
   free(watch);
 }
 
+/* Gives back what Node-API keeps for it: it does not do so by itself, not even when the worker ends. */
+static void let_go(struct watch *watch) {
+  napi_async_destroy(watch->env, watch->context);
+  napi_delete_reference(watch->env, watch->callback);
+  napi_delete_reference(watch->env, watch->object);
+}
+
 static void on_env_end(napi_async_cleanup_hook_handle hook, void *data) {
   struct watch *watch = data;
   (void)hook;
-  if (!uv_is_closing((uv_handle_t *)&watch->poll)) uv_close((uv_handle_t *)&watch->poll, on_closed);
+  if (uv_is_closing((uv_handle_t *)&watch->poll)) return;
+  let_go(watch);
+  uv_close((uv_handle_t *)&watch->poll, on_closed);
 }
 
 /*
@@ -92,9 +101,7 @@ static napi_value js_watch_close(napi_env env, napi_callback_info info) {
   if (watch == NULL) return NULL;
   CHECK(env, napi_get_cb_info(env, info, NULL, NULL, &self, NULL));
   CHECK(env, napi_remove_wrap(env, self, NULL));
-  napi_async_destroy(env, watch->context);
-  napi_delete_reference(env, watch->callback);
-  napi_delete_reference(env, watch->object);
+  let_go(watch);
   /* From here on epoll does not know the descriptor: the caller may close it at once. */
   if (!uv_is_closing((uv_handle_t *)&watch->poll)) uv_close((uv_handle_t *)&watch->poll, on_closed);
   return NULL;

@@ -307,7 +307,8 @@ export class GuardedLine implements SessionLine, GuardedHandler {
     const deadline = this.deadline()
     if (now < deadline) return
     if (!this.#stands) {
-      this.#host.wake()
+      this.#repeatAt = now + this.#options.repeatMs
+      this.#oweGreeting()
       return
     }
     if (now - deadline > SUSPENDED_MS) {

@@ -137,13 +137,11 @@ describe('signals', () => {
   }
 
   it('a peer’s command sees the session’s end, exit 3 [R-129]', async () => {
-    const target = await loopbackServer()
-    const server = await serving(['--connect', `127.0.0.1:${target.port}`])
-    const forward = start(['forward', '-L', `0:127.0.0.1:${target.port}`], { to: server.address })
-    await forward.lines(1)
+    const server = await serving([])
+    const ping = start(['ping', '-c', '1000', '-i', '0.05'], { to: server.address })
+    await ping.lines(1)
     await server.stop()
-    const { status, stderr } = await forward.ended
-    target.close()
+    const { status, stderr } = await ping.ended
     assert.match(stderr, /^trunkline: ERR_[A-Z_]+: [^\n]+\n$/)
     assert.equal(status, 3)
   })
@@ -165,6 +163,7 @@ describe('signals', () => {
     assert.ok(performance.now() - begin < 3_000)
     assert.deepEqual([status, signal], [null, 'SIGTERM'])
     client.destroy()
+    forward.child.kill('SIGTERM')
     await forward.ended
     target.close()
   })

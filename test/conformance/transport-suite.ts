@@ -47,6 +47,11 @@ export function coded(error: unknown): boolean {
   return error instanceof Error && 'code' in error && /^ERR_[A-Z_]+$/.test(String(error.code)) && 'scope' in error
 }
 
+/** True where one side can be ended alone, so that an end says that everything has arrived. */
+export function halfCloses(suite: Suite): boolean {
+  return suite.options.skip?.['half-close'] === undefined
+}
+
 /** One run of the suite. */
 export interface Suite {
   readonly factory: (address?: string) => Transport

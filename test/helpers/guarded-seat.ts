@@ -113,8 +113,9 @@ export class GuardedSeat {
       if (at > end) break
       this.now = Math.max(this.now, at)
       this.engine.tick(this.now)
-      said.push(this.say())
+      // what it wants to say is asked for later: until then it wants to be called no more
       assert.ok(this.engine.deadline() > this.now || this.ended !== undefined, 'a deadline that does not move')
+      said.push(this.say())
     }
     this.now = end
     return concat(...said)

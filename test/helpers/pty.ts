@@ -58,11 +58,11 @@ async function compile(): Promise<string> {
 export async function openPty({ rate, cooked = false }: PtyOptions = {}): Promise<Pty> {
   const args = [...(rate === undefined ? [] : ['--rate', String(rate)]), ...(cooked ? ['--cooked'] : [])]
   const child = spawn(await program(), args, { stdio: ['pipe', 'pipe', 'pipe'] })
-  const exited = once(child, 'exit')
+  const closed = once(child, 'close')
   // a line that is gone takes no more: whoever writes to it learns it from the stream's end
   child.stdin.on('error', () => undefined)
   const lines = createInterface({ input: child.stderr })
-  const [path] = (await Promise.race([once(lines, 'line'), exited.then(() => ['nothing'])])) as [string]
+  const [path] = (await Promise.race([once(lines, 'line'), closed.then(() => ['nothing'])])) as [string]
   lines.close()
   if (!path.startsWith('/')) throw new Error(`there is no pseudo-terminal: ${path}`)
   const master = Duplex.from({ readable: child.stdout, writable: child.stdin })
@@ -72,9 +72,10 @@ export async function openPty({ rate, cooked = false }: PtyOptions = {}): Promis
     master,
     async close() {
       child.kill('SIGKILL')
-      await exited
-      child.stderr.destroy()
+      // what was on its way is gone with the line, and nobody need read it for the streams to close
       master.destroy()
+      child.stderr.destroy()
+      await closed
     },
   }
 }

@@ -4,6 +4,8 @@
  */
 import assert from 'node:assert/strict'
 import { randomBytes } from 'node:crypto'
+import type { DirectLink, Link } from '../../src/types.ts'
+import { eventually } from './eventually.ts'
 import { cbor, fromCbor, type CborValue } from './naive-cbor.ts'
 import { concat, decodeStatus, frame, TYPE, type TypeName, type WireFrame } from './naive-codec.ts'
 import * as naive from './naive-guarded-codec.ts'
@@ -105,4 +107,66 @@ export function fieldsOf(one: WireFrame): Record<string, CborValue> {
 /** The names of frames, for comparing what was sent. */
 export function names(frames: readonly WireFrame[]): string[] {
   return frames.map(({ type }) => Object.entries(TYPE).find(([, number]) => number === type)?.[0] ?? String(type))
+}
+
+/** The hand at the other end of a raw link: what it sends leaves as it is, what comes is heard by whichever voice speaks now. */
+export class HandOnLine {
+  readonly #direct: DirectLink
+  readonly #link: Link
+  /** The line has ended, or failed. */
+  over = false
+  voice: GuardedVoice
+  /** False: what comes is not listened to, but taken. */
+  listens = true
+
+  constructor(link: Link, voice: GuardedVoice = new GuardedVoice()) {
+    this.#link = link
+    this.voice = voice
+    assert.ok(link.direct, 'a line by plain calls')
+    this.#direct = link.direct
+    this.#direct.start({
+      data: (chunk) => {
+        if (this.listens) this.voice.hear(chunk)
+      },
+      end: () => {
+        this.over = true
+        this.#direct.end()
+      },
+      fail: () => {
+        this.over = true
+      },
+      drain: () => undefined,
+    })
+  }
+
+  /** Another program has the line from now on. It has heard nothing yet. */
+  next(voice: GuardedVoice = new GuardedVoice()): GuardedVoice {
+    this.voice = voice
+    return voice
+  }
+
+  send(...bytes: readonly Uint8Array[]): void {
+    this.#direct.write([concat(...bytes)])
+  }
+
+  /** Waits until the voice that speaks now has heard what `check` looks for. */
+  async until(check: (voice: GuardedVoice) => boolean, what: string): Promise<void> {
+    await eventually(() => check(this.voice), what)
+  }
+
+  /** Brings a session about: greets until it is greeted, and so on. */
+  async meet(): Promise<void> {
+    const { voice } = this
+    this.send(voice.greeting())
+    await this.until(({ theirHello }) => theirHello !== undefined, 'their hello')
+    this.send(voice.greeting('new'))
+    await this.until(({ lastReady }) => lastReady?.state === 'heard', 'that they heard')
+    this.send(voice.greeting('heard'))
+    await this.until((one) => one.count('PING') > 0, 'that their session stands')
+  }
+
+  /** The device is gone. */
+  unplug(): void {
+    this.#link.abort(new Error('unplugged'))
+  }
 }

@@ -9,7 +9,7 @@ import type { Link, TransportOptions } from '../../src/types.ts'
 import { serial } from '../../transports/serial.ts'
 import { of, transportOptions } from '../conformance/transport-suite.ts'
 import { eventually } from '../helpers/eventually.ts'
-import { readAll, readBytes, seededBytes } from '../helpers/link-traffic.ts'
+import { directEnd, readAll, readBytes, seededBytes } from '../helpers/link-traffic.ts'
 import { freePort, loopbackServer, textOf } from '../helpers/loopback.ts'
 import { countHandles, nothingLeft } from '../helpers/process-handles.ts'
 import { temporaryFolder } from '../helpers/temporary-folder.ts'
@@ -83,6 +83,24 @@ describe('connecting to a character-device socket', () => {
     assert.ok((await heard)?.equals(bytes.subarray(0, 1_000_000)), 'all of it')
     await closed(server)
     await nothingLeft(before)
+  })
+})
+
+describe('the direct face of a serial line', () => {
+  it('does not end one side either', async () => {
+    let ended = false
+    const server = await hypervisor(freshPath(), (client) => {
+      client.on('end', () => (ended = true))
+      client.once('data', () => client.write('answer'))
+    })
+    const link = await serial({ socket: server.address() as string }).connect(soon())
+    const end = directEnd(link.direct!)
+    await end.write(Buffer.from('question'), 1)
+    await end.arrived(6)
+    assert.equal(ended, false)
+    await link.close()
+    await eventually(() => ended, 'the hypervisor sees the end')
+    await closed(server)
   })
 })
 

@@ -11,6 +11,7 @@ import type { TrunkError } from '../../src/errors.ts'
 import { nativeStatus } from '../../src/native/load.ts'
 import type { Link, Listener, TransportOptions } from '../../src/types.ts'
 import { serial } from '../../transports/serial.ts'
+import { openTty } from '../../transports/serial/tty.ts'
 import { firstOf, held, of, transportOptions } from '../conformance/transport-suite.ts'
 import { eventually } from '../helpers/eventually.ts'
 import { readAll, readBytes, seededBytes } from '../helpers/link-traffic.ts'
@@ -174,6 +175,19 @@ describe('a terminal', () => {
       })
     }
   })
+})
+
+describe('the device of a terminal', () => {
+  it('that is read after a hang-up, before anybody has told of it, is lost and has no end [R-121]', () =>
+    withPty(async (pty) => {
+      const settings = { baud: 9600, parity: 'none', stopBits: 1, flow: 'none' } as const
+      const device = (await openTty(pty.path, settings))(() => assert.fail('nothing was asked for'))
+      assert.equal(device.read(new Uint8Array(8)), undefined)
+      await pty.close()
+      assert.throws(() => device.read(new Uint8Array(8)), { code: 'ERR_LINK_LOST' })
+      assert.throws(() => device.write([new Uint8Array(8)]), { code: 'EIO' })
+      await device.close(true)
+    }))
 })
 
 describe('connecting to a device', () => {

@@ -1,8 +1,13 @@
 import assert from 'node:assert/strict'
+import { execFileSync } from 'node:child_process'
+import { cpSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
 import { describe, it } from 'node:test'
 import { TrunkError } from '../../src/errors.ts'
 import { vsockConnectError, vsockListenError } from '../../transports/vsock/errors.ts'
 import { vsock, type VsockOptions } from '../../transports/vsock.ts'
+import { ROOT } from '../helpers/source-imports.ts'
+import { temporaryFolder } from '../helpers/temporary-folder.ts'
 
 const ANY = 2 ** 32 - 1
 
@@ -86,7 +91,7 @@ describe('vsock errors', () => {
       const cause = system(code)
       const error = vsockConnectError(cause, guest)
       assert.equal(error.code, wanted, code)
-      assert.equal(error.scope, 'link', code)
+      assert.equal(error.scope, wanted === 'ERR_TRANSPORT_UNAVAILABLE' ? 'argument' : 'link', code)
       assert.equal(error.cause, cause, code)
       assert.match(error.message, message)
       assert.match(error.message, /^cannot connect to vsock:\/\/3:5000: /)
@@ -104,7 +109,6 @@ describe('vsock errors', () => {
     for (const [code, [wanted, message]] of Object.entries(expected)) {
       const error = vsockListenError(system(code), guest)
       assert.equal(error.code, wanted, code)
-      assert.equal(error.scope, 'link', code)
       assert.match(error.message, message)
     }
   })
@@ -121,5 +125,25 @@ describe('vsock errors', () => {
     const ours = new TrunkError('ERR_DENIED', 'no')
     assert.equal(vsockConnectError(ours, guest), ours)
     assert.equal(vsockListenError(ours, guest), ours)
+  })
+})
+
+describe('vsock without the native addon', () => {
+  it('can be imported and made, and says what is missing when it is used [R-136]', () => {
+    const folder = temporaryFolder()
+    // the sources elsewhere: nothing was built there
+    for (const name of ['src', 'transports']) cpSync(join(ROOT, name), join(folder, name), { recursive: true })
+    writeFileSync(join(folder, 'package.json'), '{ "type": "module" }')
+    const code = `
+      import { vsock } from ${JSON.stringify(join(folder, 'transports/vsock.ts'))}
+      const transport = vsock('vsock://3:5000')
+      const options = { signal: new AbortController().signal, limits: { connectTimeoutMs: 1 } }
+      for (const use of ['connect', 'listen']) {
+        await transport[use](options).catch((error) => console.log(error.code, error.message))
+      }`
+    const args = ['--import', 'tsx', '--input-type=module', '-e', code]
+    const said = execFileSync(process.execPath, args, { cwd: ROOT, encoding: 'utf8' })
+    const line = 'ERR_TRANSPORT_UNAVAILABLE vsock needs .*native addon.*: the native addon was not built .*\n'
+    assert.match(said, new RegExp(`^(${line}){2}$`))
   })
 })

@@ -10,11 +10,13 @@ import {
   serve,
   TrunkError,
   type Bytes,
+  type ConnectionStatus,
   type ErrorCode,
   type Limits,
   type Link,
   type Pipe,
   type Protocol,
+  type ReconnectingTrunk,
   type Server,
   type Transport,
   type Trunk,
@@ -40,6 +42,28 @@ export async function trunks(transport: Transport, link: Link, trunk: Trunk): Pr
   await overLink(link, { role: 'both', limits })
   // @ts-expect-error closed is for reading
   trunk.closed = Promise.resolve()
+}
+
+/** Never called. */
+export async function reconnecting(options: TrunkOptions): Promise<void> {
+  const trunk: ReconnectingTrunk = await connect('x:', {
+    reconnect: true,
+    onConnection: (status: ConnectionStatus) => status.retryInMs,
+  })
+  for await (const { state, attempt, sessions, error } of trunk.watch()) {
+    const known: 'connecting' | 'open' | 'waiting' | 'closed' = state
+    const code: ErrorCode | undefined = error?.code
+    const count: number = attempt + sessions + known.length + (code ?? '').length
+    if (count > 0) break
+  }
+  const plain: Trunk = trunk
+  // @ts-expect-error a connection is for reading
+  trunk.connection = plain.status()
+  // @ts-expect-error known at run time only: a trunk of one session is what it surely is
+  const either: ReconnectingTrunk = await connect('x:', options)
+  // @ts-expect-error without the option there is nothing to watch
+  const neither: ReconnectingTrunk = await connect('x:', { reconnect: false })
+  await Promise.all([either.close(), neither.close()])
 }
 
 /** Never called. */

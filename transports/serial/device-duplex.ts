@@ -98,39 +98,45 @@ export class DeviceDuplex extends Duplex {
       this.destroy(deviceLost(error))
       return
     }
-    const outcome = this.#try(events)
+    // of two events at once the first may have changed what is wanted
+    const due = events & this.#wanted
+    if (due === 0) return
+    const outcome = this.#try(due)
     if (outcome === 'moved') this.#watch()
     // ready, and yet nothing can be done: it would be said again at once
     else if (outcome !== undefined) this.#lookLater()
   }
 
-  /** Reads and writes what is wanted and what `events` allow; undefined where that has ended the device. */
+  /** Reads, writes or both; undefined where that has ended the device. */
   #try(events: number): Outcome | undefined {
-    let outcome: Outcome = 'nothing'
+    const writes = (events & WRITABLE) !== 0
+    let taken = 0
+    let read: number | undefined
     try {
-      if ((events & WRITABLE) !== 0 && this.#onWritten !== undefined && this.#writeOn()) outcome = 'moved'
-      if ((events & READABLE) !== 0 && this.#reading && !this.destroyed) {
-        const read = this.#device.read(this.#slab.room())
-        if (read === 0 && outcome === 'nothing') outcome = 'nobody'
-        else if (read !== undefined && read > 0) {
-          outcome = 'moved'
-          this.#give(this.#slab.take(read))
-        }
-      }
+      if (writes) taken = this.#device.write(this.#unwritten)
+      if ((events & READABLE) !== 0) read = this.#device.read(this.#slab.room())
     } catch (error) {
       this.destroy(deviceFailure(error))
+      return undefined
     }
-    if (outcome === 'moved') this.#lookMs = FIRST_LOOK_MS
-    return this.destroyed ? undefined : outcome
+    // Out of the `try`: what these call is not ours, and its errors are not the device's.
+    let moved = writes && this.#leave(taken)
+    if (read !== undefined && read > 0) {
+      moved = true
+      this.#give(this.#slab.take(read))
+    }
+    if (this.destroyed) return undefined
+    if (!moved) return read === 0 ? 'nobody' : 'nothing'
+    this.#lookMs = FIRST_LOOK_MS
+    return 'moved'
   }
 
   #give(chunk: Uint8Array): void {
-    if (!this.push(chunk)) this.#reading = false
+    if (!this.destroyed && !this.push(chunk)) this.#reading = false
   }
 
-  /** True where some of it was taken. */
-  #writeOn(): boolean {
-    const taken = this.#device.write(this.#unwritten)
+  /** The first `taken` bytes of what is being written have left; true where that were some, or all. */
+  #leave(taken: number): boolean {
     this.#unwritten = without(this.#unwritten, taken)
     if (this.#unwritten.length > 0) return taken > 0
     const onWritten = this.#onWritten

@@ -46,7 +46,7 @@ function noFamily(code: string, what: string, error: unknown): TrunkError | unde
 }
 
 function unavailable(message: string, cause: unknown): TrunkError {
-  return new TrunkError('ERR_TRANSPORT_UNAVAILABLE', message, { cause, scope: 'link' })
+  return new TrunkError('ERR_TRANSPORT_UNAVAILABLE', message, { cause })
 }
 
 function codeOf(error: unknown): string {

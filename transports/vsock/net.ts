@@ -115,11 +115,6 @@ export function createServer(native: NativeAddon, at: VsockAddress, options: Ser
   return { address, close }
 }
 
-/** This machine's own CID, 2 on a host; throws ENOENT where the kernel has no vsock. */
-export function localCid(native: NativeAddon): number {
-  return native.localCid()
-}
-
 function connectionOf(native: NativeAddon, made: number, peer: VsockAddress, onread?: OnReadOpts): VsockConnection {
   const { socket, fd } = adopt(native, made, onread)
   return {

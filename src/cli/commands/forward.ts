@@ -1,19 +1,18 @@
 /**
- * `trunkline forward`: TCP ports across the line, until it is interrupted or the session ends. All forwards stand, or none
- * does; each is announced with its real port once it takes connections.
+ * `trunkline forward`: TCP ports across the line, until it is interrupted. All forwards stand at first, or none does; each is announced with its
+ * real port once it takes connections. They outlive the session: when it is lost the peer is dialled again.
  */
 import type { Command } from 'commander'
-import { TrunkError } from '../../errors.ts'
-import type { Trunk } from '../../index.ts'
 import { interrupted } from '../context.ts'
 import type { Context } from '../context.ts'
 import { usageError } from '../failure.ts'
+import { connectionLog } from '../forward/connection-log.ts'
 import type { Forward } from '../forward/forward.ts'
 import { listenHere } from '../forward/listen-here.ts'
 import { listenThere } from '../forward/listen-there.ts'
 import { parseForward } from '../forward/spec.ts'
 import type { ForwardSpec } from '../forward/spec.ts'
-import { addPeerOptions, withTrunk } from '../peer.ts'
+import { addPeerOptions, connectPeerForGood } from '../peer.ts'
 import type { PeerOptions } from '../peer.ts'
 
 interface ForwardOptions extends PeerOptions {
@@ -30,10 +29,11 @@ export function addForward(program: Command, context: Context): void {
   const command = program
     .command('forward')
     .summary('forward TCP ports across the line')
-    .description('Forward TCP ports across the line until interrupted.')
+    .description('Forward TCP ports across the line until interrupted, over as many sessions as it takes.')
     .option('-L, --local <spec>', '[BIND:]PORT:HOST:PORT, listen here, the peer connects; repeatable', appendForward)
     .option('-R, --remote <spec>', '[BIND:]PORT:HOST:PORT, the peer listens, connect here; repeatable', appendForward)
     .addHelpText('after', '\nPort 0 takes any free port; the real one is printed.')
+    .addHelpText('after', 'Without --wait the first session has to come at once; a lost one is replaced in any case.')
     .addHelpText('after', '\nExample:\n  $ trunkline forward -L 8080:127.0.0.1:80 -R 9000:127.0.0.1:3000')
   addPeerOptions(command).action((options: ForwardOptions) => forward(context, options))
 }
@@ -41,27 +41,21 @@ export function addForward(program: Command, context: Context): void {
 async function forward(context: Context, options: ForwardOptions): Promise<void> {
   const { local = [], remote = [] } = options
   if (local.length + remote.length === 0) throw usageError('forward what? Give -L or -R')
-  await withTrunk(context, options, async (trunk) => {
-    const forwards: Forward[] = []
-    try {
-      for (const spec of local) forwards.push(owned(await listenHere(context, trunk, spec)))
-      for (const spec of remote) forwards.push(owned(await listenThere(context, trunk, spec)))
-      for (const { description } of forwards) await context.stdout.line(`forwarding ${description}`)
-      await Promise.race([interrupted(context), sessionEnd(trunk), ...forwards.map(({ ended }) => ended)])
-    } finally {
-      for (const each of forwards) each.close()
-    }
-  })
+  const trunk = await connectPeerForGood(context, options, connectionLog(context))
+  const forwards: Forward[] = []
+  try {
+    for (const spec of local) forwards.push(owned(await listenHere(context, trunk, spec)))
+    for (const spec of remote) forwards.push(owned(await listenThere(context, trunk, spec)))
+    for (const { description } of forwards) await context.stdout.line(`forwarding ${description}`)
+    await Promise.race([interrupted(context), trunk.closed, ...forwards.map(({ ended }) => ended)])
+  } finally {
+    for (const each of forwards) each.close()
+    await trunk.close()
+  }
 }
 
 /** Its end is looked at by the race above, but only while that runs. */
 function owned(forward: Forward): Forward {
   forward.ended.catch(() => undefined)
   return forward
-}
-
-/** Rejects when the session is over, however it ended: there is nothing left to forward through. */
-async function sessionEnd(trunk: Trunk): Promise<never> {
-  await trunk.closed
-  throw new TrunkError('ERR_SESSION_CLOSED', 'the peer has closed the session')
 }

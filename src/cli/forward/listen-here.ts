@@ -1,13 +1,18 @@
 /**
  * `-L`: listens on this machine; for each connection the peer dials. The local socket stands before the peer has answered:
- * nothing is read from it until then, and where the peer refuses it is reset, which tells its client the truth.
+ * nothing is read from it until then, and where the peer refuses it is reset, which tells its client the truth. A connection that comes while there is
+ * no session waits for one, for as long as connecting may take.
  */
 import { createServer } from 'node:net'
 import type { AddressInfo, Server, Socket } from 'node:net'
 import { tcpConnect } from '../../../protocols/tcp-connection.ts'
+import { DEFAULT_LIMITS } from '../../index.ts'
 import type { Trunk } from '../../index.ts'
+import type { Timer } from '../../clock.ts'
+import { TrunkError } from '../../errors.ts'
 import { listenError } from '../../net-errors.ts'
 import type { Context } from '../context.ts'
+import { formatDuration } from '../format.ts'
 import { join, MAX_CONNECTIONS, sayConnectionError } from './forward.ts'
 import type { Forward } from './forward.ts'
 import { formatTarget } from './spec.ts'
@@ -55,13 +60,24 @@ async function forwardOne(
   const leave = (): void => gone.abort()
   // A client that gives up while the peer still dials gives its pipe back.
   socket.once('close', leave).on('error', leave)
+  const timer = trunk.status().state === 'open' ? undefined : giveUpInTime(context, gone)
   try {
     const pipe = await tcpConnect(trunk, target, { signal: gone.signal })
+    timer?.cancel()
     socket.removeListener('close', leave)
     await join(pipe, socket)
   } catch (error) {
-    const left = gone.signal.aborted
+    timer?.cancel()
+    const left = socket.destroyed
     socket.resetAndDestroy()
     if (!left) sayConnectionError(context, description, error)
   }
+}
+
+function giveUpInTime(context: Context, gone: AbortController): Timer {
+  const { connectTimeoutMs } = DEFAULT_LIMITS
+  return context.clock.after(connectTimeoutMs, () => {
+    const sentence = `no session with the peer for ${formatDuration(connectTimeoutMs)}`
+    gone.abort(new TrunkError('ERR_CONNECT_TIMEOUT', sentence))
+  })
 }

@@ -1,44 +1,138 @@
-/** `-R`: the peer listens; for each of its connections this machine dials. */
+/**
+ * `-R`: the peer listens; for each of its connections this machine dials. The peer's listener goes with its session, so each new session is asked for
+ * it again, at the same port; where that is refused for the time being, it is asked again after a while.
+ */
 import { connect } from 'node:net'
 import type { Socket } from 'node:net'
 import { tcpListen } from '../../../protocols/tcp-listener.ts'
-import type { Pipe, Trunk } from '../../index.ts'
-import { toTrunkError } from '../../errors.ts'
+import type { TcpListening } from '../../../protocols/tcp-listener.ts'
+import { Backoff } from '../../backoff.ts'
+import { DEFAULT_LIMITS } from '../../index.ts'
+import type { Pipe, ReconnectingTrunk } from '../../index.ts'
+import { TrunkError, toTrunkError } from '../../errors.ts'
 import { connectError } from '../../net-errors.ts'
+import { onAbort } from '../../on-abort.ts'
+import { asError } from '../context.ts'
 import type { Context } from '../context.ts'
+import { asFailure, EXIT } from '../failure.ts'
 import { join, MAX_CONNECTIONS, sayConnectionError } from './forward.ts'
 import type { Forward } from './forward.ts'
 import { formatTarget } from './spec.ts'
 import type { ForwardSpec } from './spec.ts'
 
 /** Asks the peer to listen for `spec`. Rejects with its refusal. */
-export async function listenThere(context: Context, trunk: Trunk, spec: ForwardSpec): Promise<Forward> {
-  const listener = await tcpListen(trunk, {
-    port: spec.port,
-    ...(spec.bind === undefined ? {} : { host: spec.bind }),
-  })
-  const { host, port } = listener.address
-  const description = `peer ${formatTarget(host, port)} -> ${formatTarget(spec.host, spec.hostPort)}`
-  const ended = acceptAll(context, listener, spec, description)
-  return { description, close: () => void listener.close(), ended }
+export async function listenThere(context: Context, trunk: ReconnectingTrunk, spec: ForwardSpec): Promise<Forward> {
+  const interrupted = new AbortController()
+  const letGo = onAbort(context.signal, () => interrupted.abort(asError(context.signal.reason)))
+  try {
+    return new ForwardFromThere(context, trunk, spec, await listen(trunk, spec, spec.port, interrupted.signal))
+  } finally {
+    // from here on the forward is ended by its `close`, which leaves the connections that stand alone
+    letGo()
+  }
 }
 
-/** At most MAX_CONNECTIONS at a time: the next one is asked for when one has ended, so the rest waits at the peer's kernel. */
-async function acceptAll(
-  context: Context,
-  pipes: AsyncIterable<Pipe>,
-  spec: ForwardSpec,
-  description: string,
-): Promise<void> {
-  let active = 0
-  let wake: (() => void) | undefined
-  for await (const pipe of pipes) {
-    active += 1
-    void forwardOne(context, pipe, spec, description).then(() => {
-      active -= 1
-      wake?.()
-    })
-    while (active >= MAX_CONNECTIONS) await new Promise<void>((resolve) => (wake = resolve))
+async function listen(
+  trunk: ReconnectingTrunk,
+  { bind }: ForwardSpec,
+  port: number,
+  signal: AbortSignal,
+): Promise<TcpListening> {
+  return await tcpListen(trunk, bind === undefined ? { port } : { host: bind, port }, { signal })
+}
+
+class ForwardFromThere implements Forward {
+  readonly description: string
+  readonly ended: Promise<void>
+  readonly #context: Context
+  readonly #trunk: ReconnectingTrunk
+  readonly #spec: ForwardSpec
+  readonly #port: number
+  readonly #backoff: Backoff
+  #listening: TcpListening
+  #sessions: number
+  /** While the peer is asked anew. */
+  #asking: AbortController | undefined
+  #closed = false
+  #active = 0
+  #wake: (() => void) | undefined
+
+  constructor(context: Context, trunk: ReconnectingTrunk, spec: ForwardSpec, listening: TcpListening) {
+    const { host, port } = listening.address
+    this.description = `peer ${formatTarget(host, port)} -> ${formatTarget(spec.host, spec.hostPort)}`
+    this.#context = context
+    this.#trunk = trunk
+    this.#spec = spec
+    this.#port = port
+    this.#backoff = new Backoff({ limits: DEFAULT_LIMITS, clock: context.clock })
+    this.#listening = listening
+    this.#sessions = trunk.connection.sessions
+    this.ended = this.#run()
+  }
+
+  close(): void {
+    this.#closed = true
+    void this.#listening.close()
+    this.#asking?.abort(new TrunkError('ERR_ABORTED', 'the forward was closed'))
+  }
+
+  async #run(): Promise<void> {
+    while (!this.#closed) {
+      try {
+        await this.#takeAll(this.#listening)
+      } catch (error) {
+        // it did not go with its session: the peer has ended it, or answers nonsense
+        if (!this.#hasLost(this.#sessions)) throw error
+      }
+      if (!this.#isClosed()) await this.#listenAgain()
+    }
+  }
+
+  #isClosed(): boolean {
+    return this.#closed
+  }
+
+  /** True where the session of that number is over. */
+  #hasLost(session: number): boolean {
+    return this.#trunk.connection.sessions !== session || this.#trunk.status().state !== 'open'
+  }
+
+  /** Asks until the peer listens again. Rejects where that is no use, resolves without it when the forward is closed. */
+  async #listenAgain(): Promise<void> {
+    const asking = new AbortController()
+    this.#asking = asking
+    const { signal } = asking
+    let said: string | undefined
+    for (;;) {
+      try {
+        await this.#backoff.wait(signal)
+        this.#listening = await listen(this.#trunk, this.#spec, this.#port, signal)
+        this.#sessions = this.#trunk.connection.sessions
+        this.#backoff.reset()
+        break
+      } catch (error) {
+        if (this.#closed) return
+        const { code, status } = asFailure(error)
+        if (status === EXIT.denied || this.#trunk.connection.state === 'closed') throw error
+        // a further loss is said elsewhere
+        if (code !== said && this.#trunk.status().state === 'open')
+          sayConnectionError(this.#context, this.description, error)
+        said = code
+      }
+    }
+    this.#asking = undefined
+  }
+
+  /** At most MAX_CONNECTIONS at a time: the next one is asked for when one has ended, so the rest waits at the peer's kernel. */
+  async #takeAll(pipes: AsyncIterable<Pipe>): Promise<void> {
+    for await (const pipe of pipes) {
+      this.#active += 1
+      void forwardOne(this.#context, pipe, this.#spec, this.description).then(() => {
+        this.#active -= 1
+        this.#wake?.()
+      })
+      while (this.#active >= MAX_CONNECTIONS) await new Promise<void>((resolve) => (this.#wake = resolve))
+    }
   }
 }
 

@@ -8,6 +8,7 @@
  *   read COUNT     'COUNT TEXT', 'blocked' after 500 ms, or the error's name
  *   write TEXT     the number of bytes, 'blocked' after 500 ms, or the error's name
  *   fill COUNT     writes until COUNT bytes are written or no more go: 'COUNT', then why it ended
+ *   waiting        the bytes that can be read from a terminal, or the error's name
  *   drain          reads until nothing comes: 'COUNT', then why it ended; checks that it is all one byte, else 'mixed' follows
  */
 #include "vmtool.h"
@@ -19,6 +20,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/time.h>
 #include <unistd.h>
 
@@ -71,7 +73,7 @@ static void do_poll(void) {
 
 static void do_read(size_t count) {
   ssize_t got = read(fd, buffer, count < sizeof buffer ? count : sizeof buffer);
-  if (got < 0) puts(reason(got));
+  if (got <= 0) puts(reason(got));
   else printf("%zd %.*s\n", got, (int)got, buffer);
 }
 
@@ -90,6 +92,12 @@ static void do_fill(size_t count) {
     if (written > 0) done += (size_t)written;
   }
   printf("%zu %s\n", done, done < count ? reason(written) : "done");
+}
+
+static void do_waiting(void) {
+  int count;
+  if (ioctl(fd, FIONREAD, &count) != 0) puts(reason(-1));
+  else printf("%d\n", count);
 }
 
 static void do_drain(void) {
@@ -121,6 +129,7 @@ int probe(const char *device) {
     else if (strcmp(line, "read") == 0) do_read(strtoul(argument, NULL, 10));
     else if (strcmp(line, "write") == 0) do_write(argument);
     else if (strcmp(line, "fill") == 0) do_fill(strtoul(argument, NULL, 10));
+    else if (strcmp(line, "waiting") == 0) do_waiting();
     else if (strcmp(line, "drain") == 0) do_drain();
     else puts("what?");
     set_alarm(0);

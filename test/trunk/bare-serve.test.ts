@@ -1,0 +1,333 @@
+/**
+ * Serving a line that does not tell when the peer comes and goes: session after session over one opening of it, whatever the peers do and
+ * whatever becomes of the line. The line is a memory link, the clock is turned by hand, and at the end nothing is left.
+ */
+import assert from 'node:assert/strict'
+import { describe, it } from 'node:test'
+import { overLink, serve, TrunkError, type Server, type Trunk, type TrunkOptions } from '../../src/index.ts'
+import { DEFAULT_LIMITS } from '../../src/limits.ts'
+import { SharedLine } from '../../src/session/shared-line.ts'
+import { memory } from '../../transports/memory.ts'
+import { BareDevice } from '../helpers/bare-device.ts'
+import { eventually, keptAlive, steady } from '../helpers/eventually.ts'
+import { concat, encodeFrame, frame, hex, SYNC, TYPE, utf8 } from '../helpers/naive-codec.ts'
+import { checkPattern, echo, outcome, pattern } from '../helpers/protocols.ts'
+import { fieldsOf, GuardedVoice, HandOnLine } from '../helpers/raw-guarded.ts'
+import { isCode } from '../helpers/raw-session.ts'
+import { noStrayRejections } from '../helpers/stray-rejections.ts'
+
+noStrayRejections()
+
+const TIMEOUT = { timeout: 60_000 }
+
+/** A served device; `rejected` is what its server reported. */
+interface Bench {
+  readonly device: BareDevice
+  readonly server: Server
+  readonly rejected: string[]
+}
+
+/** Runs `use` with a served device, closes it, and checks that nothing is left. */
+async function served(
+  use: (bench: Bench) => Promise<void>,
+  options: TrunkOptions = {},
+  bufferBytes?: number,
+): Promise<void> {
+  await keptAlive(async () => {
+    const device = new BareDevice(bufferBytes)
+    const rejected: string[] = []
+    const server = await device.serve({
+      protocols: [echo],
+      onRejected: ({ error }) => rejected.push((error as { code?: string }).code ?? String(error)),
+      ...options,
+    })
+    try {
+      await use({ device, server, rejected })
+    } finally {
+      await device.whileTimePasses(server.close())
+    }
+    assert.equal(server.trunks.size, 0)
+    await eventually(() => device.clock.pending === 0, 'no timer is left')
+  })
+}
+
+/** The trunk that the server has now. */
+async function theTrunk(server: Server, what = 'a session'): Promise<Trunk> {
+  await eventually(() => server.trunks.size === 1, what)
+  return [...server.trunks][0]!
+}
+
+async function echoes(trunk: Trunk, bytes = 50_000): Promise<void> {
+  const pipe = await trunk.open('echo', undefined, { early: pattern(bytes), end: true })
+  assert.equal(await checkPattern(pipe.source), bytes)
+  await pipe.close()
+}
+
+describe('a server of a line that does not tell', TIMEOUT, () => {
+  it('has session after session over one opening, and each is offered to who iterates', async () => {
+    await served(async ({ device, server, rejected }) => {
+      const far = new SharedLine(device.plug())
+      const offered = server[Symbol.asyncIterator]()
+      const epochs = new Set<string>()
+      for (let i = 0; i < 5; i++) {
+        const trunk = await device.over(far.take(), { name: `guest ${i}` })
+        await echoes(trunk)
+        epochs.add(trunk.status().peer.epoch)
+        const next = await offered.next()
+        assert.equal(next.done === false && next.value.status().peer.name, `guest ${i}`)
+        await trunk.close()
+        await far.free()
+        await eventually(() => server.trunks.size === 0, 'it is over there too')
+      }
+      assert.equal(epochs.size, 5, 'each session has an epoch of its own')
+      assert.equal(device.openings, 1)
+      assert.deepEqual(rejected, [])
+      assert.equal(far.over, false)
+      await far.close()
+    })
+  })
+
+  it('outlives peers that are killed at any byte: the next one has a session, and none of the old bytes [R-051]', async () => {
+    await served(async ({ device, server, rejected }) => {
+      const hand = new HandOnLine(device.plug())
+      for (const bytes of [0, 1, 12, 30, 1000]) {
+        const voice = hand.next()
+        await hand.meet()
+        const trunk = await theTrunk(server)
+        hand.send(voice.say(frame(0x7f, 0, new Uint8Array(2000))).subarray(0, bytes))
+        const next = hand.next()
+        hand.send(next.greeting())
+        await assert.rejects(trunk.closed, isCode('ERR_PEER_RESTARTED', 'local'))
+        device.clock.advance(1000)
+        await eventually(() => next.theirHello !== undefined, 'a hello of the next session')
+        assert.notEqual(hex(next.theirEpoch), hex(voice.theirEpoch))
+        assert.equal(next.count('BYE'), 0)
+      }
+      assert.deepEqual(rejected, [])
+    })
+  })
+
+  it('tells a peer that it cannot have a session, once, and serves the next one', async () => {
+    await served(async ({ device, server, rejected }) => {
+      const hand = new HandOnLine(device.plug())
+      for (let i = 0; i < 3; i++) {
+        const voice = hand.next(new GuardedVoice({ versions: [7, 9] }))
+        hand.send(voice.greeting())
+        await eventually(() => voice.byeNumber === 19, 'ERR_VERSION_MISMATCH')
+      }
+      assert.deepEqual(rejected, ['ERR_VERSION_MISMATCH'], 'told once per kind')
+      const asked = hand.next(new GuardedVoice({ challenge: new Uint8Array(32), role: 'connect' }))
+      hand.send(asked.greeting())
+      await eventually(() => asked.byeNumber === 23, 'ERR_AUTH_REQUIRED')
+      assert.deepEqual(rejected, ['ERR_VERSION_MISMATCH', 'ERR_AUTH_REQUIRED'])
+      const good = hand.next()
+      await hand.meet()
+      const trunk = await theTrunk(server)
+      hand.send(good.say(frame(TYPE.BYE, 0, Uint8Array.of(0, 16, 0))))
+      await trunk.closed
+      // after a session that went well what is wrong is news again
+      const again = hand.next(new GuardedVoice({ challenge: new Uint8Array(32), role: 'connect' }))
+      hand.send(again.greeting())
+      await eventually(() => again.byeNumber === 23, 'ERR_AUTH_REQUIRED again')
+      assert.deepEqual(rejected, ['ERR_VERSION_MISMATCH', 'ERR_AUTH_REQUIRED', 'ERR_AUTH_REQUIRED'])
+    })
+  })
+
+  it('begins five sessions that come to no good end at once, and then one a second [R-064]', async () => {
+    await served(async ({ device }) => {
+      const hand = new HandOnLine(device.plug())
+      const epochs = new Set<string>()
+      /** Is told by each of the server's sessions that ours cannot be, as long as there is one. */
+      const flood = async (): Promise<void> => {
+        for (;;) {
+          const voice = hand.next(new GuardedVoice({ versions: [7, 7] }))
+          hand.send(voice.greeting())
+          await steady(() => voice.received.length, 30)
+          if (voice.byeNumber === undefined) return
+          epochs.add(hex(fieldsOf(voice.received[0]!).epoch as Uint8Array))
+        }
+      }
+      await flood()
+      // the sixth waits for a second before the seventh may come
+      assert.equal(epochs.size, 6)
+      for (let seconds = 1; seconds <= 5; seconds++) {
+        device.clock.advance(999)
+        await flood()
+        assert.equal(epochs.size, 5 + seconds, `${seconds} s`)
+        device.clock.advance(1)
+        await flood()
+        assert.equal(epochs.size, 6 + seconds, `${seconds} s`)
+      }
+    })
+  })
+
+  it('goes on when its last words are stuck: the next session waits for the line, and loses nothing', async () => {
+    await served(
+      async ({ device, server }) => {
+        const far = device.plug()
+        // nobody reads: the greetings fill the line
+        for (let i = 0; i < 10; i++) {
+          device.clock.advance(1000)
+          await steady(() => i, 5)
+        }
+        const hand = new HandOnLine(far)
+        await eventually(() => hand.voice.theirHello !== undefined, 'the first of them')
+        await hand.meet()
+        const trunk = await theTrunk(server)
+        trunk.abort(new TrunkError('ERR_SESSION_ABORTED', 'enough'))
+        await eventually(() => hand.voice.byeNumber === 17, 'the goodbye')
+        const next = hand.next()
+        await hand.meet()
+        next.assertClean()
+        await theTrunk(server, 'another session')
+      },
+      {},
+      600,
+    )
+  })
+
+  it('serves the next opening when the line has ended, in a session or before one', async () => {
+    await served(async ({ device, server }) => {
+      const first = new HandOnLine(device.plug())
+      await first.meet()
+      const trunk = await theTrunk(server)
+      first.unplug()
+      assert.match(await outcome(trunk.closed), /^ERR_LINK_/)
+      const second = new HandOnLine(device.plug())
+      await eventually(() => second.voice.theirHello !== undefined, 'a hello')
+      second.unplug()
+      const third = new HandOnLine(device.plug())
+      await third.meet()
+      await theTrunk(server)
+    })
+  })
+
+  it('serves several openings at once: a device may be opened anew before the old one is over', async () => {
+    await served(async ({ device, server }) => {
+      const hands = [new HandOnLine(device.plug()), new HandOnLine(device.plug())]
+      await Promise.all(hands.map((hand) => hand.meet()))
+      await eventually(() => server.trunks.size === 2, 'two sessions')
+    })
+  })
+
+  it('asks a silent peer after 5 s, unless its limits say otherwise', async () => {
+    for (const [options, ms] of [
+      [{}, 5_000],
+      [{ limits: { keepaliveMs: 7_000 } }, 7_000],
+    ] as const) {
+      await served(async ({ device, server }) => {
+        const hand = new HandOnLine(device.plug())
+        await hand.meet()
+        await theTrunk(server)
+        const before = hand.voice.count('PING')
+        device.clock.advance(ms - 1)
+        await steady(() => hand.voice.count('PING'), 20)
+        assert.equal(hand.voice.count('PING'), before)
+        device.clock.advance(1)
+        await eventually(() => hand.voice.count('PING') > before, 'a ping')
+      }, options)
+    }
+  })
+})
+
+describe('closing a server of a line that does not tell', TIMEOUT, () => {
+  it('ends at once while nobody is there, and rejects nobody', async () => {
+    await served(async ({ device, server, rejected }) => {
+      const hand = new HandOnLine(device.plug())
+      await eventually(() => hand.voice.theirHello !== undefined, 'a hello')
+      await server.close()
+      await eventually(() => hand.over, 'the line is closed')
+      assert.deepEqual(rejected, [])
+      assert.equal(hand.voice.count('BYE'), 0, 'it concerns nobody')
+    })
+  })
+
+  it('ends at once where nobody reads what it has said', async () => {
+    await served(
+      async ({ device, server }) => {
+        const far = device.plug()
+        for (let i = 0; i < 5; i++) {
+          device.clock.advance(1000)
+          await steady(() => i, 5)
+        }
+        await device.whileTimePasses(server.close())
+        far.abort(new Error('over'))
+      },
+      {},
+      100,
+    )
+  })
+
+  it('ends a session that stands well, at both ends', async () => {
+    await served(async ({ device, server }) => {
+      const far = new SharedLine(device.plug())
+      const trunk = await device.over(far.take())
+      await theTrunk(server)
+      await echoes(trunk)
+      await Promise.all([server.close(), trunk.closed])
+      await far.close()
+    })
+  })
+
+  it('ends while it waits with the next session', async () => {
+    await served(async ({ device, server }) => {
+      const hand = new HandOnLine(device.plug())
+      for (let i = 0; i < 6; i++) {
+        const voice = hand.next(new GuardedVoice({ versions: [7, 7] }))
+        hand.send(voice.greeting())
+        await eventually(() => voice.byeNumber === 19, 'ERR_VERSION_MISMATCH')
+      }
+      await eventually(() => device.clock.pending === 1, 'it waits')
+      await server.close()
+      assert.equal(device.clock.pending, 0)
+    })
+  })
+
+  it('ends in the middle of a hello', async () => {
+    await served(async ({ device, server, rejected }) => {
+      const hand = new HandOnLine(device.plug())
+      hand.send(hand.voice.greeting())
+      await eventually(() => hand.voice.count('READY') > 0, 'their answer')
+      await server.close()
+      assert.deepEqual(rejected, [])
+    })
+  })
+})
+
+describe('lines of two kinds at two ends', TIMEOUT, () => {
+  it('give ERR_LINE_MISMATCH to both: a plain peer on a line that is served as a serial one', async () => {
+    await served(async ({ device, rejected }) => {
+      assert.equal(await outcome(overLink(device.plug(), { clock: device.clock })), 'ERR_LINE_MISMATCH')
+      await eventually(() => rejected.length > 0, 'the other side knows')
+      assert.equal(rejected[0], 'ERR_LINE_MISMATCH')
+    })
+  })
+
+  it('give it to both however slowly the plain hello comes, and however short it is', async () => {
+    await served(async ({ device, rejected }) => {
+      const hand = new HandOnLine(device.plug())
+      for (const byte of concat(SYNC, encodeFrame(frame(TYPE.HELLO, 0, utf8('x'))))) hand.send(Uint8Array.of(byte))
+      await eventually(() => rejected.length > 0, 'the other side knows')
+      assert.equal(rejected[0], 'ERR_LINE_MISMATCH')
+    })
+  })
+
+  it('give it to both: a serial address that dials what is served as a plain line', async () => {
+    await keptAlive(async () => {
+      const device = new BareDevice()
+      const { clock } = device
+      const rejected: string[] = []
+      const address = memory('memory:mismatch')
+      const server = await serve(address, {
+        clock,
+        onRejected: ({ error }) => rejected.push((error as { code?: string }).code ?? ''),
+      })
+      const link = await address.connect({ signal: new AbortController().signal, clock, limits: DEFAULT_LIMITS })
+      assert.equal(await outcome(device.over(link)), 'ERR_LINE_MISMATCH')
+      await eventually(() => rejected.length > 0, 'the other side knows')
+      assert.deepEqual(rejected, ['ERR_LINE_MISMATCH'])
+      await server.close()
+      await eventually(() => clock.pending === 0, 'no timer is left')
+    })
+  })
+})
