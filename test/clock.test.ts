@@ -1,7 +1,9 @@
 import assert from 'node:assert/strict'
+import { getEventListeners } from 'node:events'
 import { describe, it } from 'node:test'
-import { systemClock } from '../src/clock.ts'
+import { pause, systemClock } from '../src/clock.ts'
 import { defineProtocol } from '../src/index.ts'
+import { manualClock } from './helpers/manual-clock.ts'
 import { trunkPair } from './helpers/trunk-pair.ts'
 
 const DAY_MS = 86_400_000
@@ -49,4 +51,31 @@ describe('the machine’s clock', () => {
       await Promise.all([near.close(), far.closed])
     })
   }
+})
+
+describe('a pause', () => {
+  it('lasts as long as the clock says, and leaves nothing', async () => {
+    const clock = manualClock()
+    const { signal } = new AbortController()
+    let over = false
+    const pausing = pause(clock, 100, signal).then(() => (over = true))
+    clock.advance(99)
+    await Promise.resolve()
+    assert.equal(over, false)
+    clock.advance(1)
+    await pausing
+    assert.deepEqual([clock.pending, getEventListeners(signal, 'abort').length], [0, 0])
+  })
+
+  it('ends at once when the signal aborts, with its reason, and leaves nothing', async () => {
+    const clock = manualClock()
+    const controller = new AbortController()
+    const { signal } = controller
+    const reason = new Error('changed my mind')
+    const pausing = pause(clock, 100, signal)
+    controller.abort(reason)
+    await assert.rejects(pausing, (error) => error === reason)
+    await assert.rejects(pause(clock, 100, signal), (error) => error === reason)
+    assert.deepEqual([clock.pending, getEventListeners(signal, 'abort').length], [0, 0])
+  })
 })

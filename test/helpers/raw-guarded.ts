@@ -4,7 +4,7 @@
  */
 import assert from 'node:assert/strict'
 import { randomBytes } from 'node:crypto'
-import type { DirectLink, Link } from '../../src/types.ts'
+import type { Link } from '../../src/types.ts'
 import { eventually } from './eventually.ts'
 import { cbor, fromCbor, type CborValue } from './naive-cbor.ts'
 import { concat, decodeStatus, frame, TYPE, type TypeName, type WireFrame } from './naive-codec.ts'
@@ -111,32 +111,22 @@ export function names(frames: readonly WireFrame[]): string[] {
 
 /** The hand at the other end of a raw link: what it sends leaves as it is, what comes is heard by whichever voice speaks now. */
 export class HandOnLine {
-  readonly #direct: DirectLink
   readonly #link: Link
+  readonly #output: Uint8Array[] = []
+  #wakeOutput: (() => void) | undefined
+  #stalled: Promise<void> | undefined
+  #resume: (() => void) | undefined
   /** The line has ended, or failed. */
   over = false
   voice: GuardedVoice
-  /** False: what comes is not listened to, but taken. */
-  listens = true
 
   constructor(link: Link, voice: GuardedVoice = new GuardedVoice()) {
     this.#link = link
     this.voice = voice
-    assert.ok(link.direct, 'a line by plain calls')
-    this.#direct = link.direct
-    this.#direct.start({
-      data: (chunk) => {
-        if (this.listens) this.voice.hear(chunk)
-      },
-      end: () => {
-        this.over = true
-        this.#direct.end()
-      },
-      fail: () => {
-        this.over = true
-      },
-      drain: () => undefined,
+    link.sink(this.#outgoing()).catch(() => {
+      // what the line does not take any more is seen by `over`
     })
+    void this.#read()
   }
 
   /** Another program has the line from now on. It has heard nothing yet. */
@@ -146,7 +136,20 @@ export class HandOnLine {
   }
 
   send(...bytes: readonly Uint8Array[]): void {
-    this.#direct.write([concat(...bytes)])
+    this.#output.push(concat(...bytes))
+    this.#wakeOutput?.()
+  }
+
+  /** Takes nothing from the line until {@link resume}. */
+  stall(): void {
+    this.#stalled = new Promise((resolve) => {
+      this.#resume = resolve
+    })
+  }
+
+  resume(): void {
+    this.#stalled = undefined
+    this.#resume?.()
   }
 
   /** Waits until the voice that speaks now has heard what `check` looks for. */
@@ -168,5 +171,30 @@ export class HandOnLine {
   /** The device is gone. */
   unplug(): void {
     this.#link.abort(new Error('unplugged'))
+  }
+
+  async *#outgoing(): AsyncGenerator<Uint8Array> {
+    while (!this.over) {
+      const next = this.#output.shift()
+      if (next !== undefined) yield next
+      else {
+        await new Promise<void>((resolve) => {
+          this.#wakeOutput = resolve
+        })
+      }
+    }
+  }
+
+  async #read(): Promise<void> {
+    try {
+      for await (const chunk of this.#link.source) {
+        if (this.#stalled !== undefined) await this.#stalled
+        this.voice.hear(new Uint8Array(chunk instanceof Uint8Array ? chunk : chunk.subarray()))
+      }
+    } catch {
+      // a line that fails is over, as one that ends
+    }
+    this.over = true
+    this.#wakeOutput?.()
   }
 }

@@ -7,7 +7,7 @@ import { Duplex } from 'node:stream'
 import { READABLE, WRITABLE } from '../../src/native/load.ts'
 import type { Device, Ready } from '../../transports/serial/device-duplex.ts'
 
-/** What the driver queues for a host that does not read, and for a guest that does not. */
+/** What the driver queues at most for a host that does not read, and this double for a guest that does not. */
 const QUEUE_BYTES = 4 * 1024 * 1024
 /** One read of the driver. */
 const READ_BYTES = 4096
@@ -28,6 +28,12 @@ export class VirtioDouble {
   #ready: Ready = () => undefined
   #polling = false
   #unplugged = false
+  readonly #queueBytes: number
+
+  /** @param queueBytes what is queued each way */
+  constructor(queueBytes: number = QUEUE_BYTES) {
+    this.#queueBytes = queueBytes
+  }
 
   /** Takes the place of opening a device. */
   readonly open = (ready: Ready): Device => {
@@ -54,7 +60,7 @@ export class VirtioDouble {
         this.#toGuest.push(Buffer.from(chunk))
         this.#toGuestBytes += chunk.byteLength
         this.#poll()
-        if (this.#toGuestBytes <= QUEUE_BYTES) taken()
+        if (this.#toGuestBytes <= this.#queueBytes) taken()
         else host.whenTaken = taken
       },
       read: () => {
@@ -91,7 +97,7 @@ export class VirtioDouble {
       else this.#toGuest[0] = chunk.subarray(part.byteLength)
     }
     this.#toGuestBytes -= length
-    if (this.#toGuestBytes <= QUEUE_BYTES) this.#host?.taken()
+    if (this.#toGuestBytes <= this.#queueBytes) this.#host?.taken()
     if (length > 0) return length
     return this.#host === undefined ? 0 : undefined
   }
@@ -102,7 +108,7 @@ export class VirtioDouble {
     if (this.#host === undefined) return 0
     let taken = 0
     for (const chunk of chunks) {
-      const part = chunk.subarray(0, Math.max(0, Math.min(WRITE_BYTES, QUEUE_BYTES - this.#toHostBytes)))
+      const part = chunk.subarray(0, Math.max(0, Math.min(WRITE_BYTES, this.#queueBytes - this.#toHostBytes)))
       if (part.byteLength > 0) this.#toHost.push(Buffer.from(part))
       this.#toHostBytes += part.byteLength
       taken += part.byteLength
@@ -129,7 +135,7 @@ export class VirtioDouble {
   /** What poll(2) would say: a hang-up counts as both. */
   get #readyFor(): number {
     if (this.#host === undefined || this.#unplugged) return READABLE | WRITABLE
-    return (this.#toGuestBytes > 0 ? READABLE : 0) | (this.#toHostBytes < QUEUE_BYTES ? WRITABLE : 0)
+    return (this.#toGuestBytes > 0 ? READABLE : 0) | (this.#toHostBytes < this.#queueBytes ? WRITABLE : 0)
   }
 
   /** Tells of readiness once a turn of the event loop until it was dealt with. */

@@ -105,6 +105,19 @@ describe('opening in time', () => {
     await assert.rejects(outcome, { code: 'ERR_ACCESS', scope: 'link' })
   })
 
+  it('says what hindered it, and not that the last attempt was cut off by the deadline', async () => {
+    const clock = manualClock()
+    const mayCome = new Set(['ERR_CONNECT_REFUSED', 'ERR_CONNECT_TIMEOUT'])
+    const line = { ...scripted('ERR_CONNECT_REFUSED', 'ERR_CONNECT_TIMEOUT'), mayCome }
+    await assert.rejects(turning(clock, openInTime(line, { ...transportOptions(), clock })), {
+      code: 'ERR_CONNECT_REFUSED',
+      message: /attempt 1 .*10000 ms/,
+    })
+    const silent = { ...scripted('ERR_CONNECT_TIMEOUT'), mayCome }
+    await assert.rejects(openInTime(silent, { ...transportOptions(), clock }), { code: 'ERR_CONNECT_TIMEOUT' })
+    assert.deepEqual([silent.seen.attempts, clock.pending], [1, 0])
+  })
+
   it('closes a link that comes after the signal has aborted [R-047]', async () => {
     const line = scripted()
     const controller = new AbortController()

@@ -247,8 +247,8 @@ describe('connecting to a device', () => {
       chmodSync(pty.path, isRoot ? 0o600 : 0o000)
       if (isRoot) process.seteuid?.(65_534)
       try {
-        for (const attempt of [open(pty.path), serial({ path: pty.path }).listen(transportOptions())]) {
-          await assert.rejects(attempt, (error: Error & { code: string }) => {
+        for (const attempt of [() => open(pty.path), () => serial({ path: pty.path }).listen(transportOptions())]) {
+          await assert.rejects(attempt(), (error: Error & { code: string }) => {
             assert.equal(error.code, 'ERR_ACCESS')
             assert.match(error.message, isRoot ? /mode 0600, user 0, group \w+/ : /mode 0000, user \d+, group \w+/)
             return error.message.includes(pty.path)
@@ -270,8 +270,8 @@ describe('connecting to a device', () => {
       [folder, 'no character device'],
       [socket, `serial+unix://${socket}`],
     ] as const) {
-      for (const attempt of [open(path), serial({ path }).listen(transportOptions())]) {
-        await assert.rejects(attempt, (error: Error & { code: string }) => {
+      for (const attempt of [() => open(path), () => serial({ path }).listen(transportOptions())]) {
+        await assert.rejects(attempt(), (error: Error & { code: string }) => {
           assert.equal(error.code, 'ERR_UNSUPPORTED')
           return error.message.includes(path) && error.message.includes(says)
         })

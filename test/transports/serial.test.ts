@@ -6,7 +6,7 @@ import { socketLink } from '../../transports/internal/socket-link.ts'
 import { tcp } from '../../transports/tcp.ts'
 import type { Link, TransportOptions } from '../../src/types.ts'
 import { transportConformance, type ConformanceOptions, type LinkPair } from '../conformance/transport.ts'
-import { firstOf } from '../conformance/transport-suite.ts'
+import { firstOf, MIB } from '../conformance/transport-suite.ts'
 import { ptyPair } from '../helpers/pty.ts'
 import { temporaryFolder } from '../helpers/temporary-folder.ts'
 import { VirtioDouble } from '../helpers/virtio-double.ts'
@@ -37,13 +37,15 @@ const pty: ConformanceOptions = {
 
 const double: ConformanceOptions = {
   async pair({ clock, limits }: TransportOptions): Promise<LinkPair> {
-    const device = new VirtioDouble()
+    // what it queues is in this process, and would be taken for the link's
+    const device = new VirtioDouble(256 * 1024)
     const link = (stream: DeviceDuplex | ReturnType<VirtioDouble['connectHost']>): Link =>
       socketLink({ readable: stream, writable: stream, clock, closeTimeoutMs: limits.closeTimeoutMs, halfClose: false })
     const near = link(new DeviceDuplex(device.open, clock))
     return { near, far: link(device.connectHost()), done: () => Promise.resolve() }
   },
   skip: { listen: ONE_AT_A_TIME, 'half-close': NO_ENDS, 'abort is seen': NOT_TOLD },
+  maxUnreadBytes: 2 * MIB,
 }
 
 /** Which end listens, and which of the two is `near`. */

@@ -3,12 +3,13 @@ import { execFileSync } from 'node:child_process'
 import { cpSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, it } from 'node:test'
+import { fileURLToPath } from 'node:url'
 import { TrunkError } from '../../src/errors.ts'
 import { vsockConnectError, vsockListenError } from '../../transports/vsock/errors.ts'
 import { vsock, type VsockOptions } from '../../transports/vsock.ts'
-import { ROOT } from '../helpers/source-imports.ts'
 import { temporaryFolder } from '../helpers/temporary-folder.ts'
 
+const ROOT = fileURLToPath(new URL('../../', import.meta.url))
 const ANY = 2 ** 32 - 1
 
 describe('vsock addresses', () => {

@@ -206,7 +206,7 @@ describe('vsock', { skip: missing ?? false, timeout: 60_000 }, () => {
     await once(child, 'exit')
     for (const outcome of await outcomes) {
       assert.equal(outcome.status, 'rejected')
-      reset((outcome).reason)
+      reset(outcome.reason)
     }
     await Promise.all([link.close(), listener.close()])
     await nothingLeft(before)

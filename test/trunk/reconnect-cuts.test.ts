@@ -1,11 +1,10 @@
 /** A thousand lines that are cut, each in a moment of its own: while it is dialled, in the hello, while pipes run. */
 import assert from 'node:assert/strict'
-import { getEventListeners } from 'node:events'
-import { connect as connectTo } from 'node:net'
+import { getEventListeners, once } from 'node:events'
+import { connect as connectTo, createServer, type AddressInfo, type Server } from 'node:net'
 import { describe, it } from 'node:test'
 import { connect, serve, type ReconnectingTrunk, type TrunkError } from '../../src/index.ts'
 import { eventually } from '../helpers/eventually.ts'
-import { loopbackServer, type LoopbackServer } from '../helpers/loopback.ts'
 import { memoryHeld } from '../helpers/memory-held.ts'
 import { expectNoLeaks } from '../helpers/no-leaks.ts'
 import { checkPattern, echo, pattern } from '../helpers/protocols.ts'
@@ -27,23 +26,35 @@ async function turns(count: number): Promise<void> {
 }
 
 /** A proxy on loopback that cuts each of its connections some turns after it came, by an end or a reset; `cuts` counts them. */
-async function cuttingProxy(target: number, random: Random): Promise<{ server: LoopbackServer; cuts: number }> {
-  const state = {
-    cuts: 0,
-    server: await loopbackServer((near) => {
+class CuttingProxy {
+  cuts = 0
+  /** It holds no connection that is over: what is counted is trunkline's. */
+  readonly #server: Server
+
+  constructor(target: number, random: Random) {
+    this.#server = createServer((near) => {
       const far = connectTo({ port: target, host: '127.0.0.1' })
-      far.on('error', () => undefined)
+      for (const socket of [near, far]) socket.on('error', () => undefined)
       near.pipe(far).pipe(near)
       void turns(random.scale(1, 40)).then(() => {
-        state.cuts++
+        this.cuts++
         for (const socket of [near, far]) {
           if (random.chance(0.5)) socket.resetAndDestroy()
           else socket.destroy()
         }
       })
-    }),
+    })
   }
-  return state
+
+  async listen(): Promise<string> {
+    this.#server.listen(0, '127.0.0.1')
+    await once(this.#server, 'listening')
+    return `tcp://127.0.0.1:${(this.#server.address() as AddressInfo).port}`
+  }
+
+  close(): void {
+    this.#server.close()
+  }
 }
 
 /** Opens pipes until `over`; each works, or fails with a code of its line's end. Gives how many worked. */
@@ -66,9 +77,9 @@ describe('a reconnecting trunk', () => {
     t.diagnostic(`seed ${SEED}`)
     await expectNoLeaks(async () => {
       const server = await serve('tcp://127.0.0.1:0', { protocols: [echo] })
-      const line = await cuttingProxy(Number(new URL(server.address).port), new Random(SEED))
+      const line = new CuttingProxy(Number(new URL(server.address).port), new Random(SEED))
       const { signal } = new AbortController()
-      const trunk = await connect(`tcp://127.0.0.1:${line.server.port}`, { reconnect: true, limits: LIMITS, signal })
+      const trunk = await connect(await line.listen(), { reconnect: true, limits: LIMITS, signal })
       const run = async (until: number): Promise<number> => {
         const isOver = (): boolean => line.cuts >= until
         const workers = Array.from({ length: SEVERAL_AT_ONCE }, () => useWhile(trunk, signal, isOver))
@@ -87,7 +98,7 @@ describe('a reconnecting trunk', () => {
       assert.ok(grown < MAX_GROWTH_BYTES, `${grown} bytes more are held`)
       assert.equal(getEventListeners(signal, 'abort').length, 0)
       await server.close()
-      line.server.close()
+      line.close()
     })
   })
 })

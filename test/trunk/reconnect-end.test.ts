@@ -2,16 +2,7 @@
 import assert from 'node:assert/strict'
 import { getEventListeners } from 'node:events'
 import { describe, it } from 'node:test'
-import {
-  connect,
-  DEFAULT_LIMITS,
-  overLink,
-  serve,
-  TrunkError,
-  type ReconnectingTrunk,
-  type Trunk,
-  type TrunkOptions,
-} from '../../src/index.ts'
+import { connect, DEFAULT_LIMITS, overLink, serve, TrunkError, type Trunk, type TrunkOptions } from '../../src/index.ts'
 import { connectLasting, type Session } from '../../src/reconnecting-trunk.ts'
 import { memoryPair } from '../../transports/memory.ts'
 import { eventually } from '../helpers/eventually.ts'

@@ -7,6 +7,7 @@
  */
 import assert from 'node:assert/strict'
 import { randomInt } from 'node:crypto'
+import { join } from 'node:path'
 import { after, before, describe, it } from 'node:test'
 import { temporaryFolder } from '../helpers/temporary-folder.ts'
 import { installedApp } from './bed/app.ts'
@@ -37,6 +38,7 @@ interface Copy {
 }
 
 const rows: Row[] = []
+const scratch = temporaryFolder()
 let app: string
 
 before(async () => {
@@ -132,7 +134,7 @@ function at(machine: Machine, address: string): Place {
 
 /** A side of the program on this machine. */
 function here(address: string): Place {
-  return { machine: thisMachine(app), address, folder: temporaryFolder() }
+  return { machine: thisMachine(app), address, folder: join(scratch, `side-${places++}`) }
 }
 
 /** Lets the program measure, and checks what only both sides together can tell. */

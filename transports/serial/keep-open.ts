@@ -25,7 +25,7 @@ export async function openInTime(line: Line, options: TransportOptions): Promise
   const { signal, clock, limits } = options
   const deadline = clock.now() + limits.connectTimeoutMs
   const backoff = new Backoff(options)
-  let waited = false
+  let reason: TrunkError | undefined
   for (;;) {
     const leftMs = Math.max(1, deadline - clock.now())
     try {
@@ -33,12 +33,14 @@ export async function openInTime(line: Line, options: TransportOptions): Promise
     } catch (error) {
       signal.throwIfAborted()
       // a device that has just come gets its owner and mode a moment later
-      if (!mayCome(line, error) && !(waited && hasCode(error, 'ERR_ACCESS'))) throw error
-      if (error.code === 'ERR_CONNECT_TIMEOUT') throw error
-      if (clock.now() >= deadline) throw gaveUp(error, limits.connectTimeoutMs)
+      if (!mayCome(line, error) && !(reason !== undefined && hasCode(error, 'ERR_ACCESS'))) throw error
+      const timedOut = hasCode(error, 'ERR_CONNECT_TIMEOUT')
+      // an attempt that begins shortly before the deadline is cut off, which says less than what the one before it met
+      if (!timedOut) reason = error
+      if (timedOut || clock.now() >= deadline)
+        throw reason === undefined ? error : gaveUp(reason, limits.connectTimeoutMs)
     }
     await backoff.wait(signal, deadline - clock.now())
-    waited = true
   }
 }
 
