@@ -33,6 +33,7 @@ const pty: ConformanceOptions = {
     return { ...ends, done: () => line.close() }
   },
   skip: { listen: ONE_AT_A_TIME, 'half-close': NO_ENDS, 'abort is seen': NOT_TOLD },
+  maxUnreadBytes: 2 * MIB,
 }
 
 const double: ConformanceOptions = {

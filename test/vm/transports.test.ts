@@ -8,12 +8,12 @@
 import assert from 'node:assert/strict'
 import { randomInt } from 'node:crypto'
 import { join } from 'node:path'
-import { after, before, describe, it } from 'node:test'
+import { after, it } from 'node:test'
 import { temporaryFolder } from '../helpers/temporary-folder.ts'
 import { installedApp } from './bed/app.ts'
 import { Guest, GUEST_SERIAL, GUEST_UART } from './bed/guest.ts'
 import { run, thisMachine, type Machine } from './bed/job.ts'
-import { bootNested, HOST_CID, INNER_CID, type Nested } from './bed/nested.ts'
+import { bootNested, HOST_CID, INNER_CID } from './bed/nested.ts'
 import { prepareBed } from './bed/prepare.ts'
 import { surviveKills, type Line } from './bed/rounds.ts'
 import { Side, type Place } from './bed/side.ts'
@@ -21,6 +21,7 @@ import { table, type Measured, type Row } from './bed/table.ts'
 
 const KiB = 1024
 const MiB = 1024 * KiB
+/** Kills of each line: as many of either side. */
 const RESTARTS = Number(process.env.TRUNKLINE_VM_RESTARTS ?? 20)
 const NESTED_RESTARTS = 3
 const SEED = Number(process.env.TRUNKLINE_VM_SEED ?? randomInt(2 ** 31))
@@ -39,90 +40,86 @@ interface Copy {
 
 const rows: Row[] = []
 const scratch = temporaryFolder()
-let app: string
+/** What has been booted, to be stopped. */
+const booted: { stop: () => Promise<void> }[] = []
 
-before(async () => {
-  console.log(`seed ${SEED}`)
-  app = await installedApp()
-})
+console.log(`seed ${SEED}`)
 
-after(() => {
+after(async () => {
+  await stopAll()
   console.log(table(rows))
 })
 
-describe('one program', () => {
-  let guest: Guest
-
-  before(async () => {
-    guest = await Guest.boot({ bed: await prepareBed(), app })
-  })
-
-  after(async () => {
-    // undefined where it did not boot
-    await (guest as Guest | undefined)?.stop()
-  })
-
-  const inGuest = (address: string) => at(guest.control, address)
-
-  works('TCP on this machine', RESTARTS, () => {
-    const address = `tcp://127.0.0.1:${TCP_PORT}`
-    return { server: here(address), driver: here(address), bytes: 64 * MiB }
-  })
-
-  works('a virtio-serial port', RESTARTS, () => {
-    const driver = here(`serial+unix://${guest.socket('serial')}`)
-    return { server: inGuest(`serial://${GUEST_SERIAL}`), driver, bytes: 16 * MiB }
-  })
-
-  works('an emulated UART', RESTARTS, () => {
-    const driver = here(`serial+unix://${guest.socket('uart')}`)
-    return { server: inGuest(`serial://${GUEST_UART}`), driver, bytes: 256 * KiB }
-  })
-
-  works('AF_VSOCK inside a guest', RESTARTS, () => {
-    const driver = inGuest(`vsock://${CID_LOCAL}:${VSOCK_PORT}`)
-    return { server: inGuest(`vsock://any:${VSOCK_PORT}`), driver, bytes: 16 * MiB }
-  })
+const app = lazily(installedApp)
+const guest = lazily(async () => kept(await Guest.boot({ bed: await prepareBed(), app: await app() })))
+const nested = lazily(async () => {
+  await stopAll() // a machine may have room for one of them, not for both
+  return kept(await bootNested(await prepareBed(), await app()))
 })
 
-describe('one program', () => {
-  let nested: Nested
+works('over TCP on this machine', RESTARTS, async () => {
+  const address = `tcp://127.0.0.1:${TCP_PORT}`
+  return { server: await here(address), driver: await here(address), bytes: 64 * MiB }
+})
 
-  before(async () => {
-    nested = await bootNested(await prepareBed(), app)
-  })
+works('over a virtio-serial port', RESTARTS, async () => {
+  const { control, socket } = await guest()
+  const server = at(control, `serial://${GUEST_SERIAL}`)
+  return { server, driver: await here(`serial+unix://${socket('serial')}`), bytes: 16 * MiB }
+})
 
-  after(async () => {
-    // undefined where it did not boot
-    await (nested as Nested | undefined)?.stop()
-  })
+works('over an emulated UART', RESTARTS, async () => {
+  const { control, socket } = await guest()
+  const server = at(control, `serial://${GUEST_UART}`)
+  return { server, driver: await here(`serial+unix://${socket('uart')}`), bytes: 128 * KiB }
+})
 
-  works('AF_VSOCK, host to guest', NESTED_RESTARTS, () => {
-    const server = at(nested.guest, `vsock://any:${VSOCK_PORT}`)
-    return { server, driver: at(nested.host, `vsock://${INNER_CID}:${VSOCK_PORT}`), bytes: 4 * MiB }
-  })
+works('over AF_VSOCK inside a guest', RESTARTS, async () => {
+  const { control } = await guest()
+  const server = at(control, `vsock://any:${VSOCK_PORT}`)
+  return { server, driver: at(control, `vsock://${CID_LOCAL}:${VSOCK_PORT}`), bytes: 16 * MiB }
+})
 
-  works('AF_VSOCK, guest to host', NESTED_RESTARTS, () => {
-    const server = at(nested.host, `vsock://any:${VSOCK_PORT}`)
-    return { server, driver: at(nested.guest, `vsock://${HOST_CID}:${VSOCK_PORT}`), bytes: 4 * MiB }
-  })
+works('over AF_VSOCK from a host to its guest', NESTED_RESTARTS, async () => {
+  const { host, guest: inner } = await nested()
+  const server = at(inner, `vsock://any:${VSOCK_PORT}`)
+  return { server, driver: at(host, `vsock://${INNER_CID}:${VSOCK_PORT}`), bytes: 4 * MiB }
+})
+
+works('over AF_VSOCK from a guest to its host', NESTED_RESTARTS, async () => {
+  const { host, guest: inner } = await nested()
+  const server = at(host, `vsock://any:${VSOCK_PORT}`)
+  return { server, driver: at(inner, `vsock://${HOST_CID}:${VSOCK_PORT}`), bytes: 4 * MiB }
 })
 
 /** What the program has to do over one line; adds its row to the table. */
-function works(name: string, restarts: number, makeLine: () => Line): void {
-  describe(`over ${name}`, () => {
-    let measured: Measured | undefined
+function works(name: string, restarts: number, makeLine: () => Promise<Line>): void {
+  let measured: Measured | undefined
 
-    it('copies files both ways and forwards a connection', async () => {
-      measured = await measure(makeLine())
-    })
-
-    it('survives the death of either side in mid-transfer', async (t) => {
-      const survival = await surviveKills(makeLine(), restarts, SEED)
-      t.diagnostic(`old pipes failed with ${[...survival.codes].join(', ')}`)
-      if (measured !== undefined) rows.push({ line: name, ...measured, survival })
-    })
+  it(`copies files both ways and forwards a connection ${name}`, async () => {
+    measured = await measure(await makeLine())
   })
+
+  it(`survives the death of either side in mid-transfer ${name}`, async (t) => {
+    const survival = await surviveKills(await makeLine(), restarts, SEED)
+    t.diagnostic(`old pipes failed with ${[...survival.codes].join(', ')}`)
+    if (measured !== undefined) rows.push({ line: name.replace('over ', ''), ...measured, survival })
+  })
+}
+
+/** Does it when it is first asked for: a run of some of the tests boots nothing that they do not use. */
+function lazily<T>(make: () => Promise<T>): () => Promise<T> {
+  let made: Promise<T> | undefined
+  return () => (made ??= make())
+}
+
+async function stopAll(): Promise<void> {
+  await Promise.all(booted.splice(0).map((machine) => machine.stop()))
+}
+
+function kept<T extends { stop: () => Promise<void> }>(machine: T): T {
+  booted.push(machine)
+  return machine
 }
 
 let places = 0
@@ -133,8 +130,8 @@ function at(machine: Machine, address: string): Place {
 }
 
 /** A side of the program on this machine. */
-function here(address: string): Place {
-  return { machine: thisMachine(app), address, folder: join(scratch, `side-${places++}`) }
+async function here(address: string): Promise<Place> {
+  return { machine: thisMachine(await app()), address, folder: join(scratch, `side-${places++}`) }
 }
 
 /** Lets the program measure, and checks what only both sides together can tell. */

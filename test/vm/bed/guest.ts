@@ -96,9 +96,7 @@ export class Guest {
   }
 
   /** This side's socket of the virtio port under test (`serial`), of the UART (`uart`), or of the further port. */
-  socket(name: string): string {
-    return this.#qemu.socket(name)
-  }
+  readonly socket = (name: string): string => this.#qemu.socket(name)
 
   /** Ends the guest at once; nothing of it is left. */
   async stop(): Promise<void> {
