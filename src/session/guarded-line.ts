@@ -100,7 +100,6 @@ export class GuardedLine implements SessionLine, GuardedHandler {
     this.#silent = false
     if (this.#peer === undefined) this.#lookForStripped(chunk)
     this.#decoder.push(chunk)
-    if (!this.#decoder.midFrame) this.#asked = false
   }
 
   handshakeFrame(): void {

@@ -2,6 +2,9 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import { decodeStatus } from '../../src/frame/status.ts'
+import { DEFAULT_LIMITS } from '../../src/limits.ts'
+import { Engine } from '../../src/session/engine.ts'
+import type { Hello } from '../../src/session/hello.ts'
 import { CHUNKINGS } from '../helpers/chunkings.ts'
 import { answerPings, GuardedSeat, ping, SEAT_EPOCH, stand, standing } from '../helpers/guarded-seat.ts'
 import { memoryHeld } from '../helpers/memory-held.ts'
@@ -91,6 +94,17 @@ describe('a peer that starts anew', () => {
     seat.hear(copy.say(frame(TYPE.OPEN, 2, cbor({ protocol: 'x' }))))
     assert.equal(seat.incoming.length, 0)
     seat.assertEnded('ERR_LINE_DAMAGED')
+  })
+
+  it('is gone when the hello of another run was heard: what it still says is left over', () => {
+    const { seat, voice } = met()
+    // nineteen strangers, and the twentieth is looked at; the next one is not
+    for (let i = 0; i < 19; i++) seat.hear(new GuardedVoice().greeting())
+    voice.hear(seat.hear(voice.greeting('new')).say())
+    assert.equal(voice.lastReady?.state, 'heard')
+    seat.hear(new GuardedVoice().greeting(), voice.say(ping()))
+    assert.equal(seat.standsWith, undefined)
+    seat.assertLives()
   })
 
   it('finds a session with the next one, and no byte of the old one in it', () => {
@@ -290,6 +304,30 @@ describe('a peer that takes the line for a plain one', () => {
     seat.hear(plainHello).assertEnded('ERR_LINE_MISMATCH')
     const said = seat.say()
     assert.deepEqual([...said.subarray(0, 9)], [...SYNC, 0xff])
+  })
+
+  it('knows so too, however the line cuts what it hears', () => {
+    const { voice } = met()
+    for (const { cut, name } of CHUNKINGS) {
+      let code: string | undefined
+      const engine = new Engine({
+        hello: { ...(helloFields() as unknown as Hello), epoch: SEAT_EPOCH },
+        limits: DEFAULT_LIMITS,
+        preferredFrameBytes: 65_536,
+        now: 0,
+        host: {
+          wake: () => undefined,
+          established: () => undefined,
+          incoming: () => undefined,
+          ponged: () => undefined,
+          ended: (error) => {
+            code = error?.code
+          },
+        },
+      })
+      for (const chunk of cut(voice.greeting())) engine.receive(chunk, 0)
+      assert.equal(code, 'ERR_LINE_MISMATCH', name)
+    }
   })
 
   it('is known for one in place of the peer of a session', () => {

@@ -251,6 +251,14 @@ describe('from greeting to session', () => {
 })
 
 describe('a hello that is wrong in its frame', () => {
+  it('or its answer, where that is longer than an answer may be, is not heard', () => {
+    const { seat, voice } = met()
+    const padded = (bytes: number): Uint8Array => voice.greeting('new', { padding: new Uint8Array(bytes) })
+    // of 257 bytes, and of 256
+    assert.equal(answered(voice, seat.hear(padded(221))), 'new')
+    assert.equal(answered(voice, seat.hear(padded(220))), 'heard')
+  })
+
   it('is damage, and no hello', () => {
     const { seat, voice } = met()
     for (const wrong of [

@@ -210,6 +210,17 @@ describe('a frame that stays incomplete', () => {
       seat.assertLives()
       seat.hear(bytes.subarray(200)).assertLives()
     }
+    // after more than a second of it the whole interval begins anew
+    const { seat, voice } = standing()
+    const bytes = long(voice)
+    seat.hear(bytes.subarray(0, 100))
+    voice.hear(seat.advance(1_000))
+    seat.hear(bytes.subarray(100, 200))
+    seat.standStill(HOUR)
+    seat.advance(1_499)
+    seat.assertLives()
+    seat.advance(1)
+    seat.assertEnded('ERR_LINE_DAMAGED')
   })
 
   it('is asked about once, not each second', () => {

@@ -141,6 +141,17 @@ describe('connecting over a line that does not tell', TIMEOUT, () => {
       await eventually(() => hand.voice.byeNumber === 17, 'the goodbye')
       assert.equal(device.clock.now(), before, 'no second is waited for the other end')
       await nothingLeft(device, hand)
+
+      // nor where nobody reads it: the line has it, and more cannot be known
+      const deaf = await dialling()
+      await deaf.hand.meet()
+      const other = await deaf.trunk
+      deaf.hand.stall()
+      other.abort(new TrunkError('ERR_SESSION_ABORTED', 'enough'))
+      await assert.rejects(other.closed, isCode('ERR_SESSION_ABORTED', 'local'))
+      assert.equal(deaf.device.clock.now(), 0, 'no second is waited for the other end')
+      deaf.hand.resume()
+      await nothingLeft(deaf.device, deaf.hand)
     })
   })
 })

@@ -33,7 +33,7 @@ export function askForPort(socket: Socket, reader: SlabReader, port: number, tar
     const line = end === -1 ? chunk : chunk.subarray(0, end)
     answer += String.fromCharCode(...line.subarray(0, MAX_ANSWER_BYTES + 1))
     if (answer.length <= MAX_ANSWER_BYTES && end === -1) return
-    reader.stop(new Uint8Array(0))
+    reader.stop(chunk.subarray(end + 1))
     if (answer.length > MAX_ANSWER_BYTES || !ANSWER.test(answer)) {
       const said = JSON.stringify(answer.slice(0, MAX_ANSWER_BYTES))
       fail('ERR_CONNECT_UNREACHABLE', `what answers there is no vsock of a virtual machine: it said ${said}`)

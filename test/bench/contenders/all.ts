@@ -1,10 +1,11 @@
 /** Everybody who takes part. Those from npm are loaded by name: their packages are the benchmark's own. */
 import type { Contender } from '../contender.ts'
 import { bare } from './bare.ts'
-import { trunkline } from './trunkline.ts'
 
 /** The limit, ourselves, and the peers. */
 export async function contenders(): Promise<readonly Contender[]> {
+  // by name as well: the package is installed here as a user has it
+  const { trunkline } = (await import(new URL('./trunkline.js', import.meta.url).href)) as { trunkline: Contender }
   const peers: Contender[] = []
   for (const file of ['node-streams', 'libp2p', 'protomux']) {
     const module = (await import(new URL(`../../contenders/${file}.mjs`, import.meta.url).href)) as Record<
