@@ -3,7 +3,7 @@ import { once } from 'node:events'
 import { chmodSync, existsSync, lstatSync, writeFileSync } from 'node:fs'
 import { createServer, type Socket } from 'node:net'
 import { join } from 'node:path'
-import { describe, it } from 'node:test'
+import { afterEach, describe, it } from 'node:test'
 import { systemClock } from '../../src/clock.ts'
 import type { TrunkError } from '../../src/errors.ts'
 import { connect, defineProtocol, serve } from '../../src/index.ts'
@@ -116,7 +116,13 @@ describe('vsock+unix addresses', () => {
   })
 })
 
-describe('vsock+unix, connecting', () => {
+describe('vsock+unix, connecting', { timeout: 30_000 }, () => {
+  // a test that fails leaves nothing running either
+  const machinesToStop: (() => Promise<void>)[] = []
+  afterEach(async () => {
+    await Promise.all(machinesToStop.splice(0).map((stop) => stop()))
+  })
+
   /** A device whose guest runs an echo on {@link PORT}, unless told otherwise. */
   async function machine(...scripts: Script[]) {
     const path = freshPath()
@@ -124,10 +130,12 @@ describe('vsock+unix, connecting', () => {
     device.script(...scripts)
     const echo = createServer((socket) => socket.pipe(socket)).listen(guestOf(path)(PORT))
     await once(echo, 'listening')
-    const stop = async (): Promise<void> => {
-      echo.close()
-      await device.stop()
+    let stopped: Promise<void> | undefined
+    const stop = (): Promise<void> => {
+      stopped ??= (echo.close(), device.stop())
+      return stopped
     }
+    machinesToStop.push(stop)
     return { path, device, transport: hybridVsock({ path, port: PORT }), stop }
   }
 
@@ -189,6 +197,23 @@ describe('vsock+unix, connecting', () => {
       })
     }
   }
+
+  it('keeps what comes between the answer and the first read, in order', async () => {
+    const bytes = seededBytes(4, 100_000)
+    const parts = [bytes.subarray(0, 10), bytes.subarray(10, 40_000), bytes.subarray(40_000)]
+    let sent = 0
+    const { transport, stop } = await machine((socket) => {
+      const [first = bytes, ...others] = parts
+      socket.write(Buffer.concat([Buffer.from('OK 1\n'), first]), () => sent++)
+      for (const part of others) setImmediate(() => socket.write(part, () => sent++))
+    })
+    const link = await transport.connect(options)
+    await eventually(() => sent === parts.length, 'everything is on its way')
+    for (let turn = 0; turn < 10; turn++) await new Promise(setImmediate)
+    assert.ok((await readBytes(link, bytes.byteLength)).equals(bytes))
+    link.abort(new Error('over'))
+    await Promise.all([link.close(), stop()])
+  })
 
   it('waits for a guest that is not ready, however that shows, and tells nobody', async () => {
     const before = countHandles()
@@ -318,7 +343,7 @@ describe('vsock+unix, connecting', () => {
   })
 })
 
-describe('vsock+unix over a device that knows no half-close, as the real ones', () => {
+describe('vsock+unix over a device that knows no half-close, as the real ones', { timeout: 30_000 }, () => {
   it('brings everything that was written before a close to the guest', async () => {
     const path = freshPath()
     const guest = await unix({ path: guestOf(path)(PORT) }).listen(options)

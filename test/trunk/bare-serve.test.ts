@@ -137,27 +137,32 @@ describe('a server of a line that does not tell', TIMEOUT, () => {
     await served(async ({ device }) => {
       const hand = new HandOnLine(device.plug())
       const epochs = new Set<string>()
-      /** Is told by each of the server's sessions that ours cannot be, as long as there is one. */
-      const flood = async (): Promise<void> => {
-        for (;;) {
-          const voice = hand.next(new GuardedVoice({ versions: [7, 7] }))
-          hand.send(voice.greeting())
-          await steady(() => voice.received.length, 30)
-          if (voice.byeNumber === undefined) return
+      const greet = (): GuardedVoice => {
+        const voice = hand.next(new GuardedVoice({ versions: [7, 7] }))
+        hand.send(voice.greeting())
+        return voice
+      }
+      /** So many sessions tell us that there can be none, and then nobody has the line. */
+      const refusedBy = async (sessions: number): Promise<void> => {
+        for (let i = 0; i < sessions; i++) {
+          const voice = greet()
+          await eventually(() => voice.byeNumber !== undefined, 'a goodbye')
           epochs.add(hex(fieldsOf(voice.received[0]!).epoch as Uint8Array))
         }
+        const unheard = greet()
+        await steady(() => unheard.received.length, 50)
+        assert.deepEqual(unheard.received, [])
       }
-      await flood()
-      // the sixth waits for a second before the seventh may come
-      assert.equal(epochs.size, 6)
+      // the first one, and five more
+      await refusedBy(6)
       for (let seconds = 1; seconds <= 5; seconds++) {
         device.clock.advance(999)
-        await flood()
-        assert.equal(epochs.size, 5 + seconds, `${seconds} s`)
+        await refusedBy(0)
         device.clock.advance(1)
-        await flood()
-        assert.equal(epochs.size, 6 + seconds, `${seconds} s`)
+        await steady(() => 0, 5)
+        await refusedBy(1)
       }
+      assert.equal(epochs.size, 11, 'each with an epoch of its own')
     })
   })
 

@@ -66,7 +66,7 @@ async function dial(to: HybridAddress, options: TransportOptions): Promise<Link>
   for (;;) {
     let seen: TrunkError
     try {
-      return await attempt(to, options, deadline - clock.now())
+      return await attempt(to, options, Math.min(ATTEMPT_MS, deadline - clock.now()))
     } catch (error) {
       if (signal.aborted || !(error instanceof TrunkError) || !NOT_READY.has(error.code)) throw error
       seen = error

@@ -116,8 +116,19 @@ export function ownArchive(ports: readonly string[], app: string | undefined, fi
   return Buffer.concat(archive([named, ...(app === undefined ? [] : folderEntries(app, 'app')), ...files]))
 }
 
+/** A signal's end is an end like any other: what is removed at the process's exit is removed then, too. */
+function exitOnSignals(): void {
+  for (const [signal, number] of [
+    ['SIGHUP', 1],
+    ['SIGINT', 2],
+    ['SIGTERM', 15],
+  ] as const) {
+    if (process.listenerCount(signal) === 0) process.once(signal, () => process.exit(128 + number))
+  }
+}
+
 class Qemu {
-  readonly #folder = mkdtempSync(join(tmpdir(), 'trunkline-vm-'))
+  readonly #folder = mkdtempSync(join(tmpdir(), `trunkline-vm-${process.pid}-`))
   readonly #child: ChildProcess
   readonly #exit: Promise<Error>
   readonly #onExit: () => void
@@ -137,6 +148,7 @@ class Qemu {
     const args = ['--pdeathsig', 'KILL', 'qemu-system-x86_64', ...this.#arguments(options)]
     this.#child = spawn('setpriv', args, { stdio: ['ignore', 'pipe', 'pipe'] })
     process.once('exit', this.#onExit)
+    exitOnSignals()
     for (const output of [this.#child.stdout, this.#child.stderr]) {
       output?.setEncoding('utf8').on('data', (text: string) => {
         this.#console = (this.#console + text).slice(-CONSOLE_BYTES)

@@ -64,6 +64,16 @@ export class Job implements JobHandle {
     return line
   }
 
+  /** Its lines as they come, up to its end, however long that takes. */
+  async *lines(): AsyncGenerator<string, void, undefined> {
+    for (;;) {
+      await this.#until(() => this.#unread.length > 0 || this.#status !== undefined, 'a line')
+      const line = this.#unread.shift()
+      if (line === undefined) return
+      yield line.text
+    }
+  }
+
   /** Resolves with its status; what it said and nobody read is given with it. */
   async ended(timeoutMs: number = WAIT_MS): Promise<{ status: number; output: string }> {
     await this.#until(() => this.#status !== undefined, 'its end', timeoutMs)
@@ -95,7 +105,7 @@ export class Job implements JobHandle {
     for (const wake of this.#woken) wake()
   }
 
-  async #until(check: () => boolean, what: string, timeoutMs: number): Promise<void> {
+  async #until(check: () => boolean, what: string, timeoutMs?: number): Promise<void> {
     if (check()) return
     await new Promise<void>((resolve, reject) => {
       const done = (act: () => void) => {
@@ -103,9 +113,10 @@ export class Job implements JobHandle {
         this.#woken.delete(wake)
         act()
       }
-      const timer = setTimeout(() => {
-        done(() => reject(this.#failure(`waited ${timeoutMs} ms for ${what}`)))
-      }, timeoutMs)
+      const giveUp = () => {
+        done(() => reject(this.#failure(`waited ${String(timeoutMs)} ms for ${what}`)))
+      }
+      const timer = timeoutMs === undefined ? undefined : setTimeout(giveUp, timeoutMs)
       const wake = () => {
         if (check()) done(resolve)
       }
