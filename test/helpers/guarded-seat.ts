@@ -8,7 +8,7 @@ import { guardTools } from '../../src/session/guard-tools.ts'
 import type { Hello } from '../../src/session/hello.ts'
 import { tokenAuthenticator } from '../../src/session/token.ts'
 import { concat, frame, TYPE, type WireFrame } from './naive-codec.ts'
-import { GuardedVoice } from './raw-guarded.ts'
+import { GuardedVoice, names } from './raw-guarded.ts'
 import { helloFields, type HelloFields } from './raw-peer.ts'
 
 /** How a seat is made. */
@@ -184,4 +184,33 @@ export function ping(number = 1): WireFrame {
   const payload = new Uint8Array(16)
   payload[7] = number
   return frame(TYPE.PING, 0, payload)
+}
+
+/** A seat that has said its greeting, and a side that has heard it. */
+export function met(patient = true): { seat: GuardedSeat; voice: GuardedVoice } {
+  const seat = new GuardedSeat({ patient })
+  const voice = new GuardedVoice()
+  voice.hear(seat.say())
+  return { seat, voice }
+}
+
+/** The seat has ended with `code`, and says so by BYE, behind a greeting, to `voice`. */
+export function endsAndTells(seat: GuardedSeat, voice: GuardedVoice, code: string, number: number): void {
+  seat.assertEnded(code)
+  const said = voice.hear(seat.say())
+  assert.deepEqual([names(said)[0], names(said).at(-1)], ['HELLO', 'BYE'])
+  assert.equal(voice.byeNumber, number)
+  assert.equal(seat.say().byteLength, 0, 'nothing follows a goodbye')
+}
+
+/** The seat has ended with `code`, and says nothing. */
+export function endsSilently(seat: GuardedSeat, code: string): void {
+  seat.assertEnded(code)
+  assert.equal(seat.say().byteLength, 0)
+}
+
+/** The sentence that the seat ended with. */
+export function decodedReason(seat: GuardedSeat): string {
+  assert.ok(seat.ended, 'it has not ended')
+  return seat.ended.message
 }
