@@ -23,10 +23,10 @@ const address = process.env.TRUNKLINE_TO
 const bytes = Number(size)
 
 /** What goes through a forwarded connection before its end, and comes back after it. */
-const REQUEST_BYTES = 5_000
-const ANSWER_BYTES = 50_000
+const REQUEST_BYTES = 2_000
+const ANSWER_BYTES = 20_000
 /** So much of each kind has to have moved before a session counts as under way. */
-const MOVED_BYTES = 16 * 1024
+const MOVED_BYTES = 4 * 1024
 const STARTS = 5
 const COPIES = 3
 const RETRY_MS = 20
@@ -247,7 +247,7 @@ async function exercise(trunk) {
   const files = filesystemClient(trunk)
   await copyUp(files, 'small', randomBytes(2_000))
   await forwardRequest(trunk, files)
-  const params = { mark: randomBytes(MARK_BYTES), total: 10_000 }
+  const params = { mark: randomBytes(MARK_BYTES), total: 5_000 }
   const pipe = await trunk.open('marked', params)
   await exchange(pipe, marks(params, false))
   await pipe.close()
@@ -288,8 +288,8 @@ async function untilBroken(use) {
 
 async function* endless(moved) {
   for (;;) {
-    yield randomBytes(16 * 1024)
-    moved(16 * 1024)
+    yield randomBytes(MOVED_BYTES)
+    moved(MOVED_BYTES)
   }
 }
 

@@ -3,7 +3,7 @@
  * by calls and give 'message' events.
  */
 import { once } from 'node:events'
-import { connect, createServer } from 'node:net'
+import { dial, listen } from './loopback.mjs'
 
 // what their packages expect of Node 22
 Promise.withResolvers ??= function withResolvers() {
@@ -14,32 +14,6 @@ Promise.withResolvers ??= function withResolvers() {
     reject = no
   })
   return { promise, resolve, reject }
-}
-
-async function listen(onConnection) {
-  const sockets = new Set()
-  const server = createServer({ noDelay: true }, (socket) => {
-    sockets.add(socket)
-    socket.on('error', () => undefined) // the round is over
-    onConnection(socket)
-  })
-  server.listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  return {
-    port: server.address().port,
-    close: () =>
-      new Promise((resolve) => {
-        for (const socket of sockets) socket.destroy()
-        server.close(resolve)
-      }),
-  }
-}
-
-async function dial(port) {
-  const socket = connect({ port, host: '127.0.0.1', noDelay: true })
-  socket.on('error', () => undefined)
-  await once(socket, 'connect')
-  return socket
 }
 
 // --- the 7.x line: source and sink ------------------------------------------------------------------------------------

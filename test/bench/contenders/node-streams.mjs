@@ -6,37 +6,12 @@ import { generateKeyPairSync, randomBytes } from 'node:crypto'
 import { once } from 'node:events'
 import http2 from 'node:http2'
 import { createRequire } from 'node:module'
-import { connect, createServer } from 'node:net'
 import { socketStream } from '../build/contenders/bare.js'
+import { dial, listen } from './loopback.mjs'
 
 const require = createRequire(import.meta.url)
 
-/** A server that hands each connection to `onConnection`, and a client's connection. */
-async function listen(onConnection) {
-  const sockets = new Set()
-  const server = createServer({ allowHalfOpen: true, noDelay: true }, (socket) => {
-    sockets.add(socket)
-    socket.on('error', () => undefined) // the round is over
-    onConnection(socket)
-  })
-  server.listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  return {
-    port: server.address().port,
-    close: () =>
-      new Promise((resolve) => {
-        for (const socket of sockets) socket.destroy()
-        server.close(resolve)
-      }),
-  }
-}
-
-async function dial(port) {
-  const socket = connect({ port, host: '127.0.0.1', noDelay: true, allowHalfOpen: true })
-  socket.on('error', () => undefined)
-  await once(socket, 'connect')
-  return socket
-}
+const HALF_OPEN = { allowHalfOpen: true }
 
 const quiet = (stream) => {
   stream.on('error', () => undefined) // the round is over
@@ -144,11 +119,11 @@ export const bpmux = {
       const mux = new BPMux(socket, { max_open: 100_000 })
       mux.on('error', () => undefined)
       mux.on('handshake', (duplex) => handle(quiet(duplex)))
-    })
+    }, HALF_OPEN)
   },
   async dial(port) {
     const { BPMux } = require('bpmux')
-    const socket = await dial(port)
+    const socket = await dial(port, HALF_OPEN)
     const mux = new BPMux(socket, { max_open: 100_000 })
     mux.on('error', () => undefined)
     return {
@@ -169,11 +144,11 @@ export const multiplex = {
       const mux = make({ halfOpen: true }, (stream) => handle(quiet(stream)))
       mux.on('error', () => undefined)
       socket.pipe(mux).pipe(socket)
-    })
+    }, HALF_OPEN)
   },
   async dial(port) {
     const make = require('multiplex')
-    const socket = await dial(port)
+    const socket = await dial(port, HALF_OPEN)
     const mux = make({ halfOpen: true })
     mux.on('error', () => undefined)
     socket.pipe(mux).pipe(socket)
@@ -199,11 +174,11 @@ export const spdy = {
         stream.respond(200, {})
         handle(quiet(stream))
       })
-    })
+    }, HALF_OPEN)
   },
   async dial(port) {
     const transport = require('spdy-transport')
-    const socket = await dial(port)
+    const socket = await dial(port, HALF_OPEN)
     const connection = transport.connection.create(socket, { protocol: 'spdy', isServer: false, maxStreams: 100_000 })
     connection.start(3.1)
     connection.on('error', () => undefined)

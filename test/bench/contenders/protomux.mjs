@@ -1,7 +1,7 @@
 /** protomux over a framed stream: messages in channels; a stream of the benchmark is a channel with a message for data and one for its end. */
 import { once } from 'node:events'
 import { createRequire } from 'node:module'
-import { connect, createServer } from 'node:net'
+import { dial, listen } from './loopback.mjs'
 
 const require = createRequire(import.meta.url)
 
@@ -71,29 +71,14 @@ export const protomux = {
   name: 'protomux',
   async serve(handle) {
     const Protomux = require('protomux')
-    const sockets = new Set()
-    const server = createServer({ noDelay: true }, (socket) => {
-      sockets.add(socket)
-      socket.on('error', () => undefined)
+    return listen((socket) => {
       const mux = new Protomux(framed(socket))
       mux.pair({ protocol: 'bench' }, (id) => handle(channelStream(mux, id)))
     })
-    server.listen(0, '127.0.0.1')
-    await once(server, 'listening')
-    return {
-      port: server.address().port,
-      close: () =>
-        new Promise((resolve) => {
-          for (const socket of sockets) socket.destroy()
-          server.close(resolve)
-        }),
-    }
   },
   async dial(port) {
     const Protomux = require('protomux')
-    const socket = connect({ port, host: '127.0.0.1', noDelay: true })
-    socket.on('error', () => undefined)
-    await once(socket, 'connect')
+    const socket = await dial(port)
     const mux = new Protomux(framed(socket))
     // accepts nothing
     let next = 0

@@ -43,5 +43,6 @@ export function table(rows: readonly Row[]): string {
 }
 
 function rate(bytes: number, seconds: readonly number[]): string {
-  return `${(bytes / MiB / median(seconds)).toFixed(bytes < MiB ? 2 : 1)} MiB/s`
+  const value = bytes / median(seconds)
+  return value < MiB ? `${(value / 1024).toFixed(1)} KiB/s` : `${(value / MiB).toFixed(1)} MiB/s`
 }
