@@ -6,11 +6,10 @@
 import type { GuardTools } from '../../src/frame/guard.ts'
 import { guardTools } from '../../src/session/guard-tools.ts'
 import { compareEpochs } from '../../src/session/hello.ts'
-import type { SimPeer, PipeRecord, Shared } from './peer.ts'
-import { Random } from './random.ts'
-import { Timeline } from './timeline.ts'
+import type { SimPeer, Shared } from './peer.ts'
+import type { Random } from './random.ts'
 import { Wire, type WireEnd, type WireKnobs } from './wire.ts'
-import { checkInvariants, makePeer, swarmLimits, wireKnobs, type Outcome } from './world.ts'
+import { checkInvariants, makePeer, stage, swarmLimits, wireKnobs, type Outcome } from './world.ts'
 
 /** What came of a run. */
 export interface BareOutcome extends Outcome {
@@ -101,27 +100,8 @@ class Seat implements WireEnd {
 
 /** Runs one seed; `tools` are how a broken core is played. */
 export function simulateBare(seed: number, tools: GuardTools = guardTools): BareOutcome {
-  const random = new Random(seed)
-  const timeline = new Timeline()
-  const faults: string[] = []
-  const records: PipeRecord[] = []
-  let trace = 0x811c9dc5
-  const shared: Shared = {
-    timeline,
-    random,
-    records,
-    bare: true,
-    sabotage: undefined,
-    finishing: false,
-    note(kind, value) {
-      for (const part of [kind.length, kind.charCodeAt(0), value, Math.round(timeline.now * 1000)]) {
-        trace = Math.imul(trace ^ part, 0x01000193) >>> 0
-      }
-    },
-    fault(sentence) {
-      if (faults.length < 10) faults.push(`${timeline.now.toFixed(3)} ms: ${sentence}`)
-    },
-  }
+  const { shared, faults, trace } = stage(seed, { bare: true, sabotage: undefined })
+  const { random, timeline, records } = shared
   const grain = random.scale(1, 65_536)
   const make = (name: string): SimPeer =>
     makePeer(name, shared, swarmLimits(random), grain, { guard: tools, patient: true })
@@ -162,7 +142,7 @@ export function simulateBare(seed: number, tools: GuardTools = guardTools): Bare
   return {
     seed,
     faults,
-    trace,
+    trace: trace(),
     events: timeline.events,
     virtualMs: timeline.now,
     pipes: records.length,

@@ -5,7 +5,7 @@
 import { resolveLimits, type Limits } from '../../src/limits.ts'
 import type { EngineOptions } from '../../src/session/engine.ts'
 import { EPOCH_BYTES, helloLimits, type Hello } from '../../src/session/hello.ts'
-import { SimPeer, type PipeRecord, type Shared } from './peer.ts'
+import { SimPeer, type Shared } from './peer.ts'
 import { Random } from './random.ts'
 import { Timeline } from './timeline.ts'
 import { Wire, type CutKind, type WireKnobs } from './wire.ts'
@@ -34,20 +34,27 @@ export interface RunOptions {
 const FINISH_MS = 7_200_000
 const MAX_EVENTS = 10_000_000
 
-export function simulate(seed: number, options: RunOptions = {}): Outcome {
-  const random = new Random(seed)
+/** What a world is played on: its seed's dice, its clock, and what was noted and found wrong. */
+export interface Stage {
+  readonly shared: Shared
+  readonly faults: readonly string[]
+  /** Hash of what was noted so far. */
+  readonly trace: () => number
+}
+
+/** An empty stage. */
+export function stage(seed: number, kind: Pick<Shared, 'bare' | 'sabotage'>): Stage {
   const timeline = new Timeline()
   const faults: string[] = []
-  const records: PipeRecord[] = []
   let trace = 0x811c9dc5
   const shared: Shared = {
     timeline,
-    random,
-    records,
-    sabotage: options.sabotage,
+    random: new Random(seed),
+    records: [],
     finishing: false,
-    note(kind, value) {
-      for (const part of [kind.length, kind.charCodeAt(0), value, Math.round(timeline.now * 1000)]) {
+    ...kind,
+    note(what, value) {
+      for (const part of [what.length, what.charCodeAt(0), value, Math.round(timeline.now * 1000)]) {
         trace = Math.imul(trace ^ part, 0x01000193) >>> 0
       }
     },
@@ -55,6 +62,12 @@ export function simulate(seed: number, options: RunOptions = {}): Outcome {
       if (faults.length < 10) faults.push(`${timeline.now.toFixed(3)} ms: ${sentence}`)
     },
   }
+  return { shared, faults, trace: () => trace }
+}
+
+export function simulate(seed: number, options: RunOptions = {}): Outcome {
+  const { shared, faults, trace } = stage(seed, { sabotage: options.sabotage })
+  const { random, timeline, records } = shared
   const cut: CutKind | 'none' =
     options.healthy === true || random.chance(0.5) ? 'none' : random.pick(['end', 'reset', 'silence'])
   const limits = swarmLimits(random)
@@ -76,7 +89,16 @@ export function simulate(seed: number, options: RunOptions = {}): Outcome {
   run(shared, peers)
   check(shared, peers, cut)
   const bytes = records.reduce((sum, record) => sum + record.forward.read + record.backward.read, 0)
-  return { seed, faults, trace, events: timeline.events, virtualMs: timeline.now, pipes: records.length, bytes, cut }
+  return {
+    seed,
+    faults,
+    trace: trace(),
+    events: timeline.events,
+    virtualMs: timeline.now,
+    pipes: records.length,
+    bytes,
+    cut,
+  }
 }
 
 function run(shared: Shared, peers: readonly [SimPeer, SimPeer]): void {
