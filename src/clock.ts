@@ -22,15 +22,25 @@ export interface Clock {
 /** Longest delay that Node's timers keep: above it `setTimeout` fires after 1 ms. */
 const MAX_TIMER_MS = 2 ** 31 - 1
 
-/** The machine's monotonic clock. */
+/**
+ * The machine's monotonic clock. A timer's callback comes after what had arrived by then has been read: a process that stood still finds its timers run
+ * out and the answers that they wait for side by side, and Node looks at its timers first.
+ */
 export const systemClock: Clock = {
   now: () => performance.now(),
   after(delayMs, callback, hold = false) {
-    const timer = setTimeout(callback, Math.min(Math.max(0, delayMs), MAX_TIMER_MS))
+    let turn: NodeJS.Immediate | undefined
+    const timer = setTimeout(
+      () => {
+        turn = setImmediate(callback)
+      },
+      Math.min(Math.max(0, delayMs), MAX_TIMER_MS),
+    )
     if (!hold) timer.unref()
     return {
       cancel() {
         clearTimeout(timer)
+        clearImmediate(turn)
       },
     }
   },

@@ -7,7 +7,7 @@ import type { Clock } from './clock.ts'
 import { abortError, badArgument, TrunkError, toTrunkError } from './errors.ts'
 import type { Limits } from './limits.ts'
 import { onAbort } from './on-abort.ts'
-import { encodeHead, requireOpen } from './open-head.ts'
+import { OpenHeads, requireEarly } from './open-head.ts'
 import { requireProtocol } from './protocol.ts'
 import { canPass, redial } from './redial.ts'
 import { tell } from './tell.ts'
@@ -115,8 +115,8 @@ class LastingTrunk implements ReconnectingTrunk {
   async open(protocol: string, params?: unknown, options: OpenOptions = {}): Promise<Pipe> {
     if (!this.#session.isOpen) {
       // what is wrong with the call is said at once, not when there is a session again
-      requireOpen(protocol, options)
-      encodeHead(protocol, params, options, this.#parts.limits.maxOpenBytes)
+      requireEarly(options.early)
+      new OpenHeads().encode(protocol, params, options, this.#parts.limits.maxOpenBytes)
     }
     while (!this.#session.isOpen) await this.#nextSession(options.signal)
     return await this.#session.open(protocol, params, options)

@@ -2,7 +2,6 @@
  * A session with its muxer as users hold it: opens pipes, serves protocols, says how it is. One object owns everything that belongs to
  * one session; when it has ended nothing of it is left.
  */
-import * as v from 'valibot'
 import { decodeCbor, encodeCbor } from './cbor.ts'
 import type { Clock } from './clock.ts'
 import { abortError, badArgument, TrunkError, toTrunkError, type ErrorCode } from './errors.ts'
@@ -11,8 +10,8 @@ import { TrunkPipe, type PipeOwner } from './mux/pipe.ts'
 import type { MuxCore } from './mux/core.ts'
 import type { PipeState } from './mux/pipe-state.ts'
 import { onAbort } from './on-abort.ts'
-import { encodeHead, requireOpen } from './open-head.ts'
-import { requireName, requireProtocol } from './protocol.ts'
+import { OpenHeads, requireEarly, type OpenHead } from './open-head.ts'
+import { requireProtocol } from './protocol.ts'
 import type { Authenticator } from './session/handshake.ts'
 import { Driver } from './session/driver.ts'
 import { Engine } from './session/engine.ts'
@@ -49,14 +48,13 @@ export interface TrunkParts {
   readonly onRefused: ((refusal: Refusal) => void) | undefined
 }
 
-const HEAD = v.object({ protocol: v.string(), version: v.optional(v.number(), 1), params: v.optional(v.unknown()) })
-
 export class TrunkSession implements Trunk, PipeOwner {
   readonly closed: Promise<void>
   readonly #parts: TrunkParts
   readonly #engine: Engine
   readonly #driver: Driver
   readonly #protocols: Map<string, Protocol>
+  readonly #heads = new OpenHeads()
   readonly #pings: { id: number; resolve: (ms: number) => void; reject: (error: Error) => void }[] = []
   readonly #startedAt: number
   #established: { resolve: () => void; reject: (error: Error) => void } | undefined
@@ -91,6 +89,9 @@ export class TrunkSession implements Trunk, PipeOwner {
         established: () => this.#established?.resolve(),
         incoming: (state, head) => {
           this.#incoming(state, head)
+        },
+        release: (view) => {
+          this.#driver.release(view)
         },
         ponged: (id, ms) => {
           this.#ponged(id, ms)
@@ -129,23 +130,18 @@ export class TrunkSession implements Trunk, PipeOwner {
 
   // --- Trunk ---------------------------------------------------------------------------------------------------------
 
-  async open(protocol: string, params?: unknown, options: OpenOptions = {}): Promise<Pipe> {
-    requireOpen(protocol, options)
-    const { signal, early, end } = options
-    if (signal?.aborted === true) throw signal.reason
-    const mux = this.#mux()
-    const maxBytes = Math.min(this.#parts.limits.maxOpenBytes, this.#engine.peer?.limits.open ?? Infinity)
-    const head = encodeHead(protocol, params, options, maxBytes)
-    return await new Promise<Pipe>((resolve, reject) => {
-      const owner: PipeOwner = {
-        now: () => this.now(),
-        decodeReply: (reply) => this.decodeReply(reply),
-        answered: (answered, error) => {
-          if (error === undefined) resolve(answered)
-          else reject(signal?.aborted === true && error.origin === 'local' ? (signal.reason as Error) : error)
-        },
-      }
-      const pipe = new TrunkPipe(mux, owner, protocol, false)
+  open(protocol: string, params?: unknown, options: OpenOptions = NO_OPTIONS): Promise<Pipe> {
+    // what is thrown in here rejects: one promise is all that an open costs
+    return new Promise<Pipe>((resolve, reject) => {
+      const { signal, early, end } = options
+      requireEarly(early)
+      const head = this.#heads.encode(protocol, params, options, this.#maxOpenBytes)
+      if (signal?.aborted === true) throw signal.reason
+      const mux = this.#mux()
+      const pipe = new TrunkPipe(mux, this, protocol, (error) => {
+        if (error === undefined) resolve(pipe)
+        else reject(signal?.aborted === true && error.origin === 'local' ? (signal.reason as Error) : error)
+      })
       const state = mux.open(head, pipe, this.now())
       pipe.bind(state)
       // a copy: what the window does not take at once leaves after `open` has settled, when `early` is its owner's again
@@ -247,6 +243,11 @@ export class TrunkSession implements Trunk, PipeOwner {
     return mux
   }
 
+  /** What a first frame or its answer may take, here and there. */
+  get #maxOpenBytes(): number {
+    return Math.min(this.#parts.limits.maxOpenBytes, this.#engine.peer?.limits.open ?? Infinity)
+  }
+
   #pipeStatuses(): TrunkStatus['pipes'] {
     const now = this.now()
     const statuses = []
@@ -276,12 +277,11 @@ export class TrunkSession implements Trunk, PipeOwner {
       mux.refuse(state, error)
       this.#report(name, error, true)
     }
-    let parsed: v.InferOutput<typeof HEAD>
+    let parsed: OpenHead
     try {
-      parsed = v.parse(HEAD, decodeCbor(head, 'ERR_PARAMS_INVALID', 'the first frame'))
-      requireName(parsed.protocol)
+      parsed = this.#heads.decode(head)
     } catch (error) {
-      refuse('', new TrunkError('ERR_PARAMS_INVALID', 'the first frame of the pipe is not valid', { cause: error }))
+      refuse('', toTrunkError(error, 'ERR_PARAMS_INVALID', 'the first frame of the pipe is not valid'))
       return
     }
     const protocol = this.#protocols.get(parsed.protocol)
@@ -298,46 +298,25 @@ export class TrunkSession implements Trunk, PipeOwner {
       refuse(parsed.protocol, new TrunkError('ERR_PROTOCOL_VERSION', sentence))
       return
     }
-    const pipe = new TrunkPipe(mux, this, parsed.protocol, true).bind(state)
+    const pipe = new TrunkPipe(mux, this, parsed.protocol, undefined).bind(state)
     state.listener = pipe
     void this.#run(mux, pipe, protocol, parsed)
   }
 
   /** Runs a handler from its start to its end. Never rejects. */
-  async #run(
-    mux: MuxCore,
-    pipe: TrunkPipe,
-    protocol: Protocol,
-    head: { params?: unknown; version: number },
-  ): Promise<void> {
+  async #run(mux: MuxCore, pipe: TrunkPipe, protocol: Protocol, head: OpenHead): Promise<void> {
     let accepted = false
     const wasAccepted = (): boolean => accepted
-    const encodeReply = (reply: unknown): Uint8Array =>
-      reply === undefined
-        ? EMPTY
-        : encodeCbor(
-            reply,
-            Math.min(this.#parts.limits.maxOpenBytes, this.#engine.peer?.limits.open ?? Infinity),
-            'the reply',
-          )
-    const request = {
-      params: undefined as unknown,
-      version: head.version,
-      trunk: this,
-      get signal() {
-        return pipe.signal
-      },
-      accept: (reply?: unknown): Pipe => {
-        if (accepted) throw new TrunkError('ERR_PIPE_BUSY', 'the pipe was accepted already')
-        const payload = encodeReply(reply)
-        accepted = true
-        mux.accept(pipe.state, payload)
-        return pipe
-      },
+    const accept = (reply?: unknown): Pipe => {
+      if (accepted) throw new TrunkError('ERR_PIPE_BUSY', 'the pipe was accepted already')
+      const payload = reply === undefined ? EMPTY : encodeCbor(reply, this.#maxOpenBytes, 'the reply')
+      accepted = true
+      mux.accept(pipe.state, payload)
+      return pipe
     }
     try {
-      request.params = parseParams(protocol, head.params)
-      await protocol.handle(request as unknown as PipeRequest<never>)
+      const params = parseParams(protocol, head.params)
+      await protocol.handle(new Request(this, pipe, params, head.version, accept))
       if (!wasAccepted()) throw new TrunkError('ERR_HANDLER_FAILED', 'the handler ended without an answer')
       mux.handlerEnded(pipe.state)
     } catch (thrown) {
@@ -384,6 +363,29 @@ export class TrunkSession implements Trunk, PipeOwner {
 }
 
 const EMPTY = new Uint8Array(0)
+const NO_OPTIONS: OpenOptions = {}
+
+/** An open by the peer, as its handler sees it. */
+class Request implements PipeRequest<never> {
+  readonly params: never
+  readonly version: number
+  readonly trunk: Trunk
+  readonly accept: (reply?: unknown) => Pipe
+  readonly #pipe: TrunkPipe
+
+  constructor(trunk: Trunk, pipe: TrunkPipe, params: unknown, version: number, accept: (reply?: unknown) => Pipe) {
+    this.#pipe = pipe
+    // what `parse` of the same protocol gave
+    this.params = params as never
+    this.version = version
+    this.trunk = trunk
+    this.accept = accept
+  }
+
+  get signal(): AbortSignal {
+    return this.#pipe.signal
+  }
+}
 
 function parseParams(protocol: Protocol, params: unknown): unknown {
   try {

@@ -34,6 +34,11 @@ export interface Link {
 export interface DirectReceiver {
   /** Bytes arrived; the chunk belongs to the receiver. */
   data(chunk: Uint8Array): void
+  /**
+   * Asked after `data` by a link that has `release`: of how many bytes of that chunk the receiver still holds views. Those are its own until it
+   * releases them, which it need not do; the memory of the others may be read into again. @default all
+   */
+  kept?(): number
   /** The peer ended its side. Nothing follows. */
   end(): void
   /** The line failed. Nothing follows. */
@@ -53,6 +58,8 @@ export interface DirectLink {
   write(batch: readonly Uint8Array[]): boolean
   /** Ends our side after what was written. */
   end(): void
+  /** Nobody looks at this view of a chunk any more: its memory may be read into again. */
+  release?(view: Uint8Array): void
 }
 
 /** Facts about a kind of line. */
@@ -265,6 +272,11 @@ export interface Pipe extends AsyncDisposable {
    * Leaving the loop early is {@link stopReading}. Can be iterated once. The bytes belong to the reader.
    */
   readonly source: AsyncGenerator<Uint8ArrayList, void, undefined>
+  /**
+   * The same as {@link source}, in its place, for a reader that is done with each item before it asks for the next: the bytes are only lent until then,
+   * and their memory is read into again. So bulk stays in the processor's cache (docs/performance.md says what it is worth).
+   */
+  readonly lent: AsyncGenerator<Uint8ArrayList, void, undefined>
   /** Writes all of `source`, then ends our side. Rejects if `source` throws (the pipe is then reset) or the pipe fails. */
   readonly sink: Sink<Source<Bytes>, Promise<void>>
   /**

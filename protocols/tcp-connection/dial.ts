@@ -6,6 +6,7 @@ import { connect, type Socket } from 'node:net'
 import type { Clock, Timer } from '../../src/clock.ts'
 import { abortError, TrunkError } from '../../src/errors.ts'
 import { connectError } from '../../src/net-errors.ts'
+import { resetSocket } from '../internal/reset-socket.ts'
 
 /** RFC 8305, section 8: the recommended delay between two attempts. */
 const STAGGER_MS = 250
@@ -131,7 +132,23 @@ class Dialling {
     this.#settled = true
     this.#stagger?.cancel()
     this.#options.signal.removeEventListener('abort', this.#onAbort)
-    for (const socket of this.#attempts) socket.destroy()
+    for (const socket of this.#attempts) drop(socket)
     this.#attempts.clear()
   }
+}
+
+/**
+ * Gives an attempt up. The kernel may have connected it without our having been told yet: closed now, its other end would see a clean end of a
+ * connection on which nothing was said. So the loop gets a turn to tell us, and then it is a reset.
+ */
+function drop(socket: Socket): void {
+  socket.once('connect', () => {
+    resetSocket(socket)
+  })
+  setImmediate(() => {
+    // the first one may run in the turn that was polled before
+    setImmediate(() => {
+      socket.destroy()
+    })
+  })
 }

@@ -21,7 +21,8 @@ export interface Batch {
   offsetFrame(type: number, pipe: number, offset: number): void
 }
 
-/** Size of the slab, and so of what one batch can copy. */
+/** Size of the slab, and so of what one batch can copy: small until a batch was full, so that a stranger who says nothing costs little. */
+const MIN_SLAB_BYTES = 16 * 1024
 const SLAB_BYTES = 128 * 1024
 /** Room that the slab keeps: no frame but DATA and the hello's copies more than a header and this. */
 const SLAB_RESERVE = 4 * 1024
@@ -29,7 +30,7 @@ const SLAB_RESERVE = 4 * 1024
 const COPY_BYTES = 2 * 1024
 
 export class FrameBatch implements Batch {
-  readonly #slab = new Uint8Array(SLAB_BYTES)
+  #slab = new Uint8Array(MIN_SLAB_BYTES)
   #parts: Uint8Array[] = []
   #runStart = 0
   #position = 0
@@ -42,11 +43,12 @@ export class FrameBatch implements Batch {
 
   /** False when no further frame should be added. */
   get hasRoom(): boolean {
-    return this.#position + SLAB_RESERVE <= SLAB_BYTES
+    return this.#position + SLAB_RESERVE <= this.#slab.byteLength
   }
 
   /** Empties the batch: its slab is written anew. */
   reset(): void {
+    if (!this.hasRoom) this.#slab = new Uint8Array(SLAB_BYTES)
     this.#parts = []
     this.#runStart = 0
     this.#position = 0
@@ -75,7 +77,7 @@ export class FrameBatch implements Batch {
   /** A piece of payload: copied if small, else by reference until the link has let go of the batch. */
   payload(piece: Uint8Array): void {
     const length = piece.byteLength
-    if (length <= COPY_BYTES && this.#position + length <= SLAB_BYTES) {
+    if (length <= COPY_BYTES && this.#position + length <= this.#slab.byteLength) {
       this.#slab.set(piece, this.#position)
       this.#position += length
     } else {

@@ -1,6 +1,6 @@
 /**
- * Bytes of one direction of one pipe, waiting. Small pieces are gathered by copy into a tail that grows with what is queued, so
- * a queue of one-byte pieces holds at most about twice its bytes (design: invariant 4; the field's muxers held 370 times).
+ * Bytes of one direction of one pipe, waiting. A small piece that finds the queue empty is copied as it is; more of them are gathered into a tail that
+ * grows with what is queued, so a queue of one-byte pieces holds at most about twice its bytes (design: invariant 4; the field's muxers held 370 times).
  */
 
 /** Smallest and largest tail. */
@@ -10,43 +10,45 @@ const MAX_TAIL_BYTES = 64 * 1024
 export class ByteQueue {
   /** Bytes queued. */
   length = 0
-  #chunks: Uint8Array[] = []
-  #head = 0
+  /** The next piece, and those behind it: most queues hold one, and need no list. */
+  #first: Uint8Array | undefined
+  #rest: Uint8Array[] | undefined
+  /** How many of the rest are taken. */
+  #taken = 0
+  /** What small pieces are gathered in; from `#tailStart` on it is not yet among the pieces. */
   #tail: Uint8Array | undefined
   #tailStart = 0
   #tailEnd = 0
 
   /** Queues `bytes` as they are: the queue holds their whole buffer. Not empty. */
   append(bytes: Uint8Array): void {
-    this.#seal()
-    this.#chunks.push(bytes)
+    if (this.#tailEnd > this.#tailStart) this.#seal()
+    this.#push(bytes)
     this.length += bytes.byteLength
   }
 
   /** Queues a copy. */
   appendCopy(bytes: Uint8Array): void {
     const length = bytes.byteLength
-    if (this.#tail === undefined || this.#tail.byteLength - this.#tailEnd < length) {
-      this.#seal()
-      const wanted = Math.min(MAX_TAIL_BYTES, Math.max(MIN_TAIL_BYTES, this.length))
-      this.#tail = new Uint8Array(Math.max(wanted, length))
-      this.#tailStart = 0
-      this.#tailEnd = 0
+    if (this.length === 0) {
+      this.#first = new Uint8Array(bytes)
+    } else {
+      if (this.#tail === undefined || this.#tail.byteLength - this.#tailEnd < length) this.#newTail(length)
+      this.#tail?.set(bytes, this.#tailEnd)
+      this.#tailEnd += length
     }
-    this.#tail.set(bytes, this.#tailEnd)
-    this.#tailEnd += length
     this.length += length
   }
 
   /** The next piece, of at most `maxBytes`; the queue is not empty. It belongs to the caller. */
   shift(maxBytes: number): Uint8Array {
-    if (this.#head === this.#chunks.length) this.#seal()
-    const chunk = this.#chunks[this.#head]
+    if (this.#first === undefined) this.#seal()
+    const chunk = this.#first
     if (chunk === undefined) throw new RangeError('the queue is empty')
     let piece = chunk
     if (chunk.byteLength > maxBytes) {
       piece = chunk.subarray(0, maxBytes)
-      this.#chunks[this.#head] = chunk.subarray(maxBytes)
+      this.#first = chunk.subarray(maxBytes)
     } else {
       this.#advance()
     }
@@ -57,19 +59,18 @@ export class ByteQueue {
 
   /** Adds the buffers that the queued pieces are views of. */
   collectChunks(into: Set<ArrayBufferLike>): void {
-    for (let at = this.#head; at < this.#chunks.length; at++) {
-      const chunk = this.#chunks[at]
-      if (chunk !== undefined) into.add(chunk.buffer)
-    }
+    if (this.#first !== undefined) into.add(this.#first.buffer)
+    for (const chunk of this.#rest?.slice(this.#taken) ?? []) into.add(chunk.buffer)
   }
 
-  /** Copies everything into one buffer of its own: whatever the pieces were views of is let go. */
-  compact(): void {
+  /** Copies everything into one buffer of its own; `release` gets the pieces, which nobody looks at any more. */
+  compact(release: (piece: Uint8Array) => void): void {
     if (this.length === 0) return
     const copy = new Uint8Array(this.length)
     for (let at = 0; at < copy.byteLength;) {
       const piece = this.shift(copy.byteLength)
       copy.set(piece, at)
+      release(piece)
       at += piece.byteLength
     }
     this.append(copy)
@@ -78,29 +79,50 @@ export class ByteQueue {
   /** Forgets everything, buffers included. */
   clear(): void {
     this.length = 0
-    if (this.#chunks.length > 0) this.#chunks = []
-    this.#head = 0
+    this.#first = undefined
+    this.#rest = undefined
+    this.#taken = 0
     this.#tail = undefined
     this.#tailStart = 0
     this.#tailEnd = 0
   }
 
+  #push(bytes: Uint8Array): void {
+    if (this.#first === undefined) this.#first = bytes
+    else (this.#rest ??= []).push(bytes)
+  }
+
   #advance(): void {
-    this.#head++
-    // a consumed prefix is dropped now and then, so that neither memory nor time grows with what went through
-    if (this.#head >= 64 && this.#head * 2 >= this.#chunks.length) {
-      this.#chunks = this.#chunks.slice(this.#head)
-      this.#head = 0
-    } else {
-      this.#chunks[this.#head - 1] = EMPTY
+    const rest = this.#rest
+    if (rest === undefined) {
+      this.#first = undefined
+      return
     }
+    this.#first = rest[this.#taken]
+    rest[this.#taken] = NOTHING
+    this.#taken++
+    if (this.#taken === rest.length) {
+      this.#rest = undefined
+      this.#taken = 0
+    } else if (this.#taken >= 64 && this.#taken * 2 >= rest.length) {
+      // what was taken is dropped now and then, so that neither memory nor time grows with what went through
+      this.#rest = rest.slice(this.#taken)
+      this.#taken = 0
+    }
+  }
+
+  #newTail(bytes: number): void {
+    this.#seal()
+    this.#tail = new Uint8Array(Math.max(bytes, Math.min(MAX_TAIL_BYTES, Math.max(MIN_TAIL_BYTES, this.length))))
+    this.#tailStart = 0
+    this.#tailEnd = 0
   }
 
   #seal(): void {
     if (this.#tail === undefined || this.#tailEnd === this.#tailStart) return
-    this.#chunks.push(this.#tail.subarray(this.#tailStart, this.#tailEnd))
+    this.#push(this.#tail.subarray(this.#tailStart, this.#tailEnd))
     this.#tailStart = this.#tailEnd
   }
 }
 
-const EMPTY = new Uint8Array(0)
+const NOTHING = new Uint8Array(0)

@@ -14,7 +14,7 @@ import { TrunkError, type ErrorCode } from '../errors.ts'
 import type { Batch } from '../frame/batch.ts'
 import { encodeStatus } from '../frame/status.ts'
 import { ByteQueue } from './byte-queue.ts'
-import { Inbox } from './inbox.ts'
+import { GATHERED_BYTES, Inbox } from './inbox.ts'
 import { Outbox } from './outbox.ts'
 import { Pending, type PipeListener, type PipeState } from './pipe-state.ts'
 import { PipeTable } from './pipe-table.ts'
@@ -136,15 +136,20 @@ export class MuxCore {
     this.#outbox.schedule(pipe)
   }
 
-  /** Everything that can be read now; it is consumed, and belongs to the caller. */
-  read(pipe: PipeState, now: number): Uint8Array[] {
+  /**
+   * Everything that can be read now; it is consumed, and belongs to the caller, or is lent to it until its {@link release}. `clock` is asked once for a
+   * window: a reading of the time for each chunk costs more than the chunk.
+   */
+  read(pipe: PipeState, clock: { now(): number }): Uint8Array[] {
     const pieces: Uint8Array[] = []
     let left = pipe.readable
     const queue = pipe.receiveQueue
     if (queue === undefined || left === 0) return pieces
-    this.#now = now
     pipe.consumed += left
-    this.#table.windows.consumed(pipe, left, this.#host.roundTripMs(), now)
+    if (this.#table.windows.consumed(pipe, left)) {
+      this.#now = clock.now()
+      this.#table.windows.grow(pipe, this.#host.roundTripMs(), this.#now)
+    }
     while (left > 0) {
       const piece = queue.shift(left)
       left -= piece.byteLength
@@ -153,6 +158,12 @@ export class MuxCore {
     this.#grant(pipe)
     this.#table.settle(pipe)
     return pieces
+  }
+
+  /** What was read of pieces that were lent: nobody looks at them any more. */
+  release(pieces: readonly Uint8Array[]): void {
+    // smaller ones are copies; asking one for its buffer would have it made, at ten times the cost of the piece
+    for (const piece of pieces) if (piece.byteLength >= GATHERED_BYTES) this.#host.release?.(piece)
   }
 
   /** Stops reading: what is unread and what still comes is dropped. */
@@ -202,6 +213,11 @@ export class MuxCore {
     this.#inbox.piece(bytes, last)
   }
 
+  /** Of how many bytes of the link's last chunk pipes hold views. Asked once for each chunk. */
+  kept(): number {
+    return this.#inbox.takeKept()
+  }
+
   /** A whole frame of a pipe, other than data. */
   frame(type: number, flags: number, id: number, payload: Uint8Array, now: number): void {
     this.#now = now
@@ -232,6 +248,11 @@ export class MuxCore {
   /** The next time at which {@link tick} has something to do; Infinity for never. */
   deadline(): number {
     return Math.min(this.#table.orphanDeadline(), this.#outbox.deadline())
+  }
+
+  /** We stood still: who owes us an answer gets a fresh interval. */
+  stoodStill(now: number): void {
+    this.#table.renewOrphans(now)
   }
 
   tick(now: number): void {

@@ -21,7 +21,7 @@ import { TokenBucket } from './token-bucket.ts'
 const RESET_SLACK = 2
 
 /** Pieces below this are copied together: a view of each would cost more than its bytes. */
-const GATHERED_BYTES = 2 * 1024
+export const GATHERED_BYTES: number = 2 * 1024
 
 export class Inbox {
   readonly counters: MuxCounters = { lateFrames: 0, staleCredits: 0, refusedOpens: 0 }
@@ -32,11 +32,13 @@ export class Inbox {
   readonly #table: PipeTable
   readonly #outbox: Outbox
   readonly #resetTokens: TokenBucket
-  readonly #pinned = new PinnedChunks()
+  readonly #pinned: PinnedChunks
   #limitRefusals = 0
   /** The data frame that is arriving: its pipe, undefined where it is dropped. */
   #arriving: PipeState | undefined
   #arrivingBytes = 0
+  /** Bytes that were queued as views since `takeKept`. */
+  #keptBytes = 0
   /** Pipes that got bytes in this chunk of the link, told once at its end. */
   #touched: PipeState[] = []
 
@@ -45,6 +47,9 @@ export class Inbox {
     this.#host = host
     this.#table = table
     this.#outbox = outbox
+    this.#pinned = new PinnedChunks((piece) => {
+      host.release?.(piece)
+    })
     this.#resetTokens = new TokenBucket(settings.resetBurst * RESET_SLACK, settings.resetsPerSecond, now)
   }
 
@@ -106,10 +111,18 @@ export class Inbox {
         queue.appendCopy(bytes)
       } else {
         queue.append(bytes)
+        this.#keptBytes += bytes.byteLength
         this.#pinned.note(pipe, bytes)
       }
     }
     if (last) this.#dataArrived(pipe)
+  }
+
+  /** Bytes that were queued as views since the last call. */
+  takeKept(): number {
+    const bytes = this.#keptBytes
+    this.#keptBytes = 0
+    return bytes
   }
 
   #dataArrived(pipe: PipeState | undefined): void {

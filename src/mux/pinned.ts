@@ -11,16 +11,25 @@ const SLACK_BYTES = 512 * 1024
 export class PinnedChunks {
   /** Pipes that were given views since the last count. */
   readonly #pipes = new Set<PipeState>()
-  #last: ArrayBufferLike | undefined
+  /** The chunks that were noted last: those that the link itself holds. */
+  readonly #last: (ArrayBufferLike | undefined)[] = [undefined, undefined, undefined]
+  #at = 0
+  readonly #release: (piece: Uint8Array) => void
   /** Bytes of the chunks that may be pinned, and at how many of them they are counted again. */
   #bytes = 0
   #countAt = SLACK_BYTES
 
+  /** @param release gets views that were copied out */
+  constructor(release: (piece: Uint8Array) => void) {
+    this.#release = release
+  }
+
   /** Notes that `piece` was queued for `pipe` as a view. */
   note(pipe: PipeState, piece: Uint8Array): void {
     this.#pipes.add(pipe)
-    if (piece.buffer === this.#last) return
-    this.#last = piece.buffer
+    if (this.#last.includes(piece.buffer)) return
+    this.#last[this.#at] = piece.buffer
+    this.#at = (this.#at + 1) % this.#last.length
     this.#bytes += piece.buffer.byteLength
     if (this.#bytes > this.#countAt) this.#count()
   }
@@ -39,7 +48,7 @@ export class PinnedChunks {
     this.#bytes = 0
     for (const chunk of chunks) this.#bytes += chunk.byteLength
     if (this.#bytes > 2 * unread + SLACK_BYTES) {
-      for (const pipe of this.#pipes) pipe.receiveQueue?.compact()
+      for (const pipe of this.#pipes) pipe.receiveQueue?.compact(this.#release)
       this.#pipes.clear()
       this.#bytes = 0
     }

@@ -142,9 +142,16 @@ export class PipeTable {
     this.#orphans.clear()
   }
 
+  /** Gives every orphan its time anew. */
+  renewOrphans(now: number): void {
+    for (const orphan of this.#orphans) orphan.orphanedAt = now
+  }
+
   /** When the oldest orphan's time is over; Infinity without one. */
   orphanDeadline(): number {
-    for (const orphan of this.#orphans) return orphan.orphanedAt + this.#settings.orphanTimeoutMs
+    // looked at after each chunk and each batch: an iterator of nothing would cost more than the rest
+    if (this.#orphans.size > 0)
+      for (const orphan of this.#orphans) return orphan.orphanedAt + this.#settings.orphanTimeoutMs
     return Infinity
   }
 

@@ -14,14 +14,35 @@ export interface PipeOwner {
   now(): number
   /** Reads a reply; throws where it is not valid. */
   decodeReply(reply: Uint8Array): unknown
-  /** The answer to the open came: `error` undefined when it was accepted. */
-  answered?(pipe: TrunkPipe, error: TrunkError | undefined): void
 }
 
-interface Waiter {
+/** A promise that is settled from outside. Its failure reaches whoever waits for it, and ends no process where nobody does. */
+class Deferred {
+  readonly promise: Promise<void>
+  resolve!: () => void
+  #reject!: (error: TrunkError) => void
+
+  constructor() {
+    this.promise = new Promise((resolve, reject) => {
+      this.resolve = resolve
+      this.#reject = reject
+    })
+  }
+
+  reject(error: TrunkError): void {
+    this.promise.catch(ignore)
+    this.#reject(error)
+  }
+}
+
+/** A write that waits until this much of the pipe has left. */
+class Waiter extends Deferred {
   readonly offset: number
-  readonly resolve: () => void
-  readonly reject: (error: TrunkError) => void
+
+  constructor(offset: number) {
+    super()
+    this.offset = offset
+  }
 }
 
 const DONE: Promise<void> = Promise.resolve()
@@ -33,13 +54,14 @@ export class TrunkPipe implements Pipe, PipeListener {
   readonly #owner: PipeOwner
   #state!: PipeState
   #error: TrunkError | undefined
-  #answered: boolean
+  /** To be called with the answer to our open: `error` undefined when it was accepted. */
+  #answered: ((error: TrunkError | undefined) => void) | undefined
   #finished = false
   #source: PipeSource | undefined
   #sinking = false
   #waiters: Waiter[] | undefined
-  #endWaiter: Waiter | undefined
-  #confirmation: { promise: Promise<void>; resolve: () => void; reject: (error: TrunkError) => void } | undefined
+  #ending: Deferred | undefined
+  #confirmation: Deferred | undefined
   #confirmed = false
   #gaveUpReading = false
   #confirmError: TrunkError | undefined
@@ -48,7 +70,12 @@ export class TrunkPipe implements Pipe, PipeListener {
   /** Called once when the pipe is over, well or not: whoever tied something to it lets go. */
   onOver: (() => void) | undefined
 
-  constructor(core: MuxCore, owner: PipeOwner, protocol: string, answered: boolean) {
+  constructor(
+    core: MuxCore,
+    owner: PipeOwner,
+    protocol: string,
+    answered: ((error: TrunkError | undefined) => void) | undefined,
+  ) {
     this.#core = core
     this.#owner = owner
     this.protocol = protocol
@@ -94,20 +121,29 @@ export class TrunkPipe implements Pipe, PipeListener {
   // --- reading -------------------------------------------------------------------------------------------------------
 
   get source(): AsyncGenerator<Uint8ArrayList, void, undefined> {
-    return (this.#source ??= new PipeSource(this))
+    // nobody may take for its own what is only lent
+    if (this.#source?.lends === true) throw new TrunkError('ERR_PIPE_BUSY', 'the pipe is read through `lent` already')
+    return (this.#source ??= new PipeSource(this, false))
+  }
+
+  get lent(): AsyncGenerator<Uint8ArrayList, void, undefined> {
+    return (this.#source ??= new PipeSource(this, true))
   }
 
   /** Everything that can be read now, 'end', or undefined where the reader has to wait. */
-  take(): Uint8ArrayList | 'end' | undefined {
+  take(): Uint8Array[] | 'end' | undefined {
     const state = this.#state
-    if (this.#error === undefined && state.readable > 0) {
-      return new Uint8ArrayList(...this.#core.read(state, this.#owner.now()))
-    }
+    if (this.#error === undefined && state.readable > 0) return this.#core.read(state, this.#owner)
     if (this.#error !== undefined && !this.#finished) throw this.#error
     if (this.#gaveUpReading) throw new TrunkError('ERR_PIPE_CLOSED', 'the pipe was closed before it was read')
     if (!state.receivedAll && !state.readStopped) return undefined
     this.#checkOver()
     return 'end'
+  }
+
+  /** Pieces of {@link take} that nobody looks at any more. */
+  giveBack(pieces: readonly Uint8Array[]): void {
+    this.#core.release(pieces)
   }
 
   stopReading(code: ErrorCode = 'ERR_PIPE_STOPPED'): void {
@@ -121,13 +157,13 @@ export class TrunkPipe implements Pipe, PipeListener {
   // --- writing -------------------------------------------------------------------------------------------------------
 
   write(chunk: Bytes): Promise<void> {
-    if (!(chunk instanceof Uint8Array) && !(chunk instanceof Uint8ArrayList)) {
+    const single = chunk instanceof Uint8Array
+    if (!single && !(chunk instanceof Uint8ArrayList)) {
       throw badArgument(`write takes a Uint8Array or a Uint8ArrayList, not ${typeof chunk}`)
     }
-    const error = this.#writeError()
-    if (error !== undefined) return rejected(error)
+    if (this.#error !== undefined || this.#state.endQueued) return rejected(this.#writeError())
     let offset = 0
-    if (chunk instanceof Uint8Array) {
+    if (single) {
       if (chunk.byteLength > 0) offset = this.#core.write(this.#state, chunk)
     } else {
       for (const piece of chunk)
@@ -140,7 +176,7 @@ export class TrunkPipe implements Pipe, PipeListener {
     if (this.#error !== undefined) return rejected(this.#error)
     this.#core.end(this.#state)
     if (this.#state.endSent) return DONE
-    return this.#waitForEnd()
+    return (this.#ending ??= new Deferred()).promise
   }
 
   readonly sink = async (source: Source<Bytes>): Promise<void> => {
@@ -178,62 +214,30 @@ export class TrunkPipe implements Pipe, PipeListener {
     await this.closeWrite()
   }
 
-  #writeError(): TrunkError | undefined {
-    if (this.#error !== undefined) return this.#error
-    const state = this.#state
-    if (state.stopError !== undefined) return state.stopError
-    if (state.endQueued) return new TrunkError('ERR_PIPE_CLOSED', 'write after the end of writing')
-    return undefined
+  /** Why nothing can be written: a stop by the peer ends the writing, too. */
+  #writeError(): TrunkError {
+    return this.#error ?? this.#state.stopError ?? new TrunkError('ERR_PIPE_CLOSED', 'write after the end of writing')
   }
 
   #waitForWritten(offset: number): Promise<void> {
-    const promise = new Promise<void>((resolve, reject) => {
-      ;(this.#waiters ??= []).push({ offset, resolve, reject })
-    })
-    // whoever does not wait for a write hears of its failure from the pipe; it must not end the process
-    promise.catch(ignore)
-    return promise
-  }
-
-  #waitForEnd(): Promise<void> {
-    const previous = this.#endWaiter
-    const promise = new Promise<void>((resolve, reject) => {
-      this.#endWaiter = {
-        offset: 0,
-        resolve() {
-          previous?.resolve()
-          resolve()
-        },
-        reject(error) {
-          previous?.reject(error)
-          reject(error)
-        },
-      }
-    })
-    promise.catch(ignore)
-    return promise
+    const waiter = new Waiter(offset)
+    ;(this.#waiters ??= []).push(waiter)
+    return waiter.promise
   }
 
   // --- ends ----------------------------------------------------------------------------------------------------------
 
   close(): Promise<void> {
     if (this.#confirmation !== undefined) return this.#confirmation.promise
-    let resolve!: () => void
-    let reject!: (error: TrunkError) => void
-    const promise = new Promise<void>((yes, no) => {
-      resolve = yes
-      reject = no
-    })
-    promise.catch(ignore)
-    this.#confirmation = { promise, resolve, reject }
-    if (this.#error !== undefined) reject(this.#error)
+    const confirmation = (this.#confirmation = new Deferred())
+    if (this.#error !== undefined) confirmation.reject(this.#error)
     else {
       this.#core.end(this.#state)
       if (this.#confirmed) this.#settleConfirmation()
       // a reader may start in the same tick
       else queueMicrotask(() => this.#unblockPeer())
     }
-    return promise
+    return confirmation.promise
   }
 
   abort(reason: Error): void {
@@ -285,15 +289,15 @@ export class TrunkPipe implements Pipe, PipeListener {
   // --- PipeListener --------------------------------------------------------------------------------------------------
 
   accepted(reply: Uint8Array): void {
-    this.#answered = true
     try {
       this.reply = this.#owner.decodeReply(reply)
     } catch (error) {
       this.abort(toTrunkError(error, 'ERR_MESSAGE_INVALID', 'the reply is not valid'))
-      this.#owner.answered?.(this, this.#error)
       return
     }
-    this.#owner.answered?.(this, undefined)
+    const answered = this.#answered
+    this.#answered = undefined
+    answered?.(undefined)
   }
 
   readable(): void {
@@ -313,9 +317,9 @@ export class TrunkPipe implements Pipe, PipeListener {
       }
       waiters.length = kept
     }
-    if (this.#state.endSent && this.#endWaiter !== undefined) {
-      this.#endWaiter.resolve()
-      this.#endWaiter = undefined
+    if (this.#state.endSent && this.#ending !== undefined) {
+      this.#ending.resolve()
+      this.#ending = undefined
     }
   }
 
@@ -340,18 +344,16 @@ export class TrunkPipe implements Pipe, PipeListener {
     const waiters = this.#waiters
     this.#waiters = undefined
     for (const waiter of waiters ?? []) waiter.reject(error)
-    this.#endWaiter?.reject(error)
-    this.#endWaiter = undefined
+    this.#ending?.reject(error)
+    this.#ending = undefined
     this.#failure?.(error)
     this.#confirmation?.reject(error)
     this.#abort?.abort(error)
     this.#source?.wake()
     this.onOver?.()
     this.onOver = undefined
-    if (!this.#answered) {
-      this.#answered = true
-      this.#owner.answered?.(this, error)
-    }
+    this.#answered?.(error)
+    this.#answered = undefined
   }
 
   // --- status --------------------------------------------------------------------------------------------------------
@@ -370,14 +372,19 @@ export class TrunkPipe implements Pipe, PipeListener {
 
 /** The readable side as an async generator: written by hand, since a generator function costs a suspended frame and a promise per item. */
 class PipeSource implements AsyncGenerator<Uint8ArrayList, void, undefined> {
+  /** Items are lent until the next one is asked for. */
+  readonly lends: boolean
   readonly #pipe: TrunkPipe
+  /** What the last item held, where items are lent. */
+  #lent: readonly Uint8Array[] | undefined
   #iterated = false
   #done = false
   #waiter:
     { resolve: (result: IteratorResult<Uint8ArrayList, void>) => void; reject: (error: unknown) => void } | undefined
 
-  constructor(pipe: TrunkPipe) {
+  constructor(pipe: TrunkPipe, lends: boolean) {
     this.#pipe = pipe
+    this.lends = lends
   }
 
   [Symbol.asyncIterator](): this {
@@ -421,6 +428,12 @@ class PipeSource implements AsyncGenerator<Uint8ArrayList, void, undefined> {
     await this.return()
   }
 
+  #giveBack(): void {
+    if (this.#lent === undefined) return
+    this.#pipe.giveBack(this.#lent)
+    this.#lent = undefined
+  }
+
   /** Something changed: a waiting `next` is answered if it can be. */
   wake(): void {
     const waiter = this.#waiter
@@ -438,12 +451,23 @@ class PipeSource implements AsyncGenerator<Uint8ArrayList, void, undefined> {
   }
 
   #result(): IteratorResult<Uint8ArrayList, void> | undefined {
+    this.#giveBack()
     const taken = this.#pipe.take()
     if (taken === undefined) return undefined
-    if (taken !== 'end') return { done: false, value: taken }
+    if (taken !== 'end') {
+      // a copy: what the reader does to its list must not change what is given back
+      if (this.lends) this.#lent = [...taken]
+      return { done: false, value: listOf(taken) }
+    }
     this.#done = true
     return { done: true, value: undefined }
   }
+}
+
+function listOf(pieces: Uint8Array[]): Uint8ArrayList {
+  let bytes = 0
+  for (const piece of pieces) bytes += piece.byteLength
+  return Uint8ArrayList.fromUint8Arrays(pieces, bytes)
 }
 
 function isSource(source: unknown): boolean {

@@ -36,6 +36,8 @@ export interface MuxHost {
   wake(): void
   /** The peer opened a pipe; `head` is valid during the call only. The host sets `pipe.listener`, then accepts or refuses, now or later. */
   incoming(pipe: PipeState, head: Uint8Array): void
+  /** Nobody looks at this view of a chunk of the link any more. @default such chunks are simply let go of */
+  release?(view: Uint8Array): void
   /** The number of pipes fell. */
   pipeGone(): void
   /** Smoothed round trip, where one was measured. */

@@ -21,10 +21,14 @@ export class WindowPool {
     this.#freeBytes = poolBytes
   }
 
-  /** Notes that `bytes` were read, and grows the window where the reader has outrun it. */
-  consumed(pipe: PipeState, bytes: number, roundTripMs: number | undefined, now: number): void {
+  /** Notes that `bytes` were read; true where that makes a whole window, and {@link grow} is to be called. */
+  consumed(pipe: PipeState, bytes: number): boolean {
     pipe.windowConsumed += bytes
-    if (pipe.windowConsumed < pipe.window) return
+    return pipe.windowConsumed >= pipe.window
+  }
+
+  /** A whole window was read: grows it where the reader has outrun it. */
+  grow(pipe: PipeState, roundTripMs: number | undefined, now: number): void {
     const elapsed = now - pipe.windowSince
     pipe.windowConsumed = 0
     pipe.windowSince = now

@@ -21,6 +21,7 @@ export function directFace(link: Link): DirectFace {
     start: (receiver) => direct.start(receiver),
     write: (batch) => direct.write(batch),
     end: () => direct.end(),
+    ...(direct.release && { release: (view) => direct.release?.(view) }),
     stop: () => undefined,
   }
 }

@@ -54,6 +54,7 @@ export class Driver {
       data: (chunk) => {
         this.#received(chunk)
       },
+      kept: () => this.#engine.kept(),
       end: () => {
         this.#inputEnded(undefined)
       },
@@ -75,6 +76,11 @@ export class Driver {
     this.#flushing = true
     // a microtask is too early (each chunk of an iterated writer would leave alone), setImmediate too late for latency
     process.nextTick(this.#flush)
+  }
+
+  /** A view of a chunk of the link is no longer looked at. */
+  release(view: Uint8Array): void {
+    this.#face?.release?.(view)
   }
 
   /** The engine has ended: sends what is left to say and closes the link. */
@@ -112,12 +118,14 @@ export class Driver {
     const face = this.#face
     if (face === undefined || this.#finishing) return
     let bytes = 0
+    const now = this.#clock.now()
     for (;;) {
-      const batch = this.#engine.pull(this.#clock.now())
+      const batch = this.#engine.pull(now)
       if (batch === undefined) break
       this.#busy = !face.write(batch)
       if (this.#busy) break
       this.#engine.batchLeft()
+      if (!this.#engine.hasMore) break
       for (const piece of batch) bytes += piece.byteLength
       if (bytes >= YIELD_BYTES) {
         this.#flushing = true

@@ -19,9 +19,10 @@ import { violation } from '../mux/settings.ts'
 import { GuardedLine } from './guarded-line.ts'
 import { Handshake, type Authenticator } from './handshake.ts'
 import { settle, type Hello } from './hello.ts'
+import { checkSessionFrame } from './session-frames.ts'
 import { Keepalive } from './keepalive.ts'
 import type { LineHost, SessionLine } from './line.ts'
-import { PING_BYTES, Pings, PONG_BYTES } from './pings.ts'
+import { Pings } from './pings.ts'
 import { PlainLine } from './plain-line.ts'
 
 /** What the engine calls. None of these may throw. */
@@ -30,6 +31,8 @@ export interface EngineHost {
   wake(): void
   /** The session stands; `engine.mux` is there. */
   established(peer: Hello): void
+  /** Nobody looks at this view of a chunk of the link any more. @default such chunks are simply let go of */
+  release?(view: Uint8Array): void
   /** The peer opened a pipe. */
   incoming(pipe: PipeState, head: Uint8Array): void
   /** Pings up to this number are answered. */
@@ -78,6 +81,10 @@ export class Engine implements LineHost {
   peer: Hello | undefined
   bytesRead = 0
   bytesWritten = 0
+  /** False where the last batch was all that there was to send. */
+  hasMore = false
+  /** Size of the last chunk. */
+  #received = 0
   readonly counters: { strayPongs: number; skippedFrames: number } = { strayPongs: 0, skippedFrames: 0 }
 
   readonly #options: EngineOptions
@@ -130,6 +137,7 @@ export class Engine implements LineHost {
     if (this.state === 'ended' || chunk.byteLength === 0) return
     this.#now = now
     this.#keepalive.heard(now)
+    this.#received = chunk.byteLength
     this.bytesRead += chunk.byteLength
     try {
       this.#line.receive(chunk, now)
@@ -140,6 +148,14 @@ export class Engine implements LineHost {
     if (this.#isEnded()) return
     this.mux?.endOfChunk()
     if (this.mux !== undefined && this.#pings.isDue(now)) this.ping()
+  }
+
+  /** Of how many bytes of the last chunk pipes still hold views. */
+  kept(): number {
+    // a guarded line assembles frames, a handshake may keep what it was given: there a chunk is never free again
+    return this.mux === undefined || this.#options.guard !== undefined || this.#isEnded()
+      ? this.#received
+      : this.mux.kept()
   }
 
   /** The link has ended (`error` undefined) or failed: nothing more comes. */
@@ -175,7 +191,7 @@ export class Engine implements LineHost {
     }
     if (pipe !== 0 || flags !== 0)
       throw violation(`a frame of type ${type} has pipe id and flags 0, not ${pipe} and ${flags}`)
-    this.#sessionHeader(type, length)
+    checkSessionFrame(type, length, mux !== undefined)
     return false
   }
 
@@ -184,17 +200,6 @@ export class Engine implements LineHost {
     const { maxFrameBytes, maxOpenBytes, maxHelloBytes } = this.#limits
     if (this.mux === undefined) return maxHelloBytes
     return type === FrameType.DATA ? maxFrameBytes : Math.max(maxFrameBytes, maxOpenBytes, MAX_STATUS_BYTES)
-  }
-
-  #sessionHeader(type: number, length: number): void {
-    const standing = this.mux !== undefined
-    const rule = SESSION_FRAMES[type]
-    if (rule === undefined) throw violation(`there is no frame of type ${type}`)
-    const [min, max, when] = rule
-    if (length < min || length > max) throw violation(`a frame of type ${type} may not have ${length} bytes of payload`)
-    if (when !== undefined && when !== standing) {
-      throw violation(`a frame of type ${type} ${standing ? 'after' : 'before'} the session was established`)
-    }
   }
 
   /** FrameHandler: see there. */
@@ -274,6 +279,9 @@ export class Engine implements LineHost {
         },
         pipeGone: () => {
           if (this.#drained) this.#host.wake()
+        },
+        release: (view) => {
+          this.#host.release?.(view)
         },
         roundTripMs: () => this.roundTripMs,
         leastRoundTripMs: () => this.#pings.leastMs ?? 0,
@@ -391,6 +399,8 @@ export class Engine implements LineHost {
       this.#bye = undefined
     }
     if (batch.bytes === 0) return undefined
+    // what comes later wakes; on a guarded line the hello may have more to say than fits a batch
+    this.hasMore = batch.bytes >= maxBytes || !batch.hasRoom || this.#options.guard !== undefined
     this.#busySince = now
     this.bytesWritten += batch.bytes
     return batch.finish()
@@ -449,11 +459,7 @@ export class Engine implements LineHost {
   /** Does what is due. */
   tick(now: number): void {
     if (this.#isEnded()) return
-    // not heard of, not written: that proves nothing about the peer while we ourselves stood still
-    if (now - this.deadline() > SUSPENDED_MS) {
-      this.#keepalive.stoodStill(now)
-      if (this.#busySince >= 0) this.#busySince = now
-    }
+    if (now - this.deadline() > SUSPENDED_MS) this.#stoodStill(now)
     this.#now = now
     try {
       this.#line.tick(now)
@@ -476,29 +482,23 @@ export class Engine implements LineHost {
       this.#end(new TrunkError('ERR_WRITE_STALLED', `the line took nothing for ${this.#limits.writeStallMs} ms`), true)
       return
     }
-    this.#checkKeepalive(now)
+    const verdict = this.#keepalive.check(now)
+    if (verdict === 'ask') this.ping()
+    else if (verdict !== undefined) this.#end(verdict, true)
     if (!this.#isEnded()) this.mux.tick(now)
+  }
+
+  /** Not heard of, not written, not greeted, not finished: that proves nothing about the peer while we ourselves stood still. */
+  #stoodStill(now: number): void {
+    this.#keepalive.stoodStill(now)
+    if (this.#busySince >= 0) this.#busySince = now
+    this.#startedAt = now
+    if (this.#closeBy !== Infinity) this.#closeBy = now + this.#limits.closeTimeoutMs
+    this.mux?.stoodStill(now)
   }
 
   #noSession(): TrunkError {
     const { helloTimeoutMs } = this.#limits
     return new TrunkError('ERR_HELLO_TIMEOUT', `no session after ${helloTimeoutMs} ms${this.#line.seen}`)
   }
-
-  #checkKeepalive(now: number): void {
-    const verdict = this.#keepalive.check(now)
-    if (verdict === 'ask') this.ping()
-    else if (verdict !== undefined) this.#end(verdict, true)
-  }
-}
-
-/** Session frames: smallest and largest payload, and whether a session has to stand (undefined: either). */
-const SESSION_FRAMES: Readonly<Record<number, [min: number, max: number, standing: boolean | undefined]>> = {
-  [FrameType.HELLO]: [1, 65_535, false],
-  [FrameType.READY]: [1, 256, false],
-  [FrameType.CLOSING]: [0, 0, true],
-  [FrameType.BYE]: [3, MAX_STATUS_BYTES, undefined],
-  [FrameType.PING]: [PING_BYTES, PING_BYTES, true],
-  [FrameType.PONG]: [PONG_BYTES, PONG_BYTES, true],
-  [FrameType.PARSED]: [8, 8, true],
 }

@@ -31,7 +31,7 @@ function drain(queues: readonly ByteQueue[]): { bytes: number[]; held: number } 
 
 describe('views of the link’s chunks', () => {
   it('hold at most twice the unread bytes, 1 MiB and the chunk that is being filled [R-022]', () => {
-    const pinned = new PinnedChunks()
+    const pinned = new PinnedChunks(() => undefined)
     const pipes = [1, 3, 5].map(pipeWithQueue)
     const expected: number[][] = [[], [], []]
     for (let slab = 0; slab < 60; slab++) {
@@ -50,7 +50,7 @@ describe('views of the link’s chunks', () => {
   })
 
   it('are never copied for a reader that keeps up', () => {
-    const pinned = new PinnedChunks()
+    const pinned = new PinnedChunks(() => undefined)
     const { pipe, queue } = pipeWithQueue(1)
     for (let slab = 0; slab < 20; slab++) {
       const chunk = new Uint8Array(MIB)
@@ -61,7 +61,7 @@ describe('views of the link’s chunks', () => {
   })
 
   it('are not copied where the unread bytes are worth what they hold', () => {
-    const pinned = new PinnedChunks()
+    const pinned = new PinnedChunks(() => undefined)
     const { pipe, queue } = pipeWithQueue(1)
     const chunks = Array.from({ length: 8 }, () => new Uint8Array(MIB))
     for (const chunk of chunks) {

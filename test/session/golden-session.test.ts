@@ -61,7 +61,7 @@ class SideA {
   }
 
   read(id: number): string {
-    return Buffer.concat(this.mux.read(this.pipe(id), 0)).toString()
+    return Buffer.concat(this.mux.read(this.pipe(id), { now: () => 0 })).toString()
   }
 
   /** Everything that a has to send. */

@@ -177,7 +177,7 @@ describe('a session that ends well', () => {
     const { mux } = seat.engine
     assert.ok(pipe && mux)
     mux.accept(pipe, new Uint8Array(0))
-    assert.deepEqual([...concat(...mux.read(pipe, seat.now))], [...SYNC, ...SYNC])
+    assert.deepEqual([...concat(...mux.read(pipe, { now: () => seat.now }))], [...SYNC, ...SYNC])
     mux.write(pipe, SYNC)
     const said = voice.hear(seat.say())
     assert.deepEqual(names(said).slice(0, 2), ['ACCEPT', 'DATA'])

@@ -1,60 +1,118 @@
 /**
- * Reading into slabs instead of a fresh buffer of 64 KiB per read: a full kernel buffer takes one system call instead of sixteen, and one
- * allocation a MiB. `SlabReader` does so for a socket that was dialled or made here (net's `onread`). A slab is written once, from its front to its
- * end, and never again: chunks are views of it that belong to whoever got them, so nothing that was handed on can change. What a view may pin is
+ * Reading into slabs instead of a fresh buffer of 64 KiB per read: a full kernel buffer takes one system call instead of sixteen. `SlabReader` does
+ * so for a socket that was dialled or made here (net's `onread`). Chunks are views of a slab. A slab is read into again only when whoever got
+ * chunks of it has said that no view of them is left; else it is written once, from its front to its end, and never again. What a view may pin is
  * its holder's to bound (src/mux/pinned.ts).
  */
 import type { OnReadOpts } from 'node:net'
 
-/** A slab starts like Node's own read buffer, and grows for a line that fills it: an idle session should not cost a MiB. */
-const MIN_SLAB_BYTES = 64 * 1024
+/** A slab starts small, and grows for a line that fills it: a session that is idle should not cost a MiB, a stranger who says nothing next to nothing. */
+const MIN_SLAB_BYTES = 16 * 1024
 const MAX_SLAB_BYTES = 1024 * 1024
 /** Less room than this is given up: short reads cost more than the rest of a slab. */
 const MIN_READ_BYTES = 16 * 1024
+/** A slab that is read into again is no larger: all of them together stay in a processor's own cache, which is what that is for. */
+const LENT_SLAB_BYTES = 256 * 1024
+/**
+ * How many there are where what was read is given back. Node asks for the next buffer before the readers of the last one have run, and what is left of
+ * a frame is not given back before the rest of it has come: so one is filled, one is being read, one waits.
+ */
+const LENT_SLABS = 3
 
-/** One slab after the other: room to read into, and what was read as views of it. */
-export class Slab {
-  #slab: Uint8Array<ArrayBuffer> = new Uint8Array(0)
-  #at = 0
+interface Slab {
+  bytes: Uint8Array
+  /** What was read is before it. */
+  at: number
+  /** Bytes of which somebody may have views. */
+  kept: number
+}
+
+/** Room to read into, and what was read as views of it. */
+export class Slabs {
+  /** Oldest first; `#current` is one of them. */
+  readonly #slabs: Slab[] = []
+  #current: Slab | undefined
   #slabBytes = MIN_SLAB_BYTES
+  /** One, until something was given back. */
+  #maxSlabs = 1
 
   /** Where the next read goes: at least 16 KiB. */
   room(): Uint8Array {
-    if (this.#slab.byteLength - this.#at < MIN_READ_BYTES) {
-      // not zeroed: only what was read is ever shown as a chunk
-      this.#slab = Buffer.allocUnsafeSlow(this.#slabBytes)
-      this.#at = 0
-    }
-    return this.#slab.subarray(this.#at)
+    const { bytes, at } = (this.#current = this.#next())
+    return at === 0 ? bytes : bytes.subarray(at)
   }
 
-  /** The first `length` bytes of the room, which were read; nothing is written to them any more. */
+  /** The first `length` bytes of the room, which were read. They stay until `settle` says how many of them are kept. */
   take(length: number): Uint8Array {
-    const chunk = this.#slab.subarray(this.#at, this.#at + length)
-    this.#at += length
-    if (this.#at === this.#slab.byteLength) this.#slabBytes = Math.min(MAX_SLAB_BYTES, this.#slabBytes * 2)
+    const slab = this.#current
+    if (slab === undefined) throw new RangeError('take was called before room')
+    const chunk = slab.bytes.subarray(slab.at, slab.at + length)
+    slab.at += length
+    slab.kept += length
+    if (slab.at === slab.bytes.byteLength) this.#slabBytes = Math.min(MAX_SLAB_BYTES, slab.bytes.byteLength * 2)
     return chunk
   }
+
+  /** Of the chunk that was taken last, views of `kept` bytes are left. */
+  settle(chunk: Uint8Array, kept: number): void {
+    if (this.#current !== undefined) this.#current.kept -= chunk.byteLength - kept
+  }
+
+  /** A view of which nothing is left; that of a slab which is no longer used, or of other memory, changes nothing. */
+  release(view: Uint8Array): void {
+    this.#maxSlabs = LENT_SLABS
+    for (const slab of this.#slabs) if (slab.bytes.buffer === view.buffer) slab.kept -= view.byteLength
+  }
+
+  #next(): Slab {
+    const current = this.#current
+    if (current?.kept === 0) return this.#again(current)
+    for (const slab of this.#slabs) if (slab.kept === 0) return this.#again(slab)
+    if (this.#slabs.length === this.#maxSlabs) {
+      if (current !== undefined && current.bytes.byteLength - current.at >= MIN_READ_BYTES) return current
+      this.#slabs.shift()
+    }
+    const slab = { bytes: fresh(this.#slabBytes), at: 0, kept: 0 }
+    this.#slabs.push(slab)
+    return slab
+  }
+
+  #again(slab: Slab): Slab {
+    const bytes = Math.min(this.#slabBytes, LENT_SLAB_BYTES)
+    if (slab.bytes.byteLength !== bytes) slab.bytes = fresh(bytes)
+    slab.at = 0
+    return slab
+  }
+}
+
+/** Not zeroed: only what was read is ever shown as a chunk. */
+function fresh(bytes: number): Uint8Array {
+  return Buffer.allocUnsafeSlow(bytes)
 }
 
 export class SlabReader {
   /** To be given to the socket when it is made. */
   readonly onread: OnReadOpts
-  readonly #slab = new Slab()
+  readonly #slabs = new Slabs()
   #onChunk: ((chunk: Uint8Array) => void) | undefined
+  #kept: (() => number) | undefined
   /** What came before anybody listened: one read at most, the socket stops then. */
   #early: Uint8Array | undefined
 
   constructor() {
     this.onread = {
-      buffer: () => this.#slab.room(),
+      buffer: () => this.#slabs.room(),
       callback: (length) => this.#read(length),
     }
   }
 
-  /** Chunks go to `onChunk` from here on; the socket has to be resumed. */
-  start(onChunk: (chunk: Uint8Array) => void): void {
+  /**
+   * Chunks go to `onChunk` from here on; the socket has to be resumed. `kept` is asked after each of how many of its bytes views are left
+   * (see DirectReceiver.kept); without it, of all.
+   */
+  start(onChunk: (chunk: Uint8Array) => void, kept?: () => number): void {
     this.#onChunk = onChunk
+    this.#kept = kept
     const early = this.#early
     this.#early = undefined
     if (early !== undefined) onChunk(early)
@@ -66,14 +124,20 @@ export class SlabReader {
     if (rest.byteLength > 0) this.#early = rest
   }
 
+  /** See DirectLink.release. */
+  release(view: Uint8Array): void {
+    this.#slabs.release(view)
+  }
+
   #read(length: number): boolean {
-    const chunk = this.#slab.take(length)
+    const chunk = this.#slabs.take(length)
     const onChunk = this.#onChunk
     if (onChunk === undefined) {
       this.#early = chunk
       return false
     }
     onChunk(chunk)
+    if (this.#kept !== undefined) this.#slabs.settle(chunk, this.#kept())
     return this.#onChunk === onChunk
   }
 }

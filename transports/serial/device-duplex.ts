@@ -10,7 +10,7 @@
 import { Duplex } from 'node:stream'
 import type { Clock, Timer } from '../../src/clock.ts'
 import { READABLE, WRITABLE } from '../../src/native/load.ts'
-import { Slab } from '../internal/slab-reader.ts'
+import { Slabs } from '../internal/slab-reader.ts'
 import { deviceFailure, deviceLost } from './device-errors.ts'
 
 /** An open device that never blocks. */
@@ -38,7 +38,7 @@ type Outcome = 'moved' | 'nobody' | 'nothing'
 export class DeviceDuplex extends Duplex {
   readonly #device: Device
   readonly #clock: Clock
-  readonly #slab = new Slab()
+  readonly #slabs = new Slabs()
   #reading = false
   /** What has not been taken of the chunks that are being written. */
   #unwritten: readonly Uint8Array[] = []
@@ -114,7 +114,7 @@ export class DeviceDuplex extends Duplex {
     let read: number | undefined
     try {
       if (writes) taken = this.#device.write(this.#unwritten)
-      if ((events & READABLE) !== 0) read = this.#device.read(this.#slab.room())
+      if ((events & READABLE) !== 0) read = this.#device.read(this.#slabs.room())
     } catch (error) {
       this.destroy(deviceFailure(error))
       return undefined
@@ -123,7 +123,7 @@ export class DeviceDuplex extends Duplex {
     let moved = writes && this.#leave(taken)
     if (read !== undefined && read > 0) {
       moved = true
-      this.#give(this.#slab.take(read))
+      this.#give(this.#slabs.take(read))
     }
     if (this.destroyed) return undefined
     if (!moved) return read === 0 ? 'nobody' : 'nothing'

@@ -1,0 +1,102 @@
+import assert from 'node:assert/strict'
+import { describe, it } from 'node:test'
+import { Slabs } from '../../transports/internal/slab-reader.ts'
+import { seeded } from '../helpers/link-traffic.ts'
+
+const KIB = 1024
+
+/** Reads `length` bytes of `value`, as a socket would. */
+function read(slabs: Slabs, length: number, value: number): Uint8Array {
+  slabs.room().fill(value, 0, length)
+  return slabs.take(length)
+}
+
+/** True where each byte of `view` is `value`. */
+function holds(view: Uint8Array, value: number): boolean {
+  return view.every((byte) => byte === value)
+}
+
+describe('slabs', () => {
+  it('write no byte twice where nothing is given back', () => {
+    const slabs = new Slabs()
+    const chunks = Array.from({ length: 400 }, (_, index) =>
+      read(slabs, 1 + ((index * 7919) % (16 * KIB)), index % 251),
+    )
+    for (const [index, chunk] of chunks.entries()) assert.ok(holds(chunk, index % 251), `chunk ${index}`)
+  })
+
+  it('read into the same memory again where nothing of a chunk is kept', () => {
+    const slabs = new Slabs()
+    const buffers = new Set<ArrayBufferLike>()
+    for (let index = 0; index < 1000; index++) {
+      const chunk = read(slabs, 5000, index)
+      buffers.add(chunk.buffer)
+      slabs.settle(chunk, 0)
+    }
+    assert.equal(buffers.size, 1)
+  })
+
+  it('are three, of 256 KiB at most, where each chunk is given back two reads later', () => {
+    const slabs = new Slabs()
+    const buffers = new Set<ArrayBufferLike>()
+    const late: Uint8Array[] = []
+    for (let index = 0; index < 1000; index++) {
+      const room = slabs.room()
+      const chunk = slabs.take(room.byteLength)
+      slabs.settle(chunk, chunk.byteLength)
+      if (index >= 100) buffers.add(chunk.buffer)
+      late.push(chunk)
+      if (late.length > 2) slabs.release(late.shift() ?? chunk)
+    }
+    assert.equal(buffers.size, 3)
+    for (const buffer of buffers) assert.equal(buffer.byteLength, 256 * KIB)
+  })
+
+  it('go on when a view of one is never given back', () => {
+    const slabs = new Slabs()
+    const stuck = read(slabs, 100, 7)
+    slabs.settle(stuck, 100)
+    for (let index = 0; index < 1000; index++) {
+      const chunk = read(slabs, 16 * KIB, 9)
+      slabs.settle(chunk, chunk.byteLength)
+      slabs.release(chunk)
+    }
+    assert.ok(holds(stuck, 7))
+  })
+
+  for (const seed of [1, 2, 3, 4, 5, 6, 7, 8]) {
+    it(`change no byte of what somebody keeps, whatever is kept and given back (seed ${seed})`, () => {
+      const next = seeded(seed)
+      const slabs = new Slabs()
+      let kept: { view: Uint8Array; value: number }[] = []
+      for (let round = 0; round < 3000; round++) {
+        const value = round % 251
+        const room = slabs.room()
+        assert.ok(room.byteLength >= 16 * KIB)
+        const length = next() % 4 === 0 ? room.byteLength : 1 + (next() % 20_000)
+        const bytes = Math.min(length, room.byteLength)
+        room.fill(value, 0, bytes)
+        const chunk = slabs.take(bytes)
+        // some of its bytes are kept, by views that do not touch
+        const at = next() % chunk.byteLength
+        const views = [chunk.subarray(0, at), chunk.subarray(at)].filter(
+          (view) => view.byteLength > 0 && next() % 2 === 0,
+        )
+        slabs.settle(
+          chunk,
+          views.reduce((sum, view) => sum + view.byteLength, 0),
+        )
+        kept.push(...views.map((view) => ({ view, value })))
+        for (const one of kept) assert.ok(holds(one.view.subarray(0, 64), one.value), `round ${round}`)
+        kept = kept.filter((one) => {
+          if (next() % 3 !== 0) return true
+          assert.ok(holds(one.view, one.value), `round ${round}`)
+          slabs.release(one.view)
+          return false
+        })
+        // a few are kept for ever
+        if (kept.length > 12) kept = kept.slice(-12)
+      }
+    })
+  }
+})
