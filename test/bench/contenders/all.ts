@@ -5,7 +5,7 @@ import { bare } from './bare.ts'
 /** The limit, ourselves, and the peers. */
 export async function contenders(): Promise<readonly Contender[]> {
   // by name as well: the package is installed here as a user has it
-  const { trunkline } = (await import(new URL('./trunkline.js', import.meta.url).href)) as { trunkline: Contender }
+  const ours = (await import(new URL('./trunkline.js', import.meta.url).href)) as Record<string, Contender>
   const peers: Contender[] = []
   for (const file of ['node-streams', 'libp2p', 'protomux']) {
     const module = (await import(new URL(`../../contenders/${file}.mjs`, import.meta.url).href)) as Record<
@@ -14,5 +14,12 @@ export async function contenders(): Promise<readonly Contender[]> {
     >
     peers.push(...Object.values(module))
   }
-  return [bare, trunkline, ...peers]
+  return [bare, ...Object.values(ours), ...peers]
+}
+
+/** The one of that name. */
+export async function contenderOf(name: string | undefined): Promise<Contender> {
+  const contender = (await contenders()).find((one) => one.name === name)
+  if (contender === undefined) throw new Error(`no contender ${String(name)}`)
+  return contender
 }

@@ -32,45 +32,73 @@ function toDuplex(socket) {
   }
 }
 
-function iterableStream(stream) {
-  let push
-  let ended = false
-  const queue = []
-  async function* messages() {
-    for (;;) {
-      while (queue.length > 0) yield queue.shift()
-      if (ended) return
-      await new Promise((resolve) => {
-        push = resolve
-      })
+/** A class, so that it adds next to nothing to the memory of what it wraps. */
+class IterableStream {
+  #stream
+  #messages
+  #sinking
+
+  constructor(stream) {
+    this.#stream = stream
+  }
+
+  send(chunk, more) {
+    return this.#start(
+      (function* () {
+        while (more()) yield chunk
+      })(),
+    )
+  }
+
+  async read(onChunk) {
+    for await (const list of this.#stream.source) for (const chunk of list) onChunk(chunk)
+  }
+
+  write(chunk) {
+    // the bytes are the stream's until they have left
+    this.#queue().push(chunk)
+  }
+
+  end() {
+    this.#queue().end()
+  }
+
+  #start(source) {
+    this.#sinking ??= this.#stream.sink(source).catch(() => undefined)
+    return this.#sinking
+  }
+
+  #queue() {
+    if (this.#messages === undefined) {
+      this.#messages = messageQueue()
+      if (this.#sinking === undefined) void this.#start(this.#messages.source())
     }
+    return this.#messages
   }
-  let sinking
-  const start = (source) => {
-    sinking ??= stream.sink(source).catch(() => undefined)
-    return sinking
-  }
+}
+
+/** Single messages as a source. */
+function messageQueue() {
+  const queue = []
+  let ended = false
+  let wake
   return {
-    send(chunk, count) {
-      return start(
-        (function* () {
-          for (let i = 0; i < count; i++) yield chunk
-        })(),
-      )
-    },
-    async read(onChunk) {
-      for await (const list of stream.source) for (const chunk of list) onChunk(chunk)
-    },
-    write(chunk) {
-      // the bytes are the stream's until they have left
+    push(chunk) {
       queue.push(chunk)
-      void start(messages())
-      push?.()
+      wake?.()
     },
     end() {
       ended = true
-      void start(messages())
-      push?.()
+      wake?.()
+    },
+    async *source() {
+      for (;;) {
+        while (queue.length > 0) yield queue.shift()
+        if (ended) return
+        await new Promise((resolve) => {
+          wake = resolve
+        })
+      }
     },
   }
 }
@@ -85,7 +113,7 @@ export const chainsafeYamux = {
         logger: defaultLogger(),
       }).createStreamMuxer({
         direction: 'inbound',
-        onIncomingStream: (stream) => handle(iterableStream(stream)),
+        onIncomingStream: (stream) => handle(new IterableStream(stream)),
       })
       pump(muxer, socket)
     })
@@ -99,7 +127,7 @@ export const chainsafeYamux = {
     }).createStreamMuxer({ direction: 'outbound' })
     pump(muxer, socket)
     return {
-      open: async () => iterableStream(await muxer.newStream()),
+      open: async () => new IterableStream(await muxer.newStream()),
       close() {
         muxer.abort(new Error('the round is over'))
         socket.destroy()
@@ -155,26 +183,38 @@ async function toConnection(socket, direction) {
   return new SocketConnection()
 }
 
-function messageStream(stream) {
-  const close = () => stream.close().catch(() => undefined)
-  return {
-    async send(chunk, count) {
-      for (let i = 0; i < count; i++) {
-        if (!stream.send(chunk)) await stream.onDrain()
-      }
-      await close()
-    },
-    read(onChunk) {
-      return new Promise((resolve) => {
-        stream.addEventListener('message', ({ data }) => {
-          for (const chunk of data instanceof Uint8Array ? [data] : data) onChunk(chunk)
-        })
-        stream.addEventListener('remoteCloseWrite', () => resolve())
-        stream.addEventListener('close', () => resolve())
+/** Likewise. */
+class MessageStream {
+  #stream
+
+  constructor(stream) {
+    this.#stream = stream
+  }
+
+  async send(chunk, more) {
+    const stream = this.#stream
+    while (more()) {
+      if (!stream.send(chunk)) await stream.onDrain()
+    }
+    await this.end()
+  }
+
+  read(onChunk) {
+    return new Promise((resolve) => {
+      this.#stream.addEventListener('message', ({ data }) => {
+        for (const chunk of data instanceof Uint8Array ? [data] : data) onChunk(chunk)
       })
-    },
-    write: (chunk) => stream.send(chunk),
-    end: close,
+      this.#stream.addEventListener('remoteCloseWrite', () => resolve())
+      this.#stream.addEventListener('close', () => resolve())
+    })
+  }
+
+  write(chunk) {
+    return this.#stream.send(chunk)
+  }
+
+  end() {
+    return this.#stream.close().catch(() => undefined)
   }
 }
 
@@ -188,7 +228,7 @@ function overMessages(name, load, options) {
         socket.pause()
         void toConnection(socket, 'inbound').then((connection) => {
           const muxer = factory.createStreamMuxer(connection)
-          muxer.addEventListener('stream', ({ detail }) => handle(messageStream(detail)))
+          muxer.addEventListener('stream', ({ detail }) => handle(new MessageStream(detail)))
           socket.resume()
         })
       })
@@ -199,7 +239,7 @@ function overMessages(name, load, options) {
       const socket = await dial(port)
       const muxer = factory.createStreamMuxer(await toConnection(socket, 'outbound'))
       return {
-        open: async () => messageStream(await muxer.createStream()),
+        open: async () => new MessageStream(await muxer.createStream()),
         close() {
           socket.destroy()
           return Promise.resolve()

@@ -18,11 +18,14 @@ const quiet = (stream) => {
   return socketStream(stream)
 }
 
+/** Memory in MB that a session may use; with the default of 10 it ends thousands of streams. */
+const HTTP2_LIMITS = { peerMaxConcurrentStreams: 100_000, maxSessionMemory: 10_000 }
+
 function overHttp2(name, settings, windowBytes) {
   return {
     name,
     async serve(handle) {
-      const server = http2.createServer({ settings, peerMaxConcurrentStreams: 100_000 })
+      const server = http2.createServer({ ...HTTP2_LIMITS, settings })
       server.on('session', (session) => {
         session.on('error', () => undefined)
         if (windowBytes !== undefined) session.setLocalWindowSize(windowBytes)
@@ -36,7 +39,7 @@ function overHttp2(name, settings, windowBytes) {
       return { port: server.address().port, close: () => new Promise((resolve) => server.close(resolve)) }
     },
     async dial(port) {
-      const session = http2.connect(`http://127.0.0.1:${port}`, { settings, peerMaxConcurrentStreams: 100_000 })
+      const session = http2.connect(`http://127.0.0.1:${port}`, { ...HTTP2_LIMITS, settings })
       session.on('error', () => undefined)
       await once(session, 'connect')
       if (windowBytes !== undefined) session.setLocalWindowSize(windowBytes)

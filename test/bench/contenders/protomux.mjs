@@ -32,8 +32,8 @@ function channelStream(mux, id) {
   })
   channel.open()
   const stream = {
-    async send(chunk, count) {
-      for (let i = 0; i < count; i++) {
+    async send(chunk, more) {
+      while (more()) {
         if (!data.send(chunk)) await once(mux.stream, 'drain')
       }
       end.send()

@@ -1,70 +1,95 @@
-/** trunkline through its public face: pipes written by `write`, read with `for await`. */
+/**
+ * trunkline through its public face: pipes written by `write`, read with `for await`. Who reads `lent` is done with each item before it asks for the
+ * next, as everybody here is; who reads `source` may keep what was read, as far as trunkline knows.
+ */
 import { connect, defineProtocol, serve, type Pipe } from 'trunkline'
 import type { BenchStream, Contender } from '../contender.ts'
 
-export const trunkline: Contender = {
-  name: 'trunkline',
-  async serve(handle) {
-    const protocol = defineProtocol({
-      name: 'bench',
-      parse: () => undefined,
-      async handle({ accept }) {
-        const pipe = accept()
-        const { stream, over } = pipeStream(pipe)
-        handle(stream)
-        await over
-      },
-    })
-    const server = await serve('tcp://127.0.0.1:0', {
-      protocols: [protocol],
-      limits: { maxPipes: 100_000, maxWaitingPipes: 100_000 },
-    })
-    return { port: Number(new URL(server.address).port), close: () => server.close() }
-  },
-  async dial(port) {
-    const trunk = await connect(`tcp://127.0.0.1:${port}`)
-    return {
-      async open() {
-        return pipeStream(await trunk.open('bench')).stream
-      },
-      async close() {
-        trunk.abort(new Error('the round is over'))
-        await trunk.closed.catch(() => undefined)
-      },
-    }
-  },
-}
+export const trunkline: Contender = contender('trunkline', 'lent')
+export const trunklineKept: Contender = contender('trunkline, kept', 'source')
 
-/** `over` settles when both directions have ended. */
-function pipeStream(pipe: Pipe): { stream: BenchStream; over: Promise<void> } {
-  let written!: () => void
-  const writeEnd = new Promise<void>((resolve) => {
-    written = resolve
-  })
-  let read!: () => void
-  const readEnd = new Promise<void>((resolve) => {
-    read = resolve
-  })
-  const end = async (): Promise<void> => {
-    await pipe.closeWrite()
-    written()
-  }
-  const stream: BenchStream = {
-    async send(chunk, count) {
-      for (let i = 0; i < count; i++) await pipe.write(chunk)
-      await end()
+function contender(name: string, face: 'lent' | 'source'): Contender {
+  return {
+    name,
+    async serve(handle) {
+      const protocol = defineProtocol({
+        name: 'bench',
+        parse: () => undefined,
+        async handle({ accept }) {
+          const stream = new PipeStream(accept(), face)
+          // the pipe is finished when its handler has ended
+          await new Promise<void>((resolve) => {
+            stream.onOver = resolve
+            handle(stream)
+          })
+        },
+      })
+      const server = await serve('tcp://127.0.0.1:0', {
+        protocols: [protocol],
+        limits: { maxPipes: 100_000, maxWaitingPipes: 100_000 },
+      })
+      return { port: Number(new URL(server.address).port), close: () => server.close() }
     },
-    async read(onChunk) {
-      try {
-        for await (const list of pipe.source) for (const chunk of list) onChunk(chunk)
-      } finally {
-        read()
+    async dial(port) {
+      const trunk = await connect(`tcp://127.0.0.1:${port}`)
+      return {
+        async open() {
+          return new PipeStream(await trunk.open('bench'), face)
+        },
+        async close() {
+          trunk.abort(new Error('the round is over'))
+          await trunk.closed.catch(() => undefined)
+        },
       }
     },
-    write: (chunk) => {
-      pipe.write(chunk).catch(() => undefined) // the connection was cut: the round is over
-    },
-    end: () => end().catch(() => undefined),
   }
-  return { stream, over: Promise.all([writeEnd, readEnd]).then(() => undefined) }
+}
+
+/** A class, so that it adds next to nothing to the memory of what it wraps. */
+class PipeStream implements BenchStream {
+  readonly #pipe: Pipe
+  readonly #face: 'lent' | 'source'
+  #directions = 2
+  /** Called when both directions have ended. */
+  onOver: (() => void) | undefined
+
+  constructor(pipe: Pipe, face: 'lent' | 'source') {
+    this.#pipe = pipe
+    this.#face = face
+  }
+
+  async send(chunk: Uint8Array, more: () => boolean): Promise<void> {
+    const pipe = this.#pipe
+    while (more()) {
+      const written = pipe.write(chunk)
+      if (pipe.writableLength === 0) await written
+    }
+    await this.#end()
+  }
+
+  async read(onChunk: (bytes: Uint8Array) => void): Promise<void> {
+    try {
+      for await (const list of this.#pipe[this.#face]) for (const chunk of list) onChunk(chunk)
+    } finally {
+      this.#ended()
+    }
+  }
+
+  write(chunk: Uint8Array): void {
+    // small, so it is copied; where the connection was cut the round is over
+    void this.#pipe.write(chunk)
+  }
+
+  end(): unknown {
+    return this.#end().catch(() => undefined) // likewise
+  }
+
+  async #end(): Promise<void> {
+    await this.#pipe.closeWrite()
+    this.#ended()
+  }
+
+  #ended(): void {
+    if (--this.#directions === 0) this.onOver?.()
+  }
 }
