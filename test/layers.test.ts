@@ -28,6 +28,7 @@ const FOUNDATION = new Set([
   'src/clock.ts',
   'src/cbor.ts',
   'src/backoff.ts',
+  'src/on-abort.ts',
 ])
 /** What transports and protocols may use besides: the way to the kernel, and what its errors mean. */
 const OUTSIDE = new Set([...FOUNDATION, 'src/policy.ts', 'src/net-errors.ts'])

@@ -2,7 +2,7 @@
  * File data, asynchronously, on plain descriptors. The callback functions of `fs` cost half of what its promises do. Every call
  * settles only when the kernel is done with the descriptor and the buffer: closing one that is in use could hit another file.
  */
-import { fsync, read, write, writev } from 'node:fs'
+import { fsync, read, readSync, write, writeSync, writev } from 'node:fs'
 import type { Uint8ArrayList } from 'uint8arraylist'
 import { TrunkError } from '../../src/errors.ts'
 import { toFailure } from './failures.ts'
@@ -32,6 +32,24 @@ export function readAt(fd: number, buffer: Uint8Array, length: number, position:
       else reject(toFailure(error))
     })
   })
+}
+
+/** As {@link readAt}, at once. For small files: the detour through the thread pool costs ten times what the call does. */
+export function readAtOnce(fd: number, buffer: Uint8Array, position: number): number {
+  try {
+    return readSync(fd, buffer, 0, buffer.byteLength, position)
+  } catch (error) {
+    throw toFailure(error)
+  }
+}
+
+/** Writes what the disk takes of `data` at once; gives how much. See {@link readAtOnce}. */
+export function writeAtOnce(fd: number, data: Uint8Array, position: number | null): number {
+  try {
+    return writeSync(fd, data, 0, data.byteLength, position)
+  } catch (error) {
+    throw toFailure(error)
+  }
 }
 
 /** Writes all of `data` at `position`; null is the descriptor's own position (the end, where it appends). */

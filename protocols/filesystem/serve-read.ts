@@ -6,7 +6,7 @@ import { createHash } from 'node:crypto'
 import { closeSync, constants } from 'node:fs'
 import { TrunkError } from '../../src/errors.ts'
 import type { Pipe } from '../../src/types.ts'
-import { CHUNK_BYTES, giveChunk, readAt, takeChunk } from './file-io.ts'
+import { CHUNK_BYTES, giveChunk, readAt, readAtOnce, takeChunk } from './file-io.ts'
 import { encodeReply } from './messages.ts'
 import { requirePath } from './path.ts'
 import { requireRegular } from './root.ts'
@@ -78,7 +78,7 @@ function rangeEnd(offset: number, length: number | undefined, size: number): num
 async function sendSmall(fd: number, pipe: Pipe, offset: number, bytes: number): Promise<void> {
   const buffer = Buffer.allocUnsafe(bytes)
   for (let done = 0; done < bytes;) {
-    const read = await readAt(fd, buffer.subarray(done), bytes - done, offset + done)
+    const read = readAtOnce(fd, buffer.subarray(done), offset + done)
     if (read === 0) throw shrunk()
     done += read
   }

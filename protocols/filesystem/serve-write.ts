@@ -17,10 +17,11 @@ import {
   renameSync,
   unlinkSync,
 } from 'node:fs'
+import type { Uint8ArrayList } from 'uint8arraylist'
 import { TrunkError } from '../../src/errors.ts'
 import type { Pipe } from '../../src/types.ts'
 import { errnoOf } from './failures.ts'
-import { flush, writeAll } from './file-io.ts'
+import { flush, writeAll, writeAtOnce } from './file-io.ts'
 import type { RequestOf } from './messages.ts'
 import { requirePath } from './path.ts'
 import { requireRegular, type Folder } from './root.ts'
@@ -32,6 +33,8 @@ export const PERMISSION_BITS = 0o777
 /** New files, before the umask. */
 const NEW_FILE_MODE = 0o666
 const SPECIAL_BITS = 0o6000
+/** What is written without the thread pool: so little that the kernel takes it into its memory. */
+const AT_ONCE_BYTES = 32 * 1024
 
 /** Answers `write`: accepts when the file is open, returns when the data have their name. */
 export async function serveWrite(operation: Operation<'write'>): Promise<void> {
@@ -144,9 +147,17 @@ async function receive(pipe: Pipe, fd: number, position: number | null, base: nu
   let bytes = 0
   for await (const data of pipe.source) {
     if (base + bytes + data.byteLength > serving.options.maxFileBytes) throw overQuota(serving)
-    await writeAll(fd, data, position === null ? null : position + bytes)
+    const at = position === null ? null : position + bytes
+    const rest = bytes === 0 ? firstAtOnce(fd, data, at) : data
+    if (rest.byteLength > 0) await writeAll(fd, rest, at === null ? null : at + data.byteLength - rest.byteLength)
     bytes += data.byteLength
   }
+}
+
+/** Writes the first portion of a file at once where it is small, which a small file is in whole. Gives what is left. */
+function firstAtOnce(fd: number, data: Uint8ArrayList, position: number | null): Uint8ArrayList {
+  if (data.byteLength > AT_ONCE_BYTES) return data
+  return data.sublist(writeAtOnce(fd, data.subarray(), position))
 }
 
 function finish(fd: number, message: RequestOf<'write'>): void {

@@ -3,6 +3,7 @@
  * that a thousand writes at once are a queue and not nine hundred refusals.
  */
 import { abortError } from '../../src/errors.ts'
+import { onAbort } from '../../src/on-abort.ts'
 
 export class Turns {
   #free: number
@@ -28,16 +29,17 @@ export class Turns {
 
   #wait(signal: AbortSignal | undefined): Promise<void> {
     return new Promise((resolve, reject) => {
+      const letGo =
+        signal &&
+        onAbort(signal, () => {
+          this.#waiting.delete(go)
+          reject(abortError(signal))
+        })
       const go = (): void => {
-        signal?.removeEventListener('abort', leave)
+        letGo?.()
         resolve()
       }
-      const leave = (): void => {
-        this.#waiting.delete(go)
-        if (signal !== undefined) reject(abortError(signal))
-      }
       this.#waiting.add(go)
-      signal?.addEventListener('abort', leave, { once: true })
     })
   }
 

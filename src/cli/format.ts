@@ -63,3 +63,13 @@ export function formatTable(rows: readonly (readonly string[])[], right: readonl
       .join('  '),
   )
 }
+
+const BARS = '▁▂▃▄▅▆▇█'
+
+/** One character a value, from the lowest bar for 0 to the full one for the largest. */
+export function sparkline(values: readonly number[]): string {
+  const most = values.reduce((largest, value) => Math.max(largest, value), 0)
+  const bar = (value: number): string =>
+    BARS.charAt(most > 0 ? Math.round((Math.max(0, value) / most) * (BARS.length - 1)) : 0)
+  return values.map(bar).join('')
+}

@@ -1,6 +1,7 @@
 /** The command tree. Each command adds itself; what they share about wrong usage is set here once. */
 import { createRequire } from 'node:module'
 import { Command } from 'commander'
+import { addBench } from './commands/bench.ts'
 import { addCat } from './commands/cat.ts'
 import { addCp } from './commands/cp.ts'
 import { addDemo } from './commands/demo.ts'
@@ -21,7 +22,6 @@ const HELP_WIDTH = 96
 
 const FOOTER = `
 The peer is --to ADDRESS or $TRUNKLINE_TO; its paths start with a colon. More: COMMAND --help
-
 Example:
   $ trunkline ls --to tcp://127.0.0.1:7000 :/var/log`
 
@@ -64,6 +64,7 @@ export function createProgram(context: Context, print: (text: string) => void): 
     addPing,
     addStatus,
     addDoctor,
+    addBench,
     addDemo,
   ]
   for (const addCommand of add) addCommand(program, context)

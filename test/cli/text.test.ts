@@ -6,7 +6,7 @@ import { describe, it } from 'node:test'
 import fc from 'fast-check'
 import { fromBytes, printable, toBytes } from '../../src/cli/byte-string.ts'
 import { asFailure, errorLine } from '../../src/cli/failure.ts'
-import { formatBytes, formatDuration, formatMode, formatTime } from '../../src/cli/format.ts'
+import { formatBytes, formatDuration, formatMode, formatTime, sparkline } from '../../src/cli/format.ts'
 import { formatTarget, parseForward } from '../../src/cli/forward/spec.ts'
 import { isPlainName, wirePath } from '../../src/cli/remote-path.ts'
 import { run } from '../../src/cli/run.ts'
@@ -96,6 +96,12 @@ describe('numbers', () => {
     assert.equal(formatMode('directory', 0o751), 'drwxr-x--x')
     assert.equal(formatTime(0), '1970-01-01 00:00:00')
     assert.equal(formatTime(1e300), '-')
+  })
+
+  it('R-306: over time are bars up to the largest', () => {
+    assert.equal(sparkline([0, 1, 2, 3, 4, 5, 6, 7]), '▁▂▃▄▅▆▇█')
+    assert.equal(sparkline([500, 1000, 0, -1]), '▅█▁▁')
+    assert.deepEqual([sparkline([]), sparkline([0, 0])], ['', '▁▁'])
   })
 })
 

@@ -20,6 +20,7 @@ const COMMANDS = [
   'ping',
   'status',
   'doctor',
+  'bench',
   'demo',
 ] as const
 
@@ -82,6 +83,9 @@ describe('wrong usage', () => {
     ['mv', ':/', ':b'],
     ['ping', '-c', '0'],
     ['ping', '-c', 'many'],
+    ['bench', '--seconds', '0'],
+    ['bench', '--seconds', '61'],
+    ['bench', '--seconds', 'many'],
     ['forward'],
     ['forward', '-L', '80'],
     ['forward', '-L', '80:host:99999'],

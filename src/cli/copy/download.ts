@@ -3,6 +3,7 @@
  * setuid, setgid and sticky, and in a tree nothing is written through a link that is already here.
  */
 import { chmod, lstat, mkdir, utimes } from 'node:fs/promises'
+import { lstatSync } from 'node:fs'
 import type { Stats } from 'node:fs'
 import { TrunkError } from '../../errors.ts'
 import type { Bytes } from '../../types.ts'
@@ -14,11 +15,12 @@ import type { Attributes, CopyJob } from './job.ts'
 import { errnoOf, replaceFile, writeLocalFile } from './local-file.ts'
 import { walkRemote } from './remote-tree.ts'
 import type { RemoteEntry } from './remote-tree.ts'
+import { replaceSmall, SMALL_BYTES } from './small-file.ts'
 
 /** What the peer says about a file. */
 export type RemoteStatus = Pick<RemoteEntry, 'size' | 'mode' | 'modifiedMs'>
 
-function receive(job: CopyJob, remote: string): AsyncIterable<Bytes> {
+function receive(job: CopyJob, remote: string): AsyncGenerator<Bytes, void, undefined> {
   return counted<Bytes>(job.progress, job.files.read(wirePath(remote), { signal: job.context.signal }))
 }
 
@@ -46,8 +48,10 @@ export async function downloadTree(job: CopyJob, remote: string, local: string, 
         await chmod(path, attributes.mode)
       },
       async copyFile(entry) {
-        await checkTarget(here(entry.relative))
-        await replaceFile(job.context, here(entry.relative), receive(job, there(entry.relative)), entry)
+        const path = here(entry.relative)
+        checkTarget(path)
+        const replace = entry.size > SMALL_BYTES ? replaceFile : replaceSmall
+        await replace(job.context, path, receive(job, there(entry.relative)), entry)
       },
       sourceName: (relative) => shownRemote(there(relative)),
       // The peer's errors come with codes, this machine's with the system's own.
@@ -58,8 +62,8 @@ export async function downloadTree(job: CopyJob, remote: string, local: string, 
 }
 
 /** A file of a tree may replace a file or a link, and nothing else: renaming onto a device would replace the device. */
-async function checkTarget(local: string): Promise<void> {
-  const existing = await lstatIfThere(local)
+function checkTarget(local: string): void {
+  const existing = lstatSync(toBytes(local), { throwIfNoEntry: false })
   if (existing === undefined || existing.isFile() || existing.isSymbolicLink()) return
   const what = existing.isDirectory() ? 'EISDIR' : 'ENXIO'
   throw Object.assign(new Error('exists here and is not a regular file'), { code: what })

@@ -19,10 +19,12 @@ const CHUNK_BYTES = 1024 * 1024
 /** Files of /proc and pipes have no size, and yet have something to read. */
 const MIN_CHUNK_BYTES = 16 * 1024
 
-/** Opens a file of a tree for reading: not through a symbolic link, and not caught by a FIFO. The caller closes it. */
+/** Not through a symbolic link, and not caught by a FIFO. */
+export const READ_IN_TREE: number = constants.O_RDONLY | constants.O_NONBLOCK | constants.O_NOFOLLOW
+
+/** Opens a file of a tree for reading. The caller closes it. */
 export function openInTree(path: string): Promise<FileHandle> {
-  const { O_RDONLY, O_NONBLOCK, O_NOFOLLOW } = constants
-  return open(toBytes(path), O_RDONLY | O_NONBLOCK | O_NOFOLLOW)
+  return open(toBytes(path), READ_IN_TREE)
 }
 
 /**
@@ -96,6 +98,16 @@ async function writeInPlace(path: string, chunks: AsyncIterable<Bytes>): Promise
   }
 }
 
+/** For a file that nobody else has made. */
+export const WRITE_NEW: number = constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL | constants.O_NOFOLLOW
+
+/** A new name in the folder of `path`. */
+export function temporaryBeside(path: string): Buffer {
+  const slash = path.lastIndexOf('/')
+  const name = `.trunkline-${randomBytes(8).toString('hex')}.part`
+  return toBytes(slash === -1 ? name : joinPath(path.slice(0, slash + 1), name))
+}
+
 /** Writes `chunks` to a temporary file beside `path`, gives it its attributes and renames it. */
 export async function replaceFile(
   context: Context,
@@ -103,13 +115,10 @@ export async function replaceFile(
   chunks: AsyncIterable<Bytes>,
   attributes: Attributes,
 ): Promise<void> {
-  const slash = path.lastIndexOf('/')
-  const name = `.trunkline-${randomBytes(8).toString('hex')}.part`
-  const temporary = toBytes(slash === -1 ? name : joinPath(path.slice(0, slash + 1), name))
-  const { O_WRONLY, O_CREAT, O_EXCL, O_NOFOLLOW } = constants
+  const temporary = temporaryBeside(path)
   context.temporaries.add(temporary)
   try {
-    const file = await open(temporary, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, 0o600)
+    const file = await open(temporary, WRITE_NEW, 0o600)
     try {
       await writeAll(file, chunks)
       await file.chmod(attributes.mode & MODE_BITS)

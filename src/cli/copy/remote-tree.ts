@@ -1,7 +1,8 @@
 /**
- * A directory tree of the peer as entries, each directory before what is in it. Streams: one open listing per level, and the
- * protocol bounds the levels. The client has checked the names already; they are checked once more here, since what comes out of
- * this file is joined to local paths.
+ * A directory tree of the peer as entries, each directory before what is in it. One listing is open at a time, however deep the tree
+ * is: one per level would hold the turns that the copies of the files wait for. What is kept is a few words per directory that is yet
+ * to be looked into. The client has checked the names already; they are checked once more here, since what comes out of this file is
+ * joined to local paths.
  */
 import { TrunkError } from '../../errors.ts'
 import { fromBytes } from '../byte-string.ts'
@@ -16,57 +17,44 @@ export interface RemoteEntry extends TreeEntry {
   readonly modifiedMs: number
 }
 
-type Listing = AsyncIterator<Omit<RemoteEntry, 'relative'> & { readonly nameBytes: Uint8Array }>
-
-interface Level {
-  readonly relative: string
-  readonly entries: Listing
-}
-
-/** Every entry below `root`, which itself is not among them. Throws where the root cannot be listed. */
+/**
+ * Every entry below `root`, which itself is not among them. Throws where the root cannot be listed; that a directory below it cannot
+ * be is its own affair: it comes once more, with the error, and the rest goes on.
+ */
 export async function* walkRemote(
   files: Files,
   root: string,
   signal: AbortSignal,
 ): AsyncGenerator<RemoteEntry, void, undefined> {
-  const open = (relative: string): Level => {
-    const listing = files.list(wirePath(joinPath(root, relative)), { signal })
-    return { relative, entries: listing[Symbol.asyncIterator]() }
+  const folders: RemoteEntry[] = []
+  const list = (relative: string): AsyncGenerator<RemoteEntry> => entriesOf(files, root, relative, signal)
+  for await (const entry of list('')) {
+    if (entry.type === 'directory') folders.push(entry)
+    yield entry
   }
-  const levels: Level[] = [open('')]
-  const parents: RemoteEntry[] = []
-  try {
-    for (let level = levels.at(-1); level !== undefined; level = levels.at(-1)) {
-      const next = await step(level, parents.at(-1))
-      if ('ended' in next) {
-        levels.pop()
-        const parent = parents.pop()
-        if (next.error !== undefined && parent !== undefined) yield { ...parent, error: next.error }
-        continue
+  for (let folder = folders.pop(); folder !== undefined; folder = folders.pop()) {
+    try {
+      for await (const entry of list(folder.relative)) {
+        if (entry.type === 'directory') folders.push(entry)
+        yield entry
       }
-      yield next.entry
-      if (next.entry.type !== 'directory') continue
-      parents.push(next.entry)
-      levels.push(open(next.entry.relative))
+    } catch (error) {
+      yield { ...folder, error }
     }
-  } finally {
-    for (const level of levels) await level.entries.return?.()
   }
 }
 
-type Step = { readonly entry: RemoteEntry } | { readonly ended: true; readonly error?: unknown }
-
-/** The next entry of a level. That a directory below the root cannot be listed is its own affair; the rest goes on. */
-async function step(level: Level, parent: RemoteEntry | undefined): Promise<Step> {
-  try {
-    const next = await level.entries.next()
-    if (next.done === true) return { ended: true }
-    const { nameBytes, type, size, mode, modifiedMs } = next.value
+async function* entriesOf(
+  files: Files,
+  root: string,
+  relative: string,
+  signal: AbortSignal,
+): AsyncGenerator<RemoteEntry, void, undefined> {
+  for await (const { nameBytes, type, size, mode, modifiedMs } of files.list(wirePath(joinPath(root, relative)), {
+    signal,
+  })) {
     const name = fromBytes(nameBytes)
     if (!isPlainName(name)) throw new TrunkError('ERR_NAME_INVALID', 'the peer sent a name that is none')
-    return { entry: { relative: joinPath(level.relative, name), type, size, mode, modifiedMs } }
-  } catch (error) {
-    if (parent === undefined) throw error
-    return { ended: true, error }
+    yield { relative: joinPath(relative, name), type, size, mode, modifiedMs }
   }
 }

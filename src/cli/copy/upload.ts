@@ -11,6 +11,7 @@ import { counted, MODE_BITS, TREE_CHUNK_BYTES } from './job.ts'
 import type { Attributes, CopyJob } from './job.ts'
 import { openInTree, readChunks } from './local-file.ts'
 import { walkLocal } from './local-tree.ts'
+import { readSmall } from './small-file.ts'
 
 /** Copies one file, or whatever can be read like one (a FIFO, `/dev/fd/63`). */
 export async function uploadFile(job: CopyJob, local: string, remote: string): Promise<void> {
@@ -32,10 +33,24 @@ async function send(job: CopyJob, file: FileHandle, remote: string, chunkBytes?:
   if (stats.isDirectory()) throw new TrunkError('ERR_IS_DIRECTORY', 'it is a directory')
   const regular = stats.isFile()
   const chunks = readChunks(file, regular ? stats.size : Infinity, chunkBytes)
-  await job.files.write(wirePath(remote), counted(job.progress, chunks), {
-    signal: job.context.signal,
-    ...(regular ? { mode: stats.mode & MODE_BITS, modifiedMs: stats.mtimeMs } : {}),
-  })
+  const attributes = regular ? { mode: stats.mode & MODE_BITS, modifiedMs: stats.mtimeMs } : {}
+  await job.files.write(wirePath(remote), counted(job.progress, chunks), { ...attributes, ...howOf(job) })
+}
+
+/** No copy waits for the disk, whichever way it goes: as with cp and scp, a power cut may undo what was just copied. */
+function howOf(job: CopyJob): { signal: AbortSignal; durable: boolean } {
+  return { signal: job.context.signal, durable: false }
+}
+
+/** A small file of a tree travels with its request, in one round trip. False where it is none, and nothing was sent. */
+async function sendSmall(job: CopyJob, local: string, remote: string): Promise<boolean> {
+  const small = readSmall(local)
+  if (small === undefined) return false
+  const { bytes, stats } = small
+  const attributes = { mode: stats.mode & MODE_BITS, modifiedMs: stats.mtimeMs }
+  await job.files.write(wirePath(remote), bytes, { ...attributes, ...howOf(job) })
+  job.progress.add(bytes.byteLength)
+  return true
 }
 
 /** Copies the directory `local` and what is in it to the directory `remote`, which is made if it is not there. */
@@ -51,6 +66,7 @@ export async function uploadTree(job: CopyJob, local: string, remote: string): P
       await job.files.setAttributes(wirePath(there(relative)), attributes)
     },
     async copyFile({ relative }) {
+      if (await sendSmall(job, here(relative), there(relative))) return
       const file = await openInTree(here(relative))
       try {
         await send(job, file, there(relative), TREE_CHUNK_BYTES)

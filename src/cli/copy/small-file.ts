@@ -1,0 +1,98 @@
+/**
+ * Small files of a tree, in one piece and with synchronous calls: each detour through the thread pool costs ten times what such a call does, and a tree of
+ * small files is little else. A larger file, whose calls may take the disk long, goes by local-file.ts. The promises are the same: no symbolic link is followed, a
+ * target has all of the new content or is what it was.
+ */
+import {
+  closeSync,
+  fchmodSync,
+  fstatSync,
+  futimesSync,
+  openSync,
+  readSync,
+  renameSync,
+  unlinkSync,
+  writeSync,
+} from 'node:fs'
+import type { Stats } from 'node:fs'
+import { Uint8ArrayList } from 'uint8arraylist'
+import type { Bytes } from '../../types.ts'
+import { toBytes } from '../byte-string.ts'
+import type { Context } from '../context.ts'
+import { MODE_BITS } from './job.ts'
+import type { Attributes } from './job.ts'
+import { READ_IN_TREE, replaceFile, temporaryBeside, WRITE_NEW } from './local-file.ts'
+
+/** Largest small file: as much as the filesystem client sends along with its request. */
+export const SMALL_BYTES: number = 32 * 1024
+
+/** All of a small file; undefined for one that is not small, changes while it is read, or is none. */
+export function readSmall(path: string): { readonly bytes: Uint8Array; readonly stats: Stats } | undefined {
+  const fd = openSync(toBytes(path), READ_IN_TREE)
+  try {
+    const stats = fstatSync(fd)
+    // files of /proc say 0 and have content
+    if (!stats.isFile() || stats.size === 0 || stats.size > SMALL_BYTES) return undefined
+    // one byte more than there should be: a file that grew is seen by it
+    const buffer = Buffer.allocUnsafe(stats.size + 1)
+    const bytes = readSync(fd, buffer, 0, buffer.length, 0)
+    return bytes === stats.size ? { bytes: buffer.subarray(0, bytes), stats } : undefined
+  } finally {
+    closeSync(fd)
+  }
+}
+
+/** As {@link replaceFile}, for what is said to be small: where that is not true it is written like any other file. */
+export async function replaceSmall(
+  context: Context,
+  path: string,
+  chunks: AsyncGenerator<Bytes, void, undefined>,
+  attributes: Attributes,
+): Promise<void> {
+  const held = new Uint8ArrayList()
+  for (;;) {
+    const next = await chunks.next()
+    if (next.done === true) break
+    held.append(next.value)
+    if (held.byteLength <= SMALL_BYTES) continue
+    await replaceFile(context, path, continued(held, chunks), attributes)
+    return
+  }
+  replaceAtOnce(path, held.subarray(), attributes)
+}
+
+async function* continued(held: Bytes, chunks: AsyncGenerator<Bytes>): AsyncGenerator<Bytes, void, undefined> {
+  try {
+    yield held
+    yield* chunks
+  } finally {
+    // a writer that fails at what is held has not come to the chunks: their pipe is to end with it
+    await chunks.return(undefined)
+  }
+}
+
+/** Nothing runs in between, so no signal finds the temporary file. */
+function replaceAtOnce(path: string, bytes: Uint8Array, { mode, modifiedMs }: Attributes): void {
+  const temporary = temporaryBeside(path)
+  const fd = openSync(temporary, WRITE_NEW, 0o600)
+  let named = false
+  try {
+    // a full disk can cut a write short; what is left over is tried again, and then says why
+    for (let rest = bytes; rest.byteLength > 0;) rest = rest.subarray(writeSync(fd, rest))
+    fchmodSync(fd, mode & MODE_BITS)
+    futimesSync(fd, modifiedMs / 1000, modifiedMs / 1000)
+    renameSync(temporary, toBytes(path))
+    named = true
+  } finally {
+    closeSync(fd)
+    if (!named) removeQuietly(temporary)
+  }
+}
+
+function removeQuietly(path: Buffer): void {
+  try {
+    unlinkSync(path)
+  } catch {
+    // Gone already: it isn't there, which is what counts; the first error says what went wrong.
+  }
+}

@@ -1,0 +1,106 @@
+/** Small files of a tree keep the promises of all others: no link followed, all of the new content or what was there, nothing left behind. */
+import assert from 'node:assert/strict'
+import { execFileSync } from 'node:child_process'
+import { mkdirSync, readdirSync, readFileSync, statSync, symlinkSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { describe, it } from 'node:test'
+import { readSmall, replaceSmall, SMALL_BYTES } from '../../src/cli/copy/small-file.ts'
+import { run } from '../../src/cli/run.ts'
+import { serve } from '../../src/index.ts'
+import { capturedContext } from '../helpers/captured-context.ts'
+import { pattern, protocol } from '../helpers/protocols.ts'
+import { temporaryFolder } from '../helpers/temporary-folder.ts'
+
+const ATTRIBUTES = { mode: 0o4640, modifiedMs: 1_600_000_000_000 }
+
+async function* inPieces(bytes: Uint8Array, size: number): AsyncGenerator<Uint8Array, void, undefined> {
+  for (let at = 0; at < bytes.byteLength; at += size) yield bytes.subarray(at, at + size)
+}
+
+describe('a small file that is read', () => {
+  it('R-307: is whole, up to the bound, and left to the other way above it, empty, or no file', () => {
+    const folder = temporaryFolder()
+    for (const size of [1, SMALL_BYTES]) {
+      writeFileSync(join(folder, 'small'), pattern(size))
+      assert.deepEqual(readSmall(join(folder, 'small'))?.bytes, pattern(size))
+    }
+    writeFileSync(join(folder, 'large'), pattern(SMALL_BYTES + 1))
+    writeFileSync(join(folder, 'empty'), '')
+    execFileSync('mkfifo', [join(folder, 'fifo')])
+    for (const name of ['large', 'empty', 'fifo', '.']) assert.equal(readSmall(join(folder, name)), undefined, name)
+    assert.equal(readSmall('/proc/self/status'), undefined)
+  })
+
+  it('R-308: is not reached through a link', () => {
+    const folder = temporaryFolder()
+    writeFileSync(join(folder, 'secret'), 'secret')
+    symlinkSync('secret', join(folder, 'link'))
+    assert.throws(() => readSmall(join(folder, 'link')), { code: 'ELOOP' })
+  })
+})
+
+describe('a small file that is written', () => {
+  it('R-309: has its bytes, mode and time, without special bits, and replaces a link instead of following it', async () => {
+    const folder = temporaryFolder()
+    writeFileSync(join(folder, 'outside'), 'untouched')
+    symlinkSync('outside', join(folder, 'new'))
+    await replaceSmall(capturedContext().context, join(folder, 'new'), inPieces(pattern(10_000), 999), ATTRIBUTES)
+    assert.deepEqual(readFileSync(join(folder, 'new')), pattern(10_000))
+    const { mode, mtimeMs } = statSync(join(folder, 'new'))
+    assert.deepEqual([mode & 0o7777, mtimeMs], [0o640, ATTRIBUTES.modifiedMs])
+    assert.equal(readFileSync(join(folder, 'outside'), 'utf8'), 'untouched')
+    assert.deepEqual(readdirSync(folder).sort(), ['new', 'outside'])
+  })
+
+  it('R-310: may be empty, or turn out large: then it is written in portions', async () => {
+    const folder = temporaryFolder()
+    for (const size of [0, SMALL_BYTES, SMALL_BYTES + 1, 300_000]) {
+      await replaceSmall(capturedContext().context, join(folder, 'x'), inPieces(pattern(size), 7_000), ATTRIBUTES)
+      assert.deepEqual(readFileSync(join(folder, 'x')), pattern(size), `${size} bytes`)
+    }
+    assert.deepEqual(readdirSync(folder), ['x'])
+  })
+
+  it('R-311: that fails leaves what was there and no temporary file, whenever it does', async () => {
+    const folder = temporaryFolder()
+    writeFileSync(join(folder, 'x'), 'what was there')
+    mkdirSync(join(folder, 'folder'))
+    for (const size of [0, 100, 300_000]) {
+      const failing = async function* (): AsyncGenerator<Uint8Array, void, undefined> {
+        yield* inPieces(pattern(size), 7_000)
+        throw new Error('the line is cut')
+      }
+      await assert.rejects(replaceSmall(capturedContext().context, join(folder, 'x'), failing(), ATTRIBUTES), /is cut/)
+    }
+    assert.equal(readFileSync(join(folder, 'x'), 'utf8'), 'what was there')
+    const onto = replaceSmall(capturedContext().context, join(folder, 'folder'), inPieces(pattern(5), 5), ATTRIBUTES)
+    await assert.rejects(onto, { code: 'EISDIR' })
+    assert.deepEqual(readdirSync(folder).sort(), ['folder', 'x'])
+  })
+})
+
+describe('cp', () => {
+  it('R-312: waits for no disk, in a tree and for one file', async (t) => {
+    const folder = temporaryFolder()
+    mkdirSync(join(folder, 'tree'))
+    writeFileSync(join(folder, 'tree', 'small'), 'small')
+    writeFileSync(join(folder, 'tree', 'large'), pattern(SMALL_BYTES + 1))
+    const durable: unknown[] = []
+    const files = protocol('filesystem', async ({ params, accept }) => {
+      const { op, durable: asked } = params as { op: string; durable?: boolean }
+      const pipe = accept(op === 'stat' ? STATUS : undefined)
+      if (op === 'write') durable.push(asked)
+      for await (const _ of pipe.source);
+    })
+    const server = await serve('tcp://127.0.0.1:0', { protocols: [files] })
+    t.after(() => server.close())
+    const { context, stderr } = capturedContext()
+    for (const args of [['-r', join(folder, 'tree')], [join(folder, 'tree', 'small')]]) {
+      assert.equal(await run(['cp', '--to', server.address, ...args, ':/x'], context), 0, stderr())
+    }
+    assert.deepEqual(durable, [false, false, false])
+  })
+})
+
+/** A directory: where everything is copied into. */
+const STATUS = { type: 'directory', size: 0, mode: 0o755, modifiedMs: 0, accessedMs: 0, links: 1 }
