@@ -16,11 +16,12 @@ export interface ChildProgram {
   errors(): string
 }
 
-/** Starts `code`, which has `connect`, `serve` and `defineProtocol` in scope. */
-export function childProgram(code: string): ChildProgram {
+/** Starts `code`, which has `connect`, `serve` and `defineProtocol` in scope, with `env` besides our own environment. */
+export function childProgram(code: string, env: NodeJS.ProcessEnv = {}): ChildProgram {
   const source = `import { connect, serve, defineProtocol } from './src/index.ts'\n${code}`
   const running = spawn(process.execPath, ['--import', 'tsx', '--input-type=module', '-e', source], {
     cwd: ROOT,
+    env: { ...process.env, ...env },
     stdio: ['ignore', 'pipe', 'pipe'],
   })
   let out = ''

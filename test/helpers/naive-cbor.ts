@@ -70,7 +70,8 @@ function readCbor(bytes: Uint8Array, start: number): [value: CborValue, end: num
     at = end
   }
   if (major === 4) return [items, at]
-  const object: Record<string, CborValue> = {}
-  for (let i = 0; i < items.length; i += 2) object[items[i] as string] = items[i + 1]!
-  return [object, at]
+  const members: [key: string, member: CborValue][] = []
+  for (let i = 0; i < items.length; i += 2) members.push([items[i] as string, items[i + 1]!])
+  // makes `__proto__` a member like any other, which an assignment would not
+  return [Object.fromEntries(members), at]
 }

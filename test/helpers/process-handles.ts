@@ -24,17 +24,17 @@ export function countHandles(): HandleCount {
 export async function nothingLeft(before: HandleCount): Promise<void> {
   const same = (): boolean => {
     const now = countHandles()
-    return isWithin(now.handles.split(','), before.handles.split(',')) && now.descriptors <= before.descriptors
+    return isWithin(now.handles, before.handles) && now.descriptors <= before.descriptors
   }
   await eventually(same, 'the handles of before', 3_000).catch(() => {
     assert.deepEqual(countHandles(), before)
   })
 }
 
-/** True where each kind of `now` is there no more often than in `before`, which may have held what was just closing. */
-function isWithin(now: string[], before: string[]): boolean {
-  const count = (list: string[], kind: string): number => list.filter((name) => name === kind).length
-  return now.every((kind) => kind === '' || count(now, kind) <= count(before, kind))
+/** True where each kind of handle in `now` is there no more often than in `before`, which may have held what was just closing. */
+export function isWithin(now: string, before: string): boolean {
+  const count = (list: string, kind: string): number => list.split(',').filter((name) => name === kind).length
+  return now.split(',').every((kind) => kind === '' || count(now, kind) <= count(before, kind))
 }
 
 function countDescriptors(): number {

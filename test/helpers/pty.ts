@@ -2,14 +2,11 @@
  * Real serial lines without hardware: pseudo-terminals, made by a small C program (test/fixtures/pty.c) that is compiled when it is first needed.
  * What is at the far end of the line is the test itself, or a second pseudo-terminal with whatever transforms stand between.
  */
-import { execFile, spawn } from 'node:child_process'
+import { spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { Duplex, PassThrough, type Transform } from 'node:stream'
-import { fileURLToPath } from 'node:url'
-import { promisify } from 'node:util'
-import { temporaryFolder } from './temporary-folder.ts'
+import { compiledFixture } from './compiled.ts'
 
 /** What is special about a line. */
 export interface PtyOptions {
@@ -39,25 +36,10 @@ export interface PtyPair {
 /** Made anew for each way: `there` carries what is written to `near`. */
 export type Via = (way: 'there' | 'back') => Transform
 
-let compiled: Promise<string> | undefined
-
-/** Compiles the program once in a process; rejects where there is no compiler. */
-function program(): Promise<string> {
-  compiled ??= compile()
-  return compiled
-}
-
-async function compile(): Promise<string> {
-  const source = fileURLToPath(new URL('../fixtures/pty.c', import.meta.url))
-  const output = join(temporaryFolder(), 'pty')
-  await promisify(execFile)(process.env.CC ?? 'cc', ['-std=c11', '-Wall', '-Wextra', '-O2', '-o', output, source])
-  return output
-}
-
 /** Opens a pseudo-terminal. */
 export async function openPty({ rate, cooked = false }: PtyOptions = {}): Promise<Pty> {
   const args = [...(rate === undefined ? [] : ['--rate', String(rate)]), ...(cooked ? ['--cooked'] : [])]
-  const child = spawn(await program(), args, { stdio: ['pipe', 'pipe', 'pipe'] })
+  const child = spawn(await compiledFixture('pty'), args, { stdio: ['pipe', 'pipe', 'pipe'] })
   const closed = once(child, 'close')
   // a line that is gone takes no more: whoever writes to it learns it from the stream's end
   child.stdin.on('error', () => undefined)

@@ -74,7 +74,7 @@ const overTcp: ConformanceOptions = {
   skip: { listen: ONE_AT_A_TIME, 'half-close': NO_ENDS, direct: 'the far end of this pair is no serial line' },
 }
 
-transportConformance('serial, over a pseudo-terminal', nowhere, pty)
+transportConformance('serial, over a pseudo-terminal [R-117]', nowhere, pty)
 transportConformance('serial, over a virtio port (a double)', nowhere, double)
 transportConformance('serial+unix, connecting', nowhere, socketPair(false))
 transportConformance('serial+unix, listening', nowhere, socketPair(true))

@@ -63,6 +63,72 @@ describe('tcp-connection to a name', () => {
     assert.equal(evil.sockets.length, 0)
   })
 
+  it('R-235: looks the name up anew for each connection, and judges the new answer', async () => {
+    const good = await loopbackServer()
+    const evil = await loopbackServer(undefined, { host: '127.0.0.3', port: good.port })
+    open.push(good, evil)
+    const answers = [['127.0.0.1'], ['127.0.0.3'], ['127.0.0.3', '127.0.0.1'], ['::ffff:127.0.0.3']]
+    const trunk = await trunkTo({ allow: ['127.0.0.1:*'], lookup: () => Promise.resolve(answers.shift() ?? []) })
+    const to = { host: 'rebind.example', port: good.port }
+    assert.equal((await tcpConnect(trunk, to)).reply.remoteAddress, '127.0.0.1')
+    await assert.rejects(tcpConnect(trunk, to), { code: 'ERR_DENIED' })
+    assert.equal((await tcpConnect(trunk, to)).reply.remoteAddress, '127.0.0.1')
+    await assert.rejects(tcpConnect(trunk, to), { code: 'ERR_DENIED' })
+    assert.equal(evil.sockets.length, 0)
+  })
+
+  it('R-236: takes no spelling of a denied address from a resolver either', async () => {
+    const server = await loopbackServer()
+    open.push(server)
+    const spellings = [
+      '127.0.0.1',
+      '127.1',
+      '127.0.1',
+      '0x7f.1',
+      '0x7f000001',
+      '2130706433',
+      '017700000001',
+      '127.0.0.01',
+      '127。0。0。1',
+      '127．0．0．1',
+      '127.0.0.1\0evil',
+      '127.0.0.1 ',
+      '127.0.0.1%lo',
+      'localhost',
+      '0',
+      '0.0.0.0',
+      '::',
+      '::1%lo',
+      '::ffff:127.0.0.1',
+      '::ffff:7f00:1',
+      '0:0:0:0:0:FFFF:7F00:0001',
+      '::127.0.0.1',
+      '::7f00:1',
+      '::ffff:0:127.0.0.1',
+      '64:ff9b::7f00:1',
+      '64:ff9b::127.0.0.1',
+      '64:ff9b:1::7f00:1',
+      '2002:7f00:1::',
+      '2001:0:7f00:1::',
+      '/run/x.sock',
+      '',
+    ]
+    for (const allow of [
+      ['127.0.0.2:*', '[::1]:*', '10.0.0.0/8:*'],
+      ['odd.example:*', '127.0.0.2:*'],
+    ]) {
+      for (const spelling of spellings) {
+        // a rule for the name allows ordinary addresses, loopback among them, and nothing that hides one
+        if (allow[0] === 'odd.example:*' && /^(127\.0\.0\.1|::ffff:7|::ffff:127|0:0:0:0:0:FFFF)/.test(spelling))
+          continue
+        const trunk = await trunkTo({ allow, lookup: () => Promise.resolve([spelling]) })
+        const attempt = tcpConnect(trunk, { host: 'odd.example', port: server.port })
+        await assert.rejects(attempt, { code: 'ERR_DENIED' }, JSON.stringify(spelling))
+      }
+    }
+    assert.equal(server.sockets.length, 0)
+  })
+
   it('denies a name whose every answer is denied, and its own name does not open special addresses [R-103]', async () => {
     const server = await loopbackServer()
     open.push(server)

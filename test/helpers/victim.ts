@@ -1,0 +1,65 @@
+/** Starts test/hostile/victim.ts and speaks with it: each call of it is a method here. */
+import { fork, type ChildProcess } from 'node:child_process'
+import { fileURLToPath } from 'node:url'
+import type { VictimCalls } from '../hostile/victim.ts'
+
+const PROGRAM = fileURLToPath(new URL('../hostile/victim.ts', import.meta.url))
+
+interface Answer {
+  readonly id: number
+  readonly value?: unknown
+  readonly error?: string
+}
+
+interface Waiting {
+  readonly resolve: (value: unknown) => void
+  readonly reject: (error: Error) => void
+}
+
+/** A victim that runs. Calls reject when it has died. */
+export class Victim {
+  readonly #process: ChildProcess
+  readonly #waiting = new Map<number, Waiting>()
+  #calls = 0
+
+  constructor() {
+    this.#process = fork(PROGRAM, { execArgv: ['--expose-gc', '--import', 'tsx'] })
+    this.#process.on('message', ({ id, value, error }: Answer) => {
+      const waiting = this.#waiting.get(id)
+      this.#waiting.delete(id)
+      if (error === undefined) waiting?.resolve(value)
+      else waiting?.reject(new Error(error))
+    })
+    this.#process.on('exit', (code, signal) => {
+      for (const { reject } of this.#waiting.values()) reject(new Error(`the victim died: ${code ?? signal}`))
+      this.#waiting.clear()
+    })
+  }
+
+  /** Resolves when it takes calls. */
+  static async start(): Promise<Victim> {
+    const victim = new Victim()
+    await new Promise((resolve, reject) => victim.#waiting.set(0, { resolve, reject }))
+    return victim
+  }
+
+  /** Calls one of its functions. */
+  call<Name extends keyof VictimCalls>(
+    name: Name,
+    ...args: Parameters<VictimCalls[Name]>
+  ): Promise<Awaited<ReturnType<VictimCalls[Name]>>> {
+    return new Promise((resolve, reject) => {
+      this.#calls++
+      this.#waiting.set(this.#calls, { resolve: resolve as (value: unknown) => void, reject })
+      this.#process.send({ id: this.#calls, call: name, args })
+    })
+  }
+
+  /** Ends the process. */
+  stop(): Promise<void> {
+    return new Promise((resolve) => {
+      this.#process.once('exit', () => resolve())
+      this.#process.disconnect()
+    })
+  }
+}
