@@ -18,8 +18,9 @@ import { join } from 'node:path'
 import { describe, it } from 'node:test'
 import { Uint8ArrayList } from 'uint8arraylist'
 import { filesystem, filesystemClient } from '../../../protocols/filesystem.ts'
-import { connect, overLink, serve, TrunkError, type Bytes, type Link } from '../../../src/index.ts'
+import { connect, overLink, serve, TrunkError } from '../../../src/index.ts'
 import { memoryPair } from '../../../transports/memory.ts'
+import { cutAfter } from '../../helpers/cut-link.ts'
 import { eventually } from '../../helpers/eventually.ts'
 import { collect, descriptorsIn, fails, serveFolder, serveProtocol, temporaryFolder, toArray } from './served.ts'
 
@@ -257,10 +258,7 @@ describe('an atomic write that is cut', () => {
     writeFileSync(join(root, 'file'), 'before')
     let isCut = false
     const [nearLink, farLink] = memoryPair()
-    const server = overLink(
-      cuttable(farLink, () => isCut),
-      { protocols: [filesystem({ root })] },
-    )
+    const server = overLink(cutAfter(farLink, () => (isCut ? 0 : Infinity)).link, { protocols: [filesystem({ root })] })
     const [near] = await Promise.all([overLink(nearLink), server])
     let temporaries = 0
     const cut = (): void => {
@@ -368,22 +366,6 @@ describe('the client', () => {
     assert.equal((await collect(files.read('123'))).toString(), 'xxx')
   })
 })
-
-/** A link that is lost at the first bytes after `isCut` gives true. */
-function cuttable(link: Link, isCut: () => boolean): Link {
-  async function* source(): AsyncGenerator<Bytes> {
-    for await (const chunk of link.source) {
-      if (isCut()) throw new TrunkError('ERR_LINK_LOST', 'the line was cut')
-      yield chunk
-    }
-  }
-  return {
-    source: source(),
-    sink: (chunks) => link.sink(chunks),
-    close: () => link.close(),
-    abort: (reason) => link.abort(reason),
-  }
-}
 
 function sparse(path: string, bytes: number): void {
   const fd = openSync(path, 'w')
