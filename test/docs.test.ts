@@ -75,6 +75,15 @@ describe('docs/limits.md', () => {
   })
 })
 
+describe('docs/security.md', () => {
+  it('R-303: says of each limit what it stops', () => {
+    const page = readPage('docs/security.md')
+    const rows = page.split('\n').filter((line) => line.startsWith('| `'))
+    const missing = Object.keys(LIMIT_BOUNDS).filter((name) => !rows.some((row) => row.includes(`\`${name}\``)))
+    assert.deepEqual(missing, [])
+  })
+})
+
 describe('docs/wire-format.md', () => {
   it('names each frame type beside its number', () => {
     const lines = readPage('docs/wire-format.md').split('\n')

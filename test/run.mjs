@@ -10,7 +10,7 @@ import { dirname, relative, sep } from 'node:path'
 import { fileURLToPath } from 'node:url'
 
 /** Folders with their own runners: they need a virtual machine, or a quiet one. */
-const ELSEWHERE = new Set(['vm', 'bench', 'fixtures'])
+const ELSEWHERE = new Set(['vm', 'bench', 'fixtures', 'soak', 'mutation'])
 /** Files at a time: two processors are what `npm test` promises to need. */
 const CONCURRENCY = 2
 

@@ -30,6 +30,15 @@ describe('status', () => {
     })
   }
 
+  it('R-306: finds no status whose name goes on behind its end', () => {
+    const name = Buffer.from('ERR_OF_A_PLUGIN')
+    for (let missing = 0; missing < 3; missing++) {
+      const payload = Uint8Array.of(0, 0, name.byteLength, ...name.subarray(0, name.byteLength - missing))
+      const code = decodeStatus(payload, 'ERR_IO')?.code
+      assert.equal(code, missing === 0 ? 'ERR_OF_A_PLUGIN' : undefined, `${missing} bytes are missing`)
+    }
+  })
+
   it('brings every code with a number across', () => {
     for (const [code, { wire }] of Object.entries(ERROR_CODES)) {
       if (wire === 0) continue

@@ -9,7 +9,7 @@ import { compareEpochs } from '../../src/session/hello.ts'
 import type { SimPeer, Shared } from './peer.ts'
 import type { Random } from './random.ts'
 import { Wire, type WireEnd, type WireKnobs } from './wire.ts'
-import { checkInvariants, makePeer, stage, swarmLimits, wireKnobs, type Outcome } from './world.ts'
+import { checkInvariants, guarded, makePeer, stage, swarmLimits, wireKnobs, type Outcome } from './world.ts'
 
 /** What came of a run. */
 export interface BareOutcome extends Outcome {
@@ -135,7 +135,9 @@ export function simulateBare(seed: number, tools: GuardTools = guardTools): Bare
   timeline.after(Math.max(scriptMs, 20_000), () => {
     shared.finishing = true
   })
-  run(shared, seats)
+  guarded(shared, () => {
+    run(shared, seats)
+  })
   const bytes = records.reduce((sum, record) => sum + record.forward.read + record.backward.read, 0)
   const sessions = a.sessions + b.sessions
   const kills = a.kills + b.kills

@@ -3,6 +3,7 @@
  * uses the core as the skin does (`PipeListener`, plain calls), so nothing here waits for a promise and a run is one sequence of events.
  */
 import { TrunkError } from '../../src/errors.ts'
+import type { Limits } from '../../src/limits.ts'
 import type { PipeListener, PipeState } from '../../src/mux/pipe-state.ts'
 import { Engine, type EngineOptions } from '../../src/session/engine.ts'
 import { compareEpochs } from '../../src/session/hello.ts'
@@ -19,6 +20,8 @@ export interface PipeRecord {
   readonly forward: Flow
   readonly backward: Flow
   refused: boolean
+  /** An application broke it off, on either side: what becomes of it is its own doing, and nobody else's (I9). */
+  torn: boolean
   /** The opener was told that the acceptor read everything and its handler finished. */
   confirmed: boolean
 }
@@ -80,24 +83,33 @@ export class SimPipe implements PipeListener {
   }
 
   stopped(): void {
+    if (!this.record.torn) this.#blameless('was stopped')
     this.out.abandoned = true
     this.waitFor = 0
   }
 
   confirmed(error: TrunkError | undefined): void {
-    if (error !== undefined) this.out.abandoned = true
-    else if (this.out.read !== this.out.written) {
+    if (error !== undefined) {
+      if (!this.record.torn && error.scope === 'pipe') this.#blameless(`was not confirmed (${error.code})`)
+      this.out.abandoned = true
+    } else if (this.out.read !== this.out.written) {
       this.peer.shared.fault(`pipe ${this.state.id} confirmed with ${this.out.read} of ${this.out.written} bytes read`)
     }
     if (this.opener) this.record.confirmed = true
   }
 
   failed(error: TrunkError): void {
+    // an open beyond a limit is refused; one that stands fails with its session, or because somebody broke it
+    if (this.open && !this.record.torn && error.scope === 'pipe') this.#blameless(`failed (${error.code})`)
     this.over = true
     this.error = error
     this.out.abandoned = true
     this.in.abandoned = true
     if (!this.open && this.opener) this.record.refused = true
+  }
+
+  #blameless(what: string): void {
+    this.peer.shared.fault(`I9: pipe ${this.state.id} ${what}, and no application had touched it`)
   }
 
   // --- what the application does ---------------------------------------------------------------------------------------
@@ -116,7 +128,7 @@ export class SimPipe implements PipeListener {
 
   read(): void {
     if (this.over || this.state.readStopped) return
-    for (const piece of this.peer.core.read(this.state, this.peer.shared.timeline.now)) {
+    for (const piece of this.peer.core.read(this.state, { now: () => this.peer.shared.timeline.now })) {
       const wrong = this.in.consume(piece)
       if (wrong !== undefined) this.peer.shared.fault(`I1: pipe ${this.state.id}: ${wrong}`)
       this.peer.shared.note('read', piece.byteLength)
@@ -135,11 +147,13 @@ export class SimPipe implements PipeListener {
   stop(): void {
     if (this.over || this.state.receivedAll) return
     this.in.abandoned = true
+    this.record.torn = true
     this.peer.core.stop(this.state, 'ERR_PIPE_STOPPED')
   }
 
   reset(): void {
     if (this.over) return
+    this.record.torn = true
     const error = new TrunkError('ERR_ABORTED', 'the dice said so')
     this.peer.core.reset(this.state, error)
     this.failed(error)
@@ -148,7 +162,10 @@ export class SimPipe implements PipeListener {
 
   finishHandler(): void {
     if (this.opener || !this.open || this.state.handlerEnded) return
-    if (!this.over && !this.state.receivedAll) this.in.abandoned = true
+    if (!this.over && !this.state.receivedAll) {
+      this.in.abandoned = true
+      this.record.torn = true
+    }
     this.out.ended = true
     this.peer.core.handlerEnded(this.state)
   }
@@ -157,6 +174,7 @@ export class SimPipe implements PipeListener {
 export class SimPeer implements WireEnd {
   readonly name: string
   readonly epoch: Uint8Array
+  readonly limits: Readonly<Limits>
   readonly shared: Shared
   readonly engine: Engine
   readonly pipes: Set<SimPipe> = new Set<SimPipe>()
@@ -177,6 +195,7 @@ export class SimPeer implements WireEnd {
   constructor(name: string, shared: Shared, knobs: AppKnobs, options: Omit<EngineOptions, 'host' | 'now'>) {
     this.name = name
     this.epoch = options.hello.epoch
+    this.limits = options.limits
     this.shared = shared
     this.#knobs = knobs
     this.engine = new Engine({
@@ -364,6 +383,7 @@ export class SimPeer implements WireEnd {
       forward: new Flow(index * 2),
       backward: new Flow(index * 2 + 1),
       refused: false,
+      torn: false,
       confirmed: false,
     }
     const head = new Uint8Array(4)
@@ -392,6 +412,7 @@ export class SimPeer implements WireEnd {
       this.core.accept(pipe.state, new Uint8Array(0))
     } else {
       pipe.record.refused = true
+      pipe.record.torn = true
       pipe.in.abandoned = true
       pipe.out.abandoned = true
       pipe.over = true

@@ -1,6 +1,20 @@
-/** Breaks a core on purpose, by what it sends: the simulation has to notice each of these, or it proves nothing. */
+/**
+ * Breaks a core on purpose, by what it sends or by what it keeps: the simulation has to notice each of these, and as what it is, or it proves nothing. Each is listed under the
+ * invariant that it breaks.
+ */
 import { FrameType, HEADER_BYTES, SYNC_WORD } from '../../src/frame/constants.ts'
 import { readU24, readU32 } from '../../src/frame/numbers.ts'
+import { encodeStatus } from '../../src/frame/status.ts'
+import type { PipeState } from '../../src/mux/pipe-state.ts'
+import type { SimPeer } from './peer.ts'
+
+/** A way to break a core: what becomes of its batches, or what is done to its state before the invariants are checked. */
+export interface Sabotage {
+  /** What a run says that notices it: the invariants' numbers, any of them. */
+  readonly breaks: RegExp
+  readonly batch?: (batch: Uint8Array) => Uint8Array
+  readonly state?: (peer: SimPeer) => void
+}
 
 /** A frame as it lies in a batch. */
 interface SentFrame {
@@ -34,19 +48,19 @@ function without(lost: (frame: SentFrame) => boolean): (batch: Uint8Array) => Ui
 }
 
 /** A core that grants credit for its first pipes' windows and never again. */
-export const dropsCredit: (batch: Uint8Array) => Uint8Array = without((frame) => frame.type === FrameType.CREDIT)
+const dropsCredit = without((frame) => frame.type === FrameType.CREDIT)
 
 /** A core that forgets to say that a direction has ended. */
-export const losesEnd: (batch: Uint8Array) => Uint8Array = without((frame) => frame.type === FrameType.END)
+const losesEnd = without((frame) => frame.type === FrameType.END)
 
 /** A core that forgets to confirm. */
-export const losesDone: (batch: Uint8Array) => Uint8Array = without((frame) => frame.type === FrameType.DONE)
+const losesDone = without((frame) => frame.type === FrameType.DONE)
 
 /** A core that forgets to tell what it has parsed. */
-export const losesParsed: (batch: Uint8Array) => Uint8Array = without((frame) => frame.type === FrameType.PARSED)
+const losesParsed = without((frame) => frame.type === FrameType.PARSED)
 
 /** A core that changes one byte of its data. */
-export function changesData(batch: Uint8Array): Uint8Array {
+function changesData(batch: Uint8Array): Uint8Array {
   return Buffer.concat(
     frames(batch).map((frame) => {
       if (frame.type !== FrameType.DATA) return frame.bytes
@@ -58,14 +72,14 @@ export function changesData(batch: Uint8Array): Uint8Array {
 }
 
 /** A core that sends a data frame twice. */
-export function repeatsData(batch: Uint8Array): Uint8Array {
+function repeatsData(batch: Uint8Array): Uint8Array {
   return Buffer.concat(
     frames(batch).flatMap((frame) => (frame.type === FrameType.DATA ? [frame.bytes, frame.bytes] : [frame.bytes])),
   )
 }
 
 /** A core that says after a cut that the direction had ended: the peer gets the last data frame without its last byte, then the end. */
-export function cutsAndEnds(batch: Uint8Array): Uint8Array {
+function cutsAndEnds(batch: Uint8Array): Uint8Array {
   return Buffer.concat(
     frames(batch).flatMap((frame) => {
       if (frame.type === FrameType.END) {
@@ -77,4 +91,78 @@ export function cutsAndEnds(batch: Uint8Array): Uint8Array {
       return [frame.bytes]
     }),
   )
+}
+
+/** A core that grants a byte more than it has room for. */
+function grantsTooMuch(batch: Uint8Array): Uint8Array {
+  return Buffer.concat(
+    frames(batch).map((frame) => {
+      if (frame.type !== FrameType.CREDIT) return frame.bytes
+      const more = frame.bytes.slice()
+      const last = HEADER_BYTES + 7
+      if ((more[last] ?? 0) < 255) more[last] = (more[last] ?? 0) + 1
+      return more
+    }),
+  )
+}
+
+/** A core that breaks off a pipe when it has credit to give to another. */
+function breaksANeighbour(batch: Uint8Array): Uint8Array {
+  const sent = frames(batch)
+  const credit = sent.find((frame) => frame.type === FrameType.CREDIT)
+  const data = sent.find((frame) => frame.type === FrameType.DATA && frame.pipe !== credit?.pipe)
+  if (credit === undefined || data === undefined) return batch
+  const status = encodeStatus('ERR_PIPE_RESET', '')
+  const header = Uint8Array.of(FrameType.RESET, 0, 0, status.byteLength, ...data.bytes.subarray(4, HEADER_BYTES))
+  return Buffer.concat([batch, header, status])
+}
+
+/** A core that counts as read what waits to be read. */
+function forgetsWhatItHolds(peer: SimPeer): void {
+  for (const pipe of peer.engine.mux?.pipes.values() ?? []) {
+    const held = pipe.receiveQueue?.length ?? 0
+    if (held > 0) pipe.consumed = pipe.granted - held + 1
+  }
+}
+
+/** A core that lets windows grow out of nothing. */
+function growsWindows(peer: SimPeer): void {
+  for (const pipe of peer.engine.mux?.pipes.values() ?? []) pipe.window += 2_000_000
+}
+
+/** A core that keeps a pipe when all is over. */
+function keepsAPipe(peer: SimPeer): void {
+  const pipes = peer.engine.mux?.pipes as Map<number, PipeState> | undefined
+  const [first] = pipes?.values() ?? []
+  if (first !== undefined) kept.set(peer, first)
+  const pipe = kept.get(peer)
+  if (peer.ended && pipe !== undefined) pipes?.set(pipe.id, pipe)
+}
+const kept = new WeakMap<SimPeer, PipeState>()
+
+/** A core that throws. */
+function throws(peer: SimPeer): void {
+  if (peer.established) throw new RangeError('a defect')
+}
+
+/** By what they are called in a test's title. */
+export const SABOTAGES: Readonly<Record<string, Sabotage>> = {
+  'changes its data': { breaks: /I1:/, batch: changesData },
+  'sends its data twice': { breaks: /I1:|I6:/, batch: repeatsData },
+  'ends early': { breaks: /I2:|I6:/, batch: cutsAndEnds },
+  'loses an end': { breaks: /I2:|I5:|I6:/, batch: losesEnd },
+  'grants too much': { breaks: /I3:/, batch: grantsTooMuch },
+  'lets windows grow out of nothing': { breaks: /I3:/, state: growsWindows },
+  'forgets what it holds': { breaks: /I4:/, state: forgetsWhatItHolds },
+  'loses the confirmation': { breaks: /I5:|I6:/, batch: losesDone },
+  'keeps a pipe when all is over': { breaks: /I5:/, state: keepsAPipe },
+  'gives no credit': { breaks: /I6:/, batch: dropsCredit },
+  'does not tell what it has parsed': { breaks: /I6:/, batch: losesParsed },
+  throws: { breaks: /I7:/, state: throws },
+  'breaks off a neighbour': { breaks: /I9:/, batch: breaksANeighbour },
+}
+
+/** Dice that the seed does not throw (I8): the trace of such a run can't be had again. */
+export function ownDice(peer: SimPeer): void {
+  if (Math.random() < 0.01) peer.shared.random.next()
 }

@@ -1,6 +1,6 @@
 /**
  * A whole session under a virtual clock, decided by one seed: two real engines, two directions of line, two applications, and the invariants of
- * the design checked after every event. The configuration is part of what the seed decides: windows from 1 byte, frames from 1 byte, limits of a few pipes.
+ * the design checked after every event. The configuration is part of what the seed decides: windows from 1 byte, frames from 1 byte, limits from one pipe.
  */
 import { resolveLimits, type Limits } from '../../src/limits.ts'
 import type { EngineOptions } from '../../src/session/engine.ts'
@@ -26,6 +26,8 @@ export interface Outcome {
 /** How a run differs from what its seed says. */
 export interface RunOptions {
   readonly sabotage?: (batch: Uint8Array) => Uint8Array
+  /** Called before the invariants are checked: how a core that is wrong within is played. */
+  readonly spoil?: (peer: SimPeer) => void
   /** Never cuts the line. */
   readonly healthy?: boolean
 }
@@ -86,8 +88,10 @@ export function simulate(seed: number, options: RunOptions = {}): Outcome {
   timeline.after(scriptMs, () => {
     shared.finishing = true
   })
-  run(shared, peers)
-  check(shared, peers, cut)
+  guarded(shared, () => {
+    run(shared, peers, options.spoil)
+    check(shared, peers, cut)
+  })
   const bytes = records.reduce((sum, record) => sum + record.forward.read + record.backward.read, 0)
   return {
     seed,
@@ -101,13 +105,23 @@ export function simulate(seed: number, options: RunOptions = {}): Outcome {
   }
 }
 
-function run(shared: Shared, peers: readonly [SimPeer, SimPeer]): void {
+/** Runs `world`; what it throws is a fault like any other: the seed has to be told (I7). */
+export function guarded(shared: Shared, world: () => void): void {
+  try {
+    world()
+  } catch (error) {
+    shared.fault(`I7: thrown: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}`)
+  }
+}
+
+function run(shared: Shared, peers: readonly [SimPeer, SimPeer], spoil?: (peer: SimPeer) => void): void {
   const { timeline } = shared
   const [a, b] = peers
   let closeBy = Infinity
   while (timeline.events < MAX_EVENTS) {
     if (a.ended && b.ended) return
     if (!timeline.step()) break
+    if (spoil !== undefined) peers.forEach(spoil)
     checkInvariants(shared, peers)
     if (shared.finishing && closeBy === Infinity) closeBy = timeline.now + FINISH_MS
     if (timeline.now > closeBy) break
@@ -137,7 +151,12 @@ export function checkInvariants(shared: Shared, peers: readonly [SimPeer, SimPee
     const { mux } = peer.engine
     const far = (peer === peers[0] ? peers[1] : peers[0]).engine.mux
     if (mux === undefined || peer.ended) continue
+    const { maxPipes, windowPoolBytes, initialWindowBytes } = peer.limits
+    let inbound = 0
+    let grown = 0
     for (const pipe of mux.pipes.values()) {
+      if (!pipe.outbound) inbound++
+      grown += pipe.window - initialWindowBytes
       const held = pipe.receiveQueue?.length ?? 0
       if (held > pipe.granted - pipe.consumed) {
         shared.fault(`I4: pipe ${pipe.id} holds ${held} unread bytes, ${pipe.granted - pipe.consumed} were granted`)
@@ -149,6 +168,9 @@ export function checkInvariants(shared: Shared, peers: readonly [SimPeer, SimPee
         shared.fault(`I3: pipe ${pipe.id} has credit ${pipe.creditLimit}, granted were ${other.granted}`)
       }
     }
+    if (grown > windowPoolBytes)
+      shared.fault(`I3: windows have grown by ${grown} bytes, the pool is ${windowPoolBytes}`)
+    if (inbound > maxPipes) shared.fault(`I4: ${inbound} pipes of the peer's, at most ${maxPipes} may be`)
   }
 }
 
@@ -159,6 +181,8 @@ function check(shared: Shared, peers: readonly [SimPeer, SimPeer], cut: string):
     for (const pipe of peer.pipes) pipe.read()
     const left = peer.engine.mux?.pipes.size ?? 0
     if (peer.ended && left > 0) shared.fault(`I5: ${peer.name} has ${left} pipes after its end`)
+    if (peer.ended && peer.engine.deadline() !== Infinity)
+      shared.fault(`I5: ${peer.name} waits for a time after its end`)
     if (cut === 'none' && peer.ended && peer.error !== undefined) {
       shared.fault(`I6: ${peer.name} ended with ${peer.error.code}: ${peer.error.message}`)
     }
@@ -221,8 +245,9 @@ export function swarmLimits(random: Random): Readonly<Limits> {
     windowPoolBytes: random.scale(1, 1_048_576),
     maxInFlightBytes: random.scale(1024, 1_048_576),
     maxFrameBytes: random.scale(64, 262_144),
-    maxPipes: random.integer(1, 8),
+    maxPipes: random.chance(0.5) ? random.integer(1, 3) : random.integer(4, 8),
     maxWaitingPipes: random.integer(1, 4),
+    maxOpenBytes: random.scale(64, 4096),
     helloTimeoutMs: 60_000,
   })
 }

@@ -1,0 +1,54 @@
+/** Whose turn it is: small messages before large copies, but never so many that a copy stands still. */
+import assert from 'node:assert/strict'
+import { describe, it } from 'node:test'
+import { ByteQueue } from '../../src/mux/byte-queue.ts'
+import { PipeState } from '../../src/mux/pipe-state.ts'
+import { Scheduler } from '../../src/mux/scheduler.ts'
+
+const SPLIT_BYTES = 1000
+const SMALL = 400
+const LARGE = 1_000_000
+
+function pipe(id: number, queued: number): PipeState {
+  const state = new PipeState(id, true, LARGE, 0)
+  state.sendQueue = new ByteQueue()
+  state.sendQueue.append(new Uint8Array(queued))
+  return state
+}
+
+function turns(scheduler: Scheduler): number[] {
+  const ids: number[] = []
+  for (let next = scheduler.next(); next !== undefined; next = scheduler.next()) ids.push(next.id)
+  return ids
+}
+
+describe('the scheduler', () => {
+  it('R-308: lets a small message pass a large copy that came before it', () => {
+    const scheduler = new Scheduler(SPLIT_BYTES)
+    scheduler.enter(pipe(1, LARGE))
+    scheduler.enter(pipe(3, SMALL))
+    assert.deepEqual(turns(scheduler), [3, 1])
+  })
+
+  it('R-308: lets no more than one split of small messages pass before a copy has its turn', () => {
+    const scheduler = new Scheduler(SPLIT_BYTES)
+    scheduler.enter(pipe(1, LARGE))
+    scheduler.enter(pipe(3, LARGE))
+    for (let id = 5; id < 17; id += 2) scheduler.enter(pipe(id, SPLIT_BYTES / 2))
+    assert.deepEqual(turns(scheduler), [5, 7, 1, 9, 11, 3, 13, 15])
+  })
+
+  it('R-308: gives all turns to small messages where there is nothing else, and to copies in the order they came', () => {
+    const scheduler = new Scheduler(SPLIT_BYTES)
+    for (let id = 1; id < 21; id += 2) scheduler.enter(pipe(id, SMALL))
+    assert.deepEqual(turns(scheduler), [1, 3, 5, 7, 9, 11, 13, 15, 17, 19])
+    assert.ok(scheduler.isEmpty)
+    const [one, other] = [pipe(1, LARGE), pipe(3, LARGE)]
+    scheduler.enter(one)
+    scheduler.enter(other)
+    assert.equal(scheduler.next(), one)
+    scheduler.again(one)
+    assert.deepEqual(turns(scheduler), [3, 1])
+    assert.ok(!one.scheduled && !other.scheduled)
+  })
+})
