@@ -6,7 +6,7 @@
 import { Uint8ArrayList } from 'uint8arraylist'
 import { badArgument, TrunkError } from '../../src/errors.ts'
 import type { Bytes, OpenOptions, Pipe, Trunk } from '../../src/types.ts'
-import type { CallOptions, FileEntry, WriteSource } from './client-types.ts'
+import type { CallOptions, FileEntry, RangeOptions, WriteSource } from './client-types.ts'
 import { BatchReader } from './entries.ts'
 import {
   decodeReply,
@@ -78,13 +78,13 @@ export class Calls {
 
   async *read(
     request: FileRequestInput & { op: 'read' },
-    { signal }: CallOptions = {},
+    { signal, lent }: RangeOptions = {},
   ): AsyncGenerator<Uint8ArrayList, void, undefined> {
     const leave = await this.#turns.held.take(signal)
     try {
       const pipe = await this.#open(request, signal, { end: true })
       const expected = replyOf(pipe, 'read').bytes
-      yield* reading(pipe, checkedLength(pipe.source, expected ?? undefined))
+      yield* reading(pipe, checkedLength(lent === true ? pipe.lent : pipe.source, expected ?? undefined))
     } finally {
       leave()
     }

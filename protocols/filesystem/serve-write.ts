@@ -145,7 +145,7 @@ async function receive(pipe: Pipe, fd: number, position: number | null, base: nu
   // Nothing is said this way but that it is over: told now, it travels with the accept.
   void pipe.closeWrite()
   let bytes = 0
-  for await (const data of pipe.source) {
+  for await (const data of pipe.lent) {
     if (base + bytes + data.byteLength > serving.options.maxFileBytes) throw overQuota(serving)
     const at = position === null ? null : position + bytes
     const rest = bytes === 0 ? firstAtOnce(fd, data, at) : data

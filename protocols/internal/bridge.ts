@@ -165,9 +165,11 @@ class Bridge {
   async #pipeToSocket(): Promise<void> {
     const socket = this.#socket
     try {
-      for await (const chunks of this.#pipe.source) {
+      // lent: nothing more is asked for before the kernel has what came
+      for await (const chunks of this.#pipe.lent) {
         if (socket.destroyed) return
-        if (!writeAll(socket, chunks)) await this.#drained()
+        writeAll(socket, chunks)
+        if (socket.writableLength > 0) await this.#flushed()
       }
     } catch (error) {
       this.#fail(error)
@@ -179,18 +181,6 @@ class Bridge {
     await this.#finished()
     // Nobody listens to the socket's answer any more, so it is cut rather than left to send for ever.
     if (this.#dropping) resetSocket(socket)
-  }
-
-  #drained(): Promise<void> {
-    return new Promise((resolve) => {
-      const settle = (): void => {
-        this.#socket.off('drain', settle)
-        this.#socket.off('close', settle)
-        resolve()
-      }
-      this.#socket.once('drain', settle)
-      this.#socket.once('close', settle)
-    })
   }
 
   /** Everything written is in the kernel. Ending earlier would leave a shutdown pending, which can't be reset. */
@@ -233,13 +223,11 @@ function afterReads(deliver: () => void): void {
   })
 }
 
-/** One writev for all chunks. False: wait for 'drain'. */
-function writeAll(socket: Socket, chunks: Uint8ArrayList): boolean {
-  let more = true
+/** One writev for all chunks. */
+function writeAll(socket: Socket, chunks: Uint8ArrayList): void {
   socket.cork()
-  for (const chunk of chunks) more = socket.write(chunk)
+  for (const chunk of chunks) socket.write(chunk)
   socket.uncork()
-  return more
 }
 
 function resetError(cause: unknown): TrunkError {

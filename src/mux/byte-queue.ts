@@ -1,8 +1,11 @@
 /**
- * Bytes of one direction of one pipe, waiting. A small piece that finds the queue empty is copied as it is; more of them are gathered into a tail that
- * grows with what is queued, so a queue of one-byte pieces holds at most about twice its bytes (design: invariant 4; the field's muxers held 370 times).
+ * Bytes of one direction of one pipe, waiting. A small piece that finds the queue empty is copied as it is; more of them are gathered into tails, each
+ * twice as large as the last, so a queue of one-byte pieces holds at most about twice its bytes (design: invariant 4; the field's muxers held 370 times).
  */
+import type { TailPool } from './tail-pool.ts'
 
+/** Tails above this size are buffers of the pool. */
+const POOL_FROM_BYTES = 2 * 1024
 /** Smallest and largest tail. */
 const MIN_TAIL_BYTES = 64
 const MAX_TAIL_BYTES = 64 * 1024
@@ -19,6 +22,13 @@ export class ByteQueue {
   #tail: Uint8Array | undefined
   #tailStart = 0
   #tailEnd = 0
+  readonly #pool: TailPool | undefined
+  #pooled = false
+
+  /** @param pool buffers for many small pieces; only for a queue whose pieces go into batches */
+  constructor(pool?: TailPool) {
+    this.#pool = pool
+  }
 
   /** Queues `bytes` as they are: the queue holds their whole buffer. Not empty. */
   append(bytes: Uint8Array): void {
@@ -53,7 +63,10 @@ export class ByteQueue {
       this.#advance()
     }
     this.length -= piece.byteLength
-    if (this.length === 0) this.clear()
+    if (this.length === 0) {
+      if (this.#pooled && this.#tail !== undefined) this.#pool?.spent(this.#tail)
+      this.clear()
+    }
     return piece
   }
 
@@ -85,6 +98,7 @@ export class ByteQueue {
     this.#tail = undefined
     this.#tailStart = 0
     this.#tailEnd = 0
+    this.#pooled = false
   }
 
   #push(bytes: Uint8Array): void {
@@ -113,7 +127,12 @@ export class ByteQueue {
 
   #newTail(bytes: number): void {
     this.#seal()
-    this.#tail = new Uint8Array(Math.max(bytes, Math.min(MAX_TAIL_BYTES, Math.max(MIN_TAIL_BYTES, this.length))))
+    // twice the one that is full: how much else is queued says nothing about how many small pieces will follow
+    const twice = this.#tail === undefined ? MIN_TAIL_BYTES : this.#tail.byteLength * 2
+    this.#pooled = this.#pool !== undefined && twice > POOL_FROM_BYTES
+    this.#tail = this.#pooled
+      ? this.#pool?.take()
+      : new Uint8Array(Math.max(bytes, Math.min(MAX_TAIL_BYTES, twice)))
     this.#tailStart = 0
     this.#tailEnd = 0
   }

@@ -118,7 +118,7 @@ export class MuxCore {
    * goes on; 0: at once. A chunk by reference is free again then.
    */
   write(pipe: PipeState, chunk: Uint8Array): number {
-    const queue = (pipe.sendQueue ??= new ByteQueue())
+    const queue = (pipe.sendQueue ??= new ByteQueue(this.#outbox.tails))
     const length = chunk.byteLength
     pipe.written += length
     const byReference = length > COPY_WRITE_BYTES

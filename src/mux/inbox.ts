@@ -11,6 +11,7 @@ import type { Outbox } from './outbox.ts'
 import { Pending, type PipeState } from './pipe-state.ts'
 import { PinnedChunks } from './pinned.ts'
 import type { PipeTable } from './pipe-table.ts'
+import { Ring } from './ring.ts'
 import { violation, type MuxCounters, type MuxHost, type MuxSettings } from './settings.ts'
 import { TokenBucket } from './token-bucket.ts'
 
@@ -40,7 +41,7 @@ export class Inbox {
   /** Bytes that were queued as views since `takeKept`. */
   #keptBytes = 0
   /** Pipes that got bytes in this chunk of the link, told once at its end. */
-  #touched: PipeState[] = []
+  readonly #touched = new Ring<PipeState>()
 
   constructor(settings: MuxSettings, host: MuxHost, table: PipeTable, outbox: Outbox, now: number) {
     this.#settings = settings
@@ -161,11 +162,7 @@ export class Inbox {
 
   /** The end of a chunk of the link: pipes that got something are told, once each. */
   endOfChunk(): void {
-    const touched = this.#touched
-    if (touched.length > 0) {
-      this.#touched = []
-      for (const pipe of touched) pipe.listener?.readable()
-    }
+    for (let left = this.#touched.length; left > 0; left--) this.#touched.shift()?.listener?.readable()
   }
 
   #opened(id: number, head: Uint8Array, now: number): void {

@@ -10,8 +10,10 @@ import { encodeStatus } from '../frame/status.ts'
 import { Pace } from './pace.ts'
 import { Pending, type PipeState } from './pipe-state.ts'
 import type { PipeTable } from './pipe-table.ts'
+import { Ring } from './ring.ts'
 import { Scheduler } from './scheduler.ts'
 import { violation, type MuxHost, type MuxSettings } from './settings.ts'
+import { TailPool } from './tail-pool.ts'
 import { TokenBucket } from './token-bucket.ts'
 
 /** Refused opens that wait to be sent: more than any honest peer can have under way. */
@@ -33,10 +35,12 @@ export class Outbox {
   readonly #table: PipeTable
   readonly #scheduler: Scheduler
   readonly #resetTokens: TokenBucket
+  /** What the pipes' small writes are gathered in. */
+  readonly tails: TailPool = new TailPool()
   /** Finds out how much the line takes; undefined where the line's own back-pressure tells. */
   readonly #pace: Pace | undefined
   /** Pipes with pending control frames, in order of their first one. */
-  #listed: PipeState[] = []
+  readonly #listed = new Ring<PipeState>()
   /** Local opens that wait for the peer to answer earlier ones, at most maxOutbound; and those that it has not answered. */
   #opens: PipeState[] = []
   #unanswered = 0
@@ -51,7 +55,7 @@ export class Outbox {
   #parsed = 0
   #parsedTold = 0
   /** Pipes whose bytes are in the batch that the line holds. */
-  #leaving: PipeState[] = []
+  readonly #leaving = new Ring<PipeState>()
 
   constructor(settings: MuxSettings, host: MuxHost, table: PipeTable, now: number) {
     this.#settings = settings
@@ -141,7 +145,7 @@ export class Outbox {
     this.#opens = []
     this.#resets.clear()
     this.#refusals = []
-    this.#listed = []
+    this.#listed.clear()
   }
 
   /** Bytes of a data frame were parsed: the peer is told now and then. */
@@ -196,14 +200,12 @@ export class Outbox {
       const refusal = this.#refusals.shift()
       if (refusal !== undefined) batch.frame(FrameType.REFUSE, 0, refusal.id, refusal.payload)
     }
-    let taken = 0
-    for (const pipe of this.#listed) {
-      if (!batch.hasRoom) break
-      taken++
+    while (batch.hasRoom) {
+      const pipe = this.#listed.shift()
+      if (pipe === undefined) break
       pipe.listed = false
       this.#pullPending(batch, pipe)
     }
-    if (taken > 0) this.#listed = taken === this.#listed.length ? [] : this.#listed.slice(taken)
     this.#pullResets(batch, now)
   }
 
@@ -291,10 +293,8 @@ export class Outbox {
 
   /** The line has let go of the last batch: chunks that were sent by reference are their writers' again. */
   batchLeft(): void {
-    if (this.#leaving.length === 0) return
-    const leaving = this.#leaving
-    this.#leaving = []
-    for (const pipe of leaving) pipe.listener?.written()
+    this.tails.batchLeft()
+    for (let left = this.#leaving.length; left > 0; left--) this.#leaving.shift()?.listener?.written()
   }
 
   // --- time ------------------------------------------------------------------------------------------------------------

@@ -4,38 +4,14 @@
  * round. So that such pipes cannot starve the bulk, one bulk frame goes after each split's worth of theirs.
  */
 import type { PipeState } from './pipe-state.ts'
+import { Ring } from './ring.ts'
 
 /** What a pipe may have queued to pass the bulk. */
 const SMALL_BYTES = 4 * 1024
 
-/** A first-in first-out list that is cheap at both ends. */
-class Ring {
-  #items: (PipeState | undefined)[] = []
-  #head = 0
-
-  get isEmpty(): boolean {
-    return this.#head === this.#items.length
-  }
-
-  push(pipe: PipeState): void {
-    this.#items.push(pipe)
-  }
-
-  shift(): PipeState | undefined {
-    const pipe = this.#items[this.#head]
-    this.#items[this.#head] = undefined
-    this.#head++
-    if (this.isEmpty || this.#head > 1024) {
-      this.#items = this.isEmpty ? [] : this.#items.slice(this.#head)
-      this.#head = 0
-    }
-    return pipe
-  }
-}
-
 export class Scheduler {
-  readonly #small = new Ring()
-  readonly #bulk = new Ring()
+  readonly #small = new Ring<PipeState>()
+  readonly #bulk = new Ring<PipeState>()
   readonly #splitBytes: number
   #smallServed = 0
 
@@ -45,7 +21,7 @@ export class Scheduler {
   }
 
   get isEmpty(): boolean {
-    return this.#small.isEmpty && this.#bulk.isEmpty
+    return this.#small.length === 0 && this.#bulk.length === 0
   }
 
   /** Enters a pipe that has something to send and is not entered. */
@@ -64,7 +40,7 @@ export class Scheduler {
   /** The pipe whose turn it is, taken out. */
   next(): PipeState | undefined {
     let pipe: PipeState | undefined
-    if (!this.#small.isEmpty && (this.#smallServed < this.#splitBytes || this.#bulk.isEmpty)) {
+    if (this.#small.length > 0 && (this.#smallServed < this.#splitBytes || this.#bulk.length === 0)) {
       pipe = this.#small.shift()
       if (pipe !== undefined) this.#smallServed += Math.max(pipe.queued, 1)
     } else {

@@ -103,7 +103,8 @@ export class Driver {
     // after the end what still comes is dropped, but read, so that the peer's writes do not block its own end
     if (this.#ended) return
     this.#engine.receive(chunk, this.#clock.now())
-    if (!this.#isEnded()) this.#arm()
+    // where something is to be sent, that looks at the time as well
+    if (!this.#flushing && !this.#isEnded()) this.#arm()
   }
 
   #inputEnded(error: TrunkError | undefined): void {

@@ -29,6 +29,7 @@ export interface BenchServer {
 
 export interface Contender {
   readonly name: string
-  serve(handle: (stream: BenchStream) => void): Promise<BenchServer>
+  /** Hands each stream to `handle`, whose promise settles when the stream is over. */
+  serve(handle: (stream: BenchStream) => Promise<void>): Promise<BenchServer>
   dial(port: number): Promise<BenchSession>
 }

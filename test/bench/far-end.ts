@@ -34,31 +34,30 @@ const CALL_MS = 60_000
 
 /** In this process. */
 export async function nearbyEnd(contender: Contender, behaviour: Behaviour): Promise<FarEnd> {
+  const held = new Promise<void>(() => undefined)
   let streams = 0
   let entries: { bytes: number; ended: boolean }[] = []
-  const answer = (stream: BenchStream, entry: { bytes: number; ended: boolean }): void => {
+  const answer = async (stream: BenchStream, entry: { bytes: number; ended: boolean }): Promise<void> => {
     let echo: boolean | undefined
-    stream
-      .read((chunk) => {
+    try {
+      await stream.read((chunk) => {
         entry.bytes += chunk.byteLength
         echo ??= chunk[0] === ECHO
         if (echo) void stream.write(chunk)
       })
-      .then(
-        () => {
-          entry.ended = true
-          stream.end()
-        },
-        () => undefined, // the connection was cut: the round is over
-      )
+      entry.ended = true
+      stream.end()
+    } catch {
+      // the connection was cut: the round is over
+    }
   }
   const server: BenchServer = await contender.serve((stream) => {
     streams++
     // what is held is the contender's alone: an entry would be counted among its memory
-    if (behaviour === 'hold') return
+    if (behaviour === 'hold') return held
     const entry = { bytes: 0, ended: false }
     entries.push(entry)
-    answer(stream, entry)
+    return answer(stream, entry)
   })
   return {
     port: server.port,

@@ -85,9 +85,9 @@ export class Slabs {
   }
 }
 
-/** Not zeroed: only what was read is ever shown as a chunk. */
+/** Not zeroed: only what was read is ever shown as a chunk. No `Buffer`, whose views cost twice as much to make. */
 function fresh(bytes: number): Uint8Array {
-  return Buffer.allocUnsafeSlow(bytes)
+  return new Uint8Array(Buffer.allocUnsafeSlow(bytes).buffer)
 }
 
 export class SlabReader {

@@ -11,7 +11,7 @@ export const bare: Contender = {
       sockets.add(socket)
       socket.once('close', () => sockets.delete(socket))
       socket.on('error', () => undefined) // the connection was cut: the round is over
-      handle(socketStream(socket))
+      void handle(socketStream(socket))
     })
     server.listen(0, '127.0.0.1', 4096)
     await once(server, 'listening')

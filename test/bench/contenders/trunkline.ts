@@ -15,14 +15,7 @@ function contender(name: string, face: 'lent' | 'source'): Contender {
       const protocol = defineProtocol({
         name: 'bench',
         parse: () => undefined,
-        async handle({ accept }) {
-          const stream = new PipeStream(accept(), face)
-          // the pipe is finished when its handler has ended
-          await new Promise<void>((resolve) => {
-            stream.onOver = resolve
-            handle(stream)
-          })
-        },
+        handle: ({ accept }) => handle(new PipeStream(accept(), face)),
       })
       const server = await serve('tcp://127.0.0.1:0', {
         protocols: [protocol],
@@ -49,9 +42,6 @@ function contender(name: string, face: 'lent' | 'source'): Contender {
 class PipeStream implements BenchStream {
   readonly #pipe: Pipe
   readonly #face: 'lent' | 'source'
-  #directions = 2
-  /** Called when both directions have ended. */
-  onOver: (() => void) | undefined
 
   constructor(pipe: Pipe, face: 'lent' | 'source') {
     this.#pipe = pipe
@@ -64,15 +54,11 @@ class PipeStream implements BenchStream {
       const written = pipe.write(chunk)
       if (pipe.writableLength === 0) await written
     }
-    await this.#end()
+    await pipe.closeWrite()
   }
 
   async read(onChunk: (bytes: Uint8Array) => void): Promise<void> {
-    try {
-      for await (const list of this.#pipe[this.#face]) for (const chunk of list) onChunk(chunk)
-    } finally {
-      this.#ended()
-    }
+    for await (const list of this.#pipe[this.#face]) for (const chunk of list) onChunk(chunk)
   }
 
   write(chunk: Uint8Array): void {
@@ -80,16 +66,7 @@ class PipeStream implements BenchStream {
     void this.#pipe.write(chunk)
   }
 
-  end(): unknown {
-    return this.#end().catch(() => undefined) // likewise
-  }
-
-  async #end(): Promise<void> {
-    await this.#pipe.closeWrite()
-    this.#ended()
-  }
-
-  #ended(): void {
-    if (--this.#directions === 0) this.onOver?.()
+  end(): void {
+    void this.#pipe.closeWrite()
   }
 }

@@ -1,5 +1,6 @@
 /** A web server behind a forwarded port, under load: `trunkline forward -L` against `ssh -L` and against no tunnel at all. */
 import { execFileSync } from 'node:child_process'
+import { fileURLToPath } from 'node:url'
 import { BINARY } from '../../helpers/command-line.ts'
 import { freePort } from '../../helpers/loopback.ts'
 import { daemon, programs, type Daemon } from './daemon.ts'
@@ -42,6 +43,7 @@ export async function measureForwards({ rounds, seconds, folder }: ForwardPlan):
   const web = await startNginx(folder, PAGES)
   const ways = [
     { name: 'no tunnel', port: web.at, servers: [] },
+    await throughProxies(web.at),
     await throughTrunkline(folder, web.at),
     await throughSsh(ssh, folder, web.at),
   ]
@@ -71,6 +73,20 @@ export async function measureForwards({ rounds, seconds, folder }: ForwardPlan):
     await web.server.stop()
   }
   return all
+}
+
+/** Two plain proxies on Node in a row: the least that two ends on Node cost. */
+async function throughProxies(to: number): Promise<Way> {
+  const proxy = fileURLToPath(new URL('proxy.ts', import.meta.url))
+  const [near, far] = [await freePort(), await freePort()]
+  const servers = []
+  for (const [at, target] of [
+    [far, to],
+    [near, far],
+  ] as const) {
+    servers.push(await daemon([process.execPath, '--import', 'tsx', proxy, String(at), String(target)], at))
+  }
+  return { name: 'two plain proxies on Node', port: near, servers }
 }
 
 async function throughTrunkline(folder: string, to: number): Promise<Way> {
