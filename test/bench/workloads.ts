@@ -160,8 +160,8 @@ function openClose(width: number): Run {
         const reading = stream.read((bytes) => {
           got += bytes.byteLength
         })
-        void stream.write(byte)
-        stream.end()
+        let left = 1
+        await stream.send(byte, () => left-- > 0)
         await reading
         if (got !== 1) throw new Error(`${got} bytes came back for one`)
         done++

@@ -16,7 +16,7 @@ const MIB = 1024 * 1024
 /** Sessions that a server holds by default. */
 const SESSIONS = 256
 /** What a link has from its start, to read into and to write from: it is not the peer's to make more of it. */
-const LINK_BUFFERS = 224 * 1024
+const LINK_BUFFERS = 64 * 1024
 const MAX_P99_MS = 100
 
 /** A hello that a peer may begin with and never end. */

@@ -87,6 +87,31 @@ describe('a side that stood still itself', { timeout: 60_000 }, () => {
     }
   })
 
+  it('R-320: with a stop that is unanswered: the peer gets the whole time again, and no more than that', async () => {
+    const { clock, inner, sleep } = sleepyClock()
+    const { peer, starting } = line(clock)
+    await peer.hello({ epoch: HIGHEST_EPOCH })
+    const trunk = await starting
+    await peer.open(1, 'hold')
+    await peer.expect('ACCEPT', 1)
+    held(trunk, 1).end()
+    await peer.expect('STOP', 1)
+    const tenSeconds = async (times: number): Promise<void> => {
+      for (let i = 0; i < times; i++) {
+        inner.advance(10_000)
+        await peer.sync()
+      }
+    }
+    await tenSeconds(5)
+    sleep(HOUR)
+    await tenSeconds(6)
+    assert.equal(peer.count('RESET'), 0, 'the hour is not counted')
+    await tenSeconds(1)
+    await peer.expect('RESET', 1)
+    trunk.abort(new Error('the test is over'))
+    await peer.ended
+  })
+
   it('R-253: reads what had arrived before it looks at the time (the machine’s clock)', async () => {
     const server = await loopbackServer()
     const near = await dialLoopback(server.port)

@@ -128,11 +128,14 @@ export class SimPipe implements PipeListener {
 
   read(): void {
     if (this.over || this.state.readStopped) return
-    for (const piece of this.peer.core.read(this.state, { now: () => this.peer.shared.timeline.now })) {
+    const pieces = this.peer.core.read(this.state, { now: () => this.peer.shared.timeline.now })
+    for (const piece of pieces) {
       const wrong = this.in.consume(piece)
       if (wrong !== undefined) this.peer.shared.fault(`I1: pipe ${this.state.id}: ${wrong}`)
       this.peer.shared.note('read', piece.byteLength)
     }
+    // every other pipe only borrows what it reads
+    if ((this.state.id & 2) === 0) this.peer.core.release(pieces)
     if (this.state.receivedAll && !this.in.sawEnd) {
       this.in.sawEnd = true
       if (this.in.abandoned) return
@@ -170,6 +173,9 @@ export class SimPipe implements PipeListener {
     this.peer.core.handlerEnded(this.state)
   }
 }
+
+/** What memory holds that was given back, and is used for something else. */
+const REUSED = 0xa5
 
 export class SimPeer implements WireEnd {
   readonly name: string
@@ -213,6 +219,9 @@ export class SimPeer implements WireEnd {
         },
         ponged: () => {
           shared.note('pong', 0)
+        },
+        release: (view) => {
+          view.fill(REUSED)
         },
         ended: (error) => {
           this.ended = true
@@ -271,6 +280,7 @@ export class SimPeer implements WireEnd {
     this.wire.write(this.shared.sabotage === undefined ? batch : this.shared.sabotage(batch), () => {
       this.#busy = false
       if (this.dead) return
+      if (!Buffer.concat(parts).equals(batch)) this.shared.fault(`I1: ${this.name} changed a batch that had not left`)
       this.engine.batchLeft()
       this.wake()
       this.#arm()
@@ -281,7 +291,10 @@ export class SimPeer implements WireEnd {
   data(chunk: Uint8Array): void {
     if (this.dead) return
     this.shared.note(this.name, chunk.byteLength)
-    this.engine.receive(chunk, this.shared.timeline.now)
+    // read into memory that is read into again where the session keeps nothing of it
+    const own = new Uint8Array(chunk)
+    this.engine.receive(own, this.shared.timeline.now)
+    if (this.engine.kept() === 0) own.fill(REUSED)
     this.#arm()
   }
 
