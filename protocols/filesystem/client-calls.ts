@@ -83,8 +83,22 @@ export class Calls {
     const leave = await this.#turns.held.take(signal)
     try {
       const pipe = await this.#open(request, signal, { end: true })
-      const expected = replyOf(pipe, 'read').bytes
-      yield* reading(pipe, checkedLength(lent === true ? pipe.lent : pipe.source, expected ?? undefined))
+      // one generator rather than one for each of its promises: several in a row cost more than what a small file does
+      let complete = false
+      try {
+        const expected = replyOf(pipe, 'read').bytes ?? undefined
+        let bytes = 0
+        for await (const data of lent === true ? pipe.lent : pipe.source) {
+          bytes += data.byteLength
+          if (expected !== undefined && bytes > expected) throw untrue('more bytes than it announced')
+          yield data
+        }
+        if (expected !== undefined && bytes < expected) throw untrue('fewer bytes than it announced')
+        complete = true
+      } finally {
+        if (!complete) pipe.abort(unwanted())
+      }
+      await pipe.close()
     } finally {
       leave()
     }
@@ -145,23 +159,9 @@ async function* reading<T>(pipe: Pipe, items: AsyncIterable<T>): AsyncGenerator<
     yield* items
     complete = true
   } finally {
-    if (!complete) pipe.abort(new TrunkError('ERR_PIPE_STOPPED', 'the reader wants no more'))
+    if (!complete) pipe.abort(unwanted())
   }
   await pipe.close()
-}
-
-/** Everything of `source`, held to the number of bytes that the peer announced. */
-async function* checkedLength(
-  source: AsyncIterable<Uint8ArrayList>,
-  expected: number | undefined,
-): AsyncGenerator<Uint8ArrayList> {
-  let bytes = 0
-  for await (const data of source) {
-    bytes += data.byteLength
-    if (expected !== undefined && bytes > expected) throw untrue('more bytes than it announced')
-    yield data
-  }
-  if (expected !== undefined && bytes < expected) throw untrue('fewer bytes than it announced')
 }
 
 async function* entriesOf(source: AsyncIterable<Uint8ArrayList>): AsyncGenerator<FileEntry> {
@@ -220,4 +220,8 @@ function replyOf<Op extends ReplyingOp>(pipe: Pipe, op: Op): FileReply<Op> {
 
 function untrue(what: string): TrunkError {
   return new TrunkError('ERR_MESSAGE_INVALID', `the peer sent ${what}`)
+}
+
+function unwanted(): TrunkError {
+  return new TrunkError('ERR_PIPE_STOPPED', 'the reader wants no more')
 }

@@ -121,12 +121,13 @@ const time = v.pipe(v.number(), v.finite(), v.minValue(-MAX_DATE_MS), v.maxValue
 const mode = v.pipe(v.number(), v.integer(), v.minValue(0), v.maxValue(0o7777))
 const range = { offset: v.optional(size, 0), length: v.optional(size) }
 
-const requestSchema: v.GenericSchema<unknown, FileRequest> = v.variant('op', [
-  v.strictObject({ op: v.literal('stat'), path }),
-  v.strictObject({ op: v.literal('list'), path }),
-  v.strictObject({ op: v.literal('read'), path, ...range }),
-  v.strictObject({ op: v.literal('sha256'), path, ...range }),
-  v.strictObject({
+/** By operation: a choice among all of them would try one after the other, for each request. */
+const requestSchemas: { readonly [Op in FileRequest['op']]: v.GenericSchema<unknown, RequestOf<Op>> } = {
+  stat: v.strictObject({ op: v.literal('stat'), path }),
+  list: v.strictObject({ op: v.literal('list'), path }),
+  read: v.strictObject({ op: v.literal('read'), path, ...range }),
+  sha256: v.strictObject({ op: v.literal('sha256'), path, ...range }),
+  write: v.strictObject({
     op: v.literal('write'),
     path,
     how: v.picklist(['replace', 'append', 'update']),
@@ -136,17 +137,23 @@ const requestSchema: v.GenericSchema<unknown, FileRequest> = v.variant('op', [
     exclusive: v.optional(v.boolean(), false),
     durable: v.optional(v.boolean(), true),
   }),
-  v.strictObject({ op: v.literal('mkdir'), path, recursive: v.optional(v.boolean(), false), mode: v.optional(mode) }),
-  v.strictObject({ op: v.literal('remove'), path, recursive: v.optional(v.boolean(), false) }),
-  v.strictObject({ op: v.literal('rename'), path, to: path, replace: v.optional(v.boolean(), false) }),
-  v.strictObject({
+  mkdir: v.strictObject({
+    op: v.literal('mkdir'),
+    path,
+    recursive: v.optional(v.boolean(), false),
+    mode: v.optional(mode),
+  }),
+  remove: v.strictObject({ op: v.literal('remove'), path, recursive: v.optional(v.boolean(), false) }),
+  rename: v.strictObject({ op: v.literal('rename'), path, to: path, replace: v.optional(v.boolean(), false) }),
+  setAttributes: v.strictObject({
     op: v.literal('setAttributes'),
     path,
     mode: v.optional(mode),
     modifiedMs: v.optional(time),
     accessedMs: v.optional(time),
   }),
-])
+}
+const opSchema = v.object({ op: v.picklist(Object.keys(requestSchemas) as FileRequest['op'][]) })
 
 const replySchemas: { readonly [Op in ReplyingOp]: v.GenericSchema<unknown, FileReply<Op>> } = {
   stat: v.object({
@@ -184,7 +191,10 @@ export function encodeRequest(request: FileRequestInput): Record<string, unknown
 
 /** The parameters of an open as a request. Never throws. */
 export function decodeRequest(params: unknown): Decoded<FileRequest> {
-  const decoded = decodeWith(requestSchema, params, 'ERR_PARAMS_INVALID')
+  const named = decodeWith(opSchema, params, 'ERR_PARAMS_INVALID')
+  if (!named.ok) return named
+  const schema: v.GenericSchema<unknown, FileRequest> = requestSchemas[named.value.op]
+  const decoded = decodeWith(schema, params, 'ERR_PARAMS_INVALID')
   if (!decoded.ok) return decoded
   const paths = 'to' in decoded.value ? [decoded.value.path, decoded.value.to] : [decoded.value.path]
   for (const path of paths) {

@@ -18,6 +18,9 @@ const SLASH = 0x2f
 const DOT = 0x2e
 const BACKSLASH = 0x5c
 
+const LONE_SURROGATE = /\p{Surrogate}/u
+const utf8 = new TextEncoder()
+
 /** A path, or why it is none. */
 export type PathResult =
   { readonly ok: true; readonly names: readonly Uint8Array[] } | { readonly ok: false; readonly why: string }
@@ -67,10 +70,10 @@ export function encodePath(path: FilePath): Uint8Array {
     throw new TrunkError('ERR_BAD_ARGUMENT', `a path is a string or bytes, not ${typeof path}`)
   }
   // A lone surrogate has no bytes; encoding it would silently name another file.
-  if (typeof path === 'string' && /\p{Surrogate}/u.test(path)) {
+  if (typeof path === 'string' && LONE_SURROGATE.test(path)) {
     throw new TrunkError('ERR_PATH_INVALID', 'a path must not contain a lone surrogate')
   }
-  const bytes = typeof path === 'string' ? new TextEncoder().encode(path) : path
+  const bytes = typeof path === 'string' ? utf8.encode(path) : path
   requirePath(bytes)
   return bytes[0] === SLASH ? bytes.subarray(1) : bytes
 }

@@ -130,9 +130,7 @@ export class ByteQueue {
     // twice the one that is full: how much else is queued says nothing about how many small pieces will follow
     const twice = this.#tail === undefined ? MIN_TAIL_BYTES : this.#tail.byteLength * 2
     this.#pooled = this.#pool !== undefined && twice > POOL_FROM_BYTES
-    this.#tail = this.#pooled
-      ? this.#pool?.take()
-      : new Uint8Array(Math.max(bytes, Math.min(MAX_TAIL_BYTES, twice)))
+    this.#tail = this.#pooled ? this.#pool?.take() : new Uint8Array(Math.max(bytes, Math.min(MAX_TAIL_BYTES, twice)))
     this.#tailStart = 0
     this.#tailEnd = 0
   }

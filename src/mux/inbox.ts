@@ -137,7 +137,7 @@ export class Inbox {
       pipe.consumed = pipe.received
       pipe.discarded = true
     } else if (pipe.phase === 'open' || pipe.phase === 'opening') {
-      this.#touched.push(pipe)
+      this.#touch(pipe)
     }
   }
 
@@ -160,9 +160,20 @@ export class Inbox {
     }
   }
 
+  #touch(pipe: PipeState): void {
+    if (pipe.touched) return
+    pipe.touched = true
+    this.#touched.push(pipe)
+  }
+
   /** The end of a chunk of the link: pipes that got something are told, once each. */
   endOfChunk(): void {
-    for (let left = this.#touched.length; left > 0; left--) this.#touched.shift()?.listener?.readable()
+    for (let left = this.#touched.length; left > 0; left--) {
+      const pipe = this.#touched.shift()
+      if (pipe === undefined) return
+      pipe.touched = false
+      pipe.listener?.readable()
+    }
   }
 
   #opened(id: number, head: Uint8Array, now: number): void {
@@ -283,7 +294,7 @@ export class Inbox {
     pipe.finalOffset = offset
     if (pipe.readStopped) pipe.consumed = offset
     this.#table.settle(pipe)
-    if (!pipe.readStopped) this.#touched.push(pipe)
+    if (!pipe.readStopped) this.#touch(pipe)
   }
 
   #confirmed(pipe: PipeState, payload: Uint8Array): void {

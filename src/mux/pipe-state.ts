@@ -71,6 +71,8 @@ export class PipeState {
   windowConsumed = 0
   finalOffset = -1
   receiveQueue: ByteQueue | undefined
+  /** Got something in this chunk of the link, and is told of it at its end. */
+  touched = false
   readStopped = false
   discarded = false
 

@@ -228,7 +228,7 @@ export class Engine implements LineHost {
         this.#peerSaidBye(payload)
         break
       case FrameType.PING:
-        this.#pongFor = payload.slice()
+        this.#pongFor = new Uint8Array(payload)
         this.#host.wake()
         break
       case FrameType.PONG:

@@ -186,7 +186,7 @@ export class GuardedLine implements SessionLine, GuardedHandler {
     this.#handshake.hello(payload)
     const hello = decodeHello(payload)
     this.#peer = hello
-    this.#peerPayload = payload.slice()
+    this.#peerPayload = new Uint8Array(payload)
     this.#diagnosis = undefined
     const own = this.#options.hello.epoch
     this.batch.chain = this.#chainOf(own, hello.epoch)

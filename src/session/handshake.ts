@@ -85,7 +85,7 @@ export class Handshake {
     }
     this.#checkToken(peer)
     this.#peer = peer
-    this.#peerPayload = payload.slice()
+    this.#peerPayload = new Uint8Array(payload)
   }
 
   /** The payload of our READY as soon as it may be sent, once; undefined before and after. */

@@ -4,7 +4,7 @@ import { execFileSync } from 'node:child_process'
 import { mkdirSync, readdirSync, readFileSync, statSync, symlinkSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, it } from 'node:test'
-import { readSmall, replaceSmall, SMALL_BYTES } from '../../src/cli/copy/small-file.ts'
+import { Portions, readSmall, replaceSmall, SMALL_BYTES } from '../../src/cli/copy/small-file.ts'
 import { run } from '../../src/cli/run.ts'
 import { serve } from '../../src/index.ts'
 import { capturedContext } from '../helpers/captured-context.ts'
@@ -104,3 +104,18 @@ describe('cp', () => {
 
 /** A directory: where everything is copied into. */
 const STATUS = { type: 'directory', size: 0, mode: 0o755, modifiedMs: 0, accessedMs: 0, links: 1 }
+
+describe('portions of small files', () => {
+  it('let the event loop on after sixteen, and wait for nothing before', async () => {
+    const portions = new Portions()
+    let turns = 0
+    const count = (): void => {
+      turns++
+    }
+    setImmediate(count)
+    for (let file = 0; file < 16; file++) await portions.take()
+    assert.equal(turns, 0)
+    await Promise.all(Array.from({ length: 17 }, () => portions.take()))
+    assert.equal(turns, 1)
+  })
+})

@@ -74,4 +74,89 @@ describe('a byte queue', () => {
     queue.appendCopy(Uint8Array.of(7))
     assert.deepEqual([...queue.shift(10)], [7])
   })
+
+  it('copies a lone piece as it is, and gathers more in tails that double up to 64 KiB', () => {
+    const queue = new ByteQueue()
+    const total = 1 + 131_072 - 64 + 65_536 + 10
+    for (let i = 0; i < total; i++) queue.appendCopy(Uint8Array.of(i % 251))
+    const pieces: Uint8Array[] = []
+    while (queue.length > 0) pieces.push(queue.shift(queue.length))
+    const tails = [64, 128, 256, 512, 1024, 2048, 4096, 8192, 16_384, 32_768, 65_536, 65_536]
+    assert.deepEqual(
+      pieces.map(({ byteLength }) => byteLength),
+      [1, ...tails, 10],
+    )
+    assert.deepEqual(
+      pieces.map(({ buffer }) => buffer.byteLength),
+      [1, ...tails, 65_536],
+    )
+    assert.ok(pattern(total).equals(Buffer.concat(pieces)))
+  })
+
+  it('makes room for a piece that is larger than the next tail would be', () => {
+    const queue = new ByteQueue()
+    const sizes = [10, 100, 150, 50, 401, 1]
+    for (const size of sizes) queue.appendCopy(pattern(size))
+    const pieces: Uint8Array[] = []
+    while (queue.length > 0) pieces.push(queue.shift(queue.length))
+    assert.deepEqual(
+      pieces.map(({ byteLength, buffer }) => [byteLength, buffer.byteLength]),
+      [
+        [10, 10],
+        [100, 100],
+        [200, 200],
+        [401, 401],
+        [1, 802],
+      ],
+    )
+  })
+
+  it('keeps the order of what is queued as it is and what is gathered', () => {
+    const queue = new ByteQueue()
+    const put: number[] = []
+    for (let i = 0; i < 30; i++) {
+      const piece = Uint8Array.of(i, i, i)
+      if (i % 3 === 0) queue.append(piece)
+      else queue.appendCopy(piece)
+      put.push(i, i, i)
+    }
+    const got: number[] = []
+    while (queue.length > 0) got.push(...queue.shift(2))
+    assert.deepEqual(got, put)
+  })
+
+  it('names the buffers behind what is queued, and none that was taken', () => {
+    const queue = new ByteQueue()
+    const chunks = Array.from({ length: 150 }, (_, i) => Uint8Array.of(i))
+    for (const chunk of chunks) queue.append(chunk)
+    for (let taken = 0; taken <= 150; taken++) {
+      const buffers = new Set<ArrayBufferLike>()
+      queue.collectChunks(buffers)
+      assert.deepEqual(buffers, new Set(chunks.slice(taken).map(({ buffer }) => buffer)), `${taken} taken`)
+      if (taken < 150) assert.equal(queue.shift(1), chunks[taken])
+    }
+  })
+
+  it('copies itself into one buffer, and gives back each piece that it held', () => {
+    const queue = new ByteQueue()
+    const released: Uint8Array[] = []
+    queue.compact((piece) => released.push(piece))
+    assert.equal(released.length, 0)
+    assert.equal(queue.length, 0)
+    const chunks = [pattern(1000, 0), pattern(3000, 1000), pattern(5, 4000)]
+    for (const chunk of chunks) queue.append(chunk)
+    const first = queue.shift(10)
+    queue.compact((piece) => released.push(piece))
+    assert.equal(queue.length, 3995)
+    assert.deepEqual(
+      released.map(({ byteLength }) => byteLength),
+      [990, 3000, 5],
+    )
+    assert.ok(released.every((piece, i) => piece.buffer === chunks[i]?.buffer))
+    const piece = queue.shift(queue.length)
+    assert.equal(piece.byteLength, 3995)
+    assert.equal(piece.buffer.byteLength, 3995)
+    assert.ok(pattern(4005).equals(Buffer.concat([first, piece])))
+    assert.equal(queue.length, 0)
+  })
 })

@@ -70,4 +70,81 @@ describe('views of the link’s chunks', () => {
     }
     for (const chunk of chunks) assert.equal(queue.shift(MIB).buffer, chunk.buffer)
   })
+
+  it('are copied out at the first chunk past 512 KiB for next to nothing, and given back', () => {
+    const released: Uint8Array[] = []
+    const pinned = new PinnedChunks((piece) => released.push(piece))
+    const { pipe, queue } = pipeWithQueue(1)
+    const noteOne = (): Uint8Array => {
+      const piece = new Uint8Array(64 * 1024).fill(7, 0, 1).subarray(0, 1)
+      queue.append(piece)
+      pinned.note(pipe, piece)
+      return piece
+    }
+    const pieces = Array.from({ length: 8 }, noteOne)
+    assert.equal(released.length, 0)
+    pieces.push(noteOne())
+    assert.deepEqual(released, pieces)
+    const buffers = new Set<ArrayBufferLike>()
+    queue.collectChunks(buffers)
+    assert.deepEqual(
+      [...buffers].map(({ byteLength }) => byteLength),
+      [9],
+    )
+    // and from there the same again
+    for (let i = 0; i < 8; i++) noteOne()
+    assert.equal(released.length, 9)
+    noteOne()
+    assert.ok(released.length > 17)
+    assert.deepEqual(drain([queue]).bytes, new Array<number>(18).fill(7))
+  })
+
+  it('are counted again only when 512 KiB more may be held, and weighed against twice what waits', () => {
+    const released: Uint8Array[] = []
+    const pinned = new PinnedChunks((piece) => released.push(piece))
+    const { pipe, queue } = pipeWithQueue(1)
+    const note = (bytes: number): void => {
+      const piece = new Uint8Array(64 * 1024).subarray(0, bytes)
+      queue.append(piece)
+      pinned.note(pipe, piece)
+    }
+    for (let i = 0; i < 9; i++) note(64 * 1024)
+    // 576 KiB wait, in as many: 1,152 KiB and 512 more may be held for them, and for 17 single bytes
+    for (let i = 0; i < 17; i++) note(1)
+    assert.equal(released.length, 0)
+    note(1)
+    assert.equal(released.length, 27)
+    assert.equal(queue.length, 576 * 1024 + 18)
+  })
+
+  it('of one chunk count once, however many there are', () => {
+    const released: Uint8Array[] = []
+    const pinned = new PinnedChunks((piece) => released.push(piece))
+    const { pipe, queue } = pipeWithQueue(1)
+    const chunks = [0, 1, 2].map(() => new Uint8Array(160 * 1024))
+    for (let round = 0; round < 50; round++) {
+      for (const chunk of chunks) {
+        const piece = chunk.subarray(round, round + 1)
+        queue.append(piece)
+        pinned.note(pipe, piece)
+      }
+    }
+    assert.equal(released.length, 0)
+  })
+
+  it('of pipes that have read everything are not asked for', () => {
+    const released: Uint8Array[] = []
+    const pinned = new PinnedChunks((piece) => released.push(piece))
+    const [idle, busy] = [pipeWithQueue(1), pipeWithQueue(3)]
+    for (let i = 0; i < 50; i++) {
+      for (const { pipe, queue } of [idle, busy]) {
+        const piece = new Uint8Array(64 * 1024)
+        queue.append(piece)
+        pinned.note(pipe, piece)
+        queue.shift(piece.byteLength)
+      }
+      if (i === 25) idle.pipe.clearData()
+    }
+    assert.equal(released.length, 0)
+  })
 })

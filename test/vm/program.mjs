@@ -3,8 +3,11 @@
  * installed package can, and says what happens in lines of JSON.
  *
  *   node program.mjs serve FOLDER BYTES     serves FOLDER, in which it makes `down`, a file of BYTES random bytes
- *   node program.mjs measure FOLDER BYTES   times sessions and copies, checks everything, ends
+ *   node program.mjs measure FOLDER BYTES STREAMED
+ *                                           times sessions, copies, and STREAMED bytes over a pipe, checks everything, ends
  *   node program.mjs hold FOLDER            session after session: checks it, then moves bytes every way until it breaks; runs for ever
+ *   node program.mjs answer                 the serving side of the next one
+ *   node program.mjs bare FOLDER 0 STREAMED times STREAMED bytes over a link of the transport, without trunkline
  *
  * The address is $TRUNKLINE_TO. Ends with status 1 when a byte is wrong.
  */
@@ -17,8 +20,9 @@ import { setTimeout as pause } from 'node:timers/promises'
 import { connect, defineProtocol, serve, TrunkError } from 'trunkline'
 import { filesystem, filesystemClient } from 'trunkline/protocols/filesystem'
 import { tcpConnect, tcpConnection } from 'trunkline/protocols/tcp-connection'
+import { answerLinks, overLink, overPipes, poured } from './streams.mjs'
 
-const [task, folder = '.', size = '0'] = process.argv.slice(2)
+const [task, folder = '.', size = '0', streamed = '0'] = process.argv.slice(2)
 const address = process.env.TRUNKLINE_TO
 const bytes = Number(size)
 
@@ -150,7 +154,7 @@ async function serveForEver() {
   })
   say('calling')
   const server = await serve(address, {
-    protocols: [filesystem({ root: folder }), tcpConnection({ allow: [`127.0.0.1:${port}`] }), marked],
+    protocols: [filesystem({ root: folder }), tcpConnection({ allow: [`127.0.0.1:${port}`] }), marked, poured],
     onRejected: ({ error }) => say('rejected', { code: codeOf(error) }),
   })
   say('serving', { digest: sha256(down) })
@@ -272,8 +276,9 @@ async function measure() {
     up.push(await copyUp(files, `up-${i}`, randomBytes(bytes)))
     down.push(await copyDown(files))
   }
+  const streams = await overPipes(trunk, Number(streamed))
   await trunk.close()
-  say('measured', { startMs, up, down })
+  say('measured', { startMs, up, down, streams })
 }
 
 /** Runs until the session breaks; resolves with the code. */
@@ -323,9 +328,19 @@ async function hold() {
   }
 }
 
-const tasks = { serve: serveForEver, measure, hold }
+// --- without a session ------------------------------------------------------------------------------------------------------------
+
+async function answer() {
+  await answerLinks(address, () => say('answering'))
+}
+
+async function bare() {
+  say('poured', { streams: await overLink(address, Number(streamed)) })
+}
+
+const tasks = { serve: serveForEver, measure, hold, answer, bare }
 check(
   address !== undefined && task in tasks,
-  'usage: TRUNKLINE_TO=ADDRESS node program.mjs serve|measure|hold FOLDER BYTES',
+  'usage: TRUNKLINE_TO=ADDRESS node program.mjs serve|measure|hold|answer|bare FOLDER BYTES STREAMED',
 )
 await tasks[task]()

@@ -1,23 +1,24 @@
 /**
  * The installed package over real lines between a guest and its host: one program (program.mjs), told nothing but another address. For each line it
- * copies files both ways, forwards a TCP connection, and is killed and started anew on either side. Prints one table.
+ * copies files both ways, forwards a TCP connection, and is killed and started anew on either side; and it says what the same line does without trunkline.
+ * Prints two tables.
  *
  * Environment: TRUNKLINE_VM_SEED replays the moments of the kills; TRUNKLINE_VM_RESTARTS is how many there are over
  * a line (default 20).
  */
-import assert from 'node:assert/strict'
 import { randomInt } from 'node:crypto'
 import { join } from 'node:path'
 import { after, it } from 'node:test'
 import { temporaryFolder } from '../helpers/temporary-folder.ts'
 import { installedApp } from './bed/app.ts'
 import { Guest, GUEST_SERIAL, GUEST_UART } from './bed/guest.ts'
-import { run, thisMachine, type Machine } from './bed/job.ts'
+import { thisMachine, type Machine } from './bed/job.ts'
+import { measure, type Measured } from './bed/measure.ts'
 import { bootNested, HOST_CID, INNER_CID } from './bed/nested.ts'
 import { prepareBed } from './bed/prepare.ts'
 import { surviveKills, type Line } from './bed/rounds.ts'
-import { Side, type Place } from './bed/side.ts'
-import { table, type Measured, type Row } from './bed/table.ts'
+import type { Place } from './bed/side.ts'
+import { shares, table, type Row } from './bed/table.ts'
 
 const KiB = 1024
 const MiB = 1024 * KiB
@@ -29,16 +30,9 @@ const TCP_PORT = 7311
 const VSOCK_PORT = 5000
 /** The address of AF_VSOCK's loopback. */
 const CID_LOCAL = 1
-/** Longest time for everything that the program measures. */
-const MEASURE_MS = 300_000
-
-/** A file as the program copied it. */
-interface Copy {
-  readonly seconds: number
-  readonly digest: string
-}
 
 const rows: Row[] = []
+const lines: (Measured & { readonly line: string })[] = []
 const scratch = temporaryFolder()
 /** What has been booted, to be stopped. */
 const booted: { stop: () => Promise<void> }[] = []
@@ -47,7 +41,7 @@ console.log(`seed ${SEED}`)
 
 after(async () => {
   await stopAll()
-  console.log(table(rows))
+  console.log(`${table(rows)}\n\n${shares(lines)}`)
 })
 
 const app = lazily(installedApp)
@@ -59,51 +53,53 @@ const nested = lazily(async () => {
 
 works('over TCP on this machine', RESTARTS, async () => {
   const address = `tcp://127.0.0.1:${TCP_PORT}`
-  return { server: await here(address), driver: await here(address), bytes: 64 * MiB }
+  return { server: await here(address), driver: await here(address), bytes: 64 * MiB, streamed: 512 * MiB }
 })
 
 works('over a virtio-serial port', RESTARTS, async () => {
   const { control, socket } = await guest()
   const server = at(control, `serial://${GUEST_SERIAL}`)
-  return { server, driver: await here(`serial+unix://${socket('serial')}`), bytes: 16 * MiB }
+  return { server, driver: await here(`serial+unix://${socket('serial')}`), bytes: 16 * MiB, streamed: 64 * MiB }
 })
 
 works('over an emulated UART', RESTARTS, async () => {
   const { control, socket } = await guest()
   const server = at(control, `serial://${GUEST_UART}`)
-  return { server, driver: await here(`serial+unix://${socket('uart')}`), bytes: 128 * KiB }
+  return { server, driver: await here(`serial+unix://${socket('uart')}`), bytes: 128 * KiB, streamed: 128 * KiB }
 })
 
 works('over AF_VSOCK inside a guest', RESTARTS, async () => {
   const { control } = await guest()
   const server = at(control, `vsock://any:${VSOCK_PORT}`)
-  return { server, driver: at(control, `vsock://${CID_LOCAL}:${VSOCK_PORT}`), bytes: 16 * MiB }
+  return { server, driver: at(control, `vsock://${CID_LOCAL}:${VSOCK_PORT}`), bytes: 16 * MiB, streamed: 64 * MiB }
 })
 
 works('over AF_VSOCK from a host to its guest', NESTED_RESTARTS, async () => {
   const { host, guest: inner } = await nested()
   const server = at(inner, `vsock://any:${VSOCK_PORT}`)
-  return { server, driver: at(host, `vsock://${INNER_CID}:${VSOCK_PORT}`), bytes: 4 * MiB }
+  return { server, driver: at(host, `vsock://${INNER_CID}:${VSOCK_PORT}`), bytes: 4 * MiB, streamed: 8 * MiB }
 })
 
 works('over AF_VSOCK from a guest to its host', NESTED_RESTARTS, async () => {
   const { host, guest: inner } = await nested()
   const server = at(host, `vsock://any:${VSOCK_PORT}`)
-  return { server, driver: at(inner, `vsock://${HOST_CID}:${VSOCK_PORT}`), bytes: 4 * MiB }
+  return { server, driver: at(inner, `vsock://${HOST_CID}:${VSOCK_PORT}`), bytes: 4 * MiB, streamed: 8 * MiB }
 })
 
 /** What the program has to do over one line; adds its row to the table. */
 function works(name: string, restarts: number, makeLine: () => Promise<Line>): void {
+  const line = name.replace(/^over /, '')
   let measured: Measured | undefined
 
   it(`copies files both ways and forwards a connection ${name}`, async () => {
     measured = await measure(await makeLine())
+    lines.push({ line, ...measured })
   })
 
   it(`survives the death of either side in mid-transfer ${name}`, async (t) => {
     const survival = await surviveKills(await makeLine(), restarts, SEED)
     t.diagnostic(`old pipes failed with ${[...survival.codes].join(', ')}`)
-    if (measured !== undefined) rows.push({ line: name.replace('over ', ''), ...measured, survival })
+    if (measured !== undefined) rows.push({ line, ...measured, survival })
   })
 }
 
@@ -132,26 +128,4 @@ function at(machine: Machine, address: string): Place {
 /** A side of the program on this machine. */
 async function here(address: string): Promise<Place> {
   return { machine: thisMachine(await app()), address, folder: join(scratch, `side-${places++}`) }
-}
-
-/** Lets the program measure, and checks what only both sides together can tell. */
-async function measure({ server, driver, bytes }: Line): Promise<Measured> {
-  const serving = new Side(server, 'serve', bytes)
-  try {
-    const { digest } = await serving.next('serving')
-    const driving = new Side(driver, 'measure', bytes)
-    const { startMs, up, down } = await driving.next('measured', MEASURE_MS)
-    await driving.ended()
-    for (const copy of down as Copy[]) assert.equal(copy.digest, digest, 'a file arrived as another one')
-    for (const [index, copy] of (up as Copy[]).entries()) {
-      const [sum] = (await run(server.machine, `sha256sum ${server.folder}/up-${index}`)).split(' ')
-      assert.equal(sum, copy.digest, 'a file arrived as another one')
-    }
-    const secondsOf = (copies: unknown) => (copies as Copy[]).map(({ seconds }) => seconds)
-    return { startMs: startMs as number[], bytes, upSeconds: secondsOf(up), downSeconds: secondsOf(down) }
-  } catch (error) {
-    throw new Error(serving.story, { cause: error })
-  } finally {
-    await serving.kill()
-  }
 }

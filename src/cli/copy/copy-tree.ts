@@ -8,8 +8,8 @@ import { inParallel } from './in-parallel.ts'
 import { Troubles } from './job.ts'
 import type { Attributes, CopyJob } from './job.ts'
 
-/** Entries under way at once: enough to hide the round trip of small files. */
-const IN_FLIGHT = 32
+/** Entries under way at once: what the client lets one trunk do, several portions of small files (small-file.ts). */
+const IN_FLIGHT = 48
 /** While a directory is being filled we must be able to write to it, whatever its mode is to be. */
 export const FILLING_MODE = 0o700
 

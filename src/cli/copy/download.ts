@@ -20,16 +20,16 @@ import { replaceSmall, SMALL_BYTES } from './small-file.ts'
 /** What the peer says about a file. */
 export type RemoteStatus = Pick<RemoteEntry, 'size' | 'mode' | 'modifiedMs'>
 
-/** `lent` for who writes each item before it asks for the next. */
-function receive(job: CopyJob, remote: string, lent: boolean): AsyncGenerator<Bytes, void, undefined> {
-  return counted<Bytes>(job.progress, job.files.read(wirePath(remote), { signal: job.context.signal, lent }))
+/** What is written before the next of it is asked for: it may be lent. */
+function receive(job: CopyJob, remote: string): AsyncGenerator<Bytes, void, undefined> {
+  return counted<Bytes>(job.progress, job.files.read(wirePath(remote), { signal: job.context.signal, lent: true }))
 }
 
 /** Copies one file of the peer to `local`. */
 export async function downloadFile(job: CopyJob, remote: string, local: string, status: RemoteStatus): Promise<void> {
   job.progress.expect(status.size)
   job.progress.complete()
-  await writeLocalFile(job.context, local, receive(job, remote, true), status)
+  await writeLocalFile(job.context, local, receive(job, remote), status)
 }
 
 /** Copies the peer's directory `remote` and what is in it to the directory `local`, which is made if it is not there. */
@@ -51,9 +51,13 @@ export async function downloadTree(job: CopyJob, remote: string, local: string, 
       async copyFile(entry) {
         const path = here(entry.relative)
         checkTarget(path)
-        const large = entry.size > SMALL_BYTES
-        const chunks = receive(job, there(entry.relative), large)
-        await (large ? replaceFile : replaceSmall)(job.context, path, chunks, entry)
+        const source = there(entry.relative)
+        if (entry.size > SMALL_BYTES) await replaceFile(job.context, path, receive(job, source), entry)
+        else {
+          const chunks = job.files.read(wirePath(source), { signal: job.context.signal })
+          await replaceSmall(job.context, path, chunks, entry)
+          job.progress.add(entry.size)
+        }
       },
       sourceName: (relative) => shownRemote(there(relative)),
       // The peer's errors come with codes, this machine's with the system's own.

@@ -1,6 +1,6 @@
 /**
  * A local directory tree as entries, each directory before what is in it. Streams: one open directory per level, no list of the
- * whole tree. Symbolic links are reported, never followed.
+ * whole tree. Directories are read with synchronous calls, as small files are (small-file.ts). Symbolic links are reported, never followed.
  */
 import type { Dir, Dirent } from 'node:fs'
 import { lstat, opendir } from 'node:fs/promises'
@@ -10,7 +10,6 @@ import type { EntryType, TreeEntry } from './copy-tree.ts'
 
 interface Level {
   readonly relative: string
-  readonly entries: AsyncIterator<Dirent>
   readonly dir: Dir
 }
 
@@ -18,15 +17,19 @@ async function openLevel(root: string, relative: string): Promise<Level> {
   // Node takes 'buffer' here and gives names as bytes; its types know only the encodings of text.
   const options = { encoding: 'buffer', bufferSize: 256 } as unknown as { bufferSize: number }
   const dir = await opendir(toBytes(joinPath(root, relative)), options)
-  return { relative, dir, entries: dir[Symbol.asyncIterator]() }
+  return { relative, dir }
 }
 
-async function typeOf(path: string, entry: Dirent): Promise<EntryType> {
+/** Undefined where the file system does not say it in a listing. */
+function typeOf(entry: Dirent): EntryType | undefined {
   if (entry.isFile()) return 'file'
   if (entry.isDirectory()) return 'directory'
   if (entry.isSymbolicLink()) return 'symlink'
-  if (entry.isFIFO() || entry.isSocket() || entry.isCharacterDevice() || entry.isBlockDevice()) return 'other'
-  // Some file systems don't say what an entry is when they list it.
+  const isOther = entry.isFIFO() || entry.isSocket() || entry.isCharacterDevice() || entry.isBlockDevice()
+  return isOther ? 'other' : undefined
+}
+
+async function typeAt(path: string): Promise<EntryType> {
   const stats = await lstat(toBytes(path))
   if (stats.isFile()) return 'file'
   if (stats.isDirectory()) return 'directory'
@@ -38,13 +41,14 @@ export async function* walkLocal(root: string): AsyncGenerator<TreeEntry, void, 
   const levels: Level[] = [await openLevel(root, '')]
   try {
     for (let level = levels.at(-1); level !== undefined; level = levels.at(-1)) {
-      const next = await level.entries.next()
-      if (next.done === true) {
+      const next = level.dir.readSync()
+      if (next === null) {
         levels.pop()
+        level.dir.closeSync()
         continue
       }
-      const relative = joinPath(level.relative, fromBytes(next.value.name as unknown as Uint8Array))
-      const type = await typeOf(joinPath(root, relative), next.value)
+      const relative = joinPath(level.relative, fromBytes(next.name as unknown as Uint8Array))
+      const type = typeOf(next) ?? (await typeAt(joinPath(root, relative)))
       yield { relative, type }
       if (type !== 'directory') continue
       try {
@@ -54,7 +58,6 @@ export async function* walkLocal(root: string): AsyncGenerator<TreeEntry, void, 
       }
     }
   } finally {
-    // A level's iterator closes its directory at its end and when it is returned from.
-    for (const level of levels) await level.entries.return?.()
+    for (const { dir } of levels) dir.closeSync()
   }
 }

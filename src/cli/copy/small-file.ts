@@ -26,6 +26,30 @@ import { READ_IN_TREE, replaceFile, temporaryBeside, WRITE_NEW } from './local-f
 /** Largest small file: as much as the filesystem client sends along with its request. */
 export const SMALL_BYTES: number = 32 * 1024
 
+/** Small files that are read and sent in one turn of the event loop. */
+const FILES_A_TURN = 16
+
+/**
+ * Cuts the sending of small files into portions. Without it as many as were answered at once would be read before the first of them leaves, and the
+ * peer, whose part takes longer, would stand still meanwhile.
+ */
+export class Portions {
+  #left = FILES_A_TURN
+  #next: Promise<void> | undefined
+
+  /** To be waited for before each file. */
+  async take(): Promise<void> {
+    while (this.#left === 0) await (this.#next ??= this.#turn())
+    this.#left--
+  }
+
+  async #turn(): Promise<void> {
+    await new Promise((resolve) => setImmediate(resolve))
+    this.#left = FILES_A_TURN
+    this.#next = undefined
+  }
+}
+
 /** All of a small file; undefined for one that is not small, changes while it is read, or is none. */
 export function readSmall(path: string): { readonly bytes: Uint8Array; readonly stats: Stats } | undefined {
   const fd = openSync(toBytes(path), READ_IN_TREE)

@@ -11,7 +11,7 @@ import { counted, MODE_BITS, TREE_CHUNK_BYTES } from './job.ts'
 import type { Attributes, CopyJob } from './job.ts'
 import { openInTree, readChunks } from './local-file.ts'
 import { walkLocal } from './local-tree.ts'
-import { readSmall } from './small-file.ts'
+import { Portions, readSmall } from './small-file.ts'
 
 /** Copies one file, or whatever can be read like one (a FIFO, `/dev/fd/63`). */
 export async function uploadFile(job: CopyJob, local: string, remote: string): Promise<void> {
@@ -58,6 +58,7 @@ export async function uploadTree(job: CopyJob, local: string, remote: string): P
   const here = (relative: string): string => joinPath(local, relative)
   const there = (relative: string): string => joinPath(remote, relative)
   const root: TreeEntry = { relative: '', type: 'directory' }
+  const portions = new Portions()
   await copyTree<TreeEntry>(job, root, {
     entries: walkLocal(local),
     makeFolder: ({ relative }) =>
@@ -66,6 +67,7 @@ export async function uploadTree(job: CopyJob, local: string, remote: string): P
       await job.files.setAttributes(wirePath(there(relative)), attributes)
     },
     async copyFile({ relative }) {
+      await portions.take()
       if (await sendSmall(job, here(relative), there(relative))) return
       const file = await openInTree(here(relative))
       try {

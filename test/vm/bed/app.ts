@@ -10,6 +10,7 @@ import { temporaryFolder } from '../../helpers/temporary-folder.ts'
 
 /** Made, not written; or of no use to the package. */
 const LEFT_OUT = new Set(['.git', 'node_modules', 'dist', 'build', 'prebuilds', 'coverage'])
+const PROGRAM = ['program.mjs', 'streams.mjs']
 const NPM_MS = 300_000
 /** What the guest has no use for: other platforms' binaries. */
 const NOT_FOR_THE_GUEST = /\/prebuilds\/(?!linux-x64)[^/]+$/
@@ -30,7 +31,7 @@ export async function installedApp(): Promise<string> {
     if (NOT_FOR_THE_GUEST.test(`/${path}`)) rmSync(join(app, path), { recursive: true })
   }
   rmSync(join(app, tarball))
-  cpSync(join(import.meta.dirname, '..', 'program.mjs'), join(app, 'program.mjs'))
+  for (const name of PROGRAM) cpSync(join(import.meta.dirname, '..', name), join(app, name))
   return app
 }
 

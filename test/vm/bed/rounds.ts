@@ -12,6 +12,8 @@ export interface Line {
   readonly driver: Place
   /** Size of the file that is copied. */
   readonly bytes: number
+  /** Bytes that are streamed, over a pipe and without one. */
+  readonly streamed: number
 }
 
 export interface Survival {

@@ -9,6 +9,9 @@ export interface Place {
   readonly folder: string
 }
 
+/** What it does there, as program.mjs says. */
+export type Task = 'serve' | 'measure' | 'hold' | 'answer' | 'bare'
+
 /** A line of the program's. */
 export interface Said {
   readonly event: string
@@ -23,8 +26,9 @@ const NEXT_MS = 60_000
 export class Side {
   readonly #job: Job
 
-  constructor({ machine, address, folder }: Place, task: 'serve' | 'measure' | 'hold', bytes = 0) {
-    this.#job = machine.start(`env TRUNKLINE_TO='${address}' node program.mjs ${task} ${folder} ${bytes}`)
+  /** @param bytes the size of the files, @param streamed of what is streamed */
+  constructor({ machine, address, folder }: Place, task: Task, bytes = 0, streamed = 0) {
+    this.#job = machine.start(`env TRUNKLINE_TO='${address}' node program.mjs ${task} ${folder} ${bytes} ${streamed}`)
   }
 
   /** The next thing of that name that it says; what it says before is skipped. A wrong byte, wherever it was seen, is an error. */
