@@ -26,6 +26,8 @@ const MIN_SLAB_BYTES = 16 * 1024
 const SLAB_BYTES = 128 * 1024
 /** Room that the slab keeps: no frame but DATA and the hello's copies more than a header and this. */
 const SLAB_RESERVE = 4 * 1024
+/** Room that payloads leave: for the headers and numbers of what may follow the last payload that was let in (an END, a DONE, a goodbye's header). */
+const TRAILER_BYTES = 1024
 /** Payloads up to here are copied behind their header: cheaper than a piece of their own in the link's writev. */
 const COPY_BYTES = 2 * 1024
 
@@ -48,7 +50,7 @@ export class FrameBatch implements Batch {
 
   /** Empties the batch: its slab is written anew. */
   reset(): void {
-    if (!this.hasRoom) this.#slab = new Uint8Array(SLAB_BYTES)
+    if (!this.hasRoom && this.#slab.byteLength < SLAB_BYTES) this.#slab = new Uint8Array(SLAB_BYTES)
     this.#parts = []
     this.#runStart = 0
     this.#position = 0
@@ -77,7 +79,7 @@ export class FrameBatch implements Batch {
   /** A piece of payload: copied if small, else by reference until the link has let go of the batch. */
   payload(piece: Uint8Array): void {
     const length = piece.byteLength
-    if (length <= COPY_BYTES && this.#position + length <= this.#slab.byteLength) {
+    if (length <= COPY_BYTES && this.#position + length + TRAILER_BYTES <= this.#slab.byteLength) {
       this.#slab.set(piece, this.#position)
       this.#position += length
     } else {
