@@ -168,7 +168,7 @@ export class Outbox {
     if (offset > this.#dataSent) throw violation(`the peer has parsed ${offset} bytes of ${this.#dataSent}`)
     if (offset > this.#peerParsed) {
       this.#peerParsed = offset
-      this.#pace?.parsed(offset, this.#dataSent, this.#host.leastRoundTripMs(), now)
+      this.#pace?.parsed(offset, this.#dataSent, this.#host.leastRoundTripMs() ?? 0, now)
     }
     if (!this.#scheduler.isEmpty) this.#host.wake()
   }
@@ -180,6 +180,7 @@ export class Outbox {
       batch.offsetFrame(FrameType.PARSED, 0, this.#parsed)
     }
     this.#pullControl(batch, now)
+    if (this.#pace !== undefined && this.#host.leastRoundTripMs() === undefined) return
     const before = this.#dataSent
     const maxInFlightBytes = this.#pace?.limit ?? this.#settings.maxInFlightBytes
     const splitBytes = this.#pace?.split(this.#settings.splitBytes) ?? this.#settings.splitBytes

@@ -42,8 +42,8 @@ export interface MuxHost {
   pipeGone(): void
   /** Smoothed round trip, where one was measured. */
   roundTripMs(): number | undefined
-  /** The shortest one that was measured: what an empty line needs. 0 before that. */
-  leastRoundTripMs(): number
+  /** The shortest one that was measured: what an empty line needs. A paced line carries no data before it is known, which the host wakes for. */
+  leastRoundTripMs(): number | undefined
 }
 
 /** Counts of what was tolerated. */

@@ -127,7 +127,7 @@ export class Engine implements LineHost {
     this.#now = options.now
     this.#startedAt = options.now
     this.#keepalive = new Keepalive(limits, now)
-    this.#pings = new Pings(now)
+    this.#pings = new Pings(now, options.guard === undefined ? 0 : 1)
   }
 
   // --- bytes in ------------------------------------------------------------------------------------------------------
@@ -284,7 +284,7 @@ export class Engine implements LineHost {
           this.#host.release?.(view)
         },
         roundTripMs: () => this.roundTripMs,
-        leastRoundTripMs: () => this.#pings.leastMs ?? 0,
+        leastRoundTripMs: () => this.#pings.leastMs,
       },
       this.#now,
     )
@@ -307,7 +307,11 @@ export class Engine implements LineHost {
   #ponged(payload: Uint8Array): void {
     const answer = this.#pings.answered(payload, this.#now)
     if (answer === undefined) this.counters.strayPongs++
-    else this.#host.ponged(answer.id, answer.roundTripMs)
+    else {
+      if (this.#pings.leastMs === undefined) this.ping()
+      this.#host.wake() // on a paced line data may have waited for this
+      this.#host.ponged(answer.id, answer.roundTripMs)
+    }
   }
 
   // --- what the skin asks for ------------------------------------------------------------------------------------------

@@ -18,9 +18,12 @@ export class Pings {
   #id = 0
   #wanted = false
   #measuredAt: number
+  /** First answers that shared the line with the greeting: how long they took says nothing of a line that is empty. */
+  #unheeded: number
 
-  constructor(now: number) {
+  constructor(now: number, unheeded = 0) {
     this.#measuredAt = now
+    this.#unheeded = unheeded
   }
 
   /** The number of the ping that goes out next: asking again before it has gives the same. */
@@ -54,8 +57,11 @@ export class Pings {
     const sentAt = this.#sentAt.get(id)
     if (sentAt === undefined) return undefined
     const sample = Math.max(0, now - sentAt)
-    this.leastMs = Math.min(this.leastMs ?? Infinity, sample)
-    this.roundTripMs = this.roundTripMs === undefined ? sample : this.roundTripMs * 0.875 + sample * 0.125
+    if (this.#unheeded > 0) this.#unheeded--
+    else {
+      this.leastMs = Math.min(this.leastMs ?? Infinity, sample)
+      this.roundTripMs = this.roundTripMs === undefined ? sample : this.roundTripMs * 0.875 + sample * 0.125
+    }
     this.#measuredAt = now
     // answers coalesce: this one answers all pings before it too
     for (const earlier of this.#sentAt.keys()) if (earlier <= id) this.#sentAt.delete(earlier)

@@ -146,7 +146,7 @@ export class GuardedSeat {
   }
 }
 
-/** A seat and a voice whose session stands, with nothing left to say; `voice` has answered the first ping. */
+/** A seat and a voice whose session stands, with nothing left to say; `voice` has answered the first two pings. */
 export function standing(
   options: SeatOptions = {},
   hello: HelloFields = {},
@@ -163,6 +163,9 @@ export function stand(seat: GuardedSeat, voice: GuardedVoice): void {
   voice.hear(seat.hear(voice.greeting('new')).say())
   voice.hear(seat.hear(voice.greeting('heard')).say())
   assert.notEqual(seat.standsWith, undefined, 'no session')
+  // the first one shared the line with the greeting: the seat asks again before it believes in a time, or sends data
+  answerPings(seat, voice)
+  voice.hear(seat.say())
   answerPings(seat, voice)
   seat.say()
 }
