@@ -96,7 +96,8 @@ describe('a session on a bad network', { timeout: 100_000 }, () => {
     await expectNoLeaks(async () => {
       const { trunk, close } = await stage(t, { there: { latencyMs: 40 }, back: { latencyMs: 40 } })
       const ms = await trunk.ping()
-      assert.ok(ms >= 79, `a round trip of ${ms} ms over 80 ms`)
+      // each of the two timers may fire early by what is left of a millisecond
+      assert.ok(ms >= 77, `a round trip of ${ms} ms over 80 ms`)
       // 4 MiB in windows of 64 KiB would be 64 round trips, 5 s; a window that grows needs a few
       const pipe = await trunk.open('produce', 4 * 1024 * 1024)
       assert.equal(await took(() => checkPattern(pipe.source), 80, 3_500), 4 * 1024 * 1024)

@@ -5,6 +5,9 @@ import type { VictimCalls } from '../hostile/victim.ts'
 
 const PROGRAM = fileURLToPath(new URL('../hostile/victim.ts', import.meta.url))
 
+/** It starts in a second, and ends at once. */
+const PATIENCE_MS = 60_000
+
 interface Answer {
   readonly id: number
   readonly value?: unknown
@@ -36,10 +39,13 @@ export class Victim {
     })
   }
 
-  /** Resolves when it takes calls. */
+  /** Resolves when it takes calls. Rejects where it does not in time: a hook that waits for ever is not ended by a test's limit. */
   static async start(): Promise<Victim> {
     const victim = new Victim()
-    await new Promise((resolve, reject) => victim.#waiting.set(0, { resolve, reject }))
+    await new Promise((resolve, reject) => {
+      victim.#waiting.set(0, { resolve, reject })
+      victim.#inTime('start', reject)
+    })
     return victim
   }
 
@@ -57,9 +63,23 @@ export class Victim {
 
   /** Ends the process. */
   stop(): Promise<void> {
-    return new Promise((resolve) => {
+    return new Promise((resolve, reject) => {
       this.#process.once('exit', () => resolve())
+      this.#inTime('end', reject)
       this.#process.disconnect()
     })
+  }
+
+  /** Kills the process and calls `reject` if it has not ended, or taken its first call, after {@link PATIENCE_MS}. */
+  #inTime(what: string, reject: (error: Error) => void): void {
+    const timer = setTimeout(() => {
+      this.#process.kill('SIGKILL')
+      reject(new Error(`the victim did not ${what} within ${PATIENCE_MS} ms`))
+    }, PATIENCE_MS)
+    const cancel = (): void => {
+      clearTimeout(timer)
+    }
+    this.#process.once('exit', cancel)
+    this.#process.once('message', cancel)
   }
 }

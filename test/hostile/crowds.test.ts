@@ -48,7 +48,10 @@ describe('crowds without manners', { timeout: 120_000 }, () => {
     const again = await victim.call('serve', { limits: { helloTimeoutMs: 4_000 } })
     const trunk = await connect(again)
     const base = await victim.call('begin')
-    const peers = await Promise.all(Array.from({ length: 300 }, () => dialRaw(again)))
+    // whoever is turned away may be so before it has noticed that it was connected
+    const dialled = await Promise.allSettled(Array.from({ length: 300 }, () => dialRaw(again)))
+    const peers = dialled.filter((one) => one.status === 'fulfilled').map(({ value }) => value)
+    assert.ok(peers.length >= SESSIONS - 1, `${peers.length} were connected`)
     const bytes = greeting()
     await Promise.all(peers.map((peer, i) => peer.send(bytes.subarray(0, i % bytes.byteLength))))
     for (let i = 0; i < 20; i++) await trunk.ping()

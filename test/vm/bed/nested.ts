@@ -22,7 +22,7 @@ export const HOST_CID = 2
 const OUTER = { memoryMiB: 2048, processors: 2, processor: 'max' }
 const INNER_MIB = 640
 /** Longest time until the inner guest takes commands. */
-const INNER_BOOT_MS = 300_000
+const INNER_BOOT_MS = 600_000
 /** QEMU's firmware for a kernel that is given on its command line, and where Debian has it. */
 const FIRMWARE = ['bios-256k.bin', 'kvmvapic.bin', 'linuxboot_dma.bin']
 const FIRMWARE_FOLDERS = ['/usr/share/seabios', '/usr/share/qemu']
