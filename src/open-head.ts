@@ -17,10 +17,12 @@ const HEAD = v.object({ protocol: v.string(), version: v.optional(v.number(), 1)
 
 /** So many first frames without parameters are known by their bytes: one for each protocol that a peer uses. */
 const MAX_KNOWN = 16
+/** Longer ones are not kept: a peer that sends many of them would have each compared with all the others. */
+const MAX_KNOWN_BYTES = 64
 
 /**
- * The first frames of one session. Without parameters a protocol's is always the same, so each is encoded and decoded once: the library and the
- * validation took a third of what opening a pipe costs (docs/performance.md).
+ * The first frames of one session. Without parameters a protocol's is always the same, so each is encoded and decoded once: what the library and the
+ * validation cost is in docs/performance.md.
  */
 export class OpenHeads {
   readonly #encoded = new Map<string, Uint8Array>()
@@ -49,7 +51,7 @@ export class OpenHeads {
     } catch (error) {
       throw new TrunkError('ERR_PARAMS_INVALID', 'the first frame of the pipe is not valid', { cause: error })
     }
-    if (head.params === undefined && this.#decoded.length < MAX_KNOWN) {
+    if (head.params === undefined && this.#decoded.length < MAX_KNOWN && bytes.byteLength <= MAX_KNOWN_BYTES) {
       this.#decoded.push({ bytes: new Uint8Array(bytes), head })
     }
     return head

@@ -11,9 +11,8 @@ const SLACK_BYTES = 512 * 1024
 export class PinnedChunks {
   /** Pipes that were given views since the last count. */
   readonly #pipes = new Set<PipeState>()
-  /** The chunks that were noted last: those that the link itself holds. */
-  readonly #last: (ArrayBufferLike | undefined)[] = [undefined, undefined, undefined]
-  #at = 0
+  /** Chunks that are in `#bytes`. Weak: what no queue holds any more is not held here. */
+  #noted = new WeakSet<ArrayBufferLike>()
   readonly #release: (piece: Uint8Array) => void
   /** Bytes of the chunks that may be pinned, and at how many of them they are counted again. */
   #bytes = 0
@@ -27,9 +26,8 @@ export class PinnedChunks {
   /** Notes that `piece` was queued for `pipe` as a view. */
   note(pipe: PipeState, piece: Uint8Array): void {
     this.#pipes.add(pipe)
-    if (this.#last.includes(piece.buffer)) return
-    this.#last[this.#at] = piece.buffer
-    this.#at = (this.#at + 1) % this.#last.length
+    if (this.#noted.has(piece.buffer)) return
+    this.#noted.add(piece.buffer)
     this.#bytes += piece.buffer.byteLength
     if (this.#bytes > this.#countAt) this.#count()
   }
@@ -50,8 +48,10 @@ export class PinnedChunks {
     if (this.#bytes > 2 * unread + SLACK_BYTES) {
       for (const pipe of this.#pipes) pipe.receiveQueue?.compact(this.#release)
       this.#pipes.clear()
+      chunks.clear()
       this.#bytes = 0
     }
+    this.#noted = new WeakSet(chunks)
     this.#countAt = this.#bytes + SLACK_BYTES
   }
 }

@@ -52,6 +52,19 @@ describe('slabs', () => {
     for (const buffer of buffers) assert.equal(buffer.byteLength, 256 * KIB)
   })
 
+  it('are no larger once anything was given back, whoever keeps the rest', () => {
+    const slabs = new Slabs()
+    const take = (): Uint8Array => {
+      const chunk = slabs.take(slabs.room().byteLength)
+      slabs.settle(chunk, chunk.byteLength)
+      return chunk
+    }
+    for (let index = 0; index < 20; index++) take()
+    assert.equal(take().buffer.byteLength, 1024 * KIB)
+    slabs.release(take())
+    for (let index = 0; index < 20; index++) assert.ok(take().buffer.byteLength <= 256 * KIB)
+  })
+
   it('go on when a view of one is never given back', () => {
     const slabs = new Slabs()
     const stuck = read(slabs, 100, 7)

@@ -11,7 +11,7 @@ const MIN_SLAB_BYTES = 16 * 1024
 const MAX_SLAB_BYTES = 1024 * 1024
 /** Less room than this is given up: short reads cost more than the rest of a slab. */
 const MIN_READ_BYTES = 16 * 1024
-/** A slab that is read into again is no larger: all of them together stay in a processor's own cache, which is what that is for. */
+/** Where slabs are read into again none is larger: all of them together stay in a processor's own cache, which is what that is for. */
 const LENT_SLAB_BYTES = 256 * 1024
 /**
  * How many there are where what was read is given back. Node asks for the next buffer before the readers of the last one have run, and what is left of
@@ -33,8 +33,9 @@ export class Slabs {
   readonly #slabs: Slab[] = []
   #current: Slab | undefined
   #slabBytes = MIN_SLAB_BYTES
-  /** One, until something was given back. */
+  /** One that may be large, until something was given back. */
   #maxSlabs = 1
+  #maxSlabBytes = MAX_SLAB_BYTES
 
   /** Where the next read goes: at least 16 KiB. */
   room(): Uint8Array {
@@ -61,6 +62,7 @@ export class Slabs {
   /** A view of which nothing is left; that of a slab which is no longer used, or of other memory, changes nothing. */
   release(view: Uint8Array): void {
     this.#maxSlabs = LENT_SLABS
+    this.#maxSlabBytes = LENT_SLAB_BYTES
     for (const slab of this.#slabs) if (slab.bytes.buffer === view.buffer) slab.kept -= view.byteLength
   }
 
@@ -72,13 +74,17 @@ export class Slabs {
       if (current !== undefined && current.bytes.byteLength - current.at >= MIN_READ_BYTES) return current
       this.#slabs.shift()
     }
-    const slab = { bytes: fresh(this.#slabBytes), at: 0, kept: 0 }
+    const slab = { bytes: fresh(this.#nextBytes), at: 0, kept: 0 }
     this.#slabs.push(slab)
     return slab
   }
 
+  get #nextBytes(): number {
+    return Math.min(this.#slabBytes, this.#maxSlabBytes)
+  }
+
   #again(slab: Slab): Slab {
-    const bytes = Math.min(this.#slabBytes, LENT_SLAB_BYTES)
+    const bytes = Math.min(this.#nextBytes, LENT_SLAB_BYTES)
     if (slab.bytes.byteLength !== bytes) slab.bytes = fresh(bytes)
     slab.at = 0
     return slab

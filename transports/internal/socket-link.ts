@@ -186,8 +186,8 @@ class SocketLink implements LineLink {
   }
 
   /**
-   * One writev for the batch: cork holds the chunks together until uncork. A write that leaves at once is given no callback, which would cost a turn of
-   * the tick queue, a tenth of a small message's way (docs/performance.md).
+   * One writev for the batch: cork holds the chunks together until uncork. On a socket of ours a write that leaves at once is given no callback, which
+   * would cost a turn of the tick queue, a tenth of a small message's way (docs/performance.md). A foreign stream is: to it nothing may be a message, too.
    */
   #write(batch: readonly Uint8Array[]): boolean {
     this.#claim('direct')
@@ -195,13 +195,14 @@ class SocketLink implements LineLink {
     if (this.#undrained && this.#failure === undefined) throw badArgument('write was called before drain')
     const { writable } = this.#line
     if (this.#failure !== undefined || writable.destroyed) return false
+    const ours = this.#line.reader !== undefined
     const last = batch.length - 1
     if (last > 0) writable.cork()
-    for (const chunk of batch) writable.write(chunk)
+    for (const chunk of batch) writable.write(chunk, ours ? undefined : this.#onWritten)
     if (last > 0) writable.uncork()
     this.#undrained = writable.writableLength > 0
     // nothing, behind everything: its callback comes when the rest has left
-    if (this.#undrained) writable.write(NOTHING, this.#onWritten)
+    if (this.#undrained && ours) writable.write(NOTHING, this.#onWritten)
     return !this.#undrained
   }
 
