@@ -10,7 +10,7 @@
 import { badArgument, TrunkError } from '../src/errors.ts'
 import { requireInteger } from '../src/limits.ts'
 import { nativeStatus, type NativeAddon } from '../src/native/load.ts'
-import type { Link, Listener, Transport, TransportOptions, TransportTraits } from '../src/types.ts'
+import type { Link, Listener, Transport, TransportOptions } from '../src/types.ts'
 import { LinkListener } from './internal/link-listener.ts'
 import { SlabReader } from './internal/slab-reader.ts'
 import { socketLink } from './internal/socket-link.ts'
@@ -18,6 +18,7 @@ import { ANY_CID, checkCid, formatVsockAddress, MAX_PORT, parseVsockAddress } fr
 import type { VsockAddress } from './vsock/address.ts'
 import { vsockConnectError, vsockListenError } from './vsock/errors.ts'
 import { connect, createServer, type VsockConnection } from './vsock/net.ts'
+import { VSOCK_TRAITS } from './vsock/traits.ts'
 
 export { hybridVsock, type HybridVsockOptions } from './vsock/hybrid.ts'
 
@@ -40,8 +41,6 @@ export interface VsockOptions {
   allow?: VsockPolicy
 }
 
-const TRAITS: TransportTraits = { lossless: true, connected: true, preferredFrameBytes: 64 * 1024 }
-
 /**
  * An AF_VSOCK transport. Throws ERR_ADDRESS_INVALID for an address that is none, ERR_BAD_ARGUMENT for bad options.
  * @example serve(vsock({ port: 7000, allow: [3] }))
@@ -52,7 +51,7 @@ export function vsock(address: string | VsockOptions): Transport {
   return {
     scheme: 'vsock',
     address: formatVsockAddress(at),
-    traits: TRAITS,
+    traits: VSOCK_TRAITS,
     connect: (options) => dial(at, options),
     listen: (options) => listen(at, allows, options),
   }

@@ -11,7 +11,7 @@
 import { connect, createServer, type Socket } from 'node:net'
 import { Backoff } from '../../src/backoff.ts'
 import { TrunkError } from '../../src/errors.ts'
-import type { Link, Listener, Transport, TransportOptions, TransportTraits } from '../../src/types.ts'
+import type { Link, Listener, Transport, TransportOptions } from '../../src/types.ts'
 import { dialDuplex } from '../internal/dial-duplex.ts'
 import { serveSockets } from '../internal/serve-sockets.ts'
 import { SlabReader } from '../internal/slab-reader.ts'
@@ -25,6 +25,7 @@ import {
   type HybridAddress,
 } from './hybrid-address.ts'
 import { askForPort, JOINED } from './hybrid-handshake.ts'
+import { VSOCK_TRAITS } from './traits.ts'
 
 /** Where to dial or listen. */
 export interface HybridVsockOptions {
@@ -33,8 +34,6 @@ export interface HybridVsockOptions {
   /** 1 to 4,294,967,294: of the guest's for connecting, of the host's for listening. */
   port: number
 }
-
-const TRAITS: TransportTraits = { lossless: true, connected: true, preferredFrameBytes: 64 * 1024 }
 
 /**
  * How long one attempt may take, from connecting to the answer. A guest that runs answers within milliseconds; Firecracker gives up after as long
@@ -51,7 +50,7 @@ export function hybridVsock(address: string | HybridVsockOptions): Transport {
   return {
     scheme: 'vsock+unix',
     address: formatHybridAddress(at),
-    traits: TRAITS,
+    traits: VSOCK_TRAITS,
     connect: (options) => dial(at, options),
     listen: (options) => listen(at, options),
   }
