@@ -120,11 +120,12 @@ async function warmUp(victim: Victim, side: Side, flood: Flood): Promise<void> {
   }
 }
 
-/** Descriptors, handles and timers are those of before, and the heap within 1 MiB. */
+/** Descriptors, handles, timers and listeners are those of before, and the heap within 1 MiB. */
 export async function nothingLeftOf(victim: Victim, before: VictimResources, heap: number): Promise<void> {
   const deadline = performance.now() + 3_000
   let now = await victim.call('resources')
-  while (now.descriptors > before.descriptors || now.timers > before.timers || !isWithin(now.handles, before.handles)) {
+  const isMore = (kind: 'descriptors' | 'timers' | 'listeners'): boolean => now[kind] > before[kind]
+  while (isMore('descriptors') || isMore('timers') || isMore('listeners') || !isWithin(now.handles, before.handles)) {
     if (performance.now() > deadline) assert.deepEqual(now, before)
     now = await victim.call('resources')
   }

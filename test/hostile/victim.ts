@@ -33,6 +33,8 @@ export interface VictimReport {
 /** What it holds open. */
 export interface VictimResources extends HandleCount {
   readonly timers: number
+  /** Of the process: what a session hangs there outlives it. Those of a session's own emitters are heap. */
+  readonly listeners: number
 }
 
 const servers: Server[] = []
@@ -229,7 +231,8 @@ const CALLS: VictimCalls = {
     delay.stop()
     const timers = process.getActiveResourcesInfo().filter((kind) => kind === 'Timeout').length
     const { handles, descriptors } = countHandles()
-    return Promise.resolve({ handles, descriptors, timers })
+    const listeners = process.eventNames().reduce((sum, name) => sum + process.listenerCount(name), 0)
+    return Promise.resolve({ handles, descriptors, timers, listeners })
   },
 
   async end(): Promise<void> {
