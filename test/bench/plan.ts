@@ -1,4 +1,5 @@
 /** What a run measures: everything, or as much as two minutes allow. */
+import type { Bounds } from './measuring.ts'
 import { BARE, OURS, OURS_KEPT } from './results.ts'
 import { ROWS } from './rows.ts'
 import { GROWTH_MAX_SOCKETS, GROWTH_PAYLOADS, GROWTH_PIPES } from './workloads.ts'
@@ -8,6 +9,8 @@ export interface Step {
   /** Where it stands in the results: `bulk-1/2`. */
   readonly key: string
   readonly workload: string
+  /** Easier work for whoever can't do that in time, and what it is against what. */
+  readonly fewer?: { readonly workload: string; readonly is: string; readonly asked: string }
   readonly processes: 1 | 2
   readonly rounds: number
   readonly seconds: number
@@ -44,6 +47,11 @@ const QUICK_PAYLOADS: readonly number[] = [64, 4096, 65_536]
 const MEMORY_ROUNDS = 3
 const MEMORY_WORK: ReadonlySet<string> = new Set(['idle', 'unread-large', 'unread-small'])
 
+/** Without them a run whose slowest contenders need minutes for a row would never end. */
+export function boundsOf(seconds: number): Bounds {
+  return { slowMs: Math.max(5000, seconds * 4000), patienceMs: Math.max(20_000, seconds * 8000) }
+}
+
 export function stepsOf({ quick, rounds, seconds, only, contenders }: Choice): readonly Step[] {
   const steps = new Map<string, Step>()
   for (const { workload, processes, target } of ROWS) {
@@ -53,6 +61,9 @@ export function stepsOf({ quick, rounds, seconds, only, contenders }: Choice): r
     steps.set(key, {
       key,
       workload: quick && workload === 'idle' ? 'idle-few' : workload,
+      ...(workload === 'idle'
+        ? { fewer: { workload: 'idle-fewest', is: '1,000 pipes', asked: quick ? '2,000' : '10,000' } }
+        : {}),
       processes,
       rounds: alone ? Math.min(rounds, quick ? 1 : MEMORY_ROUNDS) : rounds,
       seconds,

@@ -11,6 +11,8 @@ export interface LinePlot {
   readonly xLabel: string
   readonly yLabel: string
   readonly lines: readonly Line[]
+  /** Every name that has a colour: the same one in each plot. The first is drawn stronger. */
+  readonly palette: readonly string[]
   /** The numbers of the horizontal axis, with their labels. */
   readonly xTicks: readonly (readonly [number, string])[]
 }
@@ -26,8 +28,8 @@ export interface DotPlot {
   readonly title: string
   readonly xLabel: string
   readonly rows: readonly DotRow[]
-  /** Drawn stronger than the others. */
-  readonly ours: string
+  /** As for lines. */
+  readonly palette: readonly string[]
   /** A line through all rows, with its name. */
   readonly line?: { readonly value: number; readonly name: string }
 }
@@ -36,14 +38,16 @@ const WIDTH = 880
 const STYLE = `<style>
   svg { font: 13px Helvetica, Arial, sans-serif }
   .page { fill: #ffffff } text { fill: #1f2430 } .quiet { fill: #5b6475 } .grid { stroke: #dfe3ea } .axis { stroke: #8a94a6 }
-  .c0 { --c: #0b62c4 } .c1 { --c: #5b6475 } .c2 { --c: #c2410c } .c3 { --c: #15803d } .c4 { --c: #9333a8 } .c5 { --c: #a16207 }
-  .c6 { --c: #0e7490 } .c7 { --c: #be185d } .c8 { --c: #4d7c0f } .c9 { --c: #7c2d12 } .c10 { --c: #4338ca } .c11 { --c: #0f766e }
-  .line { stroke: var(--c); fill: none; stroke-width: 1.6 } .dot { fill: var(--c) } .ours.line { stroke-width: 3.2 } .name { fill: var(--c) } .ours { font-weight: bold }
+  .c0 { color: #0b62c4 } .c1 { color: #5b6475 } .c2 { color: #c2410c } .c3 { color: #15803d } .c4 { color: #9333a8 } .c5 { color: #a16207 }
+  .c6 { color: #0e7490 } .c7 { color: #be185d } .c8 { color: #4d7c0f } .c9 { color: #7c2d12 } .c10 { color: #4338ca } .c11 { color: #0f766e }
+  .c12 { color: #111827 } .c13 { color: #9f1239 }
+  .line { stroke: currentColor; fill: none; stroke-width: 1.6 } .dot { fill: currentColor } .ours.line { stroke-width: 3.2 } .name { fill: currentColor } .ours { font-weight: bold }
   .target { stroke: #1f2430; stroke-width: 2.5 }
   @media (prefers-color-scheme: dark) {
     .page { fill: #12151c } text { fill: #e6e9f0 } .quiet { fill: #a3acbd } .grid { stroke: #2b313d } .axis { stroke: #667085 } .target { stroke: #e6e9f0 }
-    .c0 { --c: #6cb2ff } .c1 { --c: #a3acbd } .c2 { --c: #ff9a62 } .c3 { --c: #5fd68b } .c4 { --c: #d79af0 } .c5 { --c: #e8c15a }
-    .c6 { --c: #5fd0e6 } .c7 { --c: #ff85b5 } .c8 { --c: #b5dd6c } .c9 { --c: #e0a98f } .c10 { --c: #a5a0ff } .c11 { --c: #5ed6c5 }
+    .c0 { color: #6cb2ff } .c1 { color: #a3acbd } .c2 { color: #ff9a62 } .c3 { color: #5fd68b } .c4 { color: #d79af0 } .c5 { color: #e8c15a }
+    .c6 { color: #5fd0e6 } .c7 { color: #ff85b5 } .c8 { color: #b5dd6c } .c9 { color: #e0a98f } .c10 { color: #a5a0ff } .c11 { color: #5ed6c5 }
+    .c12 { color: #f3f4f6 } .c13 { color: #fda4af }
   }
 </style>`
 
@@ -89,7 +93,7 @@ function plain(value: number): string {
 const drawable = (value: number): boolean => Number.isFinite(value) && value > 0
 
 /** Lines over two logarithmic axes; each name stands at its line's end. */
-export function linePlot({ title, xLabel, yLabel, lines, xTicks }: LinePlot): string {
+export function linePlot({ title, xLabel, yLabel, lines, palette, xTicks }: LinePlot): string {
   const [left, right, top, bottom, height] = [80, WIDTH - 170, 50, 380, 440]
   const drawn = lines.map((line) => ({ ...line, points: line.points.filter(([, y]) => drawable(y)) }))
   const x = logAxis(
@@ -132,25 +136,27 @@ export function linePlot({ title, xLabel, yLabel, lines, xTicks }: LinePlot): st
   }
   for (const [index, { name, points }] of drawn.entries()) {
     if (points.length === 0) continue
-    const ours = index === 0 ? ' ours' : ''
+    const colour = palette.indexOf(name)
+    const ours = colour === 0 ? ' ours' : ''
     const path = points.map(([px, py]) => `${at(x.place(px))} ${at(y.place(py))}`).join('L')
-    body.push(`<path class="line c${index}${ours}" d="M${path}"/>`)
+    body.push(`<path class="line c${colour}${ours}" d="M${path}"/>`)
     for (const [px, py] of points) {
-      body.push(`<circle class="dot c${index}" cx="${at(x.place(px))}" cy="${at(y.place(py))}" r="3.5"/>`)
+      body.push(`<circle class="dot c${colour}" cx="${at(x.place(px))}" cy="${at(y.place(py))}" r="3.5"/>`)
     }
     body.push(
-      `<text class="name c${index}${ours}" x="${right + 12}" y="${at((placed.get(index) ?? 0) + 4)}">${escape(name)}</text>`,
+      `<text class="name c${colour}${ours}" x="${right + 12}" y="${at((placed.get(index) ?? 0) + 4)}">${escape(name)}</text>`,
     )
   }
   return page(title, height, body)
 }
 
 /** Rows with a dot for each contender on one logarithmic axis; a bar marks what is asked. */
-export function dotPlot({ title, xLabel, rows, ours, line }: DotPlot): string {
+export function dotPlot({ title, xLabel, rows, palette, line }: DotPlot): string {
   const [left, right, rowHeight] = [300, WIDTH - 30, 34]
-  const names = [...new Set([ours, ...rows.flatMap(({ dots }) => dots.map(({ name }) => name))])]
+  const names = palette.filter((name) => rows.some(({ dots }) => dots.some((dot) => dot.name === name)))
+  const [ours] = palette
   const legendRows = Math.ceil(names.length / 6)
-  const top = 52 + legendRows * 20
+  const top = 52 + legendRows * 20 + (line === undefined ? 0 : 14)
   const bottom = top + rows.length * rowHeight + 6
   const values = rows.flatMap(({ dots, target }) => [...dots.map(({ value }) => value), target ?? Number.NaN])
   const { place, ticks } = logAxis([...values, line?.value ?? Number.NaN].filter(drawable), left, right)
@@ -158,9 +164,9 @@ export function dotPlot({ title, xLabel, rows, ours, line }: DotPlot): string {
   for (const [index, name] of names.entries()) {
     const x = 26 + (index % 6) * 142
     const y = 54 + Math.floor(index / 6) * 20
-    body.push(`<circle class="dot c${index}" cx="${x}" cy="${y - 4}" r="${name === ours ? 6 : 4}"/>`)
+    body.push(`<circle class="dot c${palette.indexOf(name)}" cx="${x}" cy="${y - 4}" r="${name === ours ? 6 : 4}"/>`)
     body.push(
-      `<text class="name c${index}${name === ours ? ' ours' : ''}" x="${x + 10}" y="${y}">${escape(name)}</text>`,
+      `<text class="name c${palette.indexOf(name)}${name === ours ? ' ours' : ''}" x="${x + 10}" y="${y}">${escape(name)}</text>`,
     )
   }
   for (const tick of ticks) {
@@ -185,7 +191,7 @@ export function dotPlot({ title, xLabel, rows, ours, line }: DotPlot): string {
       if (!drawable(value)) continue
       const radius = name === ours ? 7 : 4.5
       body.push(
-        `<circle class="dot c${names.indexOf(name)}" cx="${at(place(value))}" cy="${at(y)}" r="${radius}"><title>${escape(name)}: ${value.toPrecision(3)}</title></circle>`,
+        `<circle class="dot c${palette.indexOf(name)}" cx="${at(place(value))}" cy="${at(y)}" r="${radius}"><title>${escape(name)}: ${value.toPrecision(3)}</title></circle>`,
       )
     }
   }

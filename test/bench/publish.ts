@@ -1,13 +1,15 @@
 /** Puts a run into docs: the JSON, the plots that are drawn from it, and the table between the marks of docs/performance.md. */
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
+import { format, resolveConfig } from 'prettier'
 import { dotPlot, linePlot, type DotRow } from './plots.ts'
 import { BARE, cellOf, OURS, valueOf, type Results } from './results.ts'
 import { ROWS, type Row } from './rows.ts'
 import { failures, layerLines, markdownTable, shortName } from './table.ts'
 import { GROWTH_PAYLOADS, GROWTH_PIPES } from './workloads.ts'
 
-const DOCS = new URL('../../../docs/', import.meta.url)
+/** Where the figures stand in docs/performance.md. */
+const MARKS = /(<!-- figures: [^>]*-->\n)[^]*?(<!-- end of the figures -->)/
 
 function dotRows(results: Results, rows: readonly Row[]): DotRow[] {
   return rows.map((row) => ({
@@ -15,6 +17,8 @@ function dotRows(results: Results, rows: readonly Row[]): DotRow[] {
     target: row.target,
     dots: results.contenders
       .filter((name) => row.shows !== 'ratio' || name !== BARE)
+      // whoever has failed stands in the legend: only who did not take part is left out
+      .filter((name) => name in (results.work[`${row.workload}/${row.processes}`] ?? {}))
       .map((name) => ({ name: shortName(name), value: cellOf(results, row, name) })),
   }))
 }
@@ -23,8 +27,8 @@ function growthPlot(results: Results, prefix: string, points: readonly number[],
   const measured = results.contenders.filter(
     (name) => `${prefix}-${points[0]}/1` in results.work && name in (results.work[`${prefix}-${points[0]}/1`] ?? {}),
   )
-  // ours first: it is drawn stronger
-  const names = [OURS, ...measured.filter((name) => name !== OURS)]
+  // ours last: it lies on top
+  const names = [...measured.filter((name) => name !== OURS), OURS]
   return {
     lines: names.map((name) => ({
       name: shortName(name),
@@ -59,19 +63,21 @@ function plots(results: Results): Record<string, string> {
       ROWS.filter((row) => choose(row) && `${row.workload}/${row.processes}` in results.work),
     )
   const line = { value: 1, name: 'bare socket' }
+  // ours first: it is drawn stronger
+  const palette = [OURS, ...results.contenders.filter((name) => name !== OURS).map(shortName)]
   return {
     'rates.svg': dotPlot({
       title: 'Rates: how many times the bare socket (right is better; the bar is what is asked)',
       xLabel: 'ratio to a bare socket',
       rows: wanted(({ shows, better }) => shows === 'ratio' && better === 'more'),
-      ours: OURS,
+      palette,
       line,
     }),
     'latency.svg': dotPlot({
       title: 'Round trips: how many times the bare socket (left is better; the bar is what is asked)',
       xLabel: 'ratio to a bare socket',
       rows: wanted(({ shows, better }) => shows === 'ratio' && better === 'less'),
-      ours: OURS,
+      palette,
       line,
     }),
     'cpu.svg': dotPlot({
@@ -81,28 +87,30 @@ function plots(results: Results): Record<string, string> {
         ...row,
         title: index === 0 ? 'one process' : 'two processes',
       })),
-      ours: OURS,
+      palette,
     }),
     'memory-idle.svg': dotPlot({
       title: 'Memory of an idle pipe, each side (left is better; the bar is what is asked)',
       xLabel: 'bytes',
       rows: wanted(({ workload }) => workload === 'idle'),
-      ours: OURS,
+      palette,
     }),
     'memory-unread.svg': dotPlot({
       title: 'Handed over to a reader that never reads (left is better; who has no bound is left out)',
       xLabel: 'KiB',
       rows: wanted(({ figure }) => figure === 'handed'),
-      ours: OURS,
+      palette,
     }),
     'growth-pipes.svg': linePlot({
       title: 'Bulk over many pipes at once, 16 KiB writes, one process',
       xLabel: 'pipes (for the bare socket: sockets)',
+      palette,
       ...growthPlot(results, 'pipes', GROWTH_PIPES, (pipes) => pipes.toLocaleString('en-US')),
     }),
     'growth-payload.svg': linePlot({
       title: 'Bulk over one pipe, by the size of a write, one process',
-      xLabel: 'bytes of a write',
+      xLabel: 'size of a write',
+      palette,
       ...growthPlot(results, 'payload', GROWTH_PAYLOADS, bytesLabel),
     }),
   }
@@ -124,29 +132,48 @@ function figures(results: Results): string {
     ...Object.entries(SHOWS).flatMap(([name, what]) => ['', `![${what}](performance/${name})`]),
     ...(failures(results).length === 0
       ? []
-      : ['', 'Not measured:', '', ...failures(results).map((line) => `- ${line}`)]),
+      : ['', 'Not measured, or not like the others:', '', ...failures(results).map((line) => `- ${line}`)]),
   ].join('\n')
 }
 
-/** Gives the files that were written. */
-export async function publish(results: Results): Promise<string[]> {
-  const written: string[] = []
-  const write = (path: string, text: string): void => {
-    const file = fileURLToPath(new URL(path, DOCS))
-    writeFileSync(file, text)
-    written.push(file)
-  }
-  mkdirSync(new URL('performance/', DOCS), { recursive: true })
-  const { format, resolveConfig } = await import('prettier')
-  const config = await resolveConfig(fileURLToPath(DOCS))
-  write('performance/results.json', await format(JSON.stringify(results), { ...config, parser: 'json' }))
-  for (const [name, svg] of Object.entries(plots(results))) write(`performance/${name}`, svg)
-  const marks = /(<!-- figures: [^>]*-->\n)[^]*?(<!-- end of the figures -->)/
-  const page = readFileSync(new URL('performance.md', DOCS), 'utf8')
-  if (!marks.test(page)) throw new Error('docs/performance.md has lost the marks between which the figures stand')
-  write(
-    'performance.md',
-    page.replace(marks, (_, begin: string, end: string) => `${begin}\n${figures(results)}\n\n${end}`),
+/** `page` with the figures of `results` between its marks. */
+export function withFigures(page: string, results: Results): string {
+  if (!MARKS.test(page)) throw new Error('docs/performance.md has lost the marks between which the figures stand')
+  return page.replace(MARKS, (_, begin: string, end: string) => `${begin}\n${figures(results)}\n\n${end}`)
+}
+
+/** What is published is whole: a page with gaps would not say that there was more to measure. */
+function checkWhole({ work, layers, quick }: Results): void {
+  const keys = [
+    ...ROWS.map(({ workload, processes }) => `${workload}/${processes}`),
+    ...GROWTH_PIPES.map((pipes) => `pipes-${pipes}/1`),
+    ...GROWTH_PAYLOADS.map((payload) => `payload-${payload}/1`),
+  ]
+  const missing = keys.find((key) => !(key in work)) ?? (layers.length === 0 ? 'layers' : undefined)
+  if (quick || missing !== undefined) throw new Error(`not a whole run: ${missing ?? 'it was a quick one'}`)
+}
+
+/** What is written as JSON, and nothing else, is what the page and the plots are drawn from. */
+function asWritten(results: Results): Results {
+  const text = JSON.stringify(results, (_, value: unknown) =>
+    typeof value === 'number' ? Number(value.toPrecision(6)) : value,
   )
-  return written
+  return JSON.parse(text) as Results
+}
+
+/** Writes below `docs`, where performance.md lies; gives the files that were written. */
+export async function publish(measured: Results, docs: URL): Promise<string[]> {
+  checkWhole(measured)
+  const results = asWritten(measured)
+  const page = withFigures(readFileSync(new URL('performance.md', docs), 'utf8'), results)
+  const config = await resolveConfig(fileURLToPath(new URL('performance/results.json', docs)))
+  const json = await format(JSON.stringify(results), { ...config, parser: 'json' })
+  const files = { 'performance/results.json': json, 'performance.md': page }
+  for (const [name, svg] of Object.entries(plots(results))) Object.assign(files, { [`performance/${name}`]: svg })
+  mkdirSync(new URL('performance/', docs), { recursive: true })
+  return Object.entries(files).map(([path, text]) => {
+    const file = fileURLToPath(new URL(path, docs))
+    writeFileSync(file, text)
+    return file
+  })
 }

@@ -23,12 +23,23 @@ export interface Remote {
   kill(): void
 }
 
-/** Starts `file` (beside this one's build), with the collector at hand. */
-export function startRemote(file: string, args: readonly string[], env: NodeJS.ProcessEnv): Remote {
+/** No answer in time. */
+export class TimedOut extends Error {
+  constructor(timeoutMs: number) {
+    super(`did not finish within ${timeoutMs / 1000} s`)
+  }
+}
+
+/**
+ * Starts `file` (beside this one's build), with the collector at hand. One that `leads` is ended together with the processes that it has started itself:
+ * those may be too busy to see that it is gone.
+ */
+export function startRemote(file: string, args: readonly string[], env: NodeJS.ProcessEnv, leads = false): Remote {
   const child = fork(fileURLToPath(new URL(file, import.meta.url)), args, {
     execArgv: ['--expose-gc'],
     env,
     stdio: ['ignore', 'ignore', 'pipe', 'ipc'],
+    detached: leads,
   })
   const waiting = new Map<number, { resolve: (result: unknown) => void; reject: (error: Error) => void }>()
   let complaint = ''
@@ -64,7 +75,7 @@ export function startRemote(file: string, args: readonly string[], env: NodeJS.P
         const id = next++
         const timer = setTimeout(() => {
           waiting.delete(id)
-          reject(new Error(`no answer within ${timeoutMs / 1000} s`))
+          reject(new TimedOut(timeoutMs))
         }, timeoutMs)
         const settled = <T>(settle: (value: T) => void): ((value: T) => void) => {
           return (value) => {
@@ -78,8 +89,18 @@ export function startRemote(file: string, args: readonly string[], env: NodeJS.P
     },
     kill() {
       alive = false
-      child.kill('SIGKILL')
+      if (leads && child.pid !== undefined) killGroup(child.pid)
+      else child.kill('SIGKILL')
     },
+  }
+}
+
+function killGroup(leader: number): void {
+  try {
+    process.kill(-leader, 'SIGKILL')
+  } catch (error) {
+    // all of them have ended before
+    if ((error as NodeJS.ErrnoException).code !== 'ESRCH') throw error
   }
 }
 

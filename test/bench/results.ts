@@ -4,7 +4,10 @@ import type { Row } from './rows.ts'
 /** What one contender gave for one workload: a list of the rounds for each figure, or why there is none. */
 export interface Series {
   readonly figures: Record<string, number[]>
+  /** Why there is no figure. */
   error?: string
+  /** How it was measured otherwise than asked. */
+  notes?: readonly string[]
 }
 
 /** Of a layer alone. */

@@ -15,8 +15,8 @@ export interface Row {
 }
 
 const RATE = { figure: 'rate', shows: 'ratio', unit: 'MiB/s', better: 'more' } as const
-const PER_SECOND = { figure: 'rate', shows: 'ratio', unit: '1/s', better: 'more' } as const
-const TIME = { shows: 'ratio', unit: 'us', better: 'less' } as const
+const PER_SECOND = { figure: 'rate', shows: 'ratio', unit: '/s', better: 'more' } as const
+const TIME = { shows: 'ratio', unit: 'µs', better: 'less' } as const
 const CPU = { figure: 'cpu', shows: 'value', unit: 's/GiB', better: 'less' } as const
 const HANDED = { figure: 'handed', shows: 'value', unit: 'KiB', better: 'less' } as const
 const GAINED = { figure: 'gained', shows: 'value', unit: 'KiB', better: 'less' } as const
@@ -58,7 +58,7 @@ export const ROWS: readonly Row[] = [
   ]),
   ...rowsOf('beside', 2, [
     { title: 'ping-pong beside bulk, two proc., median', figure: 'median', ...TIME, target: 0.25 },
-    { title: '· 99th percentile', figure: 'p99', shows: 'value', unit: 'us', better: 'less', target: 500 },
+    { title: '· 99th percentile', figure: 'p99', shows: 'value', unit: 'µs', better: 'less', target: 500 },
     { title: 'the bulk beside ping-pong', ...RATE, target: 1.5 },
   ]),
   ...rowsOf('open-100', 1, [{ title: 'open, 1 byte, close; 100 at a time', ...PER_SECOND, target: 25 }]),

@@ -1,6 +1,7 @@
 /** The results in words: one table for the terminal, the same as Markdown. */
-import { BARE, bestPeer, cellOf, meets, median, OURS, valueOf, type Results } from './results.ts'
+import { BARE, bestPeer, cellOf, meets, median, OURS, valueOf, type Results, type Series } from './results.ts'
 import { ROWS, type Row } from './rows.ts'
+import { UNREAD_LIMIT } from './workloads.ts'
 
 /** Names as narrow as a column. */
 const SHORT: Readonly<Record<string, string>> = {
@@ -31,25 +32,61 @@ function titleOf({ title, shows, unit, better }: Row): string {
   return `${title}${what}${better === 'less' && !title.startsWith('·') ? ' (less is better)' : ''}`
 }
 
-function linesOf(results: Results): { head: string[]; lines: string[][] } {
+/** Remarks on cells: each text has a number of its own. */
+class Footnotes {
+  readonly #texts: string[] = []
+
+  /** The mark behind a cell of `series`: how it was measured otherwise, or why there is nothing. */
+  mark(series: Series | undefined): string {
+    const texts = [...(series?.notes ?? []), ...(series?.error === undefined ? [] : [series.error])]
+    return texts.map((text) => this.#number(text)).join(',')
+  }
+
+  get lines(): string[] {
+    return this.#texts.map((text) => `${this.#number(text)} ${text}`)
+  }
+
+  #number(text: string): string {
+    if (!this.#texts.includes(text)) this.#texts.push(text)
+    return String(this.#texts.indexOf(text) + 1).replace(/\d/g, (digit) => '⁰¹²³⁴⁵⁶⁷⁸⁹'.charAt(Number(digit)))
+  }
+}
+
+/** A cell in figures. What was handed over by a writer that was never made to wait is no bound, but a least figure. */
+function textOf(results: Results, row: Row, name: string): string {
+  const cell = cellOf(results, row, name)
+  if (cell !== Infinity) return digits(cell)
+  const handed = valueOf(results, `${row.workload}/${row.processes}`, name, row.figure)
+  return handed >= UNREAD_LIMIT ? '∞' : `> ${digits(handed / 1024)}`
+}
+
+interface Table {
+  readonly head: readonly string[]
+  readonly lines: readonly (readonly string[])[]
+  readonly footnotes: readonly string[]
+}
+
+function tableOf(results: Results): Table {
   const peers = results.contenders.filter((name) => name !== BARE && name !== OURS)
   const head = ['', 'asked', 'trunkline', 'best peer', 'bare socket', ...peers.map(shortName)]
+  const footnotes = new Footnotes()
   const measured = ROWS.filter(({ workload, processes }) => `${workload}/${processes}` in results.work)
   const lines = measured.map((row) => {
-    const ours = cellOf(results, row, OURS)
+    const work = `${row.workload}/${row.processes}`
+    const mark = (name: string): string => footnotes.mark(results.work[work]?.[name])
+    const cell = (name: string): string => `${textOf(results, row, name)}${mark(name)}`
     const best = bestPeer(results, row)
-    const bare = valueOf(results, `${row.workload}/${row.processes}`, BARE, row.figure)
-    const asked = row.target === undefined ? '' : `${row.better === 'more' ? '≥' : '≤'} ${digits(row.target)}`
+    const bare = row.shows === 'ratio' ? digits(valueOf(results, work, BARE, row.figure)) : textOf(results, row, BARE)
     return [
       titleOf(row),
-      asked,
-      `${digits(ours)}${markOf(meets(row, ours))}`,
-      best === undefined ? '–' : best.cell === Infinity ? '∞' : `${digits(best.cell)} ${shortName(best.name)}`,
-      `${digits(row.unit === 'KiB' ? bare / 1024 : bare)}${row.shows === 'ratio' ? ` ${row.unit}` : ''}`,
-      ...peers.map((name) => digits(cellOf(results, row, name))),
+      row.target === undefined ? '' : `${row.better === 'more' ? '≥' : '≤'} ${digits(row.target)}`,
+      `${cell(OURS)}${markOf(meets(row, cellOf(results, row, OURS)))}`,
+      best === undefined || best.cell === Infinity ? '–' : `${cell(best.name)} ${shortName(best.name)}`,
+      `${bare}${row.shows === 'ratio' ? ` ${row.unit}` : ''}${mark(BARE)}`,
+      ...peers.map(cell),
     ]
   })
-  return { head, lines }
+  return { head, lines, footnotes: footnotes.lines }
 }
 
 /** The first column to the left, the others to the right. */
@@ -62,15 +99,21 @@ function columns(rows: readonly (readonly string[])[]): string {
 
 /** For a terminal. */
 export function terminalTable(results: Results): string {
-  const { head, lines } = linesOf(results)
-  return columns([head, ...lines])
+  const { head, lines, footnotes } = tableOf(results)
+  if (lines.length === 0) return ''
+  return [columns([head, ...lines]), ...footnotes].join('\n')
 }
 
 /** For docs/performance.md. */
 export function markdownTable(results: Results): string {
-  const { head, lines } = linesOf(results)
+  const { head, lines, footnotes } = tableOf(results)
   const line = (cells: readonly string[]): string => `| ${cells.join(' | ')} |`
-  return [line(head), line(head.map((_, column) => (column === 0 ? '---' : '--:'))), ...lines.map(line)].join('\n')
+  return [
+    line(head),
+    line(head.map((_, column) => (column === 0 ? '---' : '--:'))),
+    ...lines.map(line),
+    ...(footnotes.length === 0 ? [] : ['', ...footnotes.map((text) => `- ${text}`)]),
+  ].join('\n')
 }
 
 export function layerLines(results: Results): string[][] {
@@ -83,6 +126,7 @@ export function layerLines(results: Results): string[][] {
 
 /** The layers, one a line. */
 export function terminalLayers(results: Results): string {
+  if (results.layers.length === 0) return ''
   return columns([
     ['layers alone', ''],
     ...layerLines(results).map(([name, what, value]) => [`${name}: ${what}`, value ?? '']),
@@ -92,6 +136,7 @@ export function terminalLayers(results: Results): string {
 /** Bulk by the number of pipes and by the size of a write, in MiB/s. */
 export function terminalGrowth(results: Results): string {
   const keys = Object.keys(results.work).filter((key) => key.startsWith('pipes-') || key.startsWith('payload-'))
+  if (keys.length === 0) return ''
   const names = results.contenders.filter((name) => keys.some((key) => name in (results.work[key] ?? {})))
   return columns([
     ['growth, MiB/s', ...names.map(shortName)],
@@ -102,14 +147,17 @@ export function terminalGrowth(results: Results): string {
   ])
 }
 
-/** What could not be measured, and why. */
+/** What the table has no mark for: growth and layers that could not be measured, or not like the others, and why. */
 export function failures(results: Results): string[] {
+  const inTable = new Set(ROWS.map(({ workload, processes }) => `${workload}/${processes}`))
   return [
-    ...Object.entries(results.work).flatMap(([work, series]) =>
-      Object.entries(series).flatMap(([name, { error }]) =>
-        error === undefined ? [] : [`${work}: ${name}: ${error}`],
+    ...Object.entries(results.work)
+      .filter(([work]) => !inTable.has(work))
+      .flatMap(([work, all]) =>
+        Object.entries(all).flatMap(([name, { error, notes = [] }]) =>
+          [...notes, ...(error === undefined ? [] : [error])].map((text) => `${work}: ${name}: ${text}`),
+        ),
       ),
-    ),
     ...results.layers.flatMap(({ name, what, error }) => (error === undefined ? [] : [`${name}: ${what}: ${error}`])),
   ]
 }

@@ -32,9 +32,8 @@ const GIB = 1024 * MIB
 
 const ignore = (): void => undefined
 
-/** Says yes for `seconds`. Looks at the clock once per 16 KiB (a look costs as much as a small write), and says yes at least once. */
-function lasting(seconds: number, chunkBytes: number): { more: () => boolean; written: () => number } {
-  const until = performance.now() + seconds * 1000
+/** Says yes until `until`. Looks at the clock once per 16 KiB (a look costs as much as a small write), and says yes at least once. */
+function lasting(until: number, chunkBytes: number): { more: () => boolean; written: () => number } {
   const every = Math.min(256, Math.max(1, Math.floor(16_384 / chunkBytes)))
   let left = every
   let count = 0
@@ -66,9 +65,11 @@ async function openStreams(session: BenchSession, pipes: number): Promise<BenchS
 /** Writes to all of `streams` at once, to the end of each; gives the bytes that were written. */
 async function saturate(streams: readonly BenchStream[], chunkBytes: number, seconds: number): Promise<number> {
   const chunk = new Uint8Array(chunkBytes)
+  // one end for all: a writer that is never made to wait keeps the others from beginning, and would make the run as long as all of them one after the other
+  const until = performance.now() + seconds * 1000
   const written = await Promise.all(
     streams.map(async (stream) => {
-      const { more, written } = lasting(seconds, chunkBytes)
+      const { more, written } = lasting(until, chunkBytes)
       await Promise.all([stream.send(chunk, more), stream.read(ignore)])
       return written()
     }),
@@ -197,17 +198,19 @@ async function come(far: FarEnd, pipes: number): Promise<void> {
 }
 
 const COME_MS = 10_000
-const UNREAD_LIMIT = 64 * MIB
-const UNREAD_MS = 5000
+/** Whoever has taken so much without making its writer wait has no bound. */
+export const UNREAD_LIMIT: number = 64 * MIB
+/** A writer that is slow and was not made to wait until then has proved nothing: its figure is a least one. */
+const unreadSeconds = (seconds: number): number => Math.max(1, 5 * seconds)
 const STALLED_MS = 500
 
 /** What a writer can hand over to a stream whose reader never reads, before it has to wait, and what the receiving process gains by that. */
 function unread(chunkBytes: number): Run {
-  return async ({ session, far }) => {
+  return async ({ session, far }, seconds) => {
     const chunk = new Uint8Array(chunkBytes)
     const stream = await session.open()
     const before = await far.memory()
-    const clock = lasting(UNREAD_MS / 1000, chunkBytes)
+    const clock = lasting(performance.now() + unreadSeconds(seconds) * 1000, chunkBytes)
     const writer = { over: false }
     const more = (): boolean => {
       writer.over ||= clock.written() >= UNREAD_LIMIT || !clock.more()
@@ -259,6 +262,7 @@ export const WORKLOADS: readonly Workload[] = [
   { id: 'open-1', run: openClose(1) },
   { id: 'idle', behaviour: 'hold', warms: false, run: idle(10_000) },
   { id: 'idle-few', behaviour: 'hold', warms: false, run: idle(2000) },
+  { id: 'idle-fewest', behaviour: 'hold', warms: false, run: idle(1000) },
   { id: 'unread-large', behaviour: 'hold', warms: false, run: unread(65_536) },
   { id: 'unread-small', behaviour: 'hold', warms: false, run: unread(1) },
   ...GROWTH_PIPES.map((pipes) => ({ id: `pipes-${pipes}`, run: bulk(pipes, GROWTH_CHUNK_BYTES) })),

@@ -183,6 +183,22 @@ async function toConnection(socket, direction) {
   return new SocketConnection()
 }
 
+/**
+ * Waits for the 'drain' event, as the documentation of `send` says. `onDrain()` is no way to wait: its promise is made once and stays resolved after the first
+ * drain, so a writer that awaits it never leaves the microtask queue and fills the stream's buffer until its time is up.
+ */
+function drained(stream) {
+  return new Promise((resolve) => {
+    const over = () => {
+      stream.removeEventListener('drain', over)
+      stream.removeEventListener('close', over)
+      resolve()
+    }
+    stream.addEventListener('drain', over)
+    stream.addEventListener('close', over)
+  })
+}
+
 /** Likewise. */
 class MessageStream {
   #stream
@@ -194,7 +210,7 @@ class MessageStream {
   async send(chunk, more) {
     const stream = this.#stream
     while (more()) {
-      if (!stream.send(chunk)) await stream.onDrain()
+      if (!stream.send(chunk)) await drained(stream)
     }
     await this.end()
   }
