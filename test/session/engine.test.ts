@@ -37,6 +37,15 @@ function helloOf(epoch: number): Hello {
 /** The peer has the larger epoch, and so the odd ids. */
 const [OWN, PEER] = [helloOf(1), helloOf(2)]
 
+interface SeatOptions {
+  readonly limits?: Partial<Limits>
+  readonly patient?: boolean
+  readonly now?: number
+  readonly frameBytes?: number
+  /** What the line gets back, where it wants to. */
+  readonly lent?: Uint8Array[]
+}
+
 class Seat {
   readonly engine: Engine
   /** What the host was told, in words. */
@@ -46,11 +55,11 @@ class Seat {
   onIncoming: (() => void) | undefined
   wakes = 0
 
-  constructor(options: { limits?: Partial<Limits>; patient?: boolean; now?: number } = {}) {
+  constructor(options: SeatOptions = {}) {
     this.engine = new Engine({
       hello: OWN,
       limits: { ...DEFAULT_LIMITS, ...options.limits },
-      preferredFrameBytes: FRAME_BYTES,
+      preferredFrameBytes: options.frameBytes ?? FRAME_BYTES,
       now: options.now ?? 0,
       ...(options.patient === undefined ? {} : { patient: options.patient }),
       host: {
@@ -58,6 +67,7 @@ class Seat {
           this.wakes++
         },
         established: (peer) => this.told.push(`session with ${peer.name}`),
+        ...(options.lent && { release: (view: Uint8Array) => options.lent?.push(view) }),
         incoming: (pipe) => {
           this.incoming.push(pipe)
           this.onIncoming?.()
@@ -112,7 +122,7 @@ class Seat {
 }
 
 /** A session that stands and whose first ping is answered. */
-function standing(options: ConstructorParameters<typeof Seat>[0] = {}): Seat {
+function standing(options: SeatOptions = {}): Seat {
   const seat = new Seat(options)
   const now = options.now ?? 0
   seat.pull(now)
@@ -205,7 +215,13 @@ describe('an engine that greets', () => {
     const seat = new Seat()
     seat.engine.close(5)
     assert.deepEqual(seat.news(), ['ended ERR_SESSION_CLOSED local'])
-    assert.equal(BYE(seat), 16)
+    const said = seat.pull()
+    // who hears it has to know who speaks
+    assert.deepEqual(
+      said.map(({ type }) => type),
+      [TYPE.HELLO, TYPE.BYE],
+    )
+    assert.equal(said[1]?.payload[1], 16)
   })
 
   it('takes a goodbye for what it says, even a good one', () => {
@@ -283,10 +299,16 @@ describe('an engine that has ended', () => {
     seat.onIncoming = () => {
       seat.engine.abort(ENOUGH, 1)
     }
-    seat.take(1, frame(TYPE.OPEN, 1), frame(TYPE.OPEN, 3), frame(TYPE.PING, 0, new Uint8Array(16)))
+    const ping = frame(TYPE.PING, 0, new Uint8Array(16))
+    seat.take(1, ping, frame(TYPE.OPEN, 1), frame(TYPE.OPEN, 3), ping)
     assert.equal(seat.incoming.length, 1)
     assert.deepEqual(seat.news(), ['ended ERR_SESSION_ABORTED local'])
-    assert.equal(BYE(seat, 1), 17)
+    const said = seat.pull(1)
+    assert.deepEqual(
+      [said.length, said[0]?.type, said[0]?.payload[1]],
+      [1, TYPE.BYE, 17],
+      'no answer, only the goodbye',
+    )
   })
 
   it('keeps the whole chunk for itself: nobody looks at it, but nobody may say so', () => {
@@ -339,11 +361,61 @@ describe('an engine at its frames', () => {
     assert.deepEqual(small.news(), ['ended ERR_FRAME_TOO_LARGE local'])
   })
 
+  it('takes it for a violation where somebody throws at them', () => {
+    const seat = standing()
+    seat.onIncoming = () => {
+      throw new Error('a handler may not, but does')
+    }
+    seat.take(1, frame(TYPE.OPEN, 1))
+    assert.deepEqual(seat.news(), ['ended ERR_PROTOCOL_VIOLATION local'])
+    assert.equal(BYE(seat, 1), 26)
+  })
+
+  it('hears that nothing has been parsed yet', () => {
+    const seat = standing()
+    seat.take(1, frame(TYPE.PARSED, 0, bigEndian(0, 8)))
+    assert.deepEqual(seat.news(), [])
+  })
+
+  it('sends frames as large as the line would have them', () => {
+    const seat = standing({ frameBytes: 65_536 })
+    seat.take(1, frame(TYPE.OPEN, 1))
+    const [pipe] = seat.incoming
+    assert.ok(pipe !== undefined)
+    seat.mux.accept(pipe, new Uint8Array(0))
+    seat.mux.write(pipe, new Uint8Array(60_000))
+    assert.deepEqual(
+      seat.pull(1).map(({ payload }) => payload.byteLength),
+      [0, 60_000],
+    )
+  })
+
+  it('counts the bytes that come and go', () => {
+    const seat = standing()
+    const { bytesRead, bytesWritten } = seat.engine
+    seat.take(1, frame(TYPE.PING, 0, new Uint8Array(16)))
+    assert.equal(seat.engine.bytesRead, bytesRead + 25)
+    seat.pull(1)
+    assert.equal(seat.engine.bytesWritten, bytesWritten + 33)
+  })
+
+  it('gives back to the line what is no longer looked at, where that wants it', () => {
+    for (const lent of [[], undefined]) {
+      const seat = standing(lent && { lent })
+      seat.take(1, frame(TYPE.OPEN, 1), frame(TYPE.DATA, 1, new Uint8Array(10_000).fill(3)))
+      const [pipe] = seat.incoming
+      assert.ok(pipe !== undefined)
+      const pieces = seat.mux.read(pipe, { now: () => 1 })
+      seat.mux.release(pieces)
+      if (lent) assert.deepEqual(concat(...lent), new Uint8Array(10_000).fill(3))
+    }
+  })
+
   it('skips what it may, whole and in pieces, and goes on behind it', () => {
     const seat = standing()
     const bytes = concat(
       encodeFrame(frame(0x40, 7, new Uint8Array(5000), 3)),
-      encodeFrame(frame(0x7f, 0, new Uint8Array(0))),
+      encodeFrame(frame(0x7f, 0, new Uint8Array(0), 0x7f)),
       encodeFrame(frame(TYPE.PING, 0, new Uint8Array(16))),
     )
     seat.engine.receive(bytes.slice(0, 3000), 1)
@@ -356,7 +428,9 @@ describe('an engine at its frames', () => {
   it('answers a flood of pings with one answer, to the last of them', () => {
     const seat = standing()
     const pings = [1, 2, 3].map((byte) => frame(TYPE.PING, 0, new Uint8Array(16).fill(byte)))
+    const { wakes } = seat
     seat.take(7, ...pings)
+    assert.ok(seat.wakes > wakes)
     const [pong, ...rest] = seat.pull(7)
     assert.deepEqual(rest, [])
     assert.deepEqual(pong?.payload, concat(new Uint8Array(16).fill(3), bigEndian(7000, 8)))
@@ -371,7 +445,10 @@ describe('an engine at its frames', () => {
     assert.equal(seat.engine.ping(), 2)
     assert.equal(seat.engine.ping(), 2)
     seat.pull(10)
+    const { wakes } = seat
     seat.take(35, frame(TYPE.PONG, 0, concat(bigEndian(2, 8), new Uint8Array(16))))
+    assert.equal(seat.wakes, wakes + 1, 'on a paced line data may wait for it')
+    assert.deepEqual(seat.pull(35), [])
     assert.deepEqual(seat.news(), ['pong 2 after 25'])
     assert.equal(seat.engine.counters.strayPongs, 1)
     assert.equal(seat.engine.roundTripMs, 0.125 * 25)
@@ -414,6 +491,23 @@ describe('an engine at its frames', () => {
       frames.map(({ payload }) => payload.byteLength),
       [1000, 1000, 1000, 1000],
     )
+  })
+})
+
+describe('an engine with much to say in small frames', () => {
+  it('has more to say where the batch was full, though it holds less than the line would take', () => {
+    const seat = standing({ frameBytes: 65_536 })
+    seat.take(1, ...Array.from({ length: 64 }, (_, i) => frame(TYPE.OPEN, 2 * i + 1)))
+    // half a kibibyte each
+    for (const pipe of seat.incoming) seat.mux.refuse(pipe, new TrunkError('ERR_PROTOCOL_UNKNOWN', 'x'.repeat(500)))
+    let refused = 0
+    let batches = 0
+    do {
+      refused += seat.pull(1).length
+      batches++
+    } while (seat.engine.hasMore)
+    assert.ok(batches > 1, 'all in one')
+    assert.equal(refused, seat.incoming.length)
   })
 })
 
@@ -488,10 +582,16 @@ describe('an engine that closes', () => {
     seat.take(2, frame(TYPE.BYE, 0, status(16)))
     assert.deepEqual(seat.news(), ['ended well'])
     assert.deepEqual(seat.pull(2), [], 'no goodbye to a goodbye')
-    const other = standing()
-    other.take(2, frame(TYPE.BYE, 0, status(33)))
-    assert.deepEqual(other.news(), ['ended ERR_CLOSE_TIMEOUT remote'])
-    assert.deepEqual(other.pull(2), [])
+    for (const [number, code] of [
+      [33, 'ERR_CLOSE_TIMEOUT'],
+      // of a newer version: an end it is
+      [9999, 'ERR_SESSION_ABORTED'],
+    ] as const) {
+      const other = standing()
+      other.take(2, frame(TYPE.BYE, 0, status(number)))
+      assert.deepEqual(other.news(), [`ended ${code} remote`])
+      assert.deepEqual(other.pull(2), [])
+    }
   })
 })
 

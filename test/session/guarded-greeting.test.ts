@@ -146,6 +146,16 @@ describe('from greeting to session', () => {
     })
   }
 
+  it('does not stand by an answer to a READY that it has not given yet, but gives it', () => {
+    const { seat, voice } = met()
+    // left over from when the two knew each other before
+    seat.hear(voice.greeting('heard'))
+    assert.equal(seat.standsWith, undefined)
+    assert.deepEqual(heard(voice, seat.say()), ['HELLO', 'READY'])
+    seat.hear(voice.greeting('heard'))
+    assert.equal(seat.standsWith, 'raw')
+  })
+
   it('stands by a frame that only a standing peer can send, and takes it', () => {
     const { seat, voice } = met()
     voice.hear(seat.hear(voice.greeting('new')).say())
@@ -158,7 +168,7 @@ describe('from greeting to session', () => {
   it('takes no frame of the chain before READYs went both ways', () => {
     const { seat, voice } = met()
     voice.hear(seat.hear(voice.greeting()).say())
-    seat.hear(voice.say(ping()))
+    assert.equal(seat.hear(voice.say(ping())).say().byteLength, 0)
     assert.equal(seat.standsWith, undefined)
     seat.assertLives()
   })
@@ -187,7 +197,7 @@ describe('from greeting to session', () => {
   it('does not hear a READY before any hello', () => {
     const { seat, voice } = met()
     const ready = voice.greeting('heard').subarray(naive.greeting(voice.hello).byteLength)
-    seat.hear(SYNC, naive.PROBE, ready)
+    assert.equal(seat.hear(SYNC, naive.PROBE, ready).say().byteLength, 0)
     assert.equal(seat.standsWith, undefined)
     assert.equal(answered(voice, seat.hear(voice.greeting('new'))), 'heard')
   })
@@ -257,6 +267,14 @@ describe('a hello that is wrong in its frame', () => {
     // of 257 bytes, and of 256
     assert.equal(answered(voice, seat.hear(padded(221))), 'new')
     assert.equal(answered(voice, seat.hear(padded(220))), 'heard')
+  })
+
+  it('or too long for a hello is damage in a session, and nobody’s new run', () => {
+    const { seat } = standing()
+    const another = new GuardedVoice({ padding: new Uint8Array(4096) })
+    seat.hear(another.greeting()).assertEnded('ERR_LINE_DAMAGED')
+    const other = standing().seat
+    other.hear(new GuardedVoice({ padding: new Uint8Array(3000) }).greeting()).assertEnded('ERR_PEER_RESTARTED')
   })
 
   it('is damage, and no hello', () => {

@@ -154,6 +154,30 @@ describe('a line that is not raw', () => {
     endsAndTells(seat, voice, 'ERR_LINE_NOT_RAW', 36)
   })
 
+  it('has seven bits only where the whole word comes stripped: behind its own beginning too, and not but for its first byte', () => {
+    const stripped = SYNC.map((byte) => byte & 0x7f)
+    const { seat } = met()
+    for (let i = 0; i < 4; i++) seat.hear(Uint8Array.of(0x55), stripped.subarray(1)).assertLives()
+    seat.hear(stripped.subarray(0, 1), stripped).assertLives()
+    seat.hear(stripped.subarray(0, 1), stripped)
+    endsAndTells(seat, met().voice, 'ERR_LINE_NOT_RAW', 36)
+  })
+
+  it('is no longer looked for where the peer is known: what looks so is its payload', () => {
+    const { seat, voice } = standing()
+    const stripped = SYNC.map((byte) => byte & 0x7f)
+    seat.hear(voice.say(frame(0x7f, 0, concat(stripped, stripped, stripped)))).assertLives()
+  })
+
+  it('is damaged where its session stands, whatever it has done before', () => {
+    const { seat, voice } = met()
+    voice.hear(seat.hear(voice.greeting('new')).say())
+    const mangled = mangle(voice.greeting(), 0x0d, 0x0a)
+    seat.hear(mangled, voice.greeting('heard'))
+    assert.equal(seat.standsWith, 'raw')
+    seat.hear(mangled).assertEnded('ERR_LINE_DAMAGED')
+  })
+
   it('is not one that was hit by an accident, another each time, with a good greeting between', () => {
     const { seat, voice } = met()
     seat.hear(mangle(voice.greeting(), 0x42)).assertLives()

@@ -223,6 +223,20 @@ describe('a frame that stays incomplete', () => {
     seat.assertEnded('ERR_LINE_DAMAGED')
   })
 
+  it('is asked about as ever behind a greeting, which may be left over', () => {
+    const { seat, voice } = standing({ limits: { keepaliveMs: HOUR } })
+    seat.hear(voice.greeting('stands'), long(voice).subarray(0, 100))
+    assert.deepEqual(names(voice.hear(seat.advance(1_000))), ['PING'])
+  })
+
+  it('is noticed while the line takes nothing of ours', () => {
+    const { seat, voice } = standing({ limits: { keepaliveMs: HOUR } })
+    seat.engine.ping()
+    seat.stick()
+    seat.hear(long(voice).subarray(0, 100))
+    assert.equal(seat.engine.deadline(), seat.now + 1_000)
+  })
+
   it('is asked about once, not each second', () => {
     const { seat, voice } = standing({ limits: { keepaliveMs: HOUR } })
     seat.hear(long(voice).subarray(0, 100))

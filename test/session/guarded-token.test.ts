@@ -90,6 +90,27 @@ describe('a serving side with a token', () => {
     seat.assertLives()
   })
 
+  it('answers a proof that says to have heard it already, and does not stand by that', () => {
+    const seat = seatOf('serve')
+    const voice = voiceOf('connect')
+    voice.hear(seat.say())
+    voice.hear(seat.hear(voice.greeting()).say())
+    const greeting = (): Uint8Array => voice.greeting('heard', { proof: proofOf(voice, 'connect') })
+    assert.deepEqual(names(voice.hear(seat.hear(greeting()).say())), ['HELLO', 'READY'])
+    assert.equal(seat.standsWith, undefined)
+    seat.hear(greeting())
+    assert.equal(seat.standsWith, 'raw')
+  })
+
+  it('checks a proof once: the run that gave it is known', () => {
+    const seat = seatOf('serve')
+    const voice = voiceOf('connect')
+    voice.hear(seat.say())
+    voice.hear(seat.hear(voice.greeting('new', { proof: proofOf(voice, 'connect') })).say())
+    seat.hear(voice.greeting('heard', { proof: new Uint8Array(32) })).assertLives()
+    assert.equal(seat.standsWith, 'raw')
+  })
+
   it('checks each run’s own proof: that of the run before is no pass', () => {
     const seat = seatOf('serve')
     const first = voiceOf('connect')

@@ -99,6 +99,22 @@ describe('pings', () => {
     assert.equal(pings.leastMs, 10)
   })
 
+  it('are answered, but tell no time, as often as the line is not empty at first', () => {
+    const pings = new Pings(0, 2)
+    for (const ms of [500, 700]) {
+      const id = pings.want()
+      pings.take(0)
+      assert.deepEqual(pings.answered(pong(id), ms), { id, roundTripMs: ms })
+      assert.deepEqual([pings.roundTripMs, pings.leastMs], [undefined, undefined])
+    }
+    assert.equal(pings.isDue(2700), false, 'it was measured all the same')
+    assert.equal(pings.isDue(2701), true)
+    pings.want()
+    pings.take(3000)
+    pings.answered(pong(3), 3040)
+    assert.deepEqual([pings.roundTripMs, pings.leastMs], [40, 40])
+  })
+
   it('take no time below none, should the clock go back', () => {
     const pings = new Pings(0)
     pings.want()

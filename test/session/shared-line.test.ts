@@ -1,6 +1,7 @@
 /** One raw line for many links, one after the other: who gets what comes, who may write, and when. The raw line is played by hand. */
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
+import { setImmediate as nextTurn } from 'node:timers/promises'
 import { TrunkError } from '../../src/index.ts'
 import { SharedLine } from '../../src/session/shared-line.ts'
 import type { DirectReceiver, Link } from '../../src/types.ts'
@@ -127,8 +128,37 @@ describe('a shared line', () => {
     assert.deepEqual(holder.told, ['now'])
   })
 
-  it('is free at once where nobody has it', async () => {
-    await lineOf(new RawLine()).free()
+  it('is free at once where nobody has it, and not before it is given back', async () => {
+    const line = lineOf(new RawLine())
+    await line.free()
+    const { link } = new Holder(line)
+    let isFree = false
+    const free = line.free().then(() => {
+      isFree = true
+    })
+    await nextTurn()
+    assert.equal(isFree, false)
+    link.abort(new Error('over'))
+    await free
+  })
+
+  it('lets go of a source that hangs when it is closed', async () => {
+    let returned = false
+    const source: Link['source'] = {
+      [Symbol.asyncIterator]: () => ({
+        next: () => new Promise<never>(() => undefined),
+        return: () => {
+          returned = true
+          return Promise.resolve({ done: true, value: undefined })
+        },
+      }),
+    }
+    const { direct: _face, ...link } = new RawLine().link
+    const line = new SharedLine({ ...link, source })
+    await nextTurn()
+    await line.close()
+    await nextTurn()
+    assert.equal(returned, true)
   })
 
   it('reads and writes lines that have no direct face', async () => {
@@ -210,6 +240,32 @@ describe('a last batch that is stuck', () => {
     assert.equal(second.write('two'), true)
   })
 
+  it('is over when it has left: whoever comes then does not wait', () => {
+    const raw = new RawLine()
+    const line = lineOf(raw)
+    const first = new Holder(line)
+    raw.takes = false
+    first.write('one ')
+    raw.takes = true
+    raw.receiver.drain()
+    first.link.abort(new Error('over'))
+    assert.equal(new Holder(line).write('two'), true)
+    assert.equal(text(raw.written), 'one two')
+  })
+
+  it('leaves while whoever has the line does not listen yet', () => {
+    const raw = new RawLine()
+    const line = lineOf(raw)
+    const first = new Holder(line)
+    raw.takes = false
+    first.write('one')
+    first.link.abort(new Error('over'))
+    line.take()
+    raw.receiver.drain()
+    raw.receiver.drain()
+    assert.equal(text(raw.written), 'one')
+  })
+
   it('lets what waited behind it be forgotten with who wanted to say it', () => {
     const raw = new RawLine()
     const line = lineOf(raw)
@@ -247,6 +303,19 @@ describe('a raw line that ends', () => {
       raw.receiver.fail(error)
       raw.receiver.end()
       assert.deepEqual(holder.told, [`fail ${code}`])
+      assert.equal(line.over, true)
+    }
+  })
+
+  it('is no trouble where nobody listens', () => {
+    for (const finish of [
+      (raw: RawLine) => raw.receiver.end(),
+      (raw: RawLine) => raw.receiver.fail(new Error('EIO')),
+    ]) {
+      const raw = new RawLine()
+      const line = lineOf(raw)
+      line.take()
+      finish(raw)
       assert.equal(line.over, true)
     }
   })
