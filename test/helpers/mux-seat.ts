@@ -1,6 +1,9 @@
 /** One muxer played by hand: frames go in, what it has to say is decoded by the second codec, and what its pipes hear is written down. No time but the test's. */
+import assert from 'node:assert/strict'
+import { TrunkError } from '../../src/errors.ts'
 import { FrameBatch } from '../../src/frame/batch.ts'
 import { MuxCore } from '../../src/mux/core.ts'
+import { TrunkPipe, type PipeOwner } from '../../src/mux/pipe.ts'
 import type { PipeListener, PipeState } from '../../src/mux/pipe-state.ts'
 import type { MuxHost, MuxSettings } from '../../src/mux/settings.ts'
 import { bigEndian, concat, decodeFrames, encodeStatus, TYPE, type TypeName, type WireFrame } from './naive-codec.ts'
@@ -41,6 +44,37 @@ export function inWords(frame: WireFrame): string {
   return `${NAMES.get(type) ?? type} ${pipe} ${value}${flags === 0 ? '' : ` flags ${flags}`}`
 }
 
+/** Lets what promises have set off run: as many turns of the microtask queue as anything here takes. */
+export async function turns(): Promise<void> {
+  for (let turn = 0; turn < 30; turn++) await Promise.resolve()
+}
+
+/** What has become of a promise: `waits`, `well`, or the code of its error. */
+export async function fate(promise: Promise<unknown>): Promise<string> {
+  let word = 'waits'
+  promise.then(
+    () => {
+      word = 'well'
+    },
+    (error: unknown) => {
+      word = error instanceof TrunkError ? error.code : String(error)
+    },
+  )
+  await turns()
+  return word
+}
+
+/** The pipe has failed with this code, this cause and some sentence. */
+export function failedWith({ error }: TrunkPipe, code: string, cause?: unknown): void {
+  assert.ok(error)
+  assert.equal(error.code, code)
+  assert.deepEqual(error.cause, cause)
+  assert.ok(error.message.length > 5)
+}
+
+/** Replies are text here, and this one is not valid. */
+export const BAD_REPLY = 'bad'
+
 export class MuxSeat implements MuxHost {
   readonly mux: MuxCore
   readonly batch: FrameBatch = new FrameBatch()
@@ -51,8 +85,19 @@ export class MuxSeat implements MuxHost {
   wakes = 0
   gone = 0
   roundTrip: number | undefined
+  /** What an empty line needs; undefined: nobody knows yet. */
+  leastRoundTrip: number | undefined = 0
   /** The last batch, as the line got it. */
   parts: readonly Uint8Array[] = []
+
+  readonly #owner: PipeOwner = {
+    now: () => this.now,
+    decodeReply: (reply) => {
+      const text = Buffer.from(reply).toString()
+      if (text === BAD_REPLY) throw new RangeError('not a reply')
+      return text
+    },
+  }
 
   constructor(settings: Partial<MuxSettings> = {}) {
     this.mux = new MuxCore({ ...SETTINGS, ...settings }, this, 0)
@@ -80,8 +125,8 @@ export class MuxSeat implements MuxHost {
     return this.roundTrip
   }
 
-  leastRoundTripMs(): number {
-    return 0
+  leastRoundTripMs(): number | undefined {
+    return this.leastRoundTrip
   }
 
   // --- the peer --------------------------------------------------------------------------------------------------------
@@ -185,5 +230,38 @@ export class MuxSeat implements MuxHost {
         say(`failed ${error.code}`)
       },
     }
+  }
+  // --- pipes as users hold them ----------------------------------------------------------------------------------------
+
+  /** A pipe of ours, opened and not answered; what its opener is told is written down as `1 answered well`. */
+  holdOpening(): TrunkPipe {
+    const pipe = new TrunkPipe(this.mux, this.#owner, 'test', (error) => {
+      this.heard.push(`${pipe.id} answered ${error?.code ?? 'well'}`)
+    })
+    pipe.bind(this.mux.open(Uint8Array.of(1), pipe, 0))
+    pipe.onOver = () => {
+      this.heard.push(`${pipe.id} over`)
+    }
+    this.pull()
+    return pipe
+  }
+
+  /** A pipe of ours that the peer has accepted. */
+  holdOpened(): TrunkPipe {
+    const pipe = this.holdOpening()
+    this.take('ACCEPT', pipe.id)
+    this.heard.length = 0
+    return pipe
+  }
+
+  /** A pipe of the peer's that we have accepted. */
+  holdAccepted(id: number): TrunkPipe {
+    const state = this.accepted(id)
+    const pipe = new TrunkPipe(this.mux, this.#owner, 'test', undefined).bind(state)
+    state.listener = pipe
+    pipe.onOver = () => {
+      this.heard.push(`${id} over`)
+    }
+    return pipe
   }
 }

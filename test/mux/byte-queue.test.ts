@@ -1,3 +1,4 @@
+/** What waits in one direction of one pipe: order, pieces, and how much memory stands behind them. */
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import { ByteQueue } from '../../src/mux/byte-queue.ts'
@@ -35,7 +36,7 @@ describe('a byte queue', () => {
         got += piece.byteLength
       }
       assert.equal(got, put)
-      assert.throws(() => queue.shift(1), RangeError)
+      assert.throws(() => queue.shift(1), { name: 'RangeError', message: /empty/ })
     })
   }
 
@@ -123,6 +124,28 @@ describe('a byte queue', () => {
     const got: number[] = []
     while (queue.length > 0) got.push(...queue.shift(2))
     assert.deepEqual(got, put)
+  })
+
+  it('goes on gathering while the pieces before are taken', () => {
+    const queue = new ByteQueue()
+    queue.append(pattern(100))
+    queue.appendCopy(Uint8Array.of(1))
+    assert.equal(queue.shift(10).byteLength, 10)
+    queue.appendCopy(Uint8Array.of(2))
+    assert.equal(queue.shift(90).byteLength, 90)
+    queue.appendCopy(Uint8Array.of(3))
+    assert.deepEqual([...queue.shift(10)], [1, 2, 3])
+    assert.equal(queue.length, 0)
+  })
+
+  it('takes as long for a piece of a long list as for one of a short list', () => {
+    // what is taken must not be moved up for each piece: that would be a minute here, not a moment
+    const pieces = 200_000
+    const queue = new ByteQueue()
+    const piece = Uint8Array.of(1)
+    for (let i = 0; i < pieces; i++) queue.append(piece)
+    for (let i = 0; i < pieces; i++) if (queue.shift(10) !== piece) assert.fail(`piece ${i}`)
+    assert.equal(queue.length, 0)
   })
 
   it('names the buffers behind what is queued, and none that was taken', () => {

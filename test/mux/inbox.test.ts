@@ -142,6 +142,17 @@ describe('what comes in: data', () => {
     assert.deepEqual(seat.news(), [])
   })
 
+  it('is told of once for a chunk, however many frames there are in it', () => {
+    const seat = seated()
+    for (let frame = 0; frame < 3; frame++) for (const id of [1, 2]) seat.take('DATA', id, pattern(1))
+    seat.offset('END', 2, 3)
+    seat.mux.endOfChunk()
+    assert.deepEqual(seat.news(), ['1 readable', '2 readable'])
+    seat.take('DATA', 1, pattern(1))
+    seat.mux.endOfChunk()
+    assert.deepEqual(seat.news(), ['1 readable'])
+  })
+
   it('is copied below 2 KiB, and kept as a view from there on', () => {
     const seat = seated()
     const chunk = pattern(10_000)
@@ -388,6 +399,9 @@ describe('what comes in: credit and ends', () => {
   it('tells of an end without bytes', () => {
     const seat = seated()
     seat.offset('END', 1, 0)
+    violates(() => {
+      seat.offset('END', 1, 0)
+    })
     seat.mux.endOfChunk()
     assert.deepEqual(seat.news(), ['1 readable'])
     assert.deepEqual(seat.said(), ['DONE 1 0'])
@@ -432,6 +446,37 @@ describe('what comes in: credit and ends', () => {
       seat.take('DONE', 2)
       assert.deepEqual(seat.news(), [`2 confirmed ${lost ? 'ERR_NO_SPACE' : 'well'}`])
     }
+  })
+
+  it('counts as done with what a reader who has stopped never read', () => {
+    const seat = seated()
+    const pipe = seat.pipe(2)
+    seat.take('DATA', 2, pattern(5))
+    seat.mux.stop(pipe, 'ERR_PIPE_STOPPED')
+    assert.equal(pipe.consumed, 0)
+    seat.offset('END', 2, 5)
+    assert.deepEqual([pipe.consumed, pipe.receivedAll], [5, true])
+  })
+
+  it('knows a status of a later version by what its frame says', () => {
+    const seat = seated()
+    for (const pipe of [seat.opened(), seat.opened()]) {
+      seat.mux.end(pipe)
+      seat.pull()
+      seat.news()
+      seat.take('DONE', pipe.id, status(9999))
+      assert.deepEqual(seat.news(), [`${pipe.id} confirmed ERR_PIPE_STOPPED`])
+    }
+    seat.take('STOP', 1, status(9999))
+    seat.take('RESET', 1, status(9999))
+    const refused = seat.open()
+    seat.pull()
+    seat.take('REFUSE', refused.id, status(9999))
+    assert.deepEqual(seat.news(), [
+      '1 stopped ERR_PIPE_STOPPED',
+      '1 failed ERR_PIPE_RESET',
+      `${refused.id} failed ERR_PIPE_RESET`,
+    ])
   })
 
   it('does not take for a status what is none', () => {
@@ -512,6 +557,31 @@ describe('what comes in: resets', () => {
     violates(() => {
       seat.take('RESET', 2, status(64))
     }, 'ERR_RESET_FLOOD')
+  })
+
+  it('is the only kind of frame that the bucket counts', () => {
+    const seat = seated({ resetBurst: 1, resetsPerSecond: 1 })
+    for (let credit = 1; credit <= 100; credit++) seat.offset('CREDIT', 2, 65_536 + credit)
+    for (const id of [1, 2]) seat.take('RESET', id, status(64))
+    violates(() => {
+      seat.take('RESET', 1, status(64))
+    }, 'ERR_RESET_FLOOD')
+  })
+
+  it('of ours that waits to leave is answered by the answer to the open, and by nothing else', () => {
+    const seat = new MuxSeat({ maxOutboundWaiting: 1, peerResetBurst: 1 })
+    seat.mux.reset(seat.opened(), new TrunkError('ERR_ABORTED', 'the one that may leave'))
+    seat.pull()
+    const pipe = seat.open()
+    assert.deepEqual(seat.said(), ['OPEN 3 1'])
+    seat.mux.reset(pipe, new TrunkError('ERR_ABORTED', 'one that has to wait'))
+    seat.open()
+    seat.offset('CREDIT', 3, 70_000)
+    seat.take('STOP', 3, status(65))
+    assert.deepEqual(seat.said(), [])
+    seat.take('ACCEPT', 3)
+    assert.deepEqual(seat.said(), ['OPEN 5 1'])
+    assert.equal(seat.mux.counters.lateFrames, 3)
   })
 
   it('is told to nobody twice', () => {

@@ -208,6 +208,36 @@ describe('what leaves: resets', () => {
     assert.deepEqual(seat.said(), [])
   })
 
+  it('says nothing in DONE of what was not read: a pipe that was reset has no more to say', () => {
+    const seat = new MuxSeat()
+    const pipe = seat.accepted(2)
+    seat.take('DATA', 2, pattern(10))
+    seat.mux.stop(pipe, 'ERR_NO_SPACE')
+    assert.equal(pipe.discarded, true)
+    seat.take('RESET', 2, status(64))
+    seat.mux.handlerEnded(pipe)
+    assert.deepEqual(seat.said(), ['DONE 2 0'])
+  })
+
+  it('goes on in the next batch where one is full', () => {
+    const many = 1000
+    const seat = new MuxSeat({ maxOutbound: many, maxOutboundWaiting: many, peerResetBurst: many })
+    const pipes = Array.from({ length: many }, () => seat.open())
+    while (seat.pull().length > 0) assert.equal(seat.mux.pipes.size, many)
+    for (const pipe of pipes) seat.mux.reset(pipe, new TrunkError('ERR_ABORTED', 'enough '.repeat(70)))
+    const ids: number[] = []
+    let batches = 0
+    for (let frames = seat.pull(); frames.length > 0; frames = seat.pull()) {
+      batches++
+      ids.push(...frames.map(({ pipe }) => pipe))
+    }
+    assert.ok(batches > 1)
+    assert.deepEqual(
+      ids,
+      pipes.map(({ id }) => id),
+    )
+  })
+
   it('says it once where the handler ends before the reset has left', () => {
     const seat = new MuxSeat()
     const pipe = seat.accepted(2)
@@ -416,6 +446,67 @@ describe('what leaves: data', () => {
     assert.deepEqual(seat.news(), [])
     assert.equal(three.sent, 0)
   })
+})
+
+describe('what leaves on a paced line', () => {
+  /** How much leaves in all the batches that there are now. */
+  function leaves(seat: MuxSeat): number {
+    let bytes = 0
+    for (let frames = seat.pull(); frames.length > 0; frames = seat.pull())
+      for (const { payload } of frames) bytes += 9 + payload.byteLength
+    return bytes
+  }
+
+  it('waits until it is known what an empty line needs: nothing but data does', () => {
+    const seat = new MuxSeat({ paced: true })
+    seat.leastRoundTrip = undefined
+    const pipe = seat.opened()
+    seat.mux.write(pipe, utf8('abc'))
+    seat.mux.end(pipe)
+    seat.open()
+    seat.take('DATA', 1, pattern(300))
+    assert.deepEqual(seat.said(), ['PARSED 0 @309', 'OPEN 3 1'])
+    assert.deepEqual(seat.said(), [])
+    seat.leastRoundTrip = 0
+    assert.deepEqual(seat.said(), ['DATA 1 3', 'END 1 @3'])
+  })
+
+  it('is what waits, and nobody on a line that tells', () => {
+    const seat = new MuxSeat()
+    seat.leastRoundTrip = undefined
+    seat.mux.write(seat.opened(), utf8('abc'))
+    assert.deepEqual(seat.said(), ['DATA 1 3'])
+  })
+
+  it('takes what an empty line needs off the time that a batch took', () => {
+    const seat = new MuxSeat({ paced: true, initialWindowBytes: 1_000_000 })
+    seat.leastRoundTrip = 500
+    const pipe = seat.opened()
+    seat.mux.write(pipe, pattern(100_000))
+    const first = leaves(seat)
+    seat.mux.peerParsed(first, 510)
+    assert.ok(leaves(seat) > first)
+  })
+
+  for (const [what, ms, more] of [
+    ['more where the last batch was parsed soon', 10, true],
+    ['less where it was not', 110, false],
+  ] as const) {
+    it(`is ${what}: the time is that of the batch, not of a look at what there is to send`, () => {
+      const seat = new MuxSeat({ paced: true, initialWindowBytes: 1_000_000 })
+      const pipe = seat.opened()
+      seat.mux.write(pipe, pattern(100_000))
+      const first = leaves(seat)
+      assert.ok(first > 2048 && first <= 4096)
+      // nothing may leave now, and this is no batch
+      seat.now = ms - 5
+      assert.equal(leaves(seat), 0)
+      seat.now = ms
+      seat.mux.peerParsed(first, ms)
+      const second = leaves(seat)
+      assert.ok(more ? second > 4096 && second <= 8192 : second > 1024 && second < 3500, `${second} bytes`)
+    })
+  }
 })
 
 describe('what leaves: words about what came', () => {

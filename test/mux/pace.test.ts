@@ -85,3 +85,118 @@ describe('the pace of a line that does not tell', () => {
     assert.ok(pace.limit >= 1024)
   })
 })
+
+/** What may be under way after `bytes` were sent at once and parsed after `ms`, where 4,096 might be before. */
+function limitAfter(bytes: number, ms: number, emptyMs = 0): number {
+  const pace = new Pace(MAX_BYTES)
+  pace.sent(bytes, 0, 1000)
+  pace.parsed(bytes, bytes, emptyMs, 1000 + ms)
+  return pace.limit
+}
+
+describe('the pace, step by step', () => {
+  it('sends frames of a third of what may be under way, of 512 bytes at least, and never beyond a split', () => {
+    const pace = new Pace(MAX_BYTES)
+    assert.equal(pace.limit, 4096)
+    assert.deepEqual(
+      [16_384, 1365, 1364, 100].map((splitBytes) => pace.split(splitBytes)),
+      [1365, 1365, 1364, 100],
+    )
+    const small = new Pace(1200)
+    assert.equal(small.limit, 1200)
+    assert.equal(small.split(16_384), 512)
+  })
+
+  it('goes half of the way to what would take 75 ms, to twice as much at most', () => {
+    assert.equal(limitAfter(4096, 75), 4096)
+    assert.equal(limitAfter(4096, 60), 4608)
+    assert.equal(limitAfter(4096, 26), 7955)
+    assert.equal(limitAfter(4096, 25), 8192)
+    assert.equal(limitAfter(4096, 10), 8192)
+    assert.equal(limitAfter(4096, 0), 8192)
+    assert.equal(limitAfter(4096, 100), 3584)
+    assert.equal(limitAfter(4096, 150), 3072)
+    assert.equal(limitAfter(4096, 1_000_000), 2048)
+  })
+
+  it('adds to the 75 ms what an empty line takes', () => {
+    assert.equal(limitAfter(4096, 175, 100), 4096)
+    assert.equal(limitAfter(4096, 140, 100), 4608)
+    assert.equal(limitAfter(4096, 200, 100), 3840)
+  })
+
+  it('learns that a line is fast only where half of what may be was under way, and that it is slow from anything', () => {
+    assert.equal(limitAfter(2048, 10), 8192)
+    assert.equal(limitAfter(2047, 10), 4096)
+    assert.equal(limitAfter(1, 150), 3072)
+    const pace = new Pace(MAX_BYTES)
+    // what was parsed is not under way any more
+    pace.sent(10_000, 7953, 0)
+    pace.parsed(10_000, 10_000, 0, 10)
+    assert.equal(pace.limit, 4096)
+    pace.sent(20_000, 17_952, 20)
+    pace.parsed(20_000, 20_000, 0, 30)
+    assert.equal(pace.limit, 8192)
+  })
+
+  it('never falls below 1,024 bytes, nor climbs above what the peer allows', () => {
+    const slow = new Pace(MAX_BYTES)
+    const fast = new Pace(10_000)
+    for (let step = 1; step <= 5; step++) {
+      for (const [pace, ms] of [
+        [slow, 500_000],
+        [fast, 1],
+      ] as const) {
+        const at = step * 1_000_000
+        pace.sent(step * 100_000, 0, at)
+        pace.parsed(step * 100_000, step * 100_000, 0, at + ms)
+      }
+    }
+    assert.deepEqual([slow.limit, fast.limit], [1024, 10_000])
+  })
+
+  it('goes by the last batch that was parsed whole', () => {
+    const pace = new Pace(MAX_BYTES)
+    pace.sent(3000, 0, 0)
+    pace.sent(4000, 0, 50)
+    pace.sent(5000, 0, 90)
+    pace.parsed(2999, 5000, 0, 100)
+    assert.equal(pace.limit, 4096, 'nothing was parsed whole')
+    pace.parsed(4999, 4999, 0, 110)
+    // 60 ms, not 110 nor 20
+    assert.equal(pace.limit, 4608)
+  })
+
+  it('concludes nothing more before what was sent after its last conclusion has been parsed', () => {
+    const pace = new Pace(MAX_BYTES)
+    pace.sent(4096, 0, 0)
+    pace.sent(8191, 4096, 1)
+    pace.sent(8192, 0, 2)
+    pace.parsed(4096, 8192, 0, 10)
+    assert.equal(pace.limit, 8192)
+    pace.parsed(8191, 8192, 0, 11)
+    assert.equal(pace.limit, 8192)
+    pace.parsed(8192, 9000, 0, 12)
+    assert.equal(pace.limit, 16_384)
+  })
+
+  it('concludes from just as long as it should take that all is well: the next word has to wait as well', () => {
+    const pace = new Pace(MAX_BYTES)
+    pace.sent(100, 0, 0)
+    pace.sent(4096, 0, 70)
+    pace.parsed(100, 4097, 0, 75)
+    pace.parsed(4096, 4097, 0, 80)
+    assert.equal(pace.limit, 4096)
+  })
+
+  it('remembers 64 batches, and takes no time from one that it does not', () => {
+    const pace = new Pace(MAX_BYTES)
+    for (let batch = 1; batch <= 65; batch++) pace.sent(batch * 100_000, 0, batch * 1000)
+    pace.parsed(6_300_000, 6_300_000, 0, 63_010)
+    assert.equal(pace.limit, 8192)
+    pace.parsed(6_400_000, 6_400_000, 0, 64_010)
+    assert.equal(pace.limit, 16_384)
+    pace.parsed(6_500_000, 6_500_000, 0, 65_010)
+    assert.equal(pace.limit, 16_384)
+  })
+})

@@ -1,3 +1,4 @@
+/** What unread bytes keep in memory of the link's chunks: when it is counted, when it is too much, and what is done then. */
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import { ByteQueue } from '../../src/mux/byte-queue.ts'
@@ -146,5 +147,72 @@ describe('views of the link’s chunks', () => {
       if (i === 25) idle.pipe.clearData()
     }
     assert.equal(released.length, 0)
+  })
+
+  it('may be twice what waits and 512 KiB, to the byte', () => {
+    for (const beyond of [0, 1]) {
+      const released: Uint8Array[] = []
+      const pinned = new PinnedChunks((piece) => released.push(piece))
+      const { pipe, queue } = pipeWithQueue(1)
+      const piece = new Uint8Array(2 * 1000 + 512 * 1024 + beyond).subarray(0, 1000)
+      queue.append(piece)
+      pinned.note(pipe, piece)
+      assert.equal(released.length, beyond)
+    }
+  })
+
+  it('are not counted for more pieces of a chunk that is known, nor before 512 KiB of others have come', () => {
+    const released: Uint8Array[] = []
+    const pinned = new PinnedChunks((piece) => released.push(piece))
+    const { pipe, queue } = pipeWithQueue(1)
+    const note = (piece: Uint8Array): void => {
+      queue.append(piece)
+      pinned.note(pipe, piece)
+    }
+    const chunks = Array.from({ length: 9 }, () => new Uint8Array(64 * 1024))
+    for (const chunk of chunks) note(chunk)
+    // the ninth was counted, and all of them were worth it; now one byte waits in the last
+    for (let left = queue.length - 1; left > 0;) left -= queue.shift(left).byteLength
+    assert.equal(queue.length, 1)
+    for (let i = 0; i < 100; i++) note(chunks[8]!.subarray(i, i + 1))
+    for (let i = 0; i < 8; i++) {
+      const chunk = new Uint8Array(64 * 1024)
+      note(chunk.subarray(0, 1))
+      note(chunk.subarray(1, 2))
+    }
+    assert.equal(released.length, 0)
+    note(new Uint8Array(64 * 1024).subarray(0, 1))
+    assert.equal(released.length, 1 + 100 + 8 * 2 + 1)
+  })
+
+  it('count again after they were copied out: more pieces may come of the same chunk', () => {
+    const released: Uint8Array[] = []
+    const pinned = new PinnedChunks((piece) => released.push(piece))
+    const { pipe, queue } = pipeWithQueue(1)
+    const chunk = new Uint8Array(600 * 1024)
+    for (let piece = 1; piece <= 3; piece++) {
+      const view = chunk.subarray(piece, piece + 1)
+      queue.append(view)
+      pinned.note(pipe, view)
+      // the copy of those before, and the view
+      assert.equal(released.at(-1), view)
+    }
+    assert.equal(released.filter(({ buffer }) => buffer === chunk.buffer).length, 3)
+  })
+
+  it('are weighed against what waits in chunks, not against what was copied out', () => {
+    const released: Uint8Array[] = []
+    const pinned = new PinnedChunks((piece) => released.push(piece))
+    const [copied, other] = [pipeWithQueue(1), pipeWithQueue(3)]
+    const note = ({ pipe, queue }: ReturnType<typeof pipeWithQueue>, chunkBytes: number, bytes: number): void => {
+      const piece = new Uint8Array(chunkBytes).subarray(0, bytes)
+      queue.append(piece)
+      pinned.note(pipe, piece)
+    }
+    for (let i = 0; i < 4; i++) note(copied, 300 * 1024, 75 * 1024 - 1)
+    assert.equal(released.length, 4)
+    for (let i = 0; i < 9; i++) note(other, 64 * 1024, 1)
+    assert.equal(released.length, 4 + 9)
+    assert.equal(copied.queue.length, 4 * (75 * 1024 - 1))
   })
 })

@@ -51,4 +51,56 @@ describe('the scheduler', () => {
     assert.deepEqual(turns(scheduler), [3, 1])
     assert.ok(!one.scheduled && !other.scheduled)
   })
+
+  it('R-308: takes for small what has 4 KiB queued, and not a byte more', () => {
+    const scheduler = new Scheduler(LARGE)
+    const queued = [4097, 4096, 4097, 1, 5000, 0]
+    queued.forEach((bytes, at) => {
+      scheduler.enter(pipe(at, bytes))
+    })
+    assert.deepEqual(turns(scheduler), [1, 3, 5, 0, 2, 4])
+  })
+
+  it('R-308: counts a pipe that has only its end to say as a byte', () => {
+    const scheduler = new Scheduler(3)
+    scheduler.enter(pipe(0, LARGE))
+    for (let id = 1; id < 7; id++) scheduler.enter(pipe(id, 0))
+    assert.deepEqual(turns(scheduler), [1, 2, 3, 0, 4, 5, 6])
+  })
+
+  it('R-308: gives a copy its turn at once where small messages had theirs before it came', () => {
+    const scheduler = new Scheduler(SPLIT_BYTES)
+    const small = (id: number): void => {
+      scheduler.enter(pipe(id, SPLIT_BYTES - 1))
+    }
+    for (const id of [1, 3, 5, 7, 9]) small(id)
+    assert.deepEqual([scheduler.next()?.id, scheduler.next()?.id], [1, 3])
+    for (const id of [11, 13]) scheduler.enter(pipe(id, LARGE))
+    // one byte below a split lets one more pass
+    assert.deepEqual(turns(scheduler), [11, 5, 7, 13, 9])
+  })
+
+  it('knows who is entered, and whether anybody is', () => {
+    const scheduler = new Scheduler(SPLIT_BYTES)
+    assert.ok(scheduler.isEmpty)
+    assert.equal(scheduler.next(), undefined)
+    for (const bytes of [SMALL, LARGE]) {
+      const one = pipe(1, bytes)
+      scheduler.enter(one)
+      assert.deepEqual([one.scheduled, scheduler.isEmpty], [true, false])
+      assert.equal(scheduler.next(), one)
+      assert.deepEqual([one.scheduled, scheduler.isEmpty], [false, true])
+      scheduler.again(one)
+      assert.deepEqual([one.scheduled, scheduler.isEmpty], [true, false])
+      assert.equal(scheduler.next(), one)
+    }
+  })
+
+  it('puts a pipe that comes again behind the copies, however little it has left', () => {
+    const scheduler = new Scheduler(SPLIT_BYTES)
+    const one = pipe(1, SMALL)
+    scheduler.enter(pipe(3, LARGE))
+    scheduler.again(one)
+    assert.deepEqual(turns(scheduler), [3, 1])
+  })
 })
