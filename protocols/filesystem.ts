@@ -12,6 +12,7 @@ export type {
   FilesystemClient,
   FileStat,
   RangeOptions,
+  SmallOptions,
   WriteOptions,
   WriteSource,
 } from './filesystem/client-types.ts'

@@ -6,7 +6,8 @@
 import { Uint8ArrayList } from 'uint8arraylist'
 import { badArgument, TrunkError } from '../../src/errors.ts'
 import type { Bytes, OpenOptions, Pipe, Trunk } from '../../src/types.ts'
-import type { CallOptions, FileEntry, RangeOptions, WriteSource } from './client-types.ts'
+import { SmallFiles } from './client-many.ts'
+import type { CallOptions, FileEntry, RangeOptions, SmallOptions, WriteSource } from './client-types.ts'
 import { BatchReader } from './entries.ts'
 import {
   decodeReply,
@@ -16,14 +17,13 @@ import {
   type FileRequestInput,
   type ReplyingOp,
 } from './messages.ts'
+import { MAX_SMALL_BYTES } from './parcel.ts'
 import { Turns } from './turns.ts'
 
 /** Operations that hold descriptors of the peer: below its default bound of 64, with room for a second program on the trunk. */
 const MAX_HELD = 48
 /** Operations that are answered at once. */
 const MAX_QUICK = 48
-/** Files up to this size travel with their request, in one round trip. */
-export const EARLY_BYTES: number = 32 * 1024
 
 interface TrunkTurns {
   readonly held: Turns
@@ -44,10 +44,12 @@ function turnsOf(trunk: Trunk): TrunkTurns {
 export class Calls {
   readonly #trunk: Trunk
   readonly #turns: TrunkTurns
+  readonly #small: SmallFiles
 
   constructor(trunk: Trunk) {
     this.#trunk = trunk
     this.#turns = turnsOf(trunk)
+    this.#small = new SmallFiles(trunk, this.#turns.held)
   }
 
   /** An operation whose accept says all. */
@@ -104,6 +106,20 @@ export class Calls {
     }
   }
 
+  /** All of a file that has at most MAX_SMALL_BYTES; undefined for a larger one. */
+  async readSmall(path: Uint8Array, { size = 0, signal }: SmallOptions = {}): Promise<Uint8Array | undefined> {
+    const shared = await this.#small.read(path, size, signal)
+    if (shared !== 'alone') return shared
+    const request = { op: 'read', path, length: MAX_SMALL_BYTES + 1 } as const
+    const content = new Uint8ArrayList()
+    for await (const data of this.read(request, signal === undefined ? {} : { signal })) {
+      content.append(data)
+      // a peer that does not keep to the length is not followed
+      if (content.byteLength > MAX_SMALL_BYTES) return undefined
+    }
+    return content.subarray()
+  }
+
   async *list(
     request: FileRequestInput & { op: 'list' },
     { signal }: CallOptions = {},
@@ -124,6 +140,11 @@ export class Calls {
     { signal }: CallOptions,
   ): Promise<number> {
     const early = earlyBytes(source)
+    if (early !== undefined && request.how === 'replace' && request.exclusive !== true && request.durable === false) {
+      const { path, mode, modifiedMs } = request
+      const shared = await this.#small.write({ path, content: early, mode, modifiedMs }, signal)
+      if (shared !== 'alone') return early.byteLength
+    }
     return await this.#during('held', signal, async () => {
       if (early !== undefined) {
         const pipe = await this.#open(request, signal, { early, end: true })
@@ -203,9 +224,9 @@ function isBytes(value: unknown): value is Bytes {
   return value instanceof Uint8Array || value instanceof Uint8ArrayList
 }
 
-/** The bytes of a small file, where they are there at once. */
+/** The bytes of a small file, where they are there at once: they travel with their request, in one round trip. */
 function earlyBytes(source: WriteSource): Uint8Array | undefined {
-  if (!isBytes(source) || source.byteLength > EARLY_BYTES) return undefined
+  if (!isBytes(source) || source.byteLength > MAX_SMALL_BYTES) return undefined
   return source instanceof Uint8Array ? source : source.subarray()
 }
 

@@ -20,6 +20,12 @@ export interface RangeOptions extends CallOptions {
   length?: number
 }
 
+/** How {@link FilesystemClient.readSmall} reads. */
+export interface SmallOptions extends CallOptions {
+  /** What the file is believed to have, as a listing says it; a better guess fills pipes better. @default 0 */
+  size?: number
+}
+
 /** How {@link FilesystemClient.write} writes. */
 export interface WriteOptions extends CallOptions {
   /** Adds to the file's end, in place. Not together with `offset`. @default false */
@@ -87,8 +93,14 @@ export interface FilesystemClient {
    */
   read(path: FilePath, options?: RangeOptions): AsyncGenerator<Uint8ArrayList, void, undefined>
   /**
+   * All of a small file, of up to 32 KiB; undefined for a larger one, which {@link read} gives. Calls that are made at once share pipes, so that
+   * many small files cost little more than their bytes.
+   */
+  readSmall(path: FilePath, options?: SmallOptions): Promise<Uint8Array | undefined>
+  /**
    * Writes a file: atomically unless `append` or `offset` is given, so that the target has all of it or is what it was. Resolves when
-   * the peer has finished; `bytes` is how many were written. Bytes at once must not change until then.
+   * the peer has finished; `bytes` is how many were written. Bytes at once must not change until then. Small ones
+   * (up to 32 KiB at once) that are not to wait for the disk share pipes, as those of {@link readSmall} do.
    */
   write(path: FilePath, source: WriteSource, options?: WriteOptions): Promise<{ bytes: number }>
   mkdir(path: FilePath, options?: CallOptions & { recursive?: boolean; mode?: number }): Promise<void>

@@ -23,6 +23,10 @@ export function filesystemClient(trunk: Trunk): FilesystemClient {
     read(path, options) {
       return call.read({ op: 'read', path: encodePath(path), ...range(options) }, options)
     },
+    async readSmall(path, { size, signal } = {}) {
+      const checked = { size: checkedSize('size', size) ?? 0, ...(signal === undefined ? {} : { signal }) }
+      return await call.readSmall(encodePath(path), checked)
+    },
     async write(path, source, options = {}) {
       return { bytes: await call.write(writeRequest(path, options), source, options) }
     },

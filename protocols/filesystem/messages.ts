@@ -77,6 +77,11 @@ export interface AttributesRequest {
   accessedMs?: number | undefined
 }
 
+/** Many small files: the pipe carries a parcel each way (parcel.ts). */
+export interface ManyRequest<Op extends 'readMany' | 'writeMany'> {
+  op: Op
+}
+
 /** A checked request, as the server acts on it. */
 export type FileRequest =
   | StatRequest
@@ -88,6 +93,8 @@ export type FileRequest =
   | RemoveRequest
   | RenameRequest
   | AttributesRequest
+  | ManyRequest<'readMany'>
+  | ManyRequest<'writeMany'>
 
 /** The request of one operation. */
 export type RequestOf<Op extends FileRequest['op']> = Extract<FileRequest, { op: Op }>
@@ -152,6 +159,8 @@ const requestSchemas: { readonly [Op in FileRequest['op']]: v.GenericSchema<unkn
     modifiedMs: v.optional(time),
     accessedMs: v.optional(time),
   }),
+  readMany: v.strictObject({ op: v.literal('readMany') }),
+  writeMany: v.strictObject({ op: v.literal('writeMany') }),
 }
 const opSchema = v.object({ op: v.picklist(Object.keys(requestSchemas) as FileRequest['op'][]) })
 
@@ -196,12 +205,16 @@ export function decodeRequest(params: unknown): Decoded<FileRequest> {
   const schema: v.GenericSchema<unknown, FileRequest> = requestSchemas[named.value.op]
   const decoded = decodeWith(schema, params, 'ERR_PARAMS_INVALID')
   if (!decoded.ok) return decoded
-  const paths = 'to' in decoded.value ? [decoded.value.path, decoded.value.to] : [decoded.value.path]
-  for (const path of paths) {
+  for (const path of pathsOf(decoded.value)) {
     const split = splitPath(path)
     if (!split.ok) return { ok: false, code: 'ERR_PATH_INVALID', why: split.why }
   }
   return decoded
+}
+
+function pathsOf(request: FileRequest): Uint8Array[] {
+  if (!('path' in request)) return []
+  return 'to' in request ? [request.path, request.to] : [request.path]
 }
 
 /** A reply as what `accept` takes. */

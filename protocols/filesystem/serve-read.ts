@@ -116,6 +116,7 @@ async function sendUntilEnd(fd: number, pipe: Pipe, limit: number): Promise<void
   }
 }
 
-function shrunk(): TrunkError {
+/** What a file is that has fewer bytes than it had when it was opened. */
+export function shrunk(): TrunkError {
   return new TrunkError('ERR_FILE_CHANGED', 'the file became shorter while it was read')
 }

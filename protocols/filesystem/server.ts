@@ -13,6 +13,7 @@ import { toFailure } from './failures.ts'
 import { decodeRequest, FILESYSTEM, type FileRequest, type RequestOf } from './messages.ts'
 import { Root } from './root.ts'
 import { serveList, serveStat } from './serve-list.ts'
+import { serveReadMany, serveWriteMany } from './serve-many.ts'
 import { serveRead, serveSha256 } from './serve-read.ts'
 import { serveAttributes, serveMkdir, serveRemove, serveRename } from './serve-tree.ts'
 import { serveWrite } from './serve-write.ts'
@@ -40,7 +41,7 @@ export interface FilesystemOptions {
   allowHardLinkWrites?: boolean
 }
 
-const READING_OPS: ReadonlySet<FileRequest['op']> = new Set(['stat', 'list', 'read', 'sha256'])
+const READING_OPS: ReadonlySet<FileRequest['op']> = new Set(['stat', 'list', 'read', 'readMany', 'sha256'])
 
 /**
  * Serves the files below a directory to peers. Throws ERR_BAD_ARGUMENT at once for options that make no sense, ERR_NOT_FOUND or
@@ -107,7 +108,7 @@ async function serve(serving: Serving, request: PipeRequest<FileRequest>): Promi
   }
 }
 
-type HeldOp = 'list' | 'read' | 'sha256' | 'write' | 'remove'
+type HeldOp = 'list' | 'read' | 'readMany' | 'sha256' | 'write' | 'writeMany' | 'remove'
 
 /** Operations that hold descriptors across turns of the event loop. */
 function serveHeld(serving: Serving, request: PipeRequest<FileRequest>, message: RequestOf<HeldOp>): Promise<void> {
@@ -116,10 +117,14 @@ function serveHeld(serving: Serving, request: PipeRequest<FileRequest>, message:
       return serveList({ message, request, serving })
     case 'read':
       return serveRead({ message, request, serving })
+    case 'readMany':
+      return serveReadMany({ message, request, serving })
     case 'sha256':
       return serveSha256({ message, request, serving })
     case 'write':
       return serveWrite({ message, request, serving })
+    case 'writeMany':
+      return serveWriteMany({ message, request, serving })
     case 'remove':
       return serveRemove({ message, request, serving })
   }

@@ -8,8 +8,11 @@ import { inParallel } from './in-parallel.ts'
 import { Troubles } from './job.ts'
 import type { Attributes, CopyJob } from './job.ts'
 
-/** Entries under way at once: what the client lets one trunk do, several portions of small files (small-file.ts). */
-const IN_FLIGHT = 48
+/**
+ * Entries under way at once: several portions of small files (small-file.ts) and the directory behind them, so that neither side stands still. Of larger
+ * files no more than the client's turns are being moved.
+ */
+const IN_FLIGHT = 128
 /** While a directory is being filled we must be able to write to it, whatever its mode is to be. */
 export const FILLING_MODE = 0o700
 

@@ -52,12 +52,8 @@ export async function downloadTree(job: CopyJob, remote: string, local: string, 
         const path = here(entry.relative)
         checkTarget(path)
         const source = there(entry.relative)
-        if (entry.size > SMALL_BYTES) await replaceFile(job.context, path, receive(job, source), entry)
-        else {
-          const chunks = job.files.read(wirePath(source), { signal: job.context.signal })
-          await replaceSmall(job.context, path, chunks, entry)
-          job.progress.add(entry.size)
-        }
+        if (await receiveSmall(job, source, path, entry)) return
+        await replaceFile(job.context, path, receive(job, source), entry)
       },
       sourceName: (relative) => shownRemote(there(relative)),
       // The peer's errors come with codes, this machine's with the system's own.
@@ -65,6 +61,17 @@ export async function downloadTree(job: CopyJob, remote: string, local: string, 
         error instanceof TrunkError ? shownRemote(there(relative)) : printable(here(relative)),
     },
   )
+}
+
+/** A small file of a tree comes in one piece, and with others. False where it is none, and nothing was written. */
+async function receiveSmall(job: CopyJob, remote: string, local: string, entry: RemoteEntry): Promise<boolean> {
+  const { size } = entry
+  if (size > SMALL_BYTES) return false
+  const bytes = await job.files.readSmall(wirePath(remote), { size, signal: job.context.signal })
+  if (bytes === undefined) return false
+  replaceSmall(local, bytes, entry)
+  job.progress.add(bytes.byteLength)
+  return true
 }
 
 /** A file of a tree may replace a file or a link, and nothing else: renaming onto a device would replace the device. */

@@ -2,7 +2,7 @@
  * Local files for a copy. Reading: whole chunks with the next one already under way. Writing is atomic: a temporary file beside
  * the target, renamed onto it when everything is there, removed when anything goes wrong; at the second Ctrl-C as well.
  */
-import { randomBytes } from 'node:crypto'
+import { randomUUID } from 'node:crypto'
 import { constants } from 'node:fs'
 import { open, realpath, rename, stat, unlink } from 'node:fs/promises'
 import type { FileHandle } from 'node:fs/promises'
@@ -104,7 +104,7 @@ export const WRITE_NEW: number = constants.O_WRONLY | constants.O_CREAT | consta
 /** A new name in the folder of `path`. */
 export function temporaryBeside(path: string): Buffer {
   const slash = path.lastIndexOf('/')
-  const name = `.trunkline-${randomBytes(8).toString('hex')}.part`
+  const name = `.trunkline-${randomUUID()}.part`
   return toBytes(slash === -1 ? name : joinPath(path.slice(0, slash + 1), name))
 }
 

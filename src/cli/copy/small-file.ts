@@ -15,13 +15,10 @@ import {
   writeSync,
 } from 'node:fs'
 import type { Stats } from 'node:fs'
-import { Uint8ArrayList } from 'uint8arraylist'
-import type { Bytes } from '../../types.ts'
 import { toBytes } from '../byte-string.ts'
-import type { Context } from '../context.ts'
 import { MODE_BITS } from './job.ts'
 import type { Attributes } from './job.ts'
-import { READ_IN_TREE, replaceFile, temporaryBeside, WRITE_NEW } from './local-file.ts'
+import { READ_IN_TREE, temporaryBeside, WRITE_NEW } from './local-file.ts'
 
 /** Largest small file: as much as the filesystem client sends along with its request. */
 export const SMALL_BYTES: number = 32 * 1024
@@ -55,9 +52,8 @@ export function readSmall(path: string): { readonly bytes: Uint8Array; readonly 
   const fd = openSync(toBytes(path), READ_IN_TREE)
   try {
     const stats = fstatSync(fd)
-    // files of /proc say 0 and have content
-    if (!stats.isFile() || stats.size === 0 || stats.size > SMALL_BYTES) return undefined
-    // one byte more than there should be: a file that grew is seen by it
+    if (!stats.isFile() || stats.size > SMALL_BYTES) return undefined
+    // one byte more than there should be: it shows a file that grew, and those of /proc, which say 0 and have content
     const buffer = Buffer.allocUnsafe(stats.size + 1)
     const bytes = readSync(fd, buffer, 0, buffer.length, 0)
     return bytes === stats.size ? { bytes: buffer.subarray(0, bytes), stats } : undefined
@@ -66,37 +62,8 @@ export function readSmall(path: string): { readonly bytes: Uint8Array; readonly 
   }
 }
 
-/** As {@link replaceFile}, for what is said to be small: where that is not true it is written like any other file. */
-export async function replaceSmall(
-  context: Context,
-  path: string,
-  chunks: AsyncGenerator<Bytes, void, undefined>,
-  attributes: Attributes,
-): Promise<void> {
-  const held = new Uint8ArrayList()
-  for (;;) {
-    const next = await chunks.next()
-    if (next.done === true) break
-    held.append(next.value)
-    if (held.byteLength <= SMALL_BYTES) continue
-    await replaceFile(context, path, continued(held, chunks), attributes)
-    return
-  }
-  replaceAtOnce(path, held.subarray(), attributes)
-}
-
-async function* continued(held: Bytes, chunks: AsyncGenerator<Bytes>): AsyncGenerator<Bytes, void, undefined> {
-  try {
-    yield held
-    yield* chunks
-  } finally {
-    // a writer that fails at what is held has not come to the chunks: their pipe is to end with it
-    await chunks.return(undefined)
-  }
-}
-
-/** Nothing runs in between, so no signal finds the temporary file. */
-function replaceAtOnce(path: string, bytes: Uint8Array, { mode, modifiedMs }: Attributes): void {
+/** As {@link replaceFile}, for all of a small file. Nothing runs in between, so no signal finds the temporary file. */
+export function replaceSmall(path: string, bytes: Uint8Array, { mode, modifiedMs }: Attributes): void {
   const temporary = temporaryBeside(path)
   const fd = openSync(temporary, WRITE_NEW, 0o600)
   let named = false

@@ -34,6 +34,9 @@ function looking(files: FilesystemClient, path: string): Record<string, () => Pr
     list: () => toArray(files.list(path)),
     read: () => collect(files.read(path)),
     sha256: () => files.sha256(path),
+    readSmall: () => files.readSmall(path),
+    // two that are asked for at once share a pipe
+    readMany: () => Promise.all([files.readSmall(path), files.readSmall(path)]),
   }
 }
 
@@ -42,6 +45,7 @@ function changing(files: FilesystemClient, path: string): Record<string, () => P
     write: () => files.write(path, data),
     append: () => files.write(path, data, { append: true }),
     update: () => files.write(path, data, { offset: 1 }),
+    writeMany: () => Promise.all([path, path].map((one) => files.write(one, data, { durable: false }))),
     setAttributes: () => files.setAttributes(path, { mode: 0o700, modifiedMs: 1000 }),
     renameFrom: () => files.rename(path, 'elsewhere', { replace: true }),
     renameTo: () => files.rename('plain', path, { replace: true }),
@@ -122,6 +126,8 @@ for (const { title, walks } of WAYS) {
       for (const options of [{}, { append: true }, { offset: 0 }]) {
         await fails(files.write('dangling-link', data, options), 'ERR_SYMLINK')
       }
+      const atOnce = ['dangling-link', 'dangling-link'].map((path) => files.write(path, data, { durable: false }))
+      for (const write of atOnce) await fails(write, 'ERR_SYMLINK')
       const exclusive = await files.write('dangling-link', data, { exclusive: true }).catch((error: unknown) => error)
       assert.ok(exclusive instanceof TrunkError)
       untouched()

@@ -21,8 +21,17 @@ interface Passing {
   back: number
 }
 
+/** The writes of each kind, all at once: whether the bytes are there from the start. */
+const SIZES = {
+  'in portions': [false],
+  'that travels with its open': [true],
+  // two that share a pipe
+  'in company': [true, true],
+} as const
+type Size = keyof typeof SIZES
+
 /** One write over a line that is cut; gives how it ended for its caller, what there is afterwards, and what had passed. */
-async function writeOver(t: TestContext, root: string, passing: Passing, early: boolean) {
+async function writeOver(t: TestContext, root: string, passing: Passing, size: Size) {
   writeFileSync(join(root, 'file'), BEFORE)
   const [nearLink, farLink] = memoryPair()
   const near = cutAfter(nearLink, () => passing.back)
@@ -40,7 +49,11 @@ async function writeOver(t: TestContext, root: string, passing: Passing, early: 
         await new Promise((resolve) => setImmediate(resolve))
       }
     }
-    await filesystemClient(trunk).write('file', early ? Buffer.concat(PORTIONS) : source(), { durable: false })
+    const files = filesystemClient(trunk)
+    const calls = SIZES[size].map((whole) =>
+      files.write('file', whole ? Buffer.concat(PORTIONS) : source(), { durable: false }),
+    )
+    for (const result of await Promise.allSettled(calls)) if (result.status === 'rejected') throw result.reason
   }
   const ended = await outcome(write())
   await Promise.all(
@@ -63,16 +76,15 @@ async function writeOver(t: TestContext, root: string, passing: Passing, early: 
 }
 
 describe('a write whose line is cut', () => {
-  for (const early of [false, true]) {
+  for (const size of Object.keys(SIZES) as Size[]) {
     for (const way of ['there', 'back'] as const) {
-      const size = early ? 'that travels with its open' : 'in portions'
       it(`R-272: ${size}, after each byte ${way}, leaves the target whole and nothing else`, async (t) => {
         const root = temporaryFolder(t)
-        const whole = await writeOver(t, root, { there: Infinity, back: Infinity }, early)
+        const whole = await writeOver(t, root, { there: Infinity, back: Infinity }, size)
         assert.deepEqual([whole.ended, whole.content], ['resolved', AFTER])
         const contents = new Set<string>()
         for (let bytes = 0; bytes < whole.passed[way]; bytes++) {
-          const { content } = await writeOver(t, root, { there: Infinity, back: Infinity, [way]: bytes }, early)
+          const { content } = await writeOver(t, root, { there: Infinity, back: Infinity, [way]: bytes }, size)
           contents.add(content)
         }
         t.diagnostic(`${whole.passed[way]} bytes`)

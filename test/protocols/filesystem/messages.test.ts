@@ -15,7 +15,19 @@ import { hostilePaths } from './hostile-paths.ts'
 
 const path = new TextEncoder().encode('a/b')
 const over = (value: unknown): unknown => decodeCbor(encodeCbor(value, 8192, 'value'), 'ERR_MESSAGE_INVALID', 'value')
-const ops = ['stat', 'list', 'read', 'sha256', 'write', 'mkdir', 'remove', 'rename', 'setAttributes'] as const
+const ops = [
+  'stat',
+  'list',
+  'read',
+  'sha256',
+  'write',
+  'mkdir',
+  'remove',
+  'rename',
+  'setAttributes',
+  'readMany',
+  'writeMany',
+] as const
 
 const wholes: FileRequestInput[] = [
   { op: 'stat', path },
@@ -27,6 +39,8 @@ const wholes: FileRequestInput[] = [
   { op: 'remove', path, recursive: true },
   { op: 'rename', path, to: path, replace: true },
   { op: 'setAttributes', path, mode: 0o4755, modifiedMs: -1, accessedMs: 0.25 },
+  { op: 'readMany' },
+  { op: 'writeMany' },
 ]
 
 describe('a request', () => {
@@ -70,6 +84,8 @@ describe('a request', () => {
       { op: 'write', path, how: 'replace', modifiedMs: 'now' },
       { op: 'mkdir', path, recursive: 1 },
       { op: 'setAttributes', path, modifiedMs: 1e300 },
+      { op: 'readMany', path },
+      { op: 'writeMany', durable: true },
     ]
     for (const params of bad) {
       const decoded = decodeRequest(over(params))
@@ -80,7 +96,7 @@ describe('a request', () => {
 
   it('is refused for its path, either of them, before anything else happens [R-081]', () => {
     for (const hostile of hostilePaths) {
-      for (const request of wholes) {
+      for (const request of wholes.filter((whole) => 'path' in whole)) {
         const decoded = decodeRequest({ ...request, path: hostile })
         assert.ok(!decoded.ok)
         assert.equal(decoded.code, 'ERR_PATH_INVALID')

@@ -24,6 +24,8 @@ interface Attempt {
 function attempts({ files, putBack }: Ground): Record<FileRequest['op'], Record<string, Attempt>> {
   const read = async (path: string): Promise<void> =>
     assert.match(String(await collect(files.read(path))), /^(inside|$)/)
+  const readSmall = async (path: string): Promise<void> =>
+    assert.match(String(Buffer.from((await files.readSmall(path)) ?? [])), /^(inside|$)/)
   return {
     stat: {
       entry: { run: async () => assert.notEqual((await files.stat('d/f')).modifiedMs, OUTSIDE_MS) },
@@ -41,6 +43,10 @@ function attempts({ files, putBack }: Ground): Record<FileRequest['op'], Record<
       below: { run: () => read('d/sub/leaf') },
       canary: { run: () => read('d/canary'), hopeless: true },
     },
+    readMany: {
+      files: { run: () => together(['d/read', 'd/sub/leaf', 'd/f'].map(readSmall)) },
+      canary: { run: () => together(['d/canary', 'd/canary'].map(readSmall)), hopeless: true },
+    },
     sha256: {
       file: { run: async () => assert.notEqual(hex(await files.sha256('d/hashed')), secretDigest) },
     },
@@ -56,6 +62,12 @@ function attempts({ files, putBack }: Ground): Record<FileRequest['op'], Record<
       exclusive: {
         run: () => files.write('d/once', data, { exclusive: true, ...atOnce }),
         again: () => putBack.noFile('once'),
+      },
+    },
+    writeMany: {
+      replace: {
+        run: () => together(['d/parcelled', 'd/sub/parcelled', 'd/f'].map((path) => files.write(path, data, atOnce))),
+        again: () => putBack.both('parcelled'),
       },
     },
     mkdir: {
@@ -80,6 +92,12 @@ function attempts({ files, putBack }: Ground): Record<FileRequest['op'], Record<
       folder: { run: () => files.setAttributes('d/sub', { mode: 0o755, accessedMs: 5000 }) },
     },
   }
+}
+
+/** Calls that were made at once: over when all of them are, and failed where one of them has. */
+async function together(calls: readonly Promise<unknown>[]): Promise<void> {
+  const results = await Promise.allSettled(calls)
+  for (const result of results) if (result.status === 'rejected') throw result.reason
 }
 
 function hex(bytes: Uint8Array): string {

@@ -1,0 +1,159 @@
+/**
+ * The client's side of many small files in one pipe: what is asked for in one turn of the event loop leaves as parcels, each with a pipe and a turn of its own. Promises that
+ * each call has its own outcome, that calls share a pipe only where they share their signal, and that a peer without such pipes, or a call without
+ * company, is told apart: then the answer is `alone`, and the caller uses a pipe for the one file.
+ */
+import { TrunkError } from '../../src/errors.ts'
+import type { OpenOptions, Trunk } from '../../src/types.ts'
+import { toFailure } from './failures.ts'
+import { encodeRequest, FILESYSTEM, type Decoded } from './messages.ts'
+import {
+  decodeDone,
+  decodeReads,
+  encodePaths,
+  encodeWrites,
+  MAX_PARCEL_FILES,
+  PARCEL_BYTES,
+  receiveParcel,
+  ROW_BYTES,
+  type SmallWrite,
+} from './parcel.ts'
+import type { Turns } from './turns.ts'
+
+/** What an older peer says to an operation that it does not know. */
+const UNKNOWN: ReadonlySet<string> = new Set(['ERR_PARAMS_INVALID', 'ERR_UNSUPPORTED'])
+
+/** Peers that do not know parcels, by their trunks. */
+const without = new WeakSet<Trunk>()
+
+type Outcome<Result> = Result | 'alone'
+
+interface Call<Item, Result> {
+  readonly item: Item
+  readonly resolve: (result: Outcome<Result>) => void
+  readonly reject: (error: unknown) => void
+}
+
+/** How the items of one operation travel, and how they are answered. */
+interface Kind<Item, Result> {
+  readonly op: 'readMany' | 'writeMany'
+  readonly encode: (items: readonly Item[]) => Uint8Array
+  readonly decode: (parcel: Uint8Array) => Decoded<(Outcome<Result> | TrunkError)[]>
+}
+
+const WRITE: Kind<SmallWrite, undefined> = { op: 'writeMany', encode: encodeWrites, decode: decodeDone }
+const READ: Kind<Uint8Array, Uint8Array> = { op: 'readMany', encode: encodePaths, decode: decodeReads }
+
+/** The small files of one client. */
+export class SmallFiles {
+  readonly #writes: Parcels<SmallWrite, undefined>
+  readonly #reads: Parcels<Uint8Array, Uint8Array>
+
+  constructor(trunk: Trunk, turns: Turns) {
+    this.#writes = new Parcels(trunk, turns, WRITE)
+    this.#reads = new Parcels(trunk, turns, READ)
+  }
+
+  /** Writes a file of at most MAX_SMALL_BYTES, without waiting for the disk. The bytes must not change until it is done. */
+  write(file: SmallWrite, signal: AbortSignal | undefined): Promise<Outcome<undefined>> {
+    return this.#writes.add(file, file.path.byteLength + file.content.byteLength, signal)
+  }
+
+  /** Reads a file that is said to have `size` bytes. */
+  read(path: Uint8Array, size: number, signal: AbortSignal | undefined): Promise<Outcome<Uint8Array>> {
+    return this.#reads.add(path, path.byteLength + size, signal)
+  }
+}
+
+/** Fills parcels and sends them: when one is full, or when the turn of the event loop is over. */
+class Parcels<Item, Result> {
+  readonly #trunk: Trunk
+  readonly #turns: Turns
+  readonly #kind: Kind<Item, Result>
+  /** At most one parcel. */
+  #waiting: Call<Item, Result>[] = []
+  #bytes = 0
+  #signal: AbortSignal | undefined
+  #scheduled = false
+
+  constructor(trunk: Trunk, turns: Turns, kind: Kind<Item, Result>) {
+    this.#trunk = trunk
+    this.#turns = turns
+    this.#kind = kind
+  }
+
+  add(item: Item, itemBytes: number, signal: AbortSignal | undefined): Promise<Outcome<Result>> {
+    if (without.has(this.#trunk)) return Promise.resolve('alone')
+    return new Promise((resolve, reject) => {
+      const bytes = itemBytes + ROW_BYTES
+      const isFull = this.#waiting.length === MAX_PARCEL_FILES || this.#bytes + bytes > PARCEL_BYTES
+      if (isFull || signal !== this.#signal) this.#flush()
+      this.#signal = signal
+      this.#bytes += bytes
+      this.#waiting.push({ item, resolve, reject })
+      if (this.#scheduled) return
+      this.#scheduled = true
+      setImmediate(() => {
+        this.#scheduled = false
+        this.#flush()
+      })
+    })
+  }
+
+  #flush(): void {
+    const calls = this.#waiting
+    if (calls.length === 0) return
+    this.#waiting = []
+    this.#bytes = 0
+    void this.#settle(calls, this.#signal)
+  }
+
+  /** Settles each call; never rejects. */
+  async #settle(calls: readonly Call<Item, Result>[], signal: AbortSignal | undefined): Promise<void> {
+    try {
+      const outcomes = calls.length > 1 ? await this.#send(calls, signal) : undefined
+      for (const [index, { resolve, reject }] of calls.entries()) {
+        const outcome = outcomes === undefined ? 'alone' : outcomes[index]
+        if (outcome instanceof TrunkError) reject(outcome)
+        else resolve(outcome as Outcome<Result>)
+      }
+    } catch (error) {
+      for (const { reject } of calls) reject(error)
+    }
+  }
+
+  /** What the peer says to each of them; undefined where it does not know parcels. */
+  async #send(
+    calls: readonly Call<Item, Result>[],
+    signal: AbortSignal | undefined,
+  ): Promise<(Outcome<Result> | TrunkError)[] | undefined> {
+    const { op, encode, decode } = this.#kind
+    const leave = await this.#turns.take(signal)
+    try {
+      const early = encode(calls.map(({ item }) => item))
+      const options: OpenOptions = { early, end: true, ...(signal === undefined ? {} : { signal }) }
+      const pipe = await this.#trunk.open(FILESYSTEM, encodeRequest({ op }), options)
+      try {
+        const outcomes = answers(op, decode(await receiveParcel(pipe.lent)), calls.length)
+        await pipe.close()
+        return outcomes
+      } catch (error) {
+        pipe.abort(toFailure(error))
+        throw error
+      }
+    } catch (error) {
+      if (!(error instanceof TrunkError && error.origin === 'remote' && UNKNOWN.has(error.code))) throw error
+      without.add(this.#trunk)
+      return undefined
+    } finally {
+      leave()
+    }
+  }
+}
+
+/** An answer about `count` files, or ERR_MESSAGE_INVALID. */
+function answers<Outcome>(op: string, decoded: Decoded<Outcome[]>, count: number): Outcome[] {
+  const why = decoded.ok ? 'it is about another number of files' : decoded.why
+  if (decoded.ok && decoded.value.length === count) return decoded.value
+  throw new TrunkError('ERR_MESSAGE_INVALID', `the peer's answer to ${op} cannot be read: ${why}`)
+}

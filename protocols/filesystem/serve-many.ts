@@ -1,0 +1,141 @@
+/**
+ * Many small files in one pipe, each as if it had come alone: the same walk, checks, limits and codes, and a failure concerns its file only. What the
+ * company saves is the pipe, and the walk to a directory that the file before was in. Holds one directory and one file at a time. Synchronous calls, since the detour
+ * through the thread pool costs ten times what such a call does; others get their turn after a few files.
+ */
+import { closeSync, constants } from 'node:fs'
+import { TrunkError } from '../../src/errors.ts'
+import { toFailure } from './failures.ts'
+import { readAtOnce } from './file-io.ts'
+import {
+  decodePaths,
+  decodeWrites,
+  encodeDone,
+  encodeReads,
+  MAX_SMALL_BYTES,
+  PARCEL_BYTES,
+  receiveParcel,
+  type SmallRead,
+} from './parcel.ts'
+import type { Decoded } from './messages.ts'
+import { requirePath } from './path.ts'
+import { requireRegular, type Folder } from './root.ts'
+import { shrunk } from './serve-read.ts'
+import { replaceAtOnce } from './serve-write.ts'
+import type { Operation, Serving } from './serving.ts'
+
+/** Files that are read or written in one turn of the event loop. */
+const FILES_A_TURN = 16
+
+/** Answers `writeMany`. What of it has happened when the peer leaves has happened; the rest does not. */
+export async function serveWriteMany({ request, serving }: Operation<'writeMany'>): Promise<void> {
+  const pipe = request.accept()
+  const files = required(decodeWrites(await receiveParcel(pipe.lent)))
+  const outcomes = await eachOf(files, serving, request.signal, (file, walk) => {
+    const { folder, name } = walk.to(file.path)
+    replaceAtOnce(serving, folder, name, file)
+    return undefined
+  })
+  await pipe.write(encodeDone(outcomes))
+}
+
+/** Answers `readMany`. Files that are too large for company, or more than the answer has room for, are to be read alone. */
+export async function serveReadMany({ request, serving }: Operation<'readMany'>): Promise<void> {
+  const pipe = request.accept()
+  const paths = required(decodePaths(await receiveParcel(pipe.lent)))
+  let room = PARCEL_BYTES
+  const results = await eachOf<Uint8Array, SmallRead>(paths, serving, request.signal, (path, walk) => {
+    const content = readWhole(serving, walk, path, room)
+    if (content === undefined) return 'alone'
+    room -= content.byteLength
+    return content
+  })
+  await pipe.write(encodeReads(results))
+}
+
+/** Does `work` for each item; what it throws is the result for that item. */
+async function eachOf<Item, Result>(
+  items: readonly Item[],
+  serving: Serving,
+  signal: AbortSignal,
+  work: (item: Item, walk: Walk) => Result,
+): Promise<(Result | TrunkError)[]> {
+  const walk = new Walk(serving)
+  const results: (Result | TrunkError)[] = []
+  try {
+    for (const item of items) {
+      if (results.length > 0 && results.length % FILES_A_TURN === 0) {
+        await new Promise((resolve) => setImmediate(resolve))
+        signal.throwIfAborted()
+      }
+      try {
+        results.push(work(item, walk))
+      } catch (error) {
+        results.push(toFailure(error))
+      }
+    }
+  } finally {
+    walk.close()
+  }
+  return results
+}
+
+/** All of a small file; undefined for one that is larger than that or than `room`, or that does not know its size. */
+function readWhole(serving: Serving, walk: Walk, path: Uint8Array, room: number): Uint8Array | undefined {
+  if (requirePath(path).length === 0) throw new TrunkError('ERR_IS_DIRECTORY', 'it is a directory')
+  const { folder, name } = walk.to(path)
+  const found = serving.root.find(folder, name)
+  try {
+    requireRegular(found.stats)
+    const { size } = found.stats
+    if (size > Math.min(MAX_SMALL_BYTES, room)) return undefined
+    const fd = found.open(constants.O_RDONLY)
+    try {
+      // one byte more than there should be: files of /proc say 0 and have content
+      const buffer = Buffer.allocUnsafe(size + 1)
+      const bytes = readAtOnce(fd, buffer, 0)
+      if (bytes < size) throw shrunk()
+      return bytes > size && size === 0 ? undefined : buffer.subarray(0, size)
+    } finally {
+      closeSync(fd)
+    }
+  } finally {
+    found.close()
+  }
+}
+
+/** The way to one file after another: the directory that was reached last is kept while the next one is in it, too. */
+class Walk {
+  readonly #serving: Serving
+  #folder: Folder | undefined
+  #path = ''
+
+  constructor(serving: Serving) {
+    this.#serving = serving
+  }
+
+  /** The directory that a file is in, open until the next call, and the file's name there. */
+  to(path: Uint8Array): { folder: Folder; name: Uint8Array } {
+    const names = requirePath(path)
+    const name = names.at(-1)
+    if (name === undefined) throw new TrunkError('ERR_DENIED', 'not to be done to the root itself')
+    // one character for each byte
+    const parent = Buffer.from(path.buffer, path.byteOffset, path.byteLength - name.byteLength).toString('latin1')
+    if (this.#folder === undefined || this.#path !== parent) {
+      this.close()
+      this.#folder = this.#serving.root.folder(names.slice(0, -1))
+      this.#path = parent
+    }
+    return { folder: this.#folder, name }
+  }
+
+  close(): void {
+    this.#folder?.close()
+    this.#folder = undefined
+  }
+}
+
+function required<T>(decoded: Decoded<T>): T {
+  if (decoded.ok) return decoded.value
+  throw new TrunkError(decoded.code, decoded.why)
+}
