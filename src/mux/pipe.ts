@@ -190,8 +190,6 @@ export class TrunkPipe implements Pipe, PipeListener {
       this.#failure = reject
     })
     if (this.#error !== undefined) this.#failure?.(this.#error)
-    const stopError = this.#state.stopError
-    if (stopError !== undefined) this.#failure?.(stopError)
     try {
       // raced once for the whole sink: a source that hangs must not hide the pipe's failure
       await Promise.race([this.#drain(iterator), failure])
@@ -339,7 +337,7 @@ export class TrunkPipe implements Pipe, PipeListener {
 
   failed(error: TrunkError): void {
     if (this.#error !== undefined) return
-    this.#finished = this.#state.receivedAll && this.#state.readable === 0
+    this.#finished = this.#state.receivedAll
     this.#error = error
     const waiters = this.#waiters
     this.#waiters = undefined
@@ -411,9 +409,7 @@ class PipeSource implements AsyncGenerator<Uint8ArrayList, void, undefined> {
   return(): Promise<IteratorResult<Uint8ArrayList, void>> {
     if (!this.#done) {
       this.#done = true
-      this.#pipe.stopReading()
-      this.#waiter?.resolve({ done: true, value: undefined })
-      this.#waiter = undefined
+      this.#pipe.stopReading() // which answers a `next` that waits
     }
     return Promise.resolve({ done: true, value: undefined })
   }

@@ -5,8 +5,15 @@
 #include "native.h"
 
 #include <errno.h>
+#include <string.h>
 #include <termios.h>
 #include <unistd.h>
+
+/*
+ * The kernel takes at most so much of one write to a virtio port, and each write, each piece of a writev too, is a buffer of its own that the hypervisor has to
+ * be woken for. So pieces are put together up to this; a frame is three of them.
+ */
+#define GATHERED_BYTES (32 * 1024)
 
 /* A Uint8Array out of an argument, a Buffer being one; false: it is none. */
 static bool read_bytes(napi_env env, napi_value value, uint8_t **bytes, size_t *length) {
@@ -71,6 +78,8 @@ static bool write_some(int fd, const uint8_t *bytes, size_t length, size_t *tota
 static napi_value js_write(napi_env env, napi_callback_info info) {
   size_t count = 2, length = 0, total = 0;
   napi_value args[2], chunk, result;
+  uint8_t gathered[GATHERED_BYTES];
+  size_t filled = 0;
   uint8_t *bytes = NULL;
   uint32_t chunks = 0;
   bool is_array = false;
@@ -81,18 +90,28 @@ static napi_value js_write(napi_env env, napi_callback_info info) {
     return raise_argument(env, "chunks is not an array");
   }
   CHECK(env, napi_get_array_length(env, args[1], &chunks));
-  for (uint32_t index = 0; index < chunks; index++) {
+  bool open = true;
+  for (uint32_t index = 0; open && index < chunks; index++) {
     CHECK(env, napi_get_element(env, args[1], index, &chunk));
     if (!read_bytes(env, chunk, &bytes, &length)) {
       /* What was taken has left: a caller that makes this mistake is told when nothing depends on it. */
-      if (total == 0) return raise_argument(env, "a chunk is not a Uint8Array");
+      if (total == 0 && filled == 0) return raise_argument(env, "a chunk is not a Uint8Array");
       break;
     }
-    if (!write_some(fd, bytes, length, &total)) {
-      if (total == 0 && !is_later(errno)) return raise_errno(env, errno, "write");
-      break;
+    while (open && length > 0) {
+      size_t part = length < GATHERED_BYTES - filled ? length : GATHERED_BYTES - filled;
+      memcpy(gathered + filled, bytes, part);
+      filled += part;
+      bytes += part;
+      length -= part;
+      if (filled == GATHERED_BYTES) {
+        open = write_some(fd, gathered, filled, &total);
+        filled = 0;
+      }
     }
   }
+  if (open && filled > 0) open = write_some(fd, gathered, filled, &total);
+  if (!open && total == 0 && !is_later(errno)) return raise_errno(env, errno, "write");
   CHECK(env, napi_create_int64(env, (int64_t)total, &result));
   return result;
 }

@@ -70,11 +70,17 @@ class IterablesFace implements DirectFace {
   }
 
   async #readLoop(): Promise<void> {
+    const iterator = this.#link.source[Symbol.asyncIterator]()
+    const source = { [Symbol.asyncIterator]: () => iterator }
     try {
-      for await (const chunk of abortableSource(this.#link.source, this.#over.signal, { returnOnAbort: true })) {
+      for await (const chunk of abortableSource(source, this.#over.signal, { returnOnAbort: true })) {
         if (chunk instanceof Uint8Array) this.#receiver?.data(chunk)
         else for (const piece of chunk) this.#receiver?.data(piece)
-        if (this.#receiver === undefined) return
+        // stopped while nothing was asked for: then an abort does not end the iteration
+        if (this.#receiver === undefined) {
+          await iterator.return?.()
+          return
+        }
       }
       this.#receiver?.end()
     } catch (error) {

@@ -159,7 +159,7 @@ export class Driver {
   #arm(): void {
     const at = this.#engine.deadline()
     // a timer that fires early only looks again: so the hot path seldom touches it
-    if (at >= this.#timerAt || at === Infinity) return
+    if (at >= this.#timerAt) return
     this.#timer?.cancel()
     this.#timerAt = at
     this.#timer = this.#clock.after(at - this.#clock.now(), () => {

@@ -360,7 +360,7 @@ export class Engine implements LineHost {
     if (tell && error !== undefined) {
       this.#bye = encodeStatus(error.code, error.message)
       this.#concernsAnybody = CONCERNS_ANYBODY.has(error.code)
-    } else if (!tell) this.#bye = undefined
+    }
     this.mux?.fail(error ?? new TrunkError('ERR_SESSION_CLOSED', 'the trunk was closed', { origin: 'remote' }))
     this.#pings.clear()
     this.#host.ended(error)

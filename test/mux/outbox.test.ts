@@ -370,6 +370,24 @@ describe('what leaves: data', () => {
     assert.deepEqual(seat.said(), ['DATA 1 1024'])
   })
 
+  it('R-324: has half as much under way to a peer that answers within 2 ms, and all of it to one further away', () => {
+    for (const [roundTrip, sent] of [
+      [undefined, 7],
+      [2, 7],
+      [1.9, 3],
+      [0, 3],
+    ] as const) {
+      const seat = new MuxSeat({ maxInFlightBytes: 8192, splitBytes: 1024 })
+      seat.roundTrip = roundTrip
+      const pipe = seat.opened()
+      seat.mux.write(pipe, pattern(20_000))
+      assert.equal(seat.said().length, sent, `a round trip of ${roundTrip} ms`)
+      // what was parsed makes room for as much again: nothing stays behind
+      seat.mux.peerParsed(1033 * sent, 0)
+      assert.equal(seat.said().length, sent)
+    }
+  })
+
   it('sends frames below a split where the whole bound is small', () => {
     const seat = new MuxSeat({ maxInFlightBytes: 2000, splitBytes: 16_384 })
     const pipe = seat.opened()

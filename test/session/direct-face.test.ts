@@ -217,6 +217,7 @@ describe('a face of source and sink that is stopped', () => {
     await nextTurn()
     assert.deepEqual(ear.told, ['data 1'])
     assert.equal(hand.sourceAsked, 1)
+    assert.equal(hand.sourceReturned, true, 'it was not told that nobody reads it')
   })
 
   it('tells neither the end nor a failure that comes later, nor that a batch has left', async () => {
