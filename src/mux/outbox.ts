@@ -204,7 +204,7 @@ export class Outbox {
   get #mayBeInFlight(): number {
     if (this.#pace !== undefined) return this.#pace.limit
     const { maxInFlightBytes } = this.#settings
-    return (this.#host.roundTripMs() ?? Infinity) < NEAR_MS ? maxInFlightBytes / 2 : maxInFlightBytes
+    return (this.#host.roundTripMs() ?? Infinity) < NEAR_MS ? maxInFlightBytes >>> 1 : maxInFlightBytes
   }
 
   #pullControl(batch: Batch, now: number): void {

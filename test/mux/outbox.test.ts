@@ -388,6 +388,15 @@ describe('what leaves: data', () => {
     }
   })
 
+  it('sends whole bytes where half of the bound is none', () => {
+    const seat = new MuxSeat({ maxInFlightBytes: 2001, splitBytes: 16_384 })
+    seat.roundTrip = 0
+    const pipe = seat.opened()
+    seat.mux.write(pipe, pattern(5000))
+    assert.deepEqual(seat.said(), ['DATA 1 991'])
+    assert.equal(pipe.sent, 991)
+  })
+
   it('sends frames below a split where the whole bound is small', () => {
     const seat = new MuxSeat({ maxInFlightBytes: 2000, splitBytes: 16_384 })
     const pipe = seat.opened()
