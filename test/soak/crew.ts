@@ -25,8 +25,8 @@ export class Party {
   readonly #waiting = new Map<number, (value: Holding | null) => void>()
   #calls = 0
   #runs = 0
-  /** The signal that we sent it, or that it was told to finish: any other end is a fault. */
-  #mayEnd = false
+  /** Those that were killed here or told to finish: any other end is a fault. Of each run by itself: an end is told when the next run has begun. */
+  readonly #mayEnd = new WeakSet<ChildProcess>()
 
   constructor(config: PartyConfig, record: Witness) {
     this.name = config.name
@@ -48,7 +48,6 @@ export class Party {
       stdio: ['ignore', 'ignore', 'pipe', 'ipc'],
     })
     this.#process = child
-    this.#mayEnd = false
     let said = ''
     child.stderr?.on('data', (chunk: Buffer) => (said += chunk.toString()))
     child.on('message', (word: PartyWord) => this.#hear(word))
@@ -56,7 +55,7 @@ export class Party {
     child.on('error', () => undefined)
     child.on('close', (status, signal) => {
       if (said !== '') this.#record.fault(`${this.name} said on stderr: ${said}`)
-      if (!this.#mayEnd) this.#record.fault(`${this.name} ended by itself: ${status ?? signal ?? ''}`)
+      if (!this.#mayEnd.has(child)) this.#record.fault(`${this.name} ended by itself: ${status ?? signal ?? ''}`)
     })
     await once(child, 'spawn')
   }
@@ -93,7 +92,7 @@ export class Party {
   async kill(): Promise<void> {
     const child = this.#process
     if (child === undefined || child.exitCode !== null || child.signalCode !== null) return
-    this.#mayEnd = true
+    this.#mayEnd.add(child)
     child.kill('SIGKILL')
     await once(child, 'exit')
   }
@@ -102,7 +101,7 @@ export class Party {
   async finish(): Promise<void> {
     const child = this.#process
     if (child === undefined) return
-    this.#mayEnd = true
+    this.#mayEnd.add(child)
     const exited = once(child, 'exit')
     await this.ask('finish')
     const over = new AbortController()
