@@ -25,7 +25,7 @@ export interface ConformanceOptions {
   pair?: (options: TransportOptions) => Promise<LinkPair>
   /** Points that the line cannot have, each with the reason. */
   skip?: Readonly<Partial<Record<ConformancePoint, string>>>
-  /** The most that the line may hold for a peer that does not read. @default 16 MiB, above what TCP's own buffers grow to */
+  /** The most that the line may hold for a peer that does not read. @default 48 MiB, above what TCP's own buffers grow to (tcp_rmem and tcp_wmem: 32 and 4 MiB) */
   maxUnreadBytes?: number
 }
 
