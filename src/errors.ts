@@ -122,6 +122,11 @@ export function isKnownCode(code: string): code is KnownCode {
   return Object.hasOwn(ERROR_CODES, code)
 }
 
+/** A sentence without control characters (C0, DEL, C1, line and paragraph separators): what a peer says ends up on somebody's terminal. */
+export function withoutControls(sentence: string): string {
+  return sentence.replace(/[\p{Cc}\u2028\u2029]/gu, ' ')
+}
+
 /** True where `code` has the shape of a code, known or not. */
 export function isCodeShaped(code: string): boolean {
   return CODE_SHAPE.test(code)

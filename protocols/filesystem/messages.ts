@@ -5,6 +5,7 @@
  * members of a reply are ignored.
  */
 import * as v from 'valibot'
+import { TrunkError } from '../../src/errors.ts'
 import { splitPath } from './path.ts'
 
 /** The name that client and server meet under. */
@@ -121,11 +122,17 @@ export type ReplyingOp = keyof FileReplies
 /** What the accept of such an operation carries. */
 export type FileReply<Op extends ReplyingOp> = FileReplies[Op]
 
-const bytes = v.custom<Uint8Array>((value) => value instanceof Uint8Array)
+/** What requests, replies and parcels (parcel.ts) are made of. */
+export const bytes: v.GenericSchema<unknown, Uint8Array> = v.custom<Uint8Array>((value) => value instanceof Uint8Array)
 const path = bytes
 const size = v.pipe(v.number(), v.safeInteger(), v.minValue(0))
-const time = v.pipe(v.number(), v.finite(), v.minValue(-MAX_DATE_MS), v.maxValue(MAX_DATE_MS))
-const mode = v.pipe(v.number(), v.integer(), v.minValue(0), v.maxValue(0o7777))
+export const time: v.GenericSchema<unknown, number> = v.pipe(
+  v.number(),
+  v.finite(),
+  v.minValue(-MAX_DATE_MS),
+  v.maxValue(MAX_DATE_MS),
+)
+export const mode: v.GenericSchema<unknown, number> = v.pipe(v.number(), v.integer(), v.minValue(0), v.maxValue(0o7777))
 const range = { offset: v.optional(size, 0), length: v.optional(size) }
 
 /** By operation: a choice among all of them would try one after the other, for each request. */
@@ -196,6 +203,12 @@ export interface DecodeFailure {
 /** A request as the parameters of an open. */
 export function encodeRequest(request: FileRequestInput): Record<string, unknown> {
   return { ...request }
+}
+
+/** What was decoded; throws its code where that failed. */
+export function required<T>(decoded: Decoded<T>): T {
+  if (decoded.ok) return decoded.value
+  throw new TrunkError(decoded.code, decoded.why)
 }
 
 /** The parameters of an open as a request. Never throws. */

@@ -6,8 +6,8 @@
 import type { Uint8ArrayList } from 'uint8arraylist'
 import * as v from 'valibot'
 import { decodeCbor, encodeCbor } from '../../src/cbor.ts'
-import { isCodeShaped, TrunkError } from '../../src/errors.ts'
-import { MAX_DATE_MS, type Decoded } from './messages.ts'
+import { isCodeShaped, TrunkError, withoutControls } from '../../src/errors.ts'
+import { bytes, mode, time, type Decoded } from './messages.ts'
 
 /** Files in a parcel, at most. */
 export const MAX_PARCEL_FILES = 64
@@ -34,10 +34,7 @@ export interface SmallWrite {
 /** What became of one file; `alone` asks for it to be read by a pipe of its own. */
 export type SmallRead = Uint8Array | 'alone' | TrunkError
 
-const bytes = v.custom<Uint8Array>((value) => value instanceof Uint8Array)
 const size = v.pipe(v.number(), v.integer(), v.minValue(0), v.maxValue(MAX_SMALL_BYTES))
-const mode = v.pipe(v.number(), v.integer(), v.minValue(0), v.maxValue(0o7777))
-const time = v.pipe(v.number(), v.finite(), v.minValue(-MAX_DATE_MS), v.maxValue(MAX_DATE_MS))
 const failure = v.strictTuple([
   v.pipe(v.string(), v.check(isCodeShaped, 'not a code')),
   v.pipe(v.string(), v.maxLength(MAX_WHY)),
@@ -181,6 +178,5 @@ function failureRow({ code, message }: TrunkError): [string, string] {
 }
 
 function failureOf([code, why]: [string, string]): TrunkError {
-  // what a peer says ends up on somebody's terminal
-  return new TrunkError(code, why.replace(/[\p{Cc}\u2028\u2029]/gu, ' '), { origin: 'remote', scope: 'pipe' })
+  return new TrunkError(code, withoutControls(why), { origin: 'remote', scope: 'pipe' })
 }

@@ -17,7 +17,7 @@ import {
   receiveParcel,
   type SmallRead,
 } from './parcel.ts'
-import type { Decoded } from './messages.ts'
+import { required } from './messages.ts'
 import { requirePath } from './path.ts'
 import { requireRegular, type Folder } from './root.ts'
 import { shrunk } from './serve-read.ts'
@@ -133,9 +133,4 @@ class Walk {
     this.#folder?.close()
     this.#folder = undefined
   }
-}
-
-function required<T>(decoded: Decoded<T>): T {
-  if (decoded.ok) return decoded.value
-  throw new TrunkError(decoded.code, decoded.why)
 }

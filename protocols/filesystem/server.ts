@@ -10,7 +10,7 @@ import { badArgument, TrunkError } from '../../src/errors.ts'
 import { requireInteger } from '../../src/limits.ts'
 import type { PipeRequest, Protocol, ProtocolDefinition } from '../../src/types.ts'
 import { toFailure } from './failures.ts'
-import { decodeRequest, FILESYSTEM, type FileRequest, type RequestOf } from './messages.ts'
+import { decodeRequest, FILESYSTEM, required, type FileRequest, type RequestOf } from './messages.ts'
 import { Root } from './root.ts'
 import { serveList, serveStat } from './serve-list.ts'
 import { serveReadMany, serveWriteMany } from './serve-many.ts'
@@ -79,9 +79,7 @@ export function fileProtocol(serving: Serving): Protocol {
 }
 
 function parseRequest(params: unknown): FileRequest {
-  const decoded = decodeRequest(params)
-  if (decoded.ok) return decoded.value
-  throw new TrunkError(decoded.code, decoded.why)
+  return required(decodeRequest(params))
 }
 
 async function serve(serving: Serving, request: PipeRequest<FileRequest>): Promise<void> {

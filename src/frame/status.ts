@@ -11,6 +11,7 @@ import {
   isCodeShaped,
   isKnownCode,
   TrunkError,
+  withoutControls,
   type ErrorCode,
   type ErrorScope,
 } from '../errors.ts'
@@ -23,9 +24,6 @@ export const MAX_STATUS_BYTES: number = 3 + 64 + MAX_SENTENCE_BYTES
 
 const encoder = new TextEncoder()
 const decoder = new TextDecoder('utf-8', { fatal: true })
-// C0, DEL and C1: a sentence from a peer ends up on somebody's terminal
-// eslint-disable-next-line no-control-regex
-const CONTROL = /[\u0000-\u001f\u007f-\u009f\u2028\u2029]/g
 
 /** The payload for `code` and `sentence`; the sentence is cut where it is too long. */
 export function encodeStatus(code: ErrorCode, sentence: string): Uint8Array {
@@ -35,7 +33,7 @@ export function encodeStatus(code: ErrorCode, sentence: string): Uint8Array {
   const number = known ? ERROR_CODES[code].wire : name.byteLength > 0 ? 0 : ERROR_CODES.ERR_PIPE_RESET.wire
   const text = new Uint8Array(MAX_SENTENCE_BYTES)
   // encodeInto never cuts a character in half
-  const { written } = encoder.encodeInto(sentence.replace(CONTROL, ' '), text)
+  const { written } = encoder.encodeInto(withoutControls(sentence), text)
   const payload = new Uint8Array(3 + name.byteLength + written)
   writeU16(payload, 0, number)
   payload[2] = name.byteLength
@@ -60,7 +58,7 @@ export function decodeStatus(payload: Uint8Array, fallback: ErrorCode, scope?: E
   const number = readU16(payload, 0)
   if (number === 0 ? !isCodeShaped(name) || isKnownCode(name) : nameLength !== 0) return undefined
   const code = number === 0 ? name : (codeFromWire(number) ?? fallback)
-  return new TrunkError(code, sentence.replace(CONTROL, ' '), {
+  return new TrunkError(code, withoutControls(sentence), {
     origin: 'remote',
     ...(scope === undefined ? {} : { scope }),
   })

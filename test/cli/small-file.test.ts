@@ -4,7 +4,8 @@ import { execFileSync } from 'node:child_process'
 import { mkdirSync, readdirSync, readFileSync, statSync, symlinkSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, it } from 'node:test'
-import { Portions, readSmall, replaceSmall, SMALL_BYTES } from '../../src/cli/copy/small-file.ts'
+import { MAX_SMALL_BYTES } from '../../protocols/filesystem/parcel.ts'
+import { Portions, readSmall, replaceSmall } from '../../src/cli/copy/small-file.ts'
 import { run } from '../../src/cli/run.ts'
 import { serve } from '../../src/index.ts'
 import { capturedContext } from '../helpers/captured-context.ts'
@@ -16,11 +17,11 @@ const ATTRIBUTES = { mode: 0o4640, modifiedMs: 1_600_000_000_000 }
 describe('a small file that is read', () => {
   it('R-307: is whole, up to the bound, and left to the other way above it, or no file', () => {
     const folder = temporaryFolder()
-    for (const size of [0, 1, SMALL_BYTES]) {
+    for (const size of [0, 1, MAX_SMALL_BYTES]) {
       writeFileSync(join(folder, 'small'), pattern(size))
       assert.deepEqual(readSmall(join(folder, 'small'))?.bytes, pattern(size))
     }
-    writeFileSync(join(folder, 'large'), pattern(SMALL_BYTES + 1))
+    writeFileSync(join(folder, 'large'), pattern(MAX_SMALL_BYTES + 1))
     execFileSync('mkfifo', [join(folder, 'fifo')])
     for (const name of ['large', 'fifo', '.']) assert.equal(readSmall(join(folder, name)), undefined, name)
     assert.equal(readSmall('/proc/self/status'), undefined)
@@ -49,7 +50,7 @@ describe('a small file that is written', () => {
 
   it('R-310: may be empty, and as large as they come', () => {
     const folder = temporaryFolder()
-    for (const size of [0, 1, SMALL_BYTES]) {
+    for (const size of [0, 1, MAX_SMALL_BYTES]) {
       replaceSmall(join(folder, 'x'), pattern(size), ATTRIBUTES)
       assert.deepEqual(readFileSync(join(folder, 'x')), pattern(size), `${size} bytes`)
     }
@@ -70,7 +71,7 @@ describe('cp', () => {
     const folder = temporaryFolder()
     mkdirSync(join(folder, 'tree'))
     writeFileSync(join(folder, 'tree', 'small'), 'small')
-    writeFileSync(join(folder, 'tree', 'large'), pattern(SMALL_BYTES + 1))
+    writeFileSync(join(folder, 'tree', 'large'), pattern(MAX_SMALL_BYTES + 1))
     const durable: unknown[] = []
     const files = protocol('filesystem', async ({ params, accept }) => {
       const { op, durable: asked } = params as { op: string; durable?: boolean }

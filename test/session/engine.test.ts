@@ -7,7 +7,7 @@ import { DEFAULT_LIMITS, type Limits } from '../../src/limits.ts'
 import type { MuxCore } from '../../src/mux/core.ts'
 import type { PipeState } from '../../src/mux/pipe-state.ts'
 import { Engine } from '../../src/session/engine.ts'
-import { encodeHello, helloLimits, type Hello } from '../../src/session/hello.ts'
+import { encodeHello } from '../../src/session/hello.ts'
 import { inWords, SETTINGS, status } from '../helpers/mux-seat.ts'
 import {
   bigEndian,
@@ -20,20 +20,10 @@ import {
   TYPE,
   type WireFrame,
 } from '../helpers/naive-codec.ts'
+import { helloOf } from '../helpers/peer-hello.ts'
 
 const FRAME_BYTES = 1000
 
-function helloOf(epoch: number): Hello {
-  return {
-    versions: [1, 1],
-    epoch: new Uint8Array(8).fill(epoch),
-    name: `peer ${epoch}`,
-    role: 'peer',
-    limits: helloLimits(DEFAULT_LIMITS),
-    protocols: [],
-    features: [],
-  }
-}
 /** The peer has the larger epoch, and so the odd ids. */
 const [OWN, PEER] = [helloOf(1), helloOf(2)]
 

@@ -2,23 +2,10 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import { encodeCbor } from '../../src/cbor.ts'
-import { DEFAULT_LIMITS } from '../../src/limits.ts'
 import { decodeReady, Handshake, type Authenticator } from '../../src/session/handshake.ts'
-import { encodeHello, helloLimits, type Hello, type Role } from '../../src/session/hello.ts'
+import { encodeHello, type Hello } from '../../src/session/hello.ts'
 import { concat, utf8 } from '../helpers/naive-codec.ts'
-
-function helloOf(epoch: number, role: Role = 'peer', challenged = false): Hello {
-  return {
-    versions: [1, 1],
-    epoch: new Uint8Array(8).fill(epoch),
-    name: 'somebody',
-    role,
-    limits: helloLimits(DEFAULT_LIMITS),
-    protocols: [],
-    features: [],
-    challenge: challenged ? new Uint8Array(32).fill(epoch) : undefined,
-  }
-}
+import { helloOf } from '../helpers/peer-hello.ts'
 
 /** Proves by a checksum of who proves what over which hellos, in their order. */
 const key: Authenticator = {

@@ -4,20 +4,10 @@ import { describe, it } from 'node:test'
 import { encodeCbor } from '../../src/cbor.ts'
 import { DEFAULT_LIMITS } from '../../src/limits.ts'
 import { Engine } from '../../src/session/engine.ts'
-import { encodeHello, helloLimits, type Hello } from '../../src/session/hello.ts'
+import { encodeHello } from '../../src/session/hello.ts'
 import { concat, encodeFrame, frame, SYNC, TYPE } from '../helpers/naive-codec.ts'
+import { helloOf } from '../helpers/peer-hello.ts'
 
-function helloOf(epoch: number): Hello {
-  return {
-    versions: [1, 1],
-    epoch: new Uint8Array(8).fill(epoch),
-    name: `peer ${epoch}`,
-    role: 'peer',
-    limits: helloLimits(DEFAULT_LIMITS),
-    protocols: [],
-    features: [],
-  }
-}
 const [OWN, PEER] = [helloOf(1), helloOf(2)]
 const HELLO = encodeFrame(frame(TYPE.HELLO, 0, encodeHello(PEER, 4096)))
 const READY = encodeFrame(frame(TYPE.READY, 0, encodeCbor({ epoch: OWN.epoch }, 256, 'it')))

@@ -33,9 +33,8 @@ export class Slabs {
   readonly #slabs: Slab[] = []
   #current: Slab | undefined
   #slabBytes = MIN_SLAB_BYTES
-  /** One that may be large, until something was given back. */
-  #maxSlabs = 1
-  #maxSlabBytes = MAX_SLAB_BYTES
+  /** Something was given back: there may be several, and none is large. */
+  #lends = false
 
   /** Where the next read goes: at least 16 KiB. */
   room(): Uint8Array {
@@ -61,8 +60,7 @@ export class Slabs {
 
   /** A view of which nothing is left; that of a slab which is no longer used, or of other memory, changes nothing. */
   release(view: Uint8Array): void {
-    this.#maxSlabs = LENT_SLABS
-    this.#maxSlabBytes = LENT_SLAB_BYTES
+    this.#lends = true
     for (const slab of this.#slabs) if (slab.bytes.buffer === view.buffer) slab.kept -= view.byteLength
   }
 
@@ -70,21 +68,18 @@ export class Slabs {
     const current = this.#current
     if (current?.kept === 0) return this.#again(current)
     for (const slab of this.#slabs) if (slab.kept === 0) return this.#again(slab)
-    if (this.#slabs.length === this.#maxSlabs) {
+    if (this.#slabs.length === (this.#lends ? LENT_SLABS : 1)) {
       if (current !== undefined && current.bytes.byteLength - current.at >= MIN_READ_BYTES) return current
       this.#slabs.shift()
     }
-    const slab = { bytes: fresh(this.#nextBytes), at: 0, kept: 0 }
+    const bytes = this.#lends ? Math.min(this.#slabBytes, LENT_SLAB_BYTES) : this.#slabBytes
+    const slab = { bytes: fresh(bytes), at: 0, kept: 0 }
     this.#slabs.push(slab)
     return slab
   }
 
-  get #nextBytes(): number {
-    return Math.min(this.#slabBytes, this.#maxSlabBytes)
-  }
-
   #again(slab: Slab): Slab {
-    const bytes = Math.min(this.#nextBytes, LENT_SLAB_BYTES)
+    const bytes = Math.min(this.#slabBytes, LENT_SLAB_BYTES)
     if (slab.bytes.byteLength !== bytes) slab.bytes = fresh(bytes)
     slab.at = 0
     return slab

@@ -5,6 +5,7 @@
 import { chmod, lstat, mkdir, utimes } from 'node:fs/promises'
 import { lstatSync } from 'node:fs'
 import type { Stats } from 'node:fs'
+import { MAX_SMALL_BYTES } from '../../../protocols/filesystem/parcel.ts'
 import { TrunkError } from '../../errors.ts'
 import type { Bytes } from '../../types.ts'
 import { printable, toBytes } from '../byte-string.ts'
@@ -15,7 +16,7 @@ import type { Attributes, CopyJob } from './job.ts'
 import { errnoOf, replaceFile, writeLocalFile } from './local-file.ts'
 import { walkRemote } from './remote-tree.ts'
 import type { RemoteEntry } from './remote-tree.ts'
-import { replaceSmall, SMALL_BYTES } from './small-file.ts'
+import { replaceSmall } from './small-file.ts'
 
 /** What the peer says about a file. */
 export type RemoteStatus = Pick<RemoteEntry, 'size' | 'mode' | 'modifiedMs'>
@@ -66,7 +67,7 @@ export async function downloadTree(job: CopyJob, remote: string, local: string, 
 /** A small file of a tree comes in one piece, and with others. False where it is none, and nothing was written. */
 async function receiveSmall(job: CopyJob, remote: string, local: string, entry: RemoteEntry): Promise<boolean> {
   const { size } = entry
-  if (size > SMALL_BYTES) return false
+  if (size > MAX_SMALL_BYTES) return false
   const bytes = await job.files.readSmall(wirePath(remote), { size, signal: job.context.signal })
   if (bytes === undefined) return false
   replaceSmall(local, bytes, entry)

@@ -15,13 +15,11 @@ import {
   writeSync,
 } from 'node:fs'
 import type { Stats } from 'node:fs'
+import { MAX_SMALL_BYTES } from '../../../protocols/filesystem/parcel.ts'
 import { toBytes } from '../byte-string.ts'
 import { MODE_BITS } from './job.ts'
 import type { Attributes } from './job.ts'
 import { READ_IN_TREE, temporaryBeside, WRITE_NEW } from './local-file.ts'
-
-/** Largest small file: as much as the filesystem client sends along with its request. */
-export const SMALL_BYTES: number = 32 * 1024
 
 /** Small files that are read and sent in one turn of the event loop. */
 const FILES_A_TURN = 16
@@ -52,7 +50,7 @@ export function readSmall(path: string): { readonly bytes: Uint8Array; readonly 
   const fd = openSync(toBytes(path), READ_IN_TREE)
   try {
     const stats = fstatSync(fd)
-    if (!stats.isFile() || stats.size > SMALL_BYTES) return undefined
+    if (!stats.isFile() || stats.size > MAX_SMALL_BYTES) return undefined
     // one byte more than there should be: it shows a file that grew, and those of /proc, which say 0 and have content
     const buffer = Buffer.allocUnsafe(stats.size + 1)
     const bytes = readSync(fd, buffer, 0, buffer.length, 0)
