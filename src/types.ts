@@ -294,7 +294,7 @@ export interface Pipe extends AsyncDisposable {
   abort(reason: Error): void
   /** Bytes that can be read now. */
   readonly readableLength: number
-  /** Bytes that can be written now without waiting. */
+  /** Bytes that can be written now without waiting: 64 KiB ahead of the line, up to 256 KiB where the peer answers within 2 ms and has granted them. */
   readonly writableLength: number
 }
 

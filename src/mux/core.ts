@@ -22,8 +22,6 @@ import type { MuxCounters, MuxHost, MuxSettings } from './settings.ts'
 
 /** Writes up to this size are copied and coalesced; larger ones are sent by reference. */
 const COPY_WRITE_BYTES = 8 * 1024
-/** A pipe takes this much ahead of the line before its writer waits. */
-export const WRITE_BUFFER_BYTES: number = 64 * 1024
 
 export class MuxCore {
   readonly #host: MuxHost
@@ -126,7 +124,13 @@ export class MuxCore {
     else queue.appendCopy(chunk)
     this.#outbox.schedule(pipe)
     if (byReference) return pipe.written
-    return queue.length <= WRITE_BUFFER_BYTES ? 0 : pipe.written - WRITE_BUFFER_BYTES / 2
+    const ahead = this.#outbox.mayBeAhead(pipe)
+    return queue.length <= ahead ? 0 : pipe.written - ahead / 2
+  }
+
+  /** How many bytes `pipe` takes before its writer should wait. */
+  room(pipe: PipeState): number {
+    return Math.max(0, this.#outbox.mayBeAhead(pipe) - pipe.queued)
   }
 
   /** No more writes. */

@@ -6,7 +6,7 @@ import type { Source } from 'it-stream-types'
 import { Uint8ArrayList } from 'uint8arraylist'
 import { badArgument, isCodeShaped, TrunkError, toTrunkError, type ErrorCode } from '../errors.ts'
 import type { Bytes, Pipe, WaitsFor } from '../types.ts'
-import { WRITE_BUFFER_BYTES, type MuxCore } from './core.ts'
+import type { MuxCore } from './core.ts'
 import type { PipeListener, PipeState } from './pipe-state.ts'
 
 /** What a pipe needs of its trunk. */
@@ -115,7 +115,7 @@ export class TrunkPipe implements Pipe, PipeListener {
 
   get writableLength(): number {
     if (this.#error !== undefined || this.#state.endQueued) return 0
-    return Math.max(0, WRITE_BUFFER_BYTES - this.#state.queued)
+    return this.#core.room(this.#state)
   }
 
   // --- reading -------------------------------------------------------------------------------------------------------

@@ -21,7 +21,12 @@ export class Scheduler {
   }
 
   get isEmpty(): boolean {
-    return this.#small.length === 0 && this.#bulk.length === 0
+    return this.length === 0
+  }
+
+  /** Pipes that have something to send. */
+  get length(): number {
+    return this.#small.length + this.#bulk.length
   }
 
   /** Enters a pipe that has something to send and is not entered. */

@@ -388,6 +388,42 @@ describe('what leaves: data', () => {
     }
   })
 
+  it('R-325: takes more ahead of the line to a near peer: as far as the credit lasts, and shared by the pipes that have something to send', () => {
+    const seat = new MuxSeat({ maxInFlightBytes: 8192, splitBytes: 1024, initialWindowBytes: 100_000 })
+    const [pipe, other, third] = [seat.opened(), seat.opened(), seat.opened()]
+    const rooms = (): number[] => [pipe, other, third].map((each) => seat.mux.room(each))
+    for (const id of [pipe.id, other.id]) seat.offset('CREDIT', id, 1_000_000)
+    seat.roundTrip = 2
+    seat.pull()
+    assert.deepEqual(rooms(), [65_536, 65_536, 65_536], 'the peer is far')
+    seat.roundTrip = 1.9
+    seat.pull()
+    assert.deepEqual(rooms(), [262_144, 262_144, 100_000], 'the third has no more credit')
+    seat.mux.write(other, pattern(20_000))
+    seat.mux.write(pipe, pattern(20_000))
+    seat.mux.write(third, pattern(20_000))
+    seat.pull()
+    assert.equal(seat.mux.room(pipe) + pipe.queued, 87_381, 'a third of it')
+    assert.equal(seat.mux.room(third) + third.queued, 87_381)
+    seat.roundTrip = 2
+    seat.pull()
+    assert.equal(seat.mux.room(pipe) + pipe.queued, 65_536)
+  })
+
+  it('R-325: has small writes wait where what they may be ahead is used up, for half of it', () => {
+    const seat = new MuxSeat({ maxInFlightBytes: 1024, splitBytes: 1024 })
+    const pipe = seat.opened()
+    seat.offset('CREDIT', pipe.id, 1_000_000)
+    seat.roundTrip = 0
+    seat.pull()
+    for (let written = 8192; written <= 262_144; written += 8192) assert.equal(seat.mux.write(pipe, pattern(8192)), 0)
+    assert.equal(seat.mux.room(pipe), 0)
+    assert.equal(seat.mux.write(pipe, pattern(8192)), 262_144 + 8192 - 131_072)
+    // a reader that takes nothing more: what is queued beyond the credit is as little as ever
+    const silent = seat.opened()
+    assert.equal(seat.mux.room(silent), 65_536)
+  })
+
   it('sends whole bytes where half of the bound is none', () => {
     const seat = new MuxSeat({ maxInFlightBytes: 2001, splitBytes: 16_384 })
     seat.roundTrip = 0
