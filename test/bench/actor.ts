@@ -3,6 +3,7 @@
  * that none runs in the other's heap or with code that was compiled for the other's streams.
  */
 import { contenderOf } from './contenders/all.ts'
+import { isBareSocket } from './results.ts'
 import { distantEnd, nearbyEnd } from './far-end.ts'
 import { answerCalls, startRemote, type Remote } from './remote.ts'
 import { WORKLOADS, type Figures } from './workloads.ts'
@@ -22,7 +23,7 @@ const firstWarmUp = (seconds: number): number => Math.min(0.4, 2 * seconds)
 const warm = new Set<string>()
 
 const contender = await contenderOf(process.argv[2])
-const isBare = contender.name === 'bare socket'
+const isBare = isBareSocket(contender.name)
 let child: Remote | undefined
 
 async function measure({ workload: name, processes, seconds }: Task): Promise<Figures> {

@@ -1,6 +1,6 @@
 /** What a run measures: everything, or as much as two minutes allow. */
 import type { Bounds } from './measuring.ts'
-import { BARE, OURS, OURS_KEPT } from './results.ts'
+import { BARE, isBareSocket, OURS, OURS_KEPT } from './results.ts'
 import { ROWS } from './rows.ts'
 import { GROWTH_MAX_SOCKETS, GROWTH_PAYLOADS, GROWTH_PIPES } from './workloads.ts'
 
@@ -68,7 +68,7 @@ export function stepsOf({ quick, rounds, seconds, only, contenders }: Choice): r
       rounds: alone ? Math.min(rounds, quick ? 1 : MEMORY_ROUNDS) : rounds,
       seconds,
       // ten thousand sockets are no comparison for ten thousand pipes
-      contenders: contenders.filter((name) => workload !== 'idle' || name !== BARE),
+      contenders: contenders.filter((name) => workload !== 'idle' || !isBareSocket(name)),
       alone,
     })
   }

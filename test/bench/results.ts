@@ -34,6 +34,8 @@ export interface Results {
 }
 
 export const BARE = 'bare socket'
+/** True for that one, and for the one with Nagle's algorithm. */
+export const isBareSocket = (name: string): boolean => name.startsWith('bare')
 export const OURS = 'trunkline'
 /** Ourselves, for readers that keep what they read. */
 export const OURS_KEPT = 'trunkline, kept'
@@ -76,7 +78,7 @@ export function cellOf(results: Results, row: Row, contender: string): number {
 /** The peer that does best in a row. */
 export function bestPeer(results: Results, row: Row): { name: string; cell: number } | undefined {
   return results.contenders
-    .filter((name) => name !== BARE && !name.startsWith(OURS))
+    .filter((name) => !isBareSocket(name) && !name.startsWith(OURS))
     .map((name) => ({ name, cell: cellOf(results, row, name) }))
     .filter(({ cell }) => !Number.isNaN(cell))
     .sort((a, b) => (row.better === 'more' ? b.cell - a.cell : a.cell - b.cell))[0]

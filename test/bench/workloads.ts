@@ -241,7 +241,13 @@ function quantile(sorted: readonly number[], share: number): number {
 
 function summary(times: readonly number[]): Figures {
   const sorted = [...times].sort((a, b) => a - b)
-  return { median: quantile(sorted, 0.5), p99: quantile(sorted, 0.99) }
+  return { median: quantile(sorted, 0.5), p99: quantile(sorted, 0.99), moment: byTime(sorted) }
+}
+
+/** Half of the time went by in round trips up to this long. One that takes the whole run is a single one among thousands, but most moments lie in it. */
+function byTime(sorted: readonly number[]): number {
+  let left = sum(sorted) / 2
+  return sorted.find((time) => (left -= time) <= 0) ?? Number.NaN
 }
 
 /** How many pipes, and how large writes: the points of the growth plots. */

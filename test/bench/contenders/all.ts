@@ -1,6 +1,6 @@
 /** Everybody who takes part. Those from npm are loaded by name: their packages are the benchmark's own. */
 import type { Contender } from '../contender.ts'
-import { bare } from './bare.ts'
+import { bare, bareWithNagle } from './bare.ts'
 
 /** The limit, ourselves, and the peers. */
 export async function contenders(): Promise<readonly Contender[]> {
@@ -14,7 +14,7 @@ export async function contenders(): Promise<readonly Contender[]> {
     >
     peers.push(...Object.values(module))
   }
-  return [bare, ...Object.values(ours), ...peers]
+  return [bare, bareWithNagle, ...Object.values(ours), ...peers]
 }
 
 /** The one of that name. */
