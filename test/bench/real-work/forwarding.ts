@@ -6,7 +6,7 @@ import { freePort } from '../../helpers/loopback.ts'
 import { daemon, programs, type Daemon } from './daemon.ts'
 import { cpuOf } from './meter.ts'
 import { inRounds, markdown, median, type Contender } from './rounds.ts'
-import { startNginx, startSsh, startTrunkline } from './servers.ts'
+import { startNginx, startSsh, startStreamProxy, startTrunkline } from './servers.ts'
 
 /** How long, and how often. */
 export interface ForwardPlan {
@@ -43,6 +43,7 @@ export async function measureForwards({ rounds, seconds, folder }: ForwardPlan):
   const web = await startNginx(folder, PAGES)
   const ways = [
     { name: 'no tunnel', port: web.at, servers: [] },
+    await throughProxiesInC(folder, web.at),
     await throughProxies(web.at),
     await throughTrunkline(folder, web.at),
     await throughSsh(ssh, folder, web.at),
@@ -87,6 +88,13 @@ async function throughProxies(to: number): Promise<Way> {
     servers.push(await daemon([process.execPath, '--import', 'tsx', proxy, String(at), String(target)], at))
   }
   return { name: 'two plain proxies on Node', port: near, servers }
+}
+
+/** The same in C: the most that any tunnel of two processes could do on this machine. */
+async function throughProxiesInC(folder: string, to: number): Promise<Way> {
+  const far = await startStreamProxy(folder, 'far', to)
+  const near = await startStreamProxy(folder, 'near', far.at)
+  return { name: 'two proxies in C', port: near.at, servers: [near.server, far.server] }
 }
 
 async function throughTrunkline(folder: string, to: number): Promise<Way> {

@@ -7,6 +7,9 @@ import { BINARY } from '../../helpers/command-line.ts'
 import { freePort } from '../../helpers/loopback.ts'
 import { daemon, programs, type Daemon } from './daemon.ts'
 
+/** Where Debian's libnginx-mod-stream puts it. */
+const STREAM_MODULE = '/usr/lib/nginx/modules/ngx_stream_module.so'
+
 /** A server and the port or address that it is reached at. */
 export interface Reached<At> {
   readonly server: Daemon
@@ -88,5 +91,24 @@ export async function startNginx(folder: string, pages: Readonly<Record<string, 
   const server = `server { listen 127.0.0.1:${port} backlog=1024; root ${root}; }`
   const main = ['daemon off;', 'master_process off;', `pid ${root}/pid;`, 'events { worker_connections 2048; }']
   writeFileSync(config, `${main.join('\n')}\nhttp {\n${http.join('\n')}\n${server}\n}\n`)
+  return { server: await daemon([nginx, '-e', join(root, 'errors'), '-p', root, '-c', config], port), at: port }
+}
+
+/** nginx as a TCP proxy (Debian's libnginx-mod-stream): what two ends of a tunnel cost in C, with nothing between them but bytes. */
+export async function startStreamProxy(folder: string, name: string, to: number): Promise<Reached<number>> {
+  const { nginx } = programs({ nginx: 'nginx-light' })
+  const port = await freePort()
+  const root = join(folder, name)
+  mkdirSync(root, { recursive: true })
+  const config = join(root, 'nginx.conf')
+  const stream = `server { listen 127.0.0.1:${port} backlog=1024; proxy_pass 127.0.0.1:${to}; }`
+  const main = [
+    `load_module ${STREAM_MODULE};`,
+    'daemon off;',
+    'master_process off;',
+    `pid ${root}/pid;`,
+    'events { worker_connections 2048; }',
+  ]
+  writeFileSync(config, `${main.join('\n')}\nstream {\n${stream}\n}\n`)
   return { server: await daemon([nginx, '-e', join(root, 'errors'), '-p', root, '-c', config], port), at: port }
 }
