@@ -170,10 +170,11 @@ export class Inbox {
   endOfChunk(): void {
     for (let left = this.#touched.length; left > 0; left--) {
       const pipe = this.#touched.shift()
-      if (pipe === undefined) return
+      if (pipe === undefined) break
       pipe.touched = false
       pipe.listener?.readable()
     }
+    this.#pinned.weigh()
   }
 
   #opened(id: number, head: Uint8Array, now: number): void {

@@ -1,7 +1,8 @@
 /**
  * What unread bytes keep in memory (design: invariant 4). Pieces of payload are queued as views of the link's chunks, so a piece of 2 KiB may pin
  * a chunk of 1 MiB. This counts the chunks that may be pinned, and has the pieces copied out when they are more than twice the bytes that
- * wait, and 1 MiB: a reader that keeps up is never copied for, one that has stalled is copied for once.
+ * wait, and 1 MiB: a reader that keeps up is never copied for, one that has stalled is copied for once. They are weighed at the end of a chunk of the
+ * link, when its readers have been told: in the middle of a large one little of it waits yet, and most of it was copied.
  */
 import type { PipeState } from './pipe-state.ts'
 
@@ -29,6 +30,10 @@ export class PinnedChunks {
     if (this.#noted.has(piece.buffer)) return
     this.#noted.add(piece.buffer)
     this.#bytes += piece.buffer.byteLength
+  }
+
+  /** The link's chunk is parsed: copies pieces out where they pin too much. */
+  weigh(): void {
     if (this.#bytes > this.#countAt) this.#count()
   }
 

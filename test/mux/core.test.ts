@@ -155,6 +155,8 @@ describe('what is read', () => {
     const piece = new Uint8Array(MIB).subarray(0, 2048)
     piece.set(pattern(2048))
     seat.take('DATA', 2, piece)
+    assert.deepEqual(seat.released, [])
+    seat.mux.endOfChunk()
     assert.deepEqual(seat.released, [piece])
     const [copy] = seat.mux.read(pipe, CLOCK)
     assert.equal(copy?.buffer.byteLength, 2048)
@@ -179,6 +181,7 @@ describe('what is read', () => {
     // one in a chunk that is worth nothing, one in a chunk of its own
     mux.piece(new Uint8Array(MIB).subarray(0, 2048), false)
     mux.piece(new Uint8Array(2048), true)
+    mux.endOfChunk()
     const pipe = mux.pipes.get(2)
     assert.ok(pipe)
     const pieces = mux.read(pipe, CLOCK)

@@ -43,6 +43,7 @@ describe('views of the link’s chunks', () => {
         pinned.note(pipe, piece)
         expected[index]?.push(...piece)
       }
+      pinned.weigh()
     }
     const unread = pipes.reduce((sum, { queue }) => sum + queue.length, 0)
     const { bytes, held } = drain(pipes.map(({ queue }) => queue))
@@ -57,6 +58,7 @@ describe('views of the link’s chunks', () => {
       const chunk = new Uint8Array(MIB)
       queue.append(chunk)
       pinned.note(pipe, chunk)
+      pinned.weigh()
       assert.equal(queue.shift(MIB).buffer, chunk.buffer)
     }
   })
@@ -68,6 +70,7 @@ describe('views of the link’s chunks', () => {
     for (const chunk of chunks) {
       queue.append(chunk)
       pinned.note(pipe, chunk)
+      pinned.weigh()
     }
     for (const chunk of chunks) assert.equal(queue.shift(MIB).buffer, chunk.buffer)
   })
@@ -80,6 +83,7 @@ describe('views of the link’s chunks', () => {
       const piece = new Uint8Array(64 * 1024).fill(7, 0, 1).subarray(0, 1)
       queue.append(piece)
       pinned.note(pipe, piece)
+      pinned.weigh()
       return piece
     }
     const pieces = Array.from({ length: 8 }, noteOne)
@@ -108,6 +112,7 @@ describe('views of the link’s chunks', () => {
       const piece = new Uint8Array(64 * 1024).subarray(0, bytes)
       queue.append(piece)
       pinned.note(pipe, piece)
+      pinned.weigh()
     }
     for (let i = 0; i < 9; i++) note(64 * 1024)
     // 576 KiB wait, in as many: 1,152 KiB and 512 more may be held for them, and for 17 single bytes
@@ -128,6 +133,7 @@ describe('views of the link’s chunks', () => {
         const piece = chunk.subarray(round, round + 1)
         queue.append(piece)
         pinned.note(pipe, piece)
+        pinned.weigh()
       }
     }
     assert.equal(released.length, 0)
@@ -142,6 +148,7 @@ describe('views of the link’s chunks', () => {
         const piece = new Uint8Array(64 * 1024)
         queue.append(piece)
         pinned.note(pipe, piece)
+        pinned.weigh()
         queue.shift(piece.byteLength)
       }
       if (i === 25) idle.pipe.clearData()
@@ -157,6 +164,7 @@ describe('views of the link’s chunks', () => {
       const piece = new Uint8Array(2 * 1000 + 512 * 1024 + beyond).subarray(0, 1000)
       queue.append(piece)
       pinned.note(pipe, piece)
+      pinned.weigh()
       assert.equal(released.length, beyond)
     }
   })
@@ -168,6 +176,7 @@ describe('views of the link’s chunks', () => {
     const note = (piece: Uint8Array): void => {
       queue.append(piece)
       pinned.note(pipe, piece)
+      pinned.weigh()
     }
     const chunks = Array.from({ length: 9 }, () => new Uint8Array(64 * 1024))
     for (const chunk of chunks) note(chunk)
@@ -194,10 +203,29 @@ describe('views of the link’s chunks', () => {
       const view = chunk.subarray(piece, piece + 1)
       queue.append(view)
       pinned.note(pipe, view)
+      pinned.weigh()
       // the copy of those before, and the view
       assert.equal(released.at(-1), view)
     }
     assert.equal(released.filter(({ buffer }) => buffer === chunk.buffer).length, 3)
+  })
+
+  it('R-326: of a large chunk are weighed at its end: as much as its readers have left', () => {
+    for (const read of [false, true]) {
+      const released: Uint8Array[] = []
+      const pinned = new PinnedChunks((piece) => released.push(piece))
+      const { pipe, queue } = pipeWithQueue(1)
+      const chunk = new Uint8Array(MIB)
+      for (let at = 0; at < MIB; at += 65_536) {
+        const piece = chunk.subarray(at, at + 65_536)
+        queue.append(piece)
+        pinned.note(pipe, piece)
+      }
+      // all but a byte of it is read before the end, or nothing
+      if (read) for (let left = MIB - 1; left > 0;) left -= queue.shift(left).byteLength
+      pinned.weigh()
+      assert.equal(released.length, read ? 1 : 0)
+    }
   })
 
   it('are weighed against what waits in chunks, not against what was copied out', () => {
@@ -208,6 +236,7 @@ describe('views of the link’s chunks', () => {
       const piece = new Uint8Array(chunkBytes).subarray(0, bytes)
       queue.append(piece)
       pinned.note(pipe, piece)
+      pinned.weigh()
     }
     for (let i = 0; i < 4; i++) note(copied, 300 * 1024, 75 * 1024 - 1)
     assert.equal(released.length, 4)

@@ -30,12 +30,18 @@ export class Control implements Machine {
     })
     socket.on('error', () => undefined) // 'close' follows
     socket.once('close', () => {
-      this.#reject(new Error('the guest is gone'))
-      for (const job of this.#jobs.values()) {
-        job.take('(the guest is gone)')
-        job.over(-1)
-      }
+      this.lost('the guest is gone')
     })
+  }
+
+  /** There is no guest any more: what runs in it has ended. */
+  lost(why: string): void {
+    this.#reject(new Error(why))
+    for (const job of this.#jobs.values()) {
+      job.take(`(${why})`)
+      job.over(-1)
+    }
+    this.#jobs.clear()
   }
 
   start(command: string): Job {

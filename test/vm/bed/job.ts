@@ -74,9 +74,9 @@ export class Job implements JobHandle {
     }
   }
 
-  /** Resolves with its status; what it said and nobody read is given with it. */
-  async ended(timeoutMs: number = WAIT_MS): Promise<{ status: number; output: string }> {
-    await this.#until(() => this.#status !== undefined, 'its end', timeoutMs)
+  /** Resolves with its status; what it said and nobody read is given with it. Null: however long that takes. */
+  async ended(timeoutMs: number | null = WAIT_MS): Promise<{ status: number; output: string }> {
+    await this.#until(() => this.#status !== undefined, 'its end', timeoutMs ?? undefined)
     const lines = this.#unread.splice(0)
     return { status: this.#status ?? -1, output: lines.map(({ text }) => text).join('\n') }
   }

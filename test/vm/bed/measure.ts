@@ -76,13 +76,17 @@ async function withServer<T>(
   use: (ready: Said) => Promise<T>,
 ): Promise<T> {
   const serving = new Side(server, task, bytes)
+  let used: T
   try {
-    return await use(await serving.next(task === 'serve' ? 'serving' : 'answering'))
+    used = await use(await serving.next(task === 'serve' ? 'serving' : 'answering'))
   } catch (error) {
-    throw new Error(serving.story, { cause: error })
-  } finally {
-    await serving.kill()
+    const { story } = serving
+    // where it does not end either, what came first is what matters
+    await serving.kill().catch((second: unknown) => console.error(second))
+    throw new Error(story, { cause: error })
   }
+  await serving.kill()
+  return used
 }
 
 /** What the driving side says at its end. */

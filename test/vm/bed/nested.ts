@@ -43,7 +43,11 @@ export async function bootNested(bed: Bed, app: string): Promise<Nested> {
     // QEMU takes a port that nobody is connected to for one that has ended
     const inner = new Control(await dial(outer.socket('inner'), () => undefined))
     const qemu = outer.control.start(`exec qemu-system-x86_64 ${innerArguments().join(' ')}`)
-    await upInTime(inner, qemu)
+    // its port of ours stays open when it ends
+    void qemu.ended(null).then(() => {
+      inner.lost(`the inner guest is gone: ${qemu.story}`)
+    })
+    await inTime(inner.ready, qemu)
     return {
       host: outer.control,
       guest: inner,
@@ -58,12 +62,16 @@ export async function bootNested(bed: Bed, app: string): Promise<Nested> {
   }
 }
 
-async function upInTime(inner: Control, qemu: Job): Promise<void> {
-  const failure = qemu.ended(INNER_BOOT_MS).then(() => {
-    throw new Error(qemu.story)
+async function inTime(ready: Promise<void>, qemu: Job): Promise<void> {
+  let timer: NodeJS.Timeout | undefined
+  const late = new Promise<never>((_, reject) => {
+    timer = setTimeout(() => reject(new Error(`no guest after ${INNER_BOOT_MS} ms: ${qemu.story}`)), INNER_BOOT_MS)
   })
-  failure.catch(() => undefined) // of interest only while the guest is not up
-  await Promise.race([inner.ready, failure])
+  try {
+    await Promise.race([ready, late])
+  } finally {
+    clearTimeout(timer)
+  }
 }
 
 /** QEMU with all that it loads, each under its own path: it looks for the rest beside where it lies itself. */
