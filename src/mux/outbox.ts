@@ -67,7 +67,7 @@ export class Outbox {
   #peerParsed = 0
   #parsed = 0
   #parsedTold = 0
-  /** What each pipe may take ahead of the line, if its credit lasts. */
+  /** What the pipes may take ahead of the line together, if their credit lasts. */
   #ahead = AHEAD_BYTES
   /** Pipes whose bytes are in the batch that the line holds. */
   readonly #leaving = new Ring<PipeState>()
@@ -93,7 +93,8 @@ export class Outbox {
 
   /** How many bytes of `pipe` may wait before its writer does: a peer that does not read does not raise it. */
   mayBeAhead(pipe: PipeState): number {
-    return Math.max(AHEAD_BYTES, Math.min(this.#ahead, pipe.creditLimit - pipe.sent))
+    const share = Math.floor(this.#ahead / Math.max(1, this.#scheduler.length))
+    return Math.max(AHEAD_BYTES, Math.min(share, pipe.creditLimit - pipe.sent))
   }
 
   /** Lists a control frame: a bit of {@link Pending}. */
@@ -203,7 +204,7 @@ export class Outbox {
     if (this.#pace !== undefined && this.#host.leastRoundTripMs() === undefined) return
     const before = this.#dataSent
     const near = this.#isNear
-    this.#ahead = near ? Math.floor(NEAR_AHEAD_BYTES / Math.max(1, this.#scheduler.length)) : AHEAD_BYTES
+    this.#ahead = near ? NEAR_AHEAD_BYTES : AHEAD_BYTES
     const maxInFlightBytes = this.#pace?.limit ?? this.#settings.maxInFlightBytes >>> (near ? 1 : 0)
     const splitBytes = this.#pace?.split(this.#settings.splitBytes) ?? this.#settings.splitBytes
     while (batch.bytes < maxBytes && batch.hasRoom) {

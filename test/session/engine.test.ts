@@ -380,6 +380,27 @@ describe('an engine at its frames', () => {
     )
   })
 
+  it('R-325: tells the muxer how near the peer is', () => {
+    for (const [ms, room] of [
+      [0, 262_144],
+      [15, 262_144],
+      [16, 65_536],
+    ] as const) {
+      const seat = standing()
+      seat.engine.ping()
+      seat.pull(0)
+      seat.take(ms, frame(TYPE.PONG, 0, concat(bigEndian(2, 8), new Uint8Array(16))))
+      // an eighth of the second one counts
+      assert.equal(seat.engine.roundTripMs, ms / 8)
+      seat.take(ms, frame(TYPE.OPEN, 1), frame(TYPE.CREDIT, 1, bigEndian(1_000_000, 8)))
+      const [pipe] = seat.incoming
+      assert.ok(pipe !== undefined)
+      seat.mux.accept(pipe, new Uint8Array(0))
+      seat.pull(ms)
+      assert.equal(seat.mux.room(pipe), room)
+    }
+  })
+
   it('counts the bytes that come and go', () => {
     const seat = standing()
     const { bytesRead, bytesWritten } = seat.engine

@@ -15,6 +15,8 @@ const BARE_EVERY = 8
 /** What a process is given at a time. */
 const CHUNK = 80
 const MAX_FAILED = 20
+/** A core that never returns is no run that fails: whoever does not answer in this time is ended, and its seeds are played one by one. */
+const limitMs = ({ count }: Chunk): number => 60_000 + count * 1000
 /** Lines of progress in a run, about. */
 const PROGRESS_LINES = 20
 
@@ -67,11 +69,23 @@ async function playAll(whole: Chunk, processes: number): Promise<Totals> {
   let next = whole.first
   let done = 0
   let toldAt = 0
+  /** Seeds of processes that did not answer. */
+  const again: Chunk[] = []
   const hand = (): Chunk | undefined => {
-    if (next >= end || all.failed.length >= MAX_FAILED) return undefined
+    const single = again.shift()
+    if (single !== undefined || next >= end || all.failed.length >= MAX_FAILED) return single
     const chunk = { ...whole, first: next, count: Math.min(CHUNK, end - next) }
     next += chunk.count
     return chunk
+  }
+  const hangs = ({ first, count, worlds }: Chunk): void => {
+    if (count > 1) {
+      console.log(`seeds ${first} to ${first + count - 1} take too long: one by one`)
+      for (let seed = first; seed < first + count; seed++) again.push({ first: seed, count: 1, worlds })
+      return
+    }
+    const replay = `npm run sim -- ${isBare(first, worlds) ? '--bare' : '--plain'} --seed ${first}`
+    told({ bare: 0, events: 0, virtualMs: 0, failed: [`seed ${first} does not return\n  replay: ${replay}`] }, 1)
   }
   const told = (totals: Totals, count: number): void => {
     all.bare += totals.bare
@@ -89,10 +103,21 @@ async function playAll(whole: Chunk, processes: number): Promise<Totals> {
     new Promise((resolve, reject) => {
       const child = fork(fileURLToPath(import.meta.url), ['--serve'], { execArgv: process.execArgv })
       let given: Chunk | undefined
+      let timer: NodeJS.Timeout | undefined
+      let late = false
       const give = (): void => {
+        clearTimeout(timer)
         given = hand()
-        if (given === undefined) child.disconnect()
-        else child.send(given)
+        if (given === undefined) {
+          child.disconnect()
+          return
+        }
+        child.send(given)
+        // eslint-disable-next-line no-restricted-globals -- a watch over processes, not a wait
+        timer = setTimeout(() => {
+          late = true
+          child.kill('SIGKILL')
+        }, limitMs(given))
       }
       child.on('message', (totals: Totals) => {
         told(totals, given?.count ?? 0)
@@ -100,13 +125,15 @@ async function playAll(whole: Chunk, processes: number): Promise<Totals> {
       })
       child.on('error', reject)
       child.on('exit', (code, signal) => {
+        clearTimeout(timer)
         if (given === undefined) resolve()
-        else
-          reject(
-            new Error(
-              `a process ended (${signal ?? code}) in seeds ${given.first} to ${given.first + given.count - 1}`,
-            ),
-          )
+        else if (late) {
+          hangs(given)
+          worker().then(resolve, reject)
+        } else {
+          const last = given.first + given.count - 1
+          reject(new Error(`a process ended (${signal ?? code}) in seeds ${given.first} to ${last}`))
+        }
       })
       give()
     })

@@ -31,6 +31,8 @@ const FIRMWARE_FOLDERS = ['/usr/share/seabios', '/usr/share/qemu']
 export interface Nested {
   readonly host: Machine
   readonly guest: Machine
+  /** What the inner guest said last, once it is gone: as a rule its kernel did not get over something of the outer one's emulated virtualization. */
+  readonly gone: () => string | undefined
   stop(): Promise<void>
 }
 
@@ -43,14 +45,17 @@ export async function bootNested(bed: Bed, app: string): Promise<Nested> {
     // QEMU takes a port that nobody is connected to for one that has ended
     const inner = new Control(await dial(outer.socket('inner'), () => undefined))
     const qemu = outer.control.start(`exec qemu-system-x86_64 ${innerArguments().join(' ')}`)
+    let gone: string | undefined
     // its port of ours stays open when it ends
     void qemu.ended(null).then(() => {
-      inner.lost(`the inner guest is gone: ${qemu.story}`)
+      gone = `the inner guest is gone: ${qemu.story}`
+      inner.lost(gone)
     })
     await inTime(inner.ready, qemu)
     return {
       host: outer.control,
       guest: inner,
+      gone: () => gone,
       async stop() {
         inner.close()
         await outer.stop()
