@@ -220,7 +220,8 @@ export class Outbox {
   }
 
   get #isNear(): boolean {
-    return this.#pace === undefined && (this.#host.roundTripMs() ?? Infinity) < NEAR_MS
+    // the shortest one: bulk makes those beside it longer, and may not make the peer look far
+    return this.#pace === undefined && (this.#host.leastRoundTripMs() ?? Infinity) < NEAR_MS
   }
 
   #pullControl(batch: Batch, now: number): void {

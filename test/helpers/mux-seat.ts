@@ -85,8 +85,8 @@ export class MuxSeat implements MuxHost {
   wakes = 0
   gone = 0
   roundTrip: number | undefined
-  /** What an empty line needs; undefined: nobody knows yet. */
-  leastRoundTrip: number | undefined = 0
+  /** What an empty line needs; undefined: nobody knows yet. By itself as much as a peer needs that is not near. */
+  leastRoundTrip: number | undefined = 2
   /** The last batch, as the line got it. */
   parts: readonly Uint8Array[] = []
 

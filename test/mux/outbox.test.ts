@@ -378,7 +378,7 @@ describe('what leaves: data', () => {
       [0, 3],
     ] as const) {
       const seat = new MuxSeat({ maxInFlightBytes: 8192, splitBytes: 1024 })
-      seat.roundTrip = roundTrip
+      seat.leastRoundTrip = roundTrip
       const pipe = seat.opened()
       seat.mux.write(pipe, pattern(20_000))
       assert.equal(seat.said().length, sent, `a round trip of ${roundTrip} ms`)
@@ -393,10 +393,10 @@ describe('what leaves: data', () => {
     const [pipe, other, third] = [seat.opened(), seat.opened(), seat.opened()]
     const rooms = (): number[] => [pipe, other, third].map((each) => seat.mux.room(each))
     for (const id of [pipe.id, other.id]) seat.offset('CREDIT', id, 1_000_000)
-    seat.roundTrip = 2
+    seat.leastRoundTrip = 2
     seat.pull()
     assert.deepEqual(rooms(), [65_536, 65_536, 65_536], 'the peer is far')
-    seat.roundTrip = 1.9
+    seat.leastRoundTrip = 1.9
     seat.pull()
     assert.deepEqual(rooms(), [262_144, 262_144, 100_000], 'the third has no more credit')
     seat.mux.write(other, pattern(20_000))
@@ -405,7 +405,7 @@ describe('what leaves: data', () => {
     seat.pull()
     assert.equal(seat.mux.room(pipe) + pipe.queued, 87_381, 'a third of it')
     assert.equal(seat.mux.room(third) + third.queued, 87_381)
-    seat.roundTrip = 2
+    seat.leastRoundTrip = 2
     seat.pull()
     assert.equal(seat.mux.room(pipe) + pipe.queued, 65_536)
   })
@@ -414,7 +414,7 @@ describe('what leaves: data', () => {
     const seat = new MuxSeat({ maxInFlightBytes: 1024, splitBytes: 1024 })
     const pipe = seat.opened()
     seat.offset('CREDIT', pipe.id, 1_000_000)
-    seat.roundTrip = 0
+    seat.leastRoundTrip = 0
     seat.pull()
     for (let written = 8192; written <= 262_144; written += 8192) assert.equal(seat.mux.write(pipe, pattern(8192)), 0)
     assert.equal(seat.mux.room(pipe), 0)
@@ -426,7 +426,7 @@ describe('what leaves: data', () => {
 
   it('sends whole bytes where half of the bound is none', () => {
     const seat = new MuxSeat({ maxInFlightBytes: 2001, splitBytes: 16_384 })
-    seat.roundTrip = 0
+    seat.leastRoundTrip = 0
     const pipe = seat.opened()
     seat.mux.write(pipe, pattern(5000))
     assert.deepEqual(seat.said(), ['DATA 1 991'])

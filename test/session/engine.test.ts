@@ -112,7 +112,7 @@ class Seat {
 }
 
 /** A session that stands and whose first ping is answered. */
-function standing(options: SeatOptions = {}): Seat {
+function standing(options: SeatOptions = {}, roundTripMs = 0): Seat {
   const seat = new Seat(options)
   const now = options.now ?? 0
   seat.pull(now)
@@ -120,8 +120,8 @@ function standing(options: SeatOptions = {}): Seat {
   seat.pull(now)
   seat.ready(now)
   seat.pull(now)
-  seat.take(now, frame(TYPE.PONG, 0, concat(bigEndian(1, 8), new Uint8Array(16))))
-  assert.deepEqual(seat.news(), ['session with peer 2', 'pong 1 after 0'])
+  seat.take(now + roundTripMs, frame(TYPE.PONG, 0, concat(bigEndian(1, 8), new Uint8Array(16))))
+  assert.deepEqual(seat.news(), ['session with peer 2', `pong 1 after ${roundTripMs}`])
   assert.equal(seat.engine.state, 'open')
   return seat
 }
@@ -381,17 +381,17 @@ describe('an engine at its frames', () => {
   })
 
   it('R-325: tells the muxer how near the peer is', () => {
-    for (const [ms, room] of [
-      [0, 262_144],
-      [15, 262_144],
-      [16, 65_536],
+    for (const [first, second, room] of [
+      [0, 50, 262_144],
+      [1.9, 50, 262_144],
+      [50, 1.9, 262_144],
+      [2, 50, 65_536],
     ] as const) {
-      const seat = standing()
+      const seat = standing({}, first)
       seat.engine.ping()
-      seat.pull(0)
+      seat.pull(first)
+      const ms = first + second
       seat.take(ms, frame(TYPE.PONG, 0, concat(bigEndian(2, 8), new Uint8Array(16))))
-      // an eighth of the second one counts
-      assert.equal(seat.engine.roundTripMs, ms / 8)
       seat.take(ms, frame(TYPE.OPEN, 1), frame(TYPE.CREDIT, 1, bigEndian(1_000_000, 8)))
       const [pipe] = seat.incoming
       assert.ok(pipe !== undefined)
