@@ -36,8 +36,8 @@ const NEAR_MS = 2
 /** What a pipe takes ahead of the line before its writer waits. */
 const AHEAD_BYTES = 64 * 1024
 /**
- * What all pipes together may take beyond that, as their credit allows, to a near peer: it is gone at once, and a batch of this size is worth its system call. Bulk on one pipe
- * became 1.1 times as fast between two processes, 1.1 to 1.6 times in one; twice as much no longer fits a processor's cache (docs/performance.md).
+ * To a near peer those that have something to send share this, where that is more for each and its credit lasts: it is gone at once, and a batch of this size is worth its system
+ * call. Bulk on one pipe became 1.1 times as fast between two processes, 1.1 to 1.6 times in one; twice as much no longer fits a processor's cache (docs/performance.md).
  */
 const NEAR_AHEAD_BYTES = 256 * 1024
 const NOTHING = new Uint8Array(0)

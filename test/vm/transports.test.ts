@@ -108,7 +108,7 @@ function works(name: string, restarts: number, makeLine: () => Promise<Line>): v
   })
 }
 
-/** A test whose inner guest has died says nothing of trunkline: it is begun anew, once. */
+/** A test whose inner guest has died was cut off (see Nested.gone): it says so, and is begun anew, once; a second death fails it. */
 async function untilDone<T>(work: () => Promise<T>): Promise<T> {
   try {
     return await work()

@@ -31,7 +31,7 @@ const FIRMWARE_FOLDERS = ['/usr/share/seabios', '/usr/share/qemu']
 export interface Nested {
   readonly host: Machine
   readonly guest: Machine
-  /** What the inner guest said last, once it is gone: as a rule its kernel did not get over something of the outer one's emulated virtualization. */
+  /** What the inner guest said last, once it is gone. It was seen to go under a bare link, without trunkline; why is not known. */
   readonly gone: () => string | undefined
   stop(): Promise<void>
 }
