@@ -89,6 +89,14 @@ export default tseslint.config(
       ],
       eqeqeq: 'error',
       'no-restricted-syntax': ['error', NO_MESSAGE_MATCHING],
+      'no-restricted-properties': [
+        'error',
+        {
+          property: 'resetAndDestroy',
+          message:
+            'During a shutdown it leaks the socket and the process never exits: resetSocket (protocols/internal).',
+        },
+      ],
     },
   },
   {

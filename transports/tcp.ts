@@ -116,6 +116,7 @@ function linkOf(socket: Socket, { clock, limits }: TransportOptions, reader?: Sl
       // libuv refuses a reset while the shutdown of `end()` is under way, and Node would then never free the handle: the process
       // would spin in its exit. The session has no goodbye, so its peer takes the plain close for what it is.
       if (socket.writableEnded && !socket.writableFinished) socket.destroy()
+      // eslint-disable-next-line no-restricted-properties -- no shutdown is under way
       else socket.resetAndDestroy()
     },
     ...(remoteAddress === undefined || remotePort === undefined

@@ -16,12 +16,14 @@ import { resetSocket } from './reset-socket.ts'
 const MAX_IN_FLIGHT_BYTES = 128 * 1024
 
 /**
- * Forwards both ways. Resolves when both directions have ended; rejects with a `TrunkError` when either was reset (the pipe's error,
- * or ERR_CONNECTION_RESET for the socket's), having reset the other.
- * @param signal aborting it resets both
+ * Forwards both ways, from what the socket has buffered already to the end of both directions. Resolves when both have ended and the socket is
+ * closed; rejects with a `TrunkError` when either was reset (the pipe's error, or ERR_CONNECTION_RESET for the socket's), having reset the other. Nobody
+ * else may read or write the two from the call on.
+ * @param socket a TCP connection, connected; `allowHalfOpen` is set here, so give it to the server or the dial where an end may come before
+ * @param options.signal aborting it resets both, and rejects with its reason
  */
-export async function bridge(pipe: Pipe, socket: Socket, signal?: AbortSignal): Promise<void> {
-  await new Bridge(pipe, socket).run(signal)
+export async function bridge(pipe: Pipe, socket: Socket, options: { signal?: AbortSignal } = {}): Promise<void> {
+  await new Bridge(pipe, socket).run(options.signal)
 }
 
 class Bridge {

@@ -1,5 +1,6 @@
 /** One direction of a proxied connection, with what is wrong with it. */
 import type { Socket } from 'node:net'
+import { resetSocket } from '../../protocols/internal/reset-socket.ts'
 import type { Random } from '../sim/random.ts'
 
 /** How a connection is cut: by an end (FIN), by a reset (RST), or by nothing at all any more. */
@@ -161,7 +162,5 @@ export class FaultyWay {
 export function cutSocket(socket: Socket, how: 'end' | 'reset'): void {
   if (socket.destroyed) return
   if (how === 'end') socket.end()
-  // only TCP has resets; libuv refuses one while an end is under way
-  else if (socket.remoteAddress === undefined || socket.writableEnded) socket.destroy()
-  else socket.resetAndDestroy()
+  else resetSocket(socket)
 }

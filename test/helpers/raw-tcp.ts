@@ -1,6 +1,7 @@
-/** Raw peers over real sockets, by node:net alone: they dial, or they listen and are dialled. Nothing here shares code with what is attacked. */
+/** Raw peers over real sockets, by node:net: they dial, or they listen and are dialled. Nothing that speaks here shares code with what is attacked. */
 import { once } from 'node:events'
 import type { Socket } from 'node:net'
+import { resetSocket } from '../../protocols/internal/reset-socket.ts'
 import type { Bytes, Link } from '../../src/types.ts'
 import { dialLoopback, loopbackServer, type LoopbackServer } from './loopback.ts'
 import { RawPeer } from './raw-peer.ts'
@@ -19,7 +20,7 @@ export function rawLink(socket: Socket): Link {
       socket.end()
     },
     close: () => Promise.resolve(socket.destroy()).then(() => undefined),
-    abort: () => void socket.resetAndDestroy(),
+    abort: () => resetSocket(socket),
   }
 }
 

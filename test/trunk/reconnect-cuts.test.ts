@@ -3,6 +3,7 @@ import assert from 'node:assert/strict'
 import { getEventListeners, once } from 'node:events'
 import { connect as connectTo, createServer, type AddressInfo, type Server } from 'node:net'
 import { describe, it } from 'node:test'
+import { resetSocket } from '../../protocols/internal/reset-socket.ts'
 import { connect, serve, type ReconnectingTrunk, type TrunkError } from '../../src/index.ts'
 import { eventually } from '../helpers/eventually.ts'
 import { memoryHeld } from '../helpers/memory-held.ts'
@@ -39,7 +40,7 @@ class CuttingProxy {
       void turns(random.scale(1, 40)).then(() => {
         this.cuts++
         for (const socket of [near, far]) {
-          if (random.chance(0.5)) socket.resetAndDestroy()
+          if (random.chance(0.5)) resetSocket(socket)
           else socket.destroy()
         }
       })

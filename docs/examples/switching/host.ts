@@ -5,12 +5,12 @@
  */
 import { once } from 'node:events'
 import { createReadStream, createWriteStream } from 'node:fs'
-import { createServer, type AddressInfo, type Socket } from 'node:net'
+import { createServer, type AddressInfo } from 'node:net'
 import { basename } from 'node:path'
 import { pipeline } from 'node:stream/promises'
 import { connect } from 'trunkline'
 import { filesystemClient } from 'trunkline/protocols/filesystem'
-import { tcpConnect } from 'trunkline/protocols/tcp-connection'
+import { bridge, tcpConnect } from 'trunkline/protocols/tcp-connection'
 
 const [file = import.meta.filename, port = '8080'] = process.argv.slice(2)
 const trunk = await connect(process.env.TRUNKLINE_TO ?? 'tcp://127.0.0.1:7000')
@@ -27,21 +27,15 @@ await pipeline(
   createWriteStream(`${file}.back`),
 )
 
-// the guest's port, here
+// the guest's port, here: each connection and its pipe are joined, an end as an end, a reset as a reset
 const forward = createServer({ allowHalfOpen: true }, (socket) => {
-  join(socket).catch(() => socket.resetAndDestroy())
+  socket.on('error', console.error)
+  tcpConnect(trunk, { host: '127.0.0.1', port: Number(port) })
+    .then((pipe) => bridge(pipe, socket))
+    .catch((error: unknown) => socket.destroy(error as Error))
 }).listen(0, '127.0.0.1')
 await once(forward, 'listening')
 const local = `http://127.0.0.1:${(forward.address() as AddressInfo).port}/`
 console.log(await (await fetch(local)).text())
 forward.close()
 await trunk.close()
-
-/** One connection: an end crosses as an end, in each direction by itself. */
-async function join(socket: Socket): Promise<void> {
-  const pipe = await tcpConnect(trunk, { host: '127.0.0.1', port: Number(port) })
-  const there = pipe.sink(socket.iterator({ destroyOnReturn: false }))
-  for await (const bytes of pipe.source) if (!socket.write(bytes.subarray())) await once(socket, 'drain')
-  socket.end()
-  await there
-}

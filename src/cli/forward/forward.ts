@@ -1,6 +1,6 @@
 /** What a forward is, whichever side listens, and what its two directions share: bounds, and lines about what failed. */
 import type { Socket } from 'node:net'
-import { bridge } from '../../../protocols/internal/bridge.ts'
+import { bridge } from '../../../protocols/tcp-connection.ts'
 import type { Pipe } from '../../index.ts'
 import { sayError } from '../context.ts'
 import type { Context } from '../context.ts'

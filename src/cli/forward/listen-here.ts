@@ -5,6 +5,7 @@
  */
 import { createServer } from 'node:net'
 import type { AddressInfo, Server, Socket } from 'node:net'
+import { resetSocket } from '../../../protocols/internal/reset-socket.ts'
 import { tcpConnect } from '../../../protocols/tcp-connection.ts'
 import { DEFAULT_LIMITS } from '../../index.ts'
 import type { Trunk } from '../../index.ts'
@@ -69,7 +70,7 @@ async function forwardOne(
   } catch (error) {
     timer.cancel()
     const left = socket.destroyed
-    socket.resetAndDestroy()
+    resetSocket(socket)
     if (!left) sayConnectionError(context, description, error)
   }
 }

@@ -3,9 +3,9 @@ import { createHash } from 'node:crypto'
 import { once } from 'node:events'
 import type { Socket } from 'node:net'
 import { afterEach, describe, it } from 'node:test'
-import { bridge } from '../../../protocols/internal/bridge.ts'
 import { hiddenReset } from '../../../protocols/internal/hidden-reset.ts'
-import { tcpConnect, tcpConnection, type TcpPipe } from '../../../protocols/tcp-connection.ts'
+import { resetSocket } from '../../../protocols/internal/reset-socket.ts'
+import { bridge, tcpConnect, tcpConnection, type TcpPipe } from '../../../protocols/tcp-connection.ts'
 import { defineProtocol, type Pipe, type Trunk } from '../../../src/index.ts'
 import { loadNative } from '../../../src/native/load.ts'
 import { eventually, steady } from '../../helpers/eventually.ts'
@@ -89,7 +89,7 @@ describe('bridge between a pipe and a TCP connection', () => {
   it('passes a reset of the connection on', async () => {
     const { pipe, socket, failures } = await ends()
     const reading = textOf(pipe.source)
-    socket.resetAndDestroy()
+    resetSocket(socket)
     await assert.rejects(reading, { code: 'ERR_CONNECTION_RESET', origin: 'remote' })
     await assert.rejects(pipe.close(), { code: 'ERR_CONNECTION_RESET' })
     assert.deepEqual(failures, [])
@@ -99,7 +99,7 @@ describe('bridge between a pipe and a TCP connection', () => {
     const { pipe, socket } = await ends()
     socket.end('last words')
     assert.equal(await textOf(pipe.source), 'last words')
-    socket.resetAndDestroy()
+    resetSocket(socket)
     await assert.rejects(pipe.close(), { code: 'ERR_CONNECTION_RESET' })
   })
 
@@ -115,7 +115,7 @@ describe('bridge between a pipe and a TCP connection', () => {
       // Nothing reads the pipe, so data waits in the far kernel when the reset comes.
       for (let i = 0; i < 128; i += 1) socket.write(Buffer.alloc(64 * KIB))
       await steady(() => socket.bytesWritten - socket.writableLength)
-      socket.resetAndDestroy()
+      resetSocket(socket)
       await assert.rejects(heardOf(pipe), { code: 'ERR_CONNECTION_RESET' })
     })
   }
@@ -257,13 +257,13 @@ describe('bridge between a pipe and a TCP connection', () => {
       const pipe = await near.open('hold')
       const socket = await dialLoopback(server.port)
       const stop = new AbortController()
-      const done = bridge(pipe, socket, stop.signal).then(
+      const done = bridge(pipe, socket, { signal: stop.signal }).then(
         () => 'well',
         (error: unknown) => error,
       )
       outcome.push(done)
       await eventually(() => server.sockets.length === outcome.length, 'the server has the connection')
-      if (cut === 'socket') server.sockets.at(-1)?.resetAndDestroy()
+      if (cut === 'socket') resetSocket(server.sockets.at(-1)!)
       else if (cut === 'pipe') theirs?.abort(new Error('theirs'))
       else stop.abort(new Error('mine'))
       const error = (await done) as { code?: string }

@@ -4,6 +4,7 @@ import { connect, type Socket } from 'node:net'
 import { afterEach, describe, it } from 'node:test'
 import { defineProtocol, type Trunk } from '../../../src/index.ts'
 import { loadNative } from '../../../src/native/load.ts'
+import { resetSocket } from '../../../protocols/internal/reset-socket.ts'
 import { nativeSource } from '../../../protocols/tcp-listener/acceptor-native.ts'
 import { netSource } from '../../../protocols/tcp-listener/acceptor-net.ts'
 import type { OpenSource } from '../../../protocols/tcp-listener/acceptor.ts'
@@ -86,7 +87,7 @@ for (const kind of ['native', 'net'] as const) {
       const iterator = listening[Symbol.asyncIterator]()
       const one = await dial(listening.address.port)
       const incoming = await next(iterator)
-      one.resetAndDestroy()
+      resetSocket(one)
       await assert.rejects(textOf(incoming.source), { code: 'ERR_CONNECTION_RESET' })
       const two = await dial(listening.address.port)
       const failed = once(two.resume(), 'error')
