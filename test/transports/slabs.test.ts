@@ -2,6 +2,7 @@ import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import { Slabs } from '../../transports/internal/slab-reader.ts'
 import { seeded } from '../helpers/link-traffic.ts'
+import { memoryHeld } from '../helpers/memory-held.ts'
 
 const KIB = 1024
 
@@ -50,6 +51,43 @@ describe('slabs', () => {
     }
     assert.equal(buffers.size, 3)
     for (const buffer of buffers) assert.equal(buffer.byteLength, 256 * KIB)
+  })
+
+  it('are as many as a slow reader keeps at once, sixteen at most, and used again by its next turn', () => {
+    const slabs = new Slabs()
+    const buffers = new Set<ArrayBufferLike>()
+    const turn = (count: number): void => {
+      const chunks = Array.from({ length: count }, () => {
+        const chunk = slabs.take(slabs.room().byteLength)
+        slabs.settle(chunk, chunk.byteLength)
+        return chunk
+      })
+      for (const { buffer } of chunks) buffers.add(buffer)
+      for (const chunk of chunks) slabs.release(chunk)
+    }
+    for (let index = 0; index < 10; index++) turn(1) // slabs grow to their size
+    buffers.clear()
+    for (let index = 0; index < 100; index++) turn(1 + (index % 16))
+    assert.ok(buffers.size <= 16, `${buffers.size} slabs`)
+    for (let index = 0; index < 10; index++) turn(20)
+    assert.ok(buffers.size > 16, 'the four that are too many are not known any more')
+  })
+
+  it('leave to the collector what was needed and is spare, but for three', async () => {
+    const slabs = new Slabs()
+    const busy = (): void => {
+      const chunks = Array.from({ length: 16 }, () => {
+        const chunk = slabs.take(slabs.room().byteLength)
+        slabs.settle(chunk, chunk.byteLength)
+        return chunk
+      })
+      for (const chunk of chunks) slabs.release(chunk)
+    }
+    const before = await memoryHeld()
+    for (let index = 0; index < 10; index++) busy()
+    const idle = (await memoryHeld()) - before
+    slabs.room() // it is still held itself
+    assert.ok(idle < 4 * 256 * KIB, `${idle} bytes`)
   })
 
   it('are no larger once anything was given back, whoever keeps the rest', () => {

@@ -14,10 +14,15 @@ const MIN_READ_BYTES = 16 * 1024
 /** Where slabs are read into again none is larger: all of them together stay in a processor's own cache, which is what that is for. */
 const LENT_SLAB_BYTES = 256 * 1024
 /**
- * How many there are where what was read is given back. Node asks for the next buffer before the readers of the last one have run, and what is left of
+ * How many there are where what was read is given back at once. Node asks for the next buffer before the readers of the last one have run, and what is left of
  * a frame is not given back before the rest of it has come: so one is filled, one is being read, one waits.
  */
-const LENT_SLABS = 3
+const SPARE_SLABS = 3
+/**
+ * And where it is given back late, by a reader that waits for a disk: each one less is memory that is new for every read. A file of 1 GiB was written with 1,609 MiB
+ * of fresh slabs where there were 3 of them, with 90 to 370 where there were 12 (docs/performance.md).
+ */
+const MAX_LENT_SLABS = 16
 
 interface Slab {
   bytes: Uint8Array
@@ -32,6 +37,8 @@ export class Slabs {
   /** Oldest first; `#current` is one of them. */
   readonly #slabs: Slab[] = []
   #current: Slab | undefined
+  /** Those that were needed, and are free; at most as many as there were at once. */
+  readonly #surplus: WeakRef<Uint8Array>[] = []
   #slabBytes = MIN_SLAB_BYTES
   /** Something was given back: there may be several, and none is large. */
   #lends = false
@@ -61,19 +68,46 @@ export class Slabs {
   /** A view of which nothing is left; that of a slab which is no longer used, or of other memory, changes nothing. */
   release(view: Uint8Array): void {
     this.#lends = true
-    for (const slab of this.#slabs) if (slab.bytes.buffer === view.buffer) slab.kept -= view.byteLength
+    for (const slab of this.#slabs) {
+      if (slab.bytes.buffer !== view.buffer) continue
+      slab.kept -= view.byteLength
+      if (slab.kept === 0 && this.#slabs.length > SPARE_SLABS) this.#trim()
+      return
+    }
+  }
+
+  /** What a slow reader needed does not stay with an idle line: beyond three, those that are free are left to the collector, if it comes before they are needed. */
+  #trim(): void {
+    for (let at = this.#slabs.length - 1; at >= 0 && this.#slabs.length > SPARE_SLABS; at--) {
+      const slab = this.#slabs[at]
+      if (slab?.kept !== 0 || slab === this.#current) continue
+      this.#slabs.splice(at, 1)
+      if (slab.bytes.byteLength === LENT_SLAB_BYTES) this.#surplus.push(new WeakRef(slab.bytes))
+    }
+  }
+
+  /** Memory of a surplus slab that the collector has not taken; else fresh. */
+  #bytes(length: number): Uint8Array {
+    while (length === LENT_SLAB_BYTES) {
+      const surplus = this.#surplus.pop()
+      if (surplus === undefined) break
+      const bytes = surplus.deref()
+      if (bytes !== undefined) return bytes
+    }
+    return fresh(length)
   }
 
   #next(): Slab {
     const current = this.#current
     if (current?.kept === 0) return this.#again(current)
     for (const slab of this.#slabs) if (slab.kept === 0) return this.#again(slab)
-    if (this.#slabs.length === (this.#lends ? LENT_SLABS : 1)) {
+    const used = this.#slabs.length
+    if (used >= (this.#lends ? SPARE_SLABS : 1)) {
       if (current !== undefined && current.bytes.byteLength - current.at >= MIN_READ_BYTES) return current
-      this.#slabs.shift()
+      if (!this.#lends || used >= MAX_LENT_SLABS) this.#slabs.shift()
     }
     const bytes = this.#lends ? Math.min(this.#slabBytes, LENT_SLAB_BYTES) : this.#slabBytes
-    const slab = { bytes: fresh(bytes), at: 0, kept: 0 }
+    const slab = { bytes: this.#bytes(bytes), at: 0, kept: 0 }
     this.#slabs.push(slab)
     return slab
   }
