@@ -234,9 +234,8 @@ function earlyBytes(source: WriteSource): Uint8Array | undefined {
 function replyOf<Op extends ReplyingOp>(pipe: Pipe, op: Op): FileReply<Op> {
   const decoded = decodeReply(op, pipe.reply)
   if (decoded.ok) return decoded.value
-  const error = new TrunkError(decoded.code, `the peer's answer to ${op} cannot be read: ${decoded.why}`)
-  pipe.abort(error)
-  throw error
+  pipe.abort(decoded.error)
+  throw decoded.error
 }
 
 function untrue(what: string): TrunkError {

@@ -6,7 +6,8 @@
 import { TrunkError } from '../../src/errors.ts'
 import type { OpenOptions, Trunk } from '../../src/types.ts'
 import { toFailure } from './failures.ts'
-import { encodeRequest, FILESYSTEM, type Decoded } from './messages.ts'
+import type { Decoded } from '../internal/decoded.ts'
+import { encodeRequest, FILESYSTEM } from './messages.ts'
 import {
   decodeDone,
   decodeReads,
@@ -153,7 +154,7 @@ class Parcels<Item, Result> {
 
 /** An answer about `count` files, or ERR_MESSAGE_INVALID. */
 function answers<Outcome>(op: string, decoded: Decoded<Outcome[]>, count: number): Outcome[] {
-  const why = decoded.ok ? 'it is about another number of files' : decoded.why
+  const why = decoded.ok ? 'it is about another number of files' : decoded.error.message
   if (decoded.ok && decoded.value.length === count) return decoded.value
   throw new TrunkError('ERR_MESSAGE_INVALID', `the peer's answer to ${op} cannot be read: ${why}`)
 }

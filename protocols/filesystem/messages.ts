@@ -6,6 +6,7 @@
  */
 import * as v from 'valibot'
 import { TrunkError } from '../../src/errors.ts'
+import { decodeWith, type Decoded } from '../internal/decoded.ts'
 import { splitPath } from './path.ts'
 
 /** The name that client and server meet under. */
@@ -190,37 +191,21 @@ const replySchemas: { readonly [Op in ReplyingOp]: v.GenericSchema<unknown, File
   }),
 }
 
-/** A decoded message, or one sentence about what is wrong with it. */
-export type Decoded<T> = { readonly ok: true; readonly value: T } | DecodeFailure
-
-/** Why a message was not accepted: ERR_PATH_INVALID where a path is to blame. */
-export interface DecodeFailure {
-  readonly ok: false
-  readonly code: 'ERR_PATH_INVALID' | 'ERR_PARAMS_INVALID' | 'ERR_MESSAGE_INVALID'
-  readonly why: string
-}
-
 /** A request as the parameters of an open. */
 export function encodeRequest(request: FileRequestInput): Record<string, unknown> {
   return { ...request }
 }
 
-/** What was decoded; throws its code where that failed. */
-export function required<T>(decoded: Decoded<T>): T {
-  if (decoded.ok) return decoded.value
-  throw new TrunkError(decoded.code, decoded.why)
-}
-
-/** The parameters of an open as a request. Never throws. */
+/** The parameters of an open as a request; ERR_PATH_INVALID where a path is to blame. Never throws. */
 export function decodeRequest(params: unknown): Decoded<FileRequest> {
-  const named = decodeWith(opSchema, params, 'ERR_PARAMS_INVALID')
+  const named = decodeWith(opSchema, params, 'ERR_PARAMS_INVALID', FILESYSTEM)
   if (!named.ok) return named
   const schema: v.GenericSchema<unknown, FileRequest> = requestSchemas[named.value.op]
-  const decoded = decodeWith(schema, params, 'ERR_PARAMS_INVALID')
+  const decoded = decodeWith(schema, params, 'ERR_PARAMS_INVALID', FILESYSTEM)
   if (!decoded.ok) return decoded
   for (const path of pathsOf(decoded.value)) {
     const split = splitPath(path)
-    if (!split.ok) return { ok: false, code: 'ERR_PATH_INVALID', why: split.why }
+    if (!split.ok) return { ok: false, error: new TrunkError('ERR_PATH_INVALID', split.why) }
   }
   return decoded
 }
@@ -237,13 +222,5 @@ export function encodeReply<Op extends ReplyingOp>(_op: Op, reply: FileReply<Op>
 
 /** What the peer's accept carried as the reply of `op`. Never throws. */
 export function decodeReply<Op extends ReplyingOp>(op: Op, reply: unknown): Decoded<FileReply<Op>> {
-  return decodeWith(replySchemas[op], reply, 'ERR_MESSAGE_INVALID')
-}
-
-function decodeWith<T>(schema: v.GenericSchema<unknown, T>, value: unknown, code: DecodeFailure['code']): Decoded<T> {
-  const result = v.safeParse(schema, value, { abortEarly: true })
-  if (result.success) return { ok: true, value: result.output }
-  const [issue] = result.issues
-  const where = v.getDotPath(issue)
-  return { ok: false, code, why: where === null ? 'not a known message' : `the message has a bad ${where}` }
+  return decodeWith(replySchemas[op], reply, 'ERR_MESSAGE_INVALID', `the peer's answer to ${op} cannot be read`)
 }

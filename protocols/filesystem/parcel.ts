@@ -7,7 +7,8 @@ import type { Uint8ArrayList } from 'uint8arraylist'
 import * as v from 'valibot'
 import { decodeCbor, encodeCbor } from '../../src/cbor.ts'
 import { isCodeShaped, TrunkError, withoutControls } from '../../src/errors.ts'
-import { bytes, mode, time, type Decoded } from './messages.ts'
+import type { Decoded } from '../internal/decoded.ts'
+import { bytes, mode, time } from './messages.ts'
 
 /** Files in a parcel, at most. */
 export const MAX_PARCEL_FILES = 64
@@ -154,24 +155,26 @@ function decodeParcel<Row, Result>(
   read: (rows: Row[], take: (bytes: number) => Uint8Array) => Result[],
 ): Decoded<Result[]> {
   const { buffer, byteOffset, byteLength } = parcel
-  if (byteLength < LENGTH_BYTES) return UNREADABLE
+  if (byteLength < LENGTH_BYTES) return unreadable()
   let at = LENGTH_BYTES + new DataView(buffer, byteOffset).getUint32(0)
-  if (at > byteLength) return UNREADABLE
+  if (at > byteLength) return unreadable()
   let rows: unknown
   try {
     rows = decodeCbor(parcel.subarray(LENGTH_BYTES, at), 'ERR_MESSAGE_INVALID', 'the rows of a parcel of files')
   } catch {
     // decodeCbor throws for nothing but bytes that are not CBOR
-    return UNREADABLE
+    return unreadable()
   }
   const parsed = v.safeParse(schema, rows, { abortEarly: true })
-  if (!parsed.success) return UNREADABLE
+  if (!parsed.success) return unreadable()
   const value = read(parsed.output, (bytes) => parcel.subarray(at, (at += bytes)))
   // sizes that say more, or less, than there is
-  return at === byteLength ? { ok: true, value } : UNREADABLE
+  return at === byteLength ? { ok: true, value } : unreadable()
 }
 
-const UNREADABLE = { ok: false, code: 'ERR_MESSAGE_INVALID', why: 'a parcel of files that cannot be read' } as const
+function unreadable(): Decoded<never> {
+  return { ok: false, error: new TrunkError('ERR_MESSAGE_INVALID', 'a parcel of files that cannot be read') }
+}
 
 function failureRow({ code, message }: TrunkError): [string, string] {
   return [code, message.slice(0, MAX_WHY)]

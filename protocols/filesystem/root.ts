@@ -10,6 +10,7 @@
 import { closeSync, constants, fstatSync, lstatSync, openSync, statSync, type Stats } from 'node:fs'
 import { TrunkError } from '../../src/errors.ts'
 import { errnoOf, toFailure } from './failures.ts'
+import { openUnnamed } from './unnamed.ts'
 
 /** Linux: a descriptor that names a file without opening it. Not in `fs.constants`; the same number on every architecture Node supports. */
 const O_PATH = 0o10000000
@@ -21,6 +22,8 @@ export interface Folder {
   entry(name: Uint8Array): Buffer
   /** The directory itself, for `fs` calls. */
   readonly self: Buffer
+  /** Makes a file in this directory that has no name yet; undefined where there are none. The descriptor belongs to the caller. */
+  unnamed(mode: number): number | undefined
   stat(): Stats
   close(): void
 }
@@ -134,6 +137,10 @@ class OpenFolder implements Folder {
     return Buffer.concat([this.#prefix, name])
   }
 
+  unnamed(mode: number): number | undefined {
+    return openUnnamed(this.self, mode)
+  }
+
   stat(): Stats {
     return fstatSync(this.#fd)
   }
@@ -159,6 +166,11 @@ class CheckedFolder implements Folder {
 
   entry(name: Uint8Array): Buffer {
     return Buffer.concat([this.self, Buffer.from('/'), name])
+  }
+
+  unnamed(): undefined {
+    // They are named through /proc.
+    return undefined
   }
 
   stat(): Stats {

@@ -5,6 +5,7 @@
  */
 import { closeSync, constants } from 'node:fs'
 import { TrunkError } from '../../src/errors.ts'
+import { unwrap } from '../internal/decoded.ts'
 import { toFailure } from './failures.ts'
 import { readAtOnce } from './file-io.ts'
 import {
@@ -17,7 +18,6 @@ import {
   receiveParcel,
   type SmallRead,
 } from './parcel.ts'
-import { required } from './messages.ts'
 import { requirePath } from './path.ts'
 import { requireRegular, type Folder } from './root.ts'
 import { shrunk } from './serve-read.ts'
@@ -30,7 +30,7 @@ const FILES_A_TURN = 16
 /** Answers `writeMany`. What of it has happened when the peer leaves has happened; the rest does not. */
 export async function serveWriteMany({ request, serving }: Operation<'writeMany'>): Promise<void> {
   const pipe = request.accept()
-  const files = required(decodeWrites(await receiveParcel(pipe.lent)))
+  const files = unwrap(decodeWrites(await receiveParcel(pipe.lent)))
   const outcomes = await eachOf(files, serving, request.signal, (file, walk) => {
     const { folder, name } = walk.to(file.path)
     replaceAtOnce(serving, folder, name, file)
@@ -42,7 +42,7 @@ export async function serveWriteMany({ request, serving }: Operation<'writeMany'
 /** Answers `readMany`. Files that are too large for company, or more than the answer has room for, are to be read alone. */
 export async function serveReadMany({ request, serving }: Operation<'readMany'>): Promise<void> {
   const pipe = request.accept()
-  const paths = required(decodePaths(await receiveParcel(pipe.lent)))
+  const paths = unwrap(decodePaths(await receiveParcel(pipe.lent)))
   let room = PARCEL_BYTES
   const results = await eachOf<Uint8Array, SmallRead>(paths, serving, request.signal, (path, walk) => {
     const content = readWhole(serving, walk, path, room)

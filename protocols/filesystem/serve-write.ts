@@ -1,6 +1,6 @@
 /**
- * Writing. `replace` is atomic: the data go to a temporary file beside the target, which takes its name only after the last byte
- * (and the disk's word for it, where asked); whatever fails before that leaves the target as it was and no temporary file.
+ * Writing. `replace` is atomic: the data go to a file without a name (unnamed.ts), which takes the target's only after the last byte
+ * (and the disk's word for it, where asked); whatever fails before that leaves the target as it was and nothing beside it.
  * `append` and `update` change a file in place. Never writes through a symbolic link, to anything but a regular file, beyond
  * `maxFileBytes`, and in place not to a file that has other names unless that is allowed.
  */
@@ -15,7 +15,6 @@ import {
   lstatSync,
   openSync,
   renameSync,
-  unlinkSync,
 } from 'node:fs'
 import type { Uint8ArrayList } from 'uint8arraylist'
 import { TrunkError } from '../../src/errors.ts'
@@ -27,6 +26,7 @@ import type { SmallWrite } from './parcel.ts'
 import { requirePath } from './path.ts'
 import { requireRegular, type Folder } from './root.ts'
 import type { Operation, Serving } from './serving.ts'
+import { nameUnnamed, nameUnnamedOver, removeQuietly } from './unnamed.ts'
 
 const { O_APPEND, O_CREAT, O_EXCL, O_NOCTTY, O_NOFOLLOW, O_WRONLY } = constants
 /** Permission bits that a peer may set: never setuid, setgid or sticky (CVE-2018-20685). */
@@ -56,8 +56,7 @@ async function replace(
   name: Uint8Array,
 ): Promise<void> {
   const replacement = beginReplacing(folder, name, message)
-  const { fd, target, temporary } = replacement
-  let named = false
+  const { fd } = replacement
   try {
     await receive(request.accept(), fd, 0, 0, serving)
     giveAttributes(replacement, message)
@@ -66,12 +65,12 @@ async function replace(
       // The peer may have gone while the disk was busy: what nobody waits for any more does not happen.
       request.signal.throwIfAborted()
     }
-    if (message.exclusive) nameExclusively(temporary, target)
-    else renameSync(temporary, target)
-    named = true
+    takeName(replacement, message.exclusive)
+  } catch (error) {
+    if (replacement.temporary !== undefined) removeQuietly(replacement.temporary)
+    throw error
   } finally {
     closeSync(fd)
-    if (!named) removeQuietly(temporary)
   }
 }
 
@@ -79,8 +78,7 @@ async function replace(
 export function replaceAtOnce(serving: Serving, folder: Folder, name: Uint8Array, file: SmallWrite): void {
   if (file.content.byteLength > serving.options.maxFileBytes) throw overQuota(serving)
   const replacement = beginReplacing(folder, name, file)
-  const { fd, target, temporary } = replacement
-  let named = false
+  const { fd } = replacement
   try {
     for (let rest = file.content; rest.byteLength > 0;) {
       const written = writeAtOnce(fd, rest, null)
@@ -88,24 +86,27 @@ export function replaceAtOnce(serving: Serving, folder: Folder, name: Uint8Array
       rest = rest.subarray(written)
     }
     giveAttributes(replacement, file)
-    renameSync(temporary, target)
-    named = true
+    takeName(replacement, false)
+  } catch (error) {
+    if (replacement.temporary !== undefined) removeQuietly(replacement.temporary)
+    throw error
   } finally {
     closeSync(fd)
-    if (!named) removeQuietly(temporary)
   }
 }
 
 /** A file that has no name of its own yet, for the one whose name it is to take. */
 interface Replacement {
   readonly fd: number
+  readonly folder: Folder
   readonly target: Buffer
-  readonly temporary: Buffer
+  /** Its name until then; undefined where it has none. */
+  readonly temporary: Buffer | undefined
   /** What it gets when it is complete; undefined where the umask has decided. */
   readonly mode: number | undefined
 }
 
-/** Checks what is there and makes the temporary file, which the caller closes, and names or removes. */
+/** Checks what is there and makes the file, which the caller closes, and names; on a failure it removes the temporary one. */
 function beginReplacing(
   folder: Folder,
   name: Uint8Array,
@@ -118,11 +119,22 @@ function beginReplacing(
     if (exclusive) throw new TrunkError('ERR_EXISTS', 'it exists already')
   }
   const mode = asked ?? before?.mode
-  const temporary = folder.entry(temporaryName())
-  const flags = O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_NOCTTY
   // Until it is complete nobody else gets to read what will have narrower permissions.
-  const fd = openSync(temporary, flags, mode === undefined ? NEW_FILE_MODE : 0o600)
-  return { fd, target, temporary, mode }
+  const first = mode === undefined ? NEW_FILE_MODE : 0o600
+  const unnamed = folder.unnamed(first)
+  if (unnamed !== undefined) return { fd: unnamed, folder, target, temporary: undefined, mode }
+  const temporary = folder.entry(temporaryName())
+  const fd = openSync(temporary, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_NOCTTY, first)
+  return { fd, folder, target, temporary, mode }
+}
+
+/** The file is complete: it gets its name, from whoever has it unless that is excluded. */
+function takeName({ fd, folder, target, temporary }: Replacement, exclusive: boolean | undefined): void {
+  if (temporary !== undefined) {
+    if (exclusive === true) nameExclusively(temporary, target)
+    else renameSync(temporary, target)
+  } else if (exclusive === true) nameUnnamed(fd, target)
+  else nameUnnamedOver(fd, target, () => folder.entry(temporaryName()))
 }
 
 function giveAttributes({ fd, mode }: Replacement, times: { readonly modifiedMs?: number | undefined }): void {
@@ -221,14 +233,6 @@ function nameExclusively(temporary: Buffer, target: Buffer): void {
     if (!['EPERM', 'ENOTSUP', 'EOPNOTSUPP', 'ENOSYS'].includes(errnoOf(error) ?? '')) throw error
     closeSync(openSync(target, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, 0o600))
     renameSync(temporary, target)
-  }
-}
-
-function removeQuietly(path: Buffer): void {
-  try {
-    unlinkSync(path)
-  } catch {
-    // Someone else removed it, or the directory is gone with it: there is nothing left to clear, and the first error matters more.
   }
 }
 

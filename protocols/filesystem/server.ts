@@ -9,8 +9,9 @@ import { resolve } from 'node:path'
 import { badArgument, TrunkError } from '../../src/errors.ts'
 import { requireInteger } from '../../src/limits.ts'
 import type { PipeRequest, Protocol, ProtocolDefinition } from '../../src/types.ts'
+import { unwrap } from '../internal/decoded.ts'
 import { toFailure } from './failures.ts'
-import { decodeRequest, FILESYSTEM, required, type FileRequest, type RequestOf } from './messages.ts'
+import { decodeRequest, FILESYSTEM, type FileRequest, type RequestOf } from './messages.ts'
 import { Root } from './root.ts'
 import { serveList, serveStat } from './serve-list.ts'
 import { serveReadMany, serveWriteMany } from './serve-many.ts'
@@ -79,7 +80,7 @@ export function fileProtocol(serving: Serving): Protocol {
 }
 
 function parseRequest(params: unknown): FileRequest {
-  return required(decodeRequest(params))
+  return unwrap(decodeRequest(params))
 }
 
 async function serve(serving: Serving, request: PipeRequest<FileRequest>): Promise<void> {

@@ -15,17 +15,6 @@
  */
 #define GATHERED_BYTES (32 * 1024)
 
-/* A Uint8Array out of an argument, a Buffer being one; false: it is none. */
-static bool read_bytes(napi_env env, napi_value value, uint8_t **bytes, size_t *length) {
-  bool is_array = false;
-  napi_typedarray_type type = napi_int8_array;
-  void *data = NULL;
-  if (napi_is_typedarray(env, value, &is_array) != napi_ok || !is_array) return false;
-  if (napi_get_typedarray_info(env, value, &type, length, &data, NULL, NULL) != napi_ok) return false;
-  *bytes = data;
-  return type == napi_uint8_array;
-}
-
 static bool is_later(int error) { return error == EAGAIN || error == EWOULDBLOCK; }
 
 /*

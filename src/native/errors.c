@@ -43,3 +43,13 @@ bool read_fd(napi_env env, napi_value value, int *fd) {
   *fd = number;
   return true;
 }
+
+bool read_bytes(napi_env env, napi_value value, uint8_t **bytes, size_t *length) {
+  bool is_array = false;
+  napi_typedarray_type type = napi_int8_array;
+  void *data = NULL;
+  if (napi_is_typedarray(env, value, &is_array) != napi_ok || !is_array) return false;
+  if (napi_get_typedarray_info(env, value, &type, length, &data, NULL, NULL) != napi_ok) return false;
+  *bytes = data;
+  return type == napi_uint8_array;
+}

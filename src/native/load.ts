@@ -80,8 +80,14 @@ export interface NativeVsock {
   writeError(fd: number): string | undefined
 }
 
+/** Files that were made without a name (O_TMPFILE). */
+export interface NativeNaming {
+  /** Gives the open file the name `path`. Throws EEXIST where somebody has it: nothing is ever replaced. */
+  name(fd: number, path: Uint8Array): void
+}
+
 /** What the C files export. */
-export type NativeAddon = NativeDescriptors & NativeSwap & NativeVsock & NativeDevices
+export type NativeAddon = NativeDescriptors & NativeSwap & NativeVsock & NativeDevices & NativeNaming
 
 /** What came of loading: the addon, or a sentence that says why there is none. */
 export type NativeStatus = { readonly native: NativeAddon; readonly path: string } | { readonly problem: string }

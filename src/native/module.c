@@ -7,5 +7,6 @@ NAPI_MODULE_INIT() {
   CHECK(env, export_swap(env, exports));
   CHECK(env, export_vsock(env, exports));
   CHECK(env, export_device(env, exports));
+  CHECK(env, export_naming(env, exports));
   return exports;
 }

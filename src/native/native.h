@@ -36,6 +36,8 @@ napi_value raise_argument(napi_env env, const char *message);
 
 /* A descriptor out of an argument; false: it is none. */
 bool read_fd(napi_env env, napi_value value, int *fd);
+/* A Uint8Array out of an argument, a Buffer being one; false: it is none. Its bytes are JavaScript's. */
+bool read_bytes(napi_env env, napi_value value, uint8_t **bytes, size_t *length);
 
 /* Each part's functions, put into the addon's exports. */
 napi_status export_sockets(napi_env env, napi_value exports);
@@ -43,5 +45,6 @@ napi_status export_watch(napi_env env, napi_value exports);
 napi_status export_swap(napi_env env, napi_value exports);
 napi_status export_vsock(napi_env env, napi_value exports);
 napi_status export_device(napi_env env, napi_value exports);
+napi_status export_naming(napi_env env, napi_value exports);
 
 #endif

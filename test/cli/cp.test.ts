@@ -17,6 +17,7 @@ import { join } from 'node:path'
 import { after, before, describe, it } from 'node:test'
 import { serving, start, trunkline } from '../helpers/command-line.ts'
 import type { Outcome, Serving } from '../helpers/command-line.ts'
+import { beingWritten } from '../helpers/being-written.ts'
 import { eventually } from '../helpers/eventually.ts'
 import { temporaryFolder } from '../helpers/temporary-folder.ts'
 
@@ -131,12 +132,13 @@ describe('a copy that fails', () => {
   it('leaves nothing at the peer when it is interrupted', async () => {
     const copy = start(['cp', '-', ':interrupted'], { to: server.address })
     copy.child.stdin.write(BYTES)
-    await eventually(() => unfinished(root).length === 1, 'the temporary file')
+    await eventually(() => beingWritten(root, server.running.child.pid).length === 1, 'it is being written')
     copy.child.kill('SIGINT')
     const { status, stderr } = await copy.ended
     assert.equal(stderr, 'trunkline: ERR_ABORTED: interrupted by SIGINT\n')
     assert.equal(status, 1)
-    await eventually(() => unfinished(root).length === 0, 'the temporary file gone')
+    await eventually(() => beingWritten(root, server.running.child.pid).length === 0, 'it is given up')
+    assert.deepEqual(unfinished(root), [])
     assert.ok(!existsSync(join(root, 'interrupted')))
   })
 
@@ -147,7 +149,7 @@ describe('a copy that fails', () => {
       // A file that never ends, so that the copy is surely under way.
       const slow = await slowServer()
       const copy = start(['cp', ':endless', join(target, 'file')], { to: slow.address, input: '' })
-      await eventually(() => unfinished(target).length === 1, 'the temporary file')
+      await eventually(() => beingWritten(target, copy.child.pid).length === 1, 'it is being written')
       for (const signal of signals) {
         copy.child.kill(signal)
         await eventually(() => copy.child.killed, 'the signal')

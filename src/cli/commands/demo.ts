@@ -3,8 +3,6 @@ import { Option } from 'commander'
 import type { Command } from 'commander'
 import type { Context } from '../context.ts'
 import type { Role } from '../demo/child.ts'
-import { runDemo } from '../demo/demo.ts'
-import { playRole } from '../demo/role.ts'
 
 /** Adds the command. */
 export function addDemo(program: Command, context: Context): void {
@@ -16,5 +14,9 @@ export function addDemo(program: Command, context: Context): void {
     .addOption(new Option('--role <role>').choices(['guest', 'host']).hideHelp())
     .addHelpText('after', '\nIt takes a few seconds and 300 MB in the temporary folder, and leaves nothing behind.')
     .addHelpText('after', '\nExample:\n  $ trunkline demo')
-    .action(({ role }: { role?: Role }) => (role === undefined ? runDemo(context) : playRole(context, role)))
+    .action(async ({ role }: { role?: Role }) => {
+      // loaded here: every other command starts without it
+      if (role === undefined) await (await import('../demo/demo.ts')).runDemo(context)
+      else await (await import('../demo/role.ts')).playRole(context, role)
+    })
 }

@@ -2,8 +2,7 @@
 import type { Command } from 'commander'
 import { printable } from '../byte-string.ts'
 import type { Context } from '../context.ts'
-import { examine } from '../doctor/examine.ts'
-import { linesOf, summaryOf, type Finding } from '../doctor/findings.ts'
+import type { Finding } from '../doctor/findings.ts'
 import { EXIT, reportedFailure, usageError } from '../failure.ts'
 import { readToken } from '../peer.ts'
 import type { PeerOptions } from '../peer.ts'
@@ -34,6 +33,9 @@ async function doctor(context: Context, address: string | undefined, options: Do
   if (address === undefined || address === '') {
     throw usageError('which line? Give its ADDRESS, or set TRUNKLINE_TO')
   }
+  // loaded here: every other command starts without them
+  const { examine } = await import('../doctor/examine.ts')
+  const { linesOf, summaryOf } = await import('../doctor/findings.ts')
   const { stdout, colors } = context
   const token = await readToken(context, options.tokenFile)
   const findings: Finding[] = []

@@ -8,8 +8,6 @@ import type { Context } from '../context.ts'
 import { usageError } from '../failure.ts'
 import { connectionLog } from '../forward/connection-log.ts'
 import type { Forward } from '../forward/forward.ts'
-import { listenHere } from '../forward/listen-here.ts'
-import { listenThere } from '../forward/listen-there.ts'
 import { parseForward } from '../forward/spec.ts'
 import type { ForwardSpec } from '../forward/spec.ts'
 import { addPeerOptions, connectPeerForGood } from '../peer.ts'
@@ -41,6 +39,9 @@ export function addForward(program: Command, context: Context): void {
 async function forward(context: Context, options: ForwardOptions): Promise<void> {
   const { local = [], remote = [] } = options
   if (local.length + remote.length === 0) throw usageError('forward what? Give -L or -R')
+  // loaded here: every other command starts without them
+  const { listenHere } = await import('../forward/listen-here.ts')
+  const { listenThere } = await import('../forward/listen-there.ts')
   const trunk = await connectPeerForGood(context, options, connectionLog(context))
   const forwards: Forward[] = []
   try {

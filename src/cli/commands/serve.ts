@@ -4,10 +4,6 @@
  */
 import { stat } from 'node:fs/promises'
 import type { Command } from 'commander'
-import { bench } from '../../../protocols/bench.ts'
-import { filesystem } from '../../../protocols/filesystem.ts'
-import { tcpConnection } from '../../../protocols/tcp-connection.ts'
-import { tcpListener } from '../../../protocols/tcp-listener.ts'
 import { serve } from '../../index.ts'
 import type { Protocol, Server, TrunkOptions } from '../../index.ts'
 import { interrupted } from '../context.ts'
@@ -46,13 +42,20 @@ export function addServe(program: Command, context: Context): void {
     .action((address: string, options: ServeOptions) => serveAddress(context, address, options))
 }
 
+/** Loads what is offered, and nothing else. */
 async function protocolsOf(options: ServeOptions): Promise<Protocol[]> {
   const protocols: Protocol[] = []
   if (options.fs !== undefined) protocols.push(await filesystemOf(options.fs))
   const { connect, listen } = options
-  if (connect !== undefined) protocols.push(named('--connect', () => tcpConnection({ allow: connect })))
-  if (listen !== undefined) protocols.push(named('--listen', () => tcpListener({ allow: listen })))
-  if (options.bench === true) protocols.push(bench())
+  if (connect !== undefined) {
+    const { tcpConnection } = await import('../../../protocols/tcp-connection.ts')
+    protocols.push(named('--connect', () => tcpConnection({ allow: connect })))
+  }
+  if (listen !== undefined) {
+    const { tcpListener } = await import('../../../protocols/tcp-listener.ts')
+    protocols.push(named('--listen', () => tcpListener({ allow: listen })))
+  }
+  if (options.bench === true) protocols.push((await import('../../../protocols/bench.ts')).bench())
   return protocols
 }
 
@@ -74,6 +77,7 @@ async function filesystemOf(value: string): Promise<Protocol> {
   } catch (error) {
     throw about(root, error)
   }
+  const { filesystem } = await import('../../../protocols/filesystem.ts')
   return filesystem({ root, readOnly })
 }
 

@@ -1,12 +1,13 @@
 /**
- * Local files for a copy. Reading: whole chunks with the next one already under way. Writing is atomic: a temporary file beside
- * the target, renamed onto it when everything is there, removed when anything goes wrong; at the second Ctrl-C as well.
+ * Local files for a copy. Reading: whole chunks with the next one already under way. Writing is atomic: a file without a name, which gets the target's when
+ * everything is there. Where there are none it is a temporary file beside the target, removed when anything goes wrong; at the second Ctrl-C as well.
  */
 import { randomUUID } from 'node:crypto'
 import { constants } from 'node:fs'
 import { open, realpath, rename, stat, unlink } from 'node:fs/promises'
 import type { FileHandle } from 'node:fs/promises'
 import type { Stats } from 'node:fs'
+import { hasNoUnnamed, nameUnnamedOver, unnamedFlags } from '../../../protocols/filesystem/unnamed.ts'
 import type { Bytes } from '../../types.ts'
 import { toBytes } from '../byte-string.ts'
 import type { Context } from '../context.ts'
@@ -108,21 +109,34 @@ export function temporaryBeside(path: string): Buffer {
   return toBytes(slash === -1 ? name : joinPath(path.slice(0, slash + 1), name))
 }
 
-/** Writes `chunks` to a temporary file beside `path`, gives it its attributes and renames it. */
+/** The folder of `path`. */
+export function folderOf(path: string): Buffer {
+  return toBytes(path.slice(0, path.lastIndexOf('/') + 1) || '.')
+}
+
+/** Writes `chunks` to a file without a name, or a temporary one beside `path` where there are none; gives it its attributes and its name. */
 export async function replaceFile(
   context: Context,
   path: string,
   chunks: AsyncIterable<Bytes>,
   attributes: Attributes,
 ): Promise<void> {
+  const unnamed = await openUnnamed(folderOf(path))
+  if (unnamed !== undefined) {
+    try {
+      await fill(unnamed, chunks, attributes)
+      nameUnnamedOver(unnamed.fd, toBytes(path), () => temporaryBeside(path))
+    } finally {
+      await unnamed.close()
+    }
+    return
+  }
   const temporary = temporaryBeside(path)
   context.temporaries.add(temporary)
   try {
     const file = await open(temporary, WRITE_NEW, 0o600)
     try {
-      await writeAll(file, chunks)
-      await file.chmod(attributes.mode & MODE_BITS)
-      await file.utimes(attributes.modifiedMs / 1000, attributes.modifiedMs / 1000)
+      await fill(file, chunks, attributes)
     } finally {
       await file.close()
     }
@@ -133,6 +147,23 @@ export async function replaceFile(
     throw error
   } finally {
     context.temporaries.delete(temporary)
+  }
+}
+
+async function fill(file: FileHandle, chunks: AsyncIterable<Bytes>, attributes: Attributes): Promise<void> {
+  await writeAll(file, chunks)
+  await file.chmod(attributes.mode & MODE_BITS)
+  await file.utimes(attributes.modifiedMs / 1000, attributes.modifiedMs / 1000)
+}
+
+async function openUnnamed(folder: Buffer): Promise<FileHandle | undefined> {
+  const flags = unnamedFlags()
+  if (flags === undefined) return undefined
+  try {
+    return await open(folder, flags, 0o600)
+  } catch (error) {
+    if (hasNoUnnamed(error)) return undefined
+    throw error
   }
 }
 

@@ -3,23 +3,14 @@
  * small files is little else. A larger file, whose calls may take the disk long, goes by local-file.ts. The promises are the same: no symbolic link is followed, a
  * target has all of the new content or is what it was.
  */
-import {
-  closeSync,
-  fchmodSync,
-  fstatSync,
-  futimesSync,
-  openSync,
-  readSync,
-  renameSync,
-  unlinkSync,
-  writeSync,
-} from 'node:fs'
+import { closeSync, fchmodSync, fstatSync, futimesSync, openSync, readSync, renameSync, writeSync } from 'node:fs'
 import type { Stats } from 'node:fs'
 import { MAX_SMALL_BYTES } from '../../../protocols/filesystem/parcel.ts'
+import { nameUnnamedOver, openUnnamed, removeQuietly } from '../../../protocols/filesystem/unnamed.ts'
 import { toBytes } from '../byte-string.ts'
 import { MODE_BITS } from './job.ts'
 import type { Attributes } from './job.ts'
-import { READ_IN_TREE, temporaryBeside, WRITE_NEW } from './local-file.ts'
+import { folderOf, READ_IN_TREE, temporaryBeside, WRITE_NEW } from './local-file.ts'
 
 /** Small files that are read and sent in one turn of the event loop. */
 const FILES_A_TURN = 16
@@ -60,28 +51,34 @@ export function readSmall(path: string): { readonly bytes: Uint8Array; readonly 
   }
 }
 
-/** As {@link replaceFile}, for all of a small file. Nothing runs in between, so no signal finds the temporary file. */
-export function replaceSmall(path: string, bytes: Uint8Array, { mode, modifiedMs }: Attributes): void {
+/** As {@link replaceFile}, for all of a small file. Nothing runs in between, so no signal finds a temporary file. */
+export function replaceSmall(path: string, bytes: Uint8Array, attributes: Attributes): void {
+  const unnamed = openUnnamed(folderOf(path), 0o600)
+  if (unnamed !== undefined) {
+    try {
+      fill(unnamed, bytes, attributes)
+      nameUnnamedOver(unnamed, toBytes(path), () => temporaryBeside(path))
+    } finally {
+      closeSync(unnamed)
+    }
+    return
+  }
   const temporary = temporaryBeside(path)
   const fd = openSync(temporary, WRITE_NEW, 0o600)
-  let named = false
   try {
-    // a full disk can cut a write short; what is left over is tried again, and then says why
-    for (let rest = bytes; rest.byteLength > 0;) rest = rest.subarray(writeSync(fd, rest))
-    fchmodSync(fd, mode & MODE_BITS)
-    futimesSync(fd, modifiedMs / 1000, modifiedMs / 1000)
+    fill(fd, bytes, attributes)
     renameSync(temporary, toBytes(path))
-    named = true
+  } catch (error) {
+    removeQuietly(temporary)
+    throw error
   } finally {
     closeSync(fd)
-    if (!named) removeQuietly(temporary)
   }
 }
 
-function removeQuietly(path: Buffer): void {
-  try {
-    unlinkSync(path)
-  } catch {
-    // Gone already: it isn't there, which is what counts; the first error says what went wrong.
-  }
+function fill(fd: number, bytes: Uint8Array, { mode, modifiedMs }: Attributes): void {
+  // a full disk can cut a write short; what is left over is tried again, and then says why
+  for (let rest = bytes; rest.byteLength > 0;) rest = rest.subarray(writeSync(fd, rest))
+  fchmodSync(fd, mode & MODE_BITS)
+  futimesSync(fd, modifiedMs / 1000, modifiedMs / 1000)
 }

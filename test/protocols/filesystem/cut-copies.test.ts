@@ -3,15 +3,17 @@
  * nothing unfinished lies about.
  */
 import assert from 'node:assert/strict'
-import { mkdirSync, readdirSync, readFileSync, statSync, truncateSync, writeFileSync } from 'node:fs'
+import { closeSync, mkdirSync, readdirSync, readFileSync, statSync, truncateSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { describe, it, type TestContext } from 'node:test'
 import { filesystem } from '../../../protocols/filesystem.ts'
+import { openUnnamed } from '../../../protocols/filesystem/unnamed.ts'
 import type { Context } from '../../../src/cli/context.ts'
 import { run } from '../../../src/cli/run.ts'
 import { serve, TrunkError } from '../../../src/index.ts'
 import { capturedContext } from '../../helpers/captured-context.ts'
-import { start } from '../../helpers/command-line.ts'
+import { start, serving, type Running } from '../../helpers/command-line.ts'
 import { eventually } from '../../helpers/eventually.ts'
 import { faultProxy, proxyTarget, type FaultProxy, type FaultProxyOptions } from '../../helpers/fault-proxy.ts'
 import { pattern } from '../../helpers/protocols.ts'
@@ -190,13 +192,72 @@ describe('a copy to the peer', () => {
       const line = await here.line({})
       const bytes = random.integer(2_000, 8 * 1024 * 1024)
       const copy = start(['cp', '-r', `${large}/.`, `:${name}`], { to: line.address, input: '' })
-      const unfinished = (): boolean => readdirSync(folder).some((entry) => entry.startsWith('.'))
-      await eventually(() => line.carried().there >= bytes && unfinished(), 'something is unfinished', 20_000)
+      await eventually(() => line.carried().there >= bytes, 'something is unfinished', 20_000)
       copy.child.kill('SIGKILL')
       assert.equal((await copy.ended).signal, 'SIGKILL')
       await settled(folder, `${REPLAY}; round ${round}`)
       assert.equal(inspect(folder, `${REPLAY}; round ${round}, killed after ${bytes} bytes`), 0)
       line.close()
+    }
+  })
+})
+
+describe('a file that is written when its program is killed', () => {
+  const unnamed = openUnnamed(Buffer.from(tmpdir()), 0o600)
+  if (unnamed !== undefined) closeSync(unnamed)
+  const skip = unnamed === undefined ? 'no native addon, or no O_TMPFILE in the temporary folder' : false
+  const LARGE = 2 ** 30
+
+  /** A folder with a large file that takes no room, and a served one. */
+  async function prepared(
+    t: TestContext,
+  ): Promise<{ remote: string; local: string; server: Running; address: string }> {
+    t.diagnostic(REPLAY)
+    const base = temporaryFolder(t)
+    const [remote, local] = [join(base, 'remote'), join(base, 'local')]
+    for (const folder of [remote, local]) {
+      mkdirSync(folder)
+      writeFileSync(join(folder, 'large'), '')
+      truncateSync(join(folder, 'large'), LARGE)
+      writeFileSync(join(folder, 'target'), 'old')
+    }
+    const { running: server, address } = await serving(['--fs', remote])
+    t.after(() => server.child.kill('SIGKILL'))
+    return { remote, local, server, address }
+  }
+
+  const names = (folder: string): string[] => readdirSync(folder).sort()
+
+  it('R-327: leaves nothing of it at the peer when the peer dies', { skip }, async (t) => {
+    const random = new Random(SEED)
+    for (let round = 0; round < 3; round++) {
+      const { remote, local, server, address } = await prepared(t)
+      const line = await faultProxy(proxyTarget(address), {})
+      t.after(() => line.close())
+      const bytes = random.integer(100_000, 8 * 1024 * 1024)
+      const copying = command(['cp', '--to', line.address, join(local, 'large'), ':target'])
+      await eventually(() => line.carried().there >= bytes, 'it is being written', 20_000)
+      server.child.kill('SIGKILL')
+      assert.equal((await server.ended).signal, 'SIGKILL')
+      assert.equal((await copying).status, 3)
+      assert.deepEqual(names(remote), ['large', 'target'], `${REPLAY}; round ${round}`)
+      assert.equal(readFileSync(join(remote, 'target'), 'utf8'), 'old')
+    }
+  })
+
+  it('R-328: leaves nothing of it here when the copy dies', { skip }, async (t) => {
+    const random = new Random(SEED + 1)
+    for (let round = 0; round < 3; round++) {
+      const { local, address } = await prepared(t)
+      const line = await faultProxy(proxyTarget(address), {})
+      t.after(() => line.close())
+      const bytes = random.integer(100_000, 8 * 1024 * 1024)
+      const copy = start(['cp', ':large', join(local, 'target')], { to: line.address, input: '' })
+      await eventually(() => line.carried().back >= bytes, 'it is being written', 20_000)
+      copy.child.kill('SIGKILL')
+      assert.equal((await copy.ended).signal, 'SIGKILL')
+      assert.deepEqual(names(local), ['large', 'target'], `${REPLAY}; round ${round}`)
+      assert.equal(readFileSync(join(local, 'target'), 'utf8'), 'old')
     }
   })
 })

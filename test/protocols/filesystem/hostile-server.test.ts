@@ -25,7 +25,7 @@ const entry = (name: string | Uint8Array, type: FileType = 'file'): WireEntry =>
 async function hostileServer(t: TestContext, entries: readonly WireEntry[]): Promise<string> {
   const liar = protocol('filesystem', async (request: PipeRequest) => {
     const decoded = decodeRequest(request.params)
-    if (!decoded.ok) throw new TrunkError(decoded.code, decoded.why)
+    if (!decoded.ok) throw decoded.error
     switch (decoded.value.op) {
       case 'stat': {
         const times = { modifiedMs: 1000, accessedMs: 1000 }

@@ -90,7 +90,7 @@ describe('a request', () => {
     for (const params of bad) {
       const decoded = decodeRequest(over(params))
       assert.ok(!decoded.ok, JSON.stringify(params))
-      assert.equal(decoded.code, 'ERR_PARAMS_INVALID')
+      assert.equal(decoded.error.code, 'ERR_PARAMS_INVALID')
     }
   })
 
@@ -99,10 +99,10 @@ describe('a request', () => {
       for (const request of wholes.filter((whole) => 'path' in whole)) {
         const decoded = decodeRequest({ ...request, path: hostile })
         assert.ok(!decoded.ok)
-        assert.equal(decoded.code, 'ERR_PATH_INVALID')
+        assert.equal(decoded.error.code, 'ERR_PATH_INVALID')
       }
       const decoded = decodeRequest({ op: 'rename', path, to: hostile })
-      assert.equal(decoded.ok ? undefined : decoded.code, 'ERR_PATH_INVALID')
+      assert.equal(decoded.ok ? undefined : decoded.error.code, 'ERR_PATH_INVALID')
     }
   })
 
@@ -166,7 +166,7 @@ describe('a reply', () => {
     ]
     for (const [op, reply] of lies) {
       const decoded = decodeReply(op, reply)
-      assert.equal(decoded.ok ? undefined : decoded.code, 'ERR_MESSAGE_INVALID')
+      assert.equal(decoded.ok ? undefined : decoded.error.code, 'ERR_MESSAGE_INVALID')
     }
   })
 

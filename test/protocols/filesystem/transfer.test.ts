@@ -20,6 +20,7 @@ import { Uint8ArrayList } from 'uint8arraylist'
 import { filesystem, filesystemClient } from '../../../protocols/filesystem.ts'
 import { connect, overLink, serve, TrunkError } from '../../../src/index.ts'
 import { memoryPair } from '../../../transports/memory.ts'
+import { beingWritten } from '../../helpers/being-written.ts'
 import { cutAfter } from '../../helpers/cut-link.ts'
 import { eventually } from '../../helpers/eventually.ts'
 import { collect, descriptorsIn, fails, serveFolder, serveProtocol, temporaryFolder, toArray } from './served.ts'
@@ -260,13 +261,13 @@ describe('an atomic write that is cut', () => {
     const [nearLink, farLink] = memoryPair()
     const server = overLink(cutAfter(farLink, () => (isCut ? 0 : Infinity)).link, { protocols: [filesystem({ root })] })
     const [near] = await Promise.all([overLink(nearLink), server])
-    let temporaries = 0
+    let written = 0
     const cut = (): void => {
-      temporaries = readdirSync(root).length - 1
+      written = beingWritten(root).length
       isCut = true
     }
     await assert.rejects(filesystemClient(near).write('file', interrupted(cut)), TrunkError)
-    assert.equal(temporaries, 1)
+    assert.equal(written, 1)
     await leftAlone(root)
     await eventually(() => descriptorsIn(root).length === 0, 'the root itself is given back with the session')
   })

@@ -1,0 +1,68 @@
+/**
+ * Files that have no name until they are complete (Linux's O_TMPFILE): whoever is killed while it writes one, by SIGKILL or with its machine, leaves nothing
+ * behind, since nothing was there. What cannot make or name such a file (another system, no native addon, a file system that has none of them)
+ * takes a temporary name instead, which only an end by itself removes.
+ */
+import { constants, openSync, renameSync, unlinkSync } from 'node:fs'
+import { loadNative } from '../../src/native/load.ts'
+import { errnoOf } from './failures.ts'
+
+/** Not in `fs.constants`; __O_TMPFILE is the same number on every architecture that Node supports, O_DIRECTORY is not. */
+const O_TMPFILE = 0o20000000 | constants.O_DIRECTORY
+
+/** Says that a file system, or a kernel, has no files without a name. */
+const UNKNOWN: ReadonlySet<string | undefined> = new Set(['EOPNOTSUPP', 'ENOTSUP', 'EISDIR', 'EINVAL', 'ENOENT'])
+
+/** The flags that make one, of a directory's path, for writing; undefined where it could not be named later. */
+export function unnamedFlags(): number | undefined {
+  return process.platform === 'linux' && loadNative() !== undefined ? O_TMPFILE | constants.O_WRONLY : undefined
+}
+
+/** True for an error of opening with {@link unnamedFlags} that says that there are no such files here. */
+export function hasNoUnnamed(error: unknown): boolean {
+  return UNKNOWN.has(errnoOf(error))
+}
+
+/** Makes one in `folder`; undefined where there are none. */
+export function openUnnamed(folder: Buffer, mode: number): number | undefined {
+  const flags = unnamedFlags()
+  if (flags === undefined) return undefined
+  try {
+    return openSync(folder, flags, mode)
+  } catch (error) {
+    if (hasNoUnnamed(error)) return undefined
+    throw error
+  }
+}
+
+/** Gives it its name. Throws EEXIST where somebody has it, which stays as it is. */
+export function nameUnnamed(fd: number, target: Buffer): void {
+  loadNative()?.name(fd, target)
+}
+
+/** Gives it its name, which it takes from whoever has it; for that it has the name `temporary` between two system calls. */
+export function nameUnnamedOver(fd: number, target: Buffer, temporary: () => Buffer): void {
+  try {
+    nameUnnamed(fd, target)
+    return
+  } catch (error) {
+    if (errnoOf(error) !== 'EEXIST') throw error
+  }
+  const between = temporary()
+  nameUnnamed(fd, between)
+  try {
+    renameSync(between, target)
+  } catch (error) {
+    removeQuietly(between)
+    throw error
+  }
+}
+
+/** Removes a temporary name after a failure that matters more. */
+export function removeQuietly(path: Buffer): void {
+  try {
+    unlinkSync(path)
+  } catch {
+    // Someone else removed it, or the directory is gone with it: it isn't there, which is what counts.
+  }
+}
