@@ -17,6 +17,7 @@ import { Driver } from './session/driver.ts'
 import { Engine } from './session/engine.ts'
 import type { GuardTools } from './frame/guard.ts'
 import type { Hello } from './session/hello.ts'
+import { Starts } from './starts.ts'
 import { tell } from './tell.ts'
 import type {
   Link,
@@ -60,6 +61,11 @@ export class TrunkSession implements Trunk, PipeOwner {
   #established: { resolve: () => void; reject: (error: Error) => void } | undefined
   #error: TrunkError | undefined
   #closing = false
+  readonly #starts = new Starts<Incoming>((incoming) => {
+    // its opener, or the session, may have gone while it waited
+    if (incoming.pipe.error === undefined) void this.#run(incoming)
+    else incoming.mux.handlerEnded(incoming.pipe.state)
+  })
   #resolveClosed!: () => void
   #rejectClosed!: (error: Error) => void
 
@@ -300,11 +306,11 @@ export class TrunkSession implements Trunk, PipeOwner {
     }
     const pipe = new TrunkPipe(mux, this, parsed.protocol, undefined).bind(state)
     state.listener = pipe
-    void this.#run(mux, pipe, protocol, parsed)
+    this.#starts.add({ mux, pipe, protocol, head: parsed })
   }
 
   /** Runs a handler from its start to its end. Never rejects. */
-  async #run(mux: MuxCore, pipe: TrunkPipe, protocol: Protocol, head: OpenHead): Promise<void> {
+  async #run({ mux, pipe, protocol, head }: Incoming): Promise<void> {
     let accepted = false
     const wasAccepted = (): boolean => accepted
     const accept = (reply?: unknown): Pipe => {
@@ -360,6 +366,14 @@ export class TrunkSession implements Trunk, PipeOwner {
       else this.#rejectClosed(error)
     })
   }
+}
+
+/** A pipe that the peer has opened, and whose handler is known. */
+interface Incoming {
+  readonly mux: MuxCore
+  readonly pipe: TrunkPipe
+  readonly protocol: Protocol
+  readonly head: OpenHead
 }
 
 const EMPTY = new Uint8Array(0)

@@ -3,6 +3,7 @@ import assert from 'node:assert/strict'
 import { performance } from 'node:perf_hooks'
 import { describe, it } from 'node:test'
 import { defineProtocol } from '../../src/index.ts'
+import { MAX_STARTS } from '../../src/starts.ts'
 import { eventually } from '../helpers/eventually.ts'
 import { held, waitingProtocol } from '../helpers/held-pipes.ts'
 import { memoryHeld } from '../helpers/memory-held.ts'
@@ -39,6 +40,35 @@ describe('floods by hand', { timeout: 60_000 }, () => {
     assert.equal(session.trunk.status().counters.refusedOpens, 100)
     await session.peer.open(1001, 'hold')
     await endsWith(session, 'ERR_REFUSAL_FLOOD', 29)
+  })
+
+  it('R-330: never starts the handler of a pipe that was reset before its turn, and frees its place', async () => {
+    let started = 0
+    const session = await standing({
+      protocols: [
+        defineProtocol({
+          name: 'count',
+          parse: (params) => params,
+          async handle(request) {
+            started++
+            request.accept()
+            await new Promise<never>(() => undefined)
+          },
+        }),
+      ],
+    })
+    const ids = Array.from({ length: MAX_STARTS + 20 }, (_, i) => 1 + 2 * i)
+    const open = cbor({ protocol: 'count' })
+    // one chunk: the resets are there before the last twenty have begun
+    await session.peer.send(
+      ...ids.map((id) => frame(TYPE.OPEN, id, open)),
+      ...ids.slice(MAX_STARTS).map((id) => frame(TYPE.RESET, id, reset)),
+    )
+    await session.peer.sync()
+    assert.equal(session.peer.count('REFUSE'), 0)
+    assert.equal(started, MAX_STARTS)
+    assert.equal(session.trunk.status().pipes.length, MAX_STARTS)
+    await over(session)
   })
 
   it('lets 64 opens wait for the handler and refuses the next [R-071]', async () => {
