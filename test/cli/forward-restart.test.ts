@@ -16,7 +16,7 @@ import { eventually } from '../helpers/eventually.ts'
 import { dialLoopback, isFree, loopbackServer } from '../helpers/loopback.ts'
 import type { LoopbackServer } from '../helpers/loopback.ts'
 import { manualClock } from '../helpers/manual-clock.ts'
-import { echo, protocol } from '../helpers/protocols.ts'
+import { collect, echo, protocol } from '../helpers/protocols.ts'
 import { scriptedPeer } from '../helpers/scripted-peer.ts'
 import { noStrayRejections } from '../helpers/stray-rejections.ts'
 import { temporaryFolder } from '../helpers/temporary-folder.ts'
@@ -240,7 +240,10 @@ describe('a forward between two sessions, with time turned by hand', () => {
         asked.push(port)
         const answer = answers[asked.length - 1]!
         if (answer !== 'granted') throw new TrunkError(answer, 'somebody else listens there')
-        accept({ op: 'listen', listener: 1, host: '127.0.0.1', port: 4_000 })
+        const pipe = accept({ op: 'listen', listener: 1, host: '127.0.0.1', port: 4_000 })
+        // until it is closed there, as the real one does: what came of it is not this side's
+        await collect(pipe.source).catch(() => undefined)
+        return
       }
       await new Promise<void>((resolve) => signal.addEventListener('abort', () => resolve()))
     })

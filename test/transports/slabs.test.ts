@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
-import { Slabs } from '../../transports/internal/slab-reader.ts'
+import { MAX_READ_BYTES, SlabReader, Slabs } from '../../transports/internal/slab-reader.ts'
 import { seeded } from '../helpers/link-traffic.ts'
 import { memoryHeld } from '../helpers/memory-held.ts'
 
@@ -150,4 +150,45 @@ describe('slabs', () => {
       }
     })
   }
+})
+
+describe('a slab reader', () => {
+  it('R-331: lets others have a turn after a full read that took long, and after no other', async () => {
+    let now = 0
+    let takes = 0
+    let resumed = 0
+    const reader = new SlabReader()
+    const chunks: number[] = []
+    const turns = { now: () => now, resume: () => (resumed += 1) }
+    reader.start(
+      (chunk) => {
+        chunks.push(chunk.byteLength)
+        now += takes
+      },
+      undefined,
+      turns,
+    )
+    const { onread } = reader
+    const room = (): number => (onread.buffer as () => Uint8Array)().byteLength
+    const read = (bytes: number): boolean => onread.callback(bytes, new Uint8Array(0))
+    assert.equal(read(room()), true, 'a short one')
+    takes = 50
+    assert.equal(read(room() - 1), true, 'all there was')
+    assert.equal(read(room()), false, 'a long one')
+    assert.equal(resumed, 0)
+    await new Promise((resolve) => setImmediate(resolve))
+    assert.equal(resumed, 1)
+    for (let index = 0; index < 50; index++) {
+      const bytes = room()
+      assert.ok(bytes <= MAX_READ_BYTES, `a read of ${bytes} bytes`)
+      read(bytes)
+    }
+    assert.ok(chunks.includes(MAX_READ_BYTES))
+    // whoever takes over resumes by itself
+    read(room())
+    reader.stop(new Uint8Array(0))
+    const before = resumed
+    await new Promise((resolve) => setImmediate(resolve))
+    assert.equal(resumed, before)
+  })
 })

@@ -11,6 +11,13 @@ const MIN_SLAB_BYTES = 16 * 1024
 const MAX_SLAB_BYTES = 1024 * 1024
 /** Less room than this is given up: short reads cost more than the rest of a slab. */
 const MIN_READ_BYTES = 16 * 1024
+/**
+ * What one read takes: as much as a processor parses in some 50 ms where it is all frames of the smallest kind. A flood of credits had kept the event loop for 220 ms with reads of
+ * 1 MiB on a slow machine (R-210).
+ */
+export const MAX_READ_BYTES: number = 256 * 1024
+/** A read that takes longer to be parsed ends the turn: bulk takes a hundredth of this. */
+const LONG_READ_MS = 2
 /** Where slabs are read into again none is larger: all of them together stay in a processor's own cache, which is what that is for. */
 const LENT_SLAB_BYTES = 256 * 1024
 /**
@@ -43,10 +50,10 @@ export class Slabs {
   /** Something was given back: there may be several, and none is large. */
   #lends = false
 
-  /** Where the next read goes: at least 16 KiB. */
+  /** Where the next read goes: at least 16 KiB, at most {@link MAX_READ_BYTES}. */
   room(): Uint8Array {
     const { bytes, at } = (this.#current = this.#next())
-    return at === 0 ? bytes : bytes.subarray(at)
+    return at === 0 && bytes.byteLength <= MAX_READ_BYTES ? bytes : bytes.subarray(at, at + MAX_READ_BYTES)
   }
 
   /** The first `length` bytes of the room, which were read. They stay until `settle` says how many of them are kept. */
@@ -125,6 +132,14 @@ function fresh(bytes: number): Uint8Array {
   return new Uint8Array(Buffer.allocUnsafeSlow(bytes).buffer)
 }
 
+/** How a reader lets others have their turns: after a read that took long, and was not all there was, the socket stops until the next turn of the event loop. */
+export interface ReadTurns {
+  /** In milliseconds. */
+  now(): number
+  /** Lets the socket go on. */
+  resume(): void
+}
+
 export class SlabReader {
   /** To be given to the socket when it is made. */
   readonly onread: OnReadOpts
@@ -133,21 +148,28 @@ export class SlabReader {
   #kept: (() => number) | undefined
   /** What came before anybody listened: one read at most, the socket stops then. */
   #early: Uint8Array | undefined
+  #room = 0
+  #turns: ReadTurns | undefined
 
   constructor() {
     this.onread = {
-      buffer: () => this.#slabs.room(),
+      buffer: () => {
+        const room = this.#slabs.room()
+        this.#room = room.byteLength
+        return room
+      },
       callback: (length) => this.#read(length),
     }
   }
 
   /**
    * Chunks go to `onChunk` from here on; the socket has to be resumed. `kept` is asked after each of how many of its bytes views are left
-   * (see DirectReceiver.kept); without it, of all.
+   * (see DirectReceiver.kept); without it, of all. `turns` lets others have theirs.
    */
-  start(onChunk: (chunk: Uint8Array) => void, kept?: () => number): void {
+  start(onChunk: (chunk: Uint8Array) => void, kept?: () => number, turns?: ReadTurns): void {
     this.#onChunk = onChunk
     this.#kept = kept
+    this.#turns = turns
     const early = this.#early
     this.#early = undefined
     if (early !== undefined) onChunk(early)
@@ -171,8 +193,18 @@ export class SlabReader {
       this.#early = chunk
       return false
     }
+    // where the room was filled there is more, and libuv would read on, up to 32 times, before anybody else has a turn
+    const turns = length === this.#room ? this.#turns : undefined
+    const began = turns?.now() ?? 0
     onChunk(chunk)
     if (this.#kept !== undefined) this.#slabs.settle(chunk, this.#kept())
-    return this.#onChunk === onChunk
+    if (this.#onChunk !== onChunk) return false
+    if (turns === undefined || turns.now() - began < LONG_READ_MS) return true
+    setImmediate(this.#more)
+    return false
+  }
+
+  readonly #more = (): void => {
+    if (this.#onChunk !== undefined) this.#turns?.resume()
   }
 }

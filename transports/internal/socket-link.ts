@@ -241,13 +241,18 @@ class SocketLink implements LineLink {
   #read(): void {
     if (this.#reading) return
     this.#reading = true
-    const { reader, readable } = this.#line
+    const { reader, readable, clock } = this.#line
     if (reader === undefined) {
       readable.on('data', this.#onData)
       return
     }
     const receiver = this.#receiver
-    reader.start(this.#onData, receiver?.kept && (() => receiver.kept?.() ?? 0))
+    reader.start(this.#onData, receiver?.kept && (() => receiver.kept?.() ?? 0), {
+      now: () => clock.now(),
+      resume: () => {
+        if (!this.#paused) readable.resume()
+      },
+    })
     // it stops by itself when something comes before anybody listens
     if (!this.#paused) readable.resume()
   }
