@@ -90,8 +90,12 @@ describe('the devices', () => {
         await device.leave(client)
         if (!isPort) await sent()
         const fresh = await device.connect()
-        await device.ask('write after')
-        assert.equal(await fresh.receivedUntil((text) => text.endsWith('after')), 'after')
+        // whether the throwing away is over when the next one has come is a matter of luck: it may take what is written then, too
+        for (let attempt = 0; attempt < 50 && fresh.received === ''; attempt++) {
+          await device.ask('write after')
+          await steady(() => fresh.received.length, QUIET_MS)
+        }
+        assert.match(fresh.received, /^(after)+$/)
       })
 
       it('loses nothing of what the guest writes while the host does not read', async () => {

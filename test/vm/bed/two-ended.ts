@@ -116,6 +116,11 @@ export class HostClient {
     return this.#hasEnded
   }
 
+  /** Everything that has come so far. */
+  get received(): string {
+    return this.#received
+  }
+
   write(text: string): void {
     this.#socket.write(text, 'latin1')
   }
