@@ -17,6 +17,7 @@ describe('the starts of handlers', () => {
     const starts = new Starts<number>((pipe) => started.push(pipe))
     const count = 3 * MAX_STARTS + 10
     for (let pipe = 0; pipe < count; pipe++) starts.add(pipe)
+    assert.equal(started.length, MAX_STARTS, 'started at once')
     let before = 0
     while (started.length < count) {
       assert.ok(started.length - before <= MAX_STARTS, `${started.length - before} in one turn`)
