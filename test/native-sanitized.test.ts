@@ -45,6 +45,13 @@ const FAULTS = [
     told: /LeakSanitizer: detected memory leaks/,
   },
   {
+    name: 'sockets beyond the end of a list',
+    file: 'poller.c',
+    from: 'size_t room = poller->room * 2 > (size_t)fd ? poller->room * 2 : (size_t)fd + 1;',
+    to: 'size_t room = poller->room * 2 > (size_t)fd ? poller->room * 2 : (size_t)fd;',
+    told: /heap-buffer-overflow/,
+  },
+  {
     name: 'arithmetic without a meaning',
     file: 'swap.c',
     from: 'int number = -1,',

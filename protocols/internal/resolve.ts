@@ -70,6 +70,11 @@ export async function resolveAllowed(host: string, port: number, options: Resolv
   return [...new Set(allowed)]
 }
 
+/** The addresses of a host that the user of this machine named, at least one: no rule is asked. Rejects with ERR_NAME_NOT_FOUND. */
+export async function literalsOf(host: string): Promise<readonly string[]> {
+  return isIP(host) === 0 ? await lookUp(host, systemLookup) : [host]
+}
+
 async function lookUp(host: string, look: Lookup): Promise<readonly string[]> {
   let answers: readonly string[]
   try {

@@ -3,20 +3,20 @@
  *
  * Enforces: the allow-list, `connectTimeoutMs` for resolving and dialling together, `maxConnections` per trunk.
  */
-import type { Socket } from 'node:net'
 import { systemClock, type Clock } from '../../src/clock.ts'
 import { TrunkError } from '../../src/errors.ts'
 import { defineProtocol } from '../../src/protocol.ts'
 import { requireInteger } from '../../src/limits.ts'
 import { addressPolicy } from '../../src/policy.ts'
 import type { PipeRequest, Protocol } from '../../src/types.ts'
-import { bridge } from '../internal/bridge.ts'
+import { join } from '../internal/bridge.ts'
+import type { Connection } from '../internal/connection.ts'
 import { unwrap } from '../internal/decoded.ts'
 import { perTrunk } from '../internal/per-trunk.ts'
-import { resetSocket } from '../internal/reset-socket.ts'
 import { resolveAllowed, systemLookup, target, type Lookup } from '../internal/resolve.ts'
 import { Slots } from '../internal/slots.ts'
 import type { TcpAddresses } from '../internal/tcp-fields.ts'
+import type { Attempts } from './attempt.ts'
 import { dial } from './dial.ts'
 import { decodeRequest, encodeReply, NAME, type ConnectRequest } from './messages.ts'
 
@@ -39,6 +39,7 @@ export interface TcpConnectionOptions {
 
 type Settings = Required<Omit<TcpConnectionOptions, 'allow' | 'maxConnections'>> & {
   readonly policy: ReturnType<typeof addressPolicy>
+  readonly attempts: Attempts | undefined
 }
 
 /**
@@ -48,11 +49,17 @@ type Settings = Required<Omit<TcpConnectionOptions, 'allow' | 'maxConnections'>>
  * ERR_ADDRESS_UNAVAILABLE and ERR_CONNECTION_LIMIT.
  */
 export function tcpConnection(options: TcpConnectionOptions): Protocol {
+  return connectionsOver(options)
+}
+
+/** {@link tcpConnection} by a chosen way of dialling. @param attempts default: the system's, looked for at the first dial */
+export function connectionsOver(options: TcpConnectionOptions, attempts?: Attempts): Protocol {
   const settings: Settings = {
     policy: addressPolicy(options.allow),
     connectTimeoutMs: requireInteger('connectTimeoutMs', options.connectTimeoutMs ?? 10_000, 1, 2 ** 31 - 1),
     lookup: options.lookup ?? systemLookup,
     clock: options.clock ?? systemClock,
+    attempts,
   }
   const maxConnections = requireInteger('maxConnections', options.maxConnections ?? 256, 1, 100_000)
   const slotsOf = perTrunk(() => new Slots(maxConnections))
@@ -74,17 +81,18 @@ export function tcpConnection(options: TcpConnectionOptions): Protocol {
 }
 
 async function carry(request: PipeRequest<ConnectRequest>, settings: Settings): Promise<void> {
-  const socket = await connectWithin(request, settings)
+  const connection = await connectWithin(request, settings)
   try {
-    const pipe = request.accept(encodeReply(addressesOf(socket)))
-    await bridge(pipe, socket)
+    const pipe = request.accept(encodeReply(addressesOf(connection)))
+    await join(pipe, connection).over
   } finally {
-    resetSocket(socket)
+    // Harmless after the bridge; where the pipe could not be had, the connection is not left hanging.
+    connection.reset()
   }
 }
 
 /** Resolves and dials within `connectTimeoutMs`, or until the peer gives the open up. */
-async function connectWithin(request: PipeRequest<ConnectRequest>, settings: Settings): Promise<Socket> {
+async function connectWithin(request: PipeRequest<ConnectRequest>, settings: Settings): Promise<Connection> {
   const { host, port } = request.params
   const name = target(host, port)
   const deadline = new AbortController()
@@ -99,18 +107,19 @@ async function connectWithin(request: PipeRequest<ConnectRequest>, settings: Set
   const { signal } = deadline
   try {
     const addresses = await resolveAllowed(host, port, { policy: settings.policy, lookup: settings.lookup, signal })
-    return await dial(addresses, port, { target: name, signal, clock: settings.clock })
+    const { clock, attempts } = settings
+    return await dial(addresses, port, { target: name, signal, clock, ...(attempts && { attempts }) })
   } finally {
     timer.cancel()
     request.signal.removeEventListener('abort', onAbort)
   }
 }
 
-function addressesOf(socket: Socket): TcpAddresses {
+function addressesOf({ local, remote }: Connection): TcpAddresses {
   return {
-    localAddress: socket.localAddress ?? '',
-    localPort: socket.localPort ?? 0,
-    remoteAddress: socket.remoteAddress ?? '',
-    remotePort: socket.remotePort ?? 0,
+    localAddress: local.address,
+    localPort: local.port,
+    remoteAddress: remote.address,
+    remotePort: remote.port,
   }
 }

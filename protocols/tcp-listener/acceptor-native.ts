@@ -2,28 +2,36 @@
  * Connections from the kernel's queue through the native addon: accept runs only when asked for, so what nobody asks for stays in the
  * kernel's backlog and is felt by the network.
  */
-import { isIPv6, Socket } from 'node:net'
+import { isIPv6 } from 'node:net'
 import type { NativeDescriptors, NativeWatch } from '../../src/native/load.ts'
-import type { ConnectionSource, Endpoint, Incoming, OpenSource } from './acceptor.ts'
+import type { ConnectionSet } from '../internal/connection-set.ts'
+import type { Connection, Endpoint } from '../internal/connection.ts'
+import { NativeConnection } from '../internal/native-connection.ts'
+import type { ConnectionSource, OpenSource } from './acceptor.ts'
 
-/** A source over `native`. */
-export function nativeSource(native: NativeDescriptors): OpenSource {
+/**
+ * A source whose connections are in `set`.
+ * @param native what listens and accepts. @default the set's
+ */
+export function nativeSource(set: ConnectionSet, native: NativeDescriptors = set.native): OpenSource {
   return (at, backlog, onReady) =>
     // A promise only for the failure: binding a literal does not block.
     new Promise((resolve) => {
       const family = isIPv6(at.address) ? 'ipv6' : 'ipv4'
-      resolve(new NativeSource(native, native.listen({ family, ...at }, backlog), onReady))
+      resolve(new NativeSource(set, native, native.listen({ family, ...at }, backlog), onReady))
     })
 }
 
 class NativeSource implements ConnectionSource {
   readonly local: Endpoint
+  readonly #set: ConnectionSet
   readonly #native: NativeDescriptors
   readonly #fd: number
   readonly #watch: NativeWatch
   #closed = false
 
-  constructor(native: NativeDescriptors, fd: number, onReady: () => void) {
+  constructor(set: ConnectionSet, native: NativeDescriptors, fd: number, onReady: () => void) {
+    this.#set = set
     this.#native = native
     this.#fd = fd
     try {
@@ -35,14 +43,13 @@ class NativeSource implements ConnectionSource {
     }
   }
 
-  take(): Incoming | undefined {
+  take(): Connection | undefined {
     const accepted = this.#native.accept(this.#fd)
     if (accepted === undefined) return undefined
-    const { fd, local, remote } = accepted
+    const { fd } = accepted
     try {
-      const socket = new Socket({ fd, allowHalfOpen: true })
-      socket.setNoDelay(true)
-      return { socket, local, remote }
+      this.#set.native.tune(fd, 0)
+      return new NativeConnection(this.#set, fd, accepted)
     } catch (error) {
       this.#native.close(fd)
       throw error

@@ -3,9 +3,10 @@
  * here, unread, and further ones are reset. Memory stays bounded and no byte is lost, but the other end sees its connection
  * accepted before anybody asked for it.
  */
-import { createServer, isIPv6, type AddressInfo, type Server, type Socket } from 'node:net'
-import { resetSocket } from '../internal/reset-socket.ts'
-import type { ConnectionSource, Endpoint, Incoming, OpenSource } from './acceptor.ts'
+import { createServer, isIPv6, type AddressInfo, type Server } from 'node:net'
+import type { Connection, Endpoint } from '../internal/connection.ts'
+import { netConnection } from '../internal/net-connection.ts'
+import type { ConnectionSource, OpenSource } from './acceptor.ts'
 
 /** A source over `net.createServer`. */
 export const netSource: OpenSource = (at, backlog, onReady) =>
@@ -21,26 +22,25 @@ export const netSource: OpenSource = (at, backlog, onReady) =>
 class NetSource implements ConnectionSource {
   readonly local: Endpoint
   readonly #server: Server
-  readonly #queue: Incoming[] = []
+  readonly #queue: Connection[] = []
 
   constructor(server: Server, maxQueued: number, onReady: () => void) {
     this.#server = server
     const { address, port } = server.address() as AddressInfo
     this.local = { address, port }
     server.on('connection', (socket) => {
+      const connection = netConnection(socket)
       if (this.#queue.length >= maxQueued) {
-        socket.on('error', ignore)
-        resetSocket(socket)
+        connection.reset()
         return
       }
-      this.#enqueue(socket)
+      this.#enqueue(connection)
       onReady()
     })
-    // Node could not accept one (EMFILE): that connection is gone, and the server goes on.
     server.on('error', ignore)
   }
 
-  take(): Incoming | undefined {
+  take(): Connection | undefined {
     return this.#queue.shift()
   }
 
@@ -55,26 +55,18 @@ class NetSource implements ConnectionSource {
   close(): void {
     // The listening descriptor is closed before this returns; the callback would wait for connections that go on.
     this.#server.close()
-    for (const { socket } of this.#queue.splice(0)) resetSocket(socket)
+    for (const connection of this.#queue.splice(0)) connection.reset()
   }
 
-  #enqueue(socket: Socket): void {
-    const { localAddress = '', localPort = 0, remoteAddress = '', remotePort = 0 } = socket
-    const incoming: Incoming = {
-      socket,
-      local: { address: localAddress, port: localPort },
-      remote: { address: remoteAddress, port: remotePort },
-    }
-    socket.on('error', ignore)
-    socket.once('close', () => {
-      const index = this.#queue.indexOf(incoming)
+  #enqueue(connection: Connection): void {
+    connection.onGone(() => {
+      const index = this.#queue.indexOf(connection)
       if (index >= 0) this.#queue.splice(index, 1)
     })
-    this.#queue.push(incoming)
+    this.#queue.push(connection)
   }
 }
 
-/** A socket's error before anyone has it: its 'close' follows, and that is handled. */
 function ignore(): void {
-  // Nothing to do.
+  // Node could not accept one (EMFILE): that connection is gone, and the server goes on.
 }

@@ -5,31 +5,17 @@
  * that fails is asked again after a pause, never in a loop; after `close` the port is free and every waiting request is refused.
  * Assumes that whoever got a connection gives its place back (`slots.release()`) when the connection is over.
  */
-import type { Socket } from 'node:net'
 import type { Clock, Timer } from '../../src/clock.ts'
 import { abortError, TrunkError } from '../../src/errors.ts'
 import { ofOneConnection } from '../../src/net-errors.ts'
-import { resetSocket } from '../internal/reset-socket.ts'
+import type { Connection, Endpoint } from '../internal/connection.ts'
 import type { Slots } from '../internal/slots.ts'
-
-/** An address and a port of a bound socket or of a connection's end. */
-export interface Endpoint {
-  readonly address: string
-  readonly port: number
-}
-
-/** A connection that arrived. The socket belongs to whoever has it; half-open is allowed and no byte was read by anyone. */
-export interface Incoming {
-  readonly socket: Socket
-  readonly local: Endpoint
-  readonly remote: Endpoint
-}
 
 /** Where connections come from: the kernel's queue (acceptor-native.ts), or Node's server (acceptor-net.ts). */
 export interface ConnectionSource {
   readonly local: Endpoint
-  /** One connection that has arrived; undefined when there is none. Throws a system error when accepting fails. */
-  take(): Incoming | undefined
+  /** One connection that has arrived, no byte of it read yet; undefined when there is none. Throws a system error when accepting fails. */
+  take(): Connection | undefined
   /** From now on `onReady` is told when `take` may give something. Repeating it changes nothing. */
   arm(): void
   /** No longer. */
@@ -42,9 +28,9 @@ export interface ConnectionSource {
 export type OpenSource = (at: Endpoint, backlog: number, onReady: () => void) => Promise<ConnectionSource>
 
 interface Waiting {
-  readonly signal: AbortSignal
+  readonly signal: AbortSignal | undefined
   readonly onAbort: () => void
-  readonly resolve: (incoming: Incoming) => void
+  readonly resolve: (connection: Connection) => void
   readonly reject: (error: TrunkError) => void
 }
 
@@ -86,10 +72,10 @@ export class Acceptor {
   }
 
   /** The next connection, with a place in `slots` taken for it. Rejects with ERR_LISTENER_UNKNOWN once closed, or the signal's reason. */
-  next(signal: AbortSignal): Promise<Incoming> {
+  next(signal?: AbortSignal): Promise<Connection> {
     return new Promise((resolve, reject) => {
       if (this.#closed) reject(closedError())
-      else if (signal.aborted) reject(abortError(signal))
+      else if (signal?.aborted === true) reject(abortError(signal))
       else this.#wait(signal, resolve, reject)
     })
   }
@@ -102,20 +88,20 @@ export class Acceptor {
     this.#slots.forget(this.#pump)
     this.#source?.close()
     for (const waiting of this.#waiting.splice(0)) {
-      waiting.signal.removeEventListener('abort', waiting.onAbort)
+      waiting.signal?.removeEventListener('abort', waiting.onAbort)
       waiting.reject(closedError())
     }
   }
 
-  #wait(signal: AbortSignal, resolve: Waiting['resolve'], reject: Waiting['reject']): void {
+  #wait(signal: AbortSignal | undefined, resolve: Waiting['resolve'], reject: Waiting['reject']): void {
     const onAbort = (): void => {
       const index = this.#waiting.indexOf(waiting)
       if (index >= 0) this.#waiting.splice(index, 1)
       if (this.#waiting.length === 0) this.#rest()
-      reject(abortError(signal))
+      if (signal !== undefined) reject(abortError(signal))
     }
     const waiting: Waiting = { signal, onAbort, resolve, reject }
-    signal.addEventListener('abort', onAbort, { once: true })
+    signal?.addEventListener('abort', onAbort, { once: true })
     this.#waiting.push(waiting)
     this.#serve()
   }
@@ -129,22 +115,22 @@ export class Acceptor {
         this.#slots.onRelease(this.#pump)
         return
       }
-      const incoming = this.#take()
-      if (incoming === undefined) {
+      const connection = this.#take()
+      if (connection === undefined) {
         this.#slots.release()
         return
       }
-      this.#give(incoming)
+      this.#give(connection)
     }
     this.#rest()
   }
 
-  #take(): Incoming | undefined {
+  #take(): Connection | undefined {
     try {
-      const incoming = this.#source?.take()
-      if (incoming === undefined) this.#source?.arm()
+      const connection = this.#source?.take()
+      if (connection === undefined) this.#source?.arm()
       else this.#pauseMs = MIN_PAUSE_MS
-      return incoming
+      return connection
     } catch (error) {
       if (ofOneConnection(error)) this.#source?.arm()
       else this.#backOff()
@@ -152,16 +138,16 @@ export class Acceptor {
     }
   }
 
-  #give(incoming: Incoming): void {
+  #give(connection: Connection): void {
     const waiting = this.#waiting.shift()
     if (waiting === undefined) {
       // Whoever waited gave up while the connection was being taken: nobody will ever read it.
-      resetSocket(incoming.socket)
+      connection.reset()
       this.#slots.release()
       return
     }
-    waiting.signal.removeEventListener('abort', waiting.onAbort)
-    waiting.resolve(incoming)
+    waiting.signal?.removeEventListener('abort', waiting.onAbort)
+    waiting.resolve(connection)
   }
 
   #backOff(): void {

@@ -8,18 +8,14 @@ import { systemClock, type Clock } from '../../src/clock.ts'
 import { TrunkError } from '../../src/errors.ts'
 import { defineProtocol } from '../../src/protocol.ts'
 import { requireInteger } from '../../src/limits.ts'
-import { loadNative } from '../../src/native/load.ts'
 import { listenError } from '../../src/net-errors.ts'
 import { addressPolicy, type AddressPolicy } from '../../src/policy.ts'
 import type { Pipe, PipeRequest, Protocol } from '../../src/types.ts'
-import { bridge } from '../internal/bridge.ts'
+import { join } from '../internal/bridge.ts'
 import { unwrap } from '../internal/decoded.ts'
 import { perTrunk } from '../internal/per-trunk.ts'
-import { resetSocket } from '../internal/reset-socket.ts'
 import { resolveAllowed, systemLookup, target, type Lookup } from '../internal/resolve.ts'
 import { Slots } from '../internal/slots.ts'
-import { nativeSource } from './acceptor-native.ts'
-import { netSource } from './acceptor-net.ts'
 import { Acceptor, type OpenSource } from './acceptor.ts'
 import {
   decodeRequest,
@@ -29,6 +25,7 @@ import {
   type ListenerRequest,
   type ListenRequest,
 } from './messages.ts'
+import { systemSource } from './system-source.ts'
 
 /** Options of {@link tcpListener}. */
 export interface TcpListenerOptions {
@@ -74,10 +71,7 @@ interface State {
  * and ERR_LISTENER_UNKNOWN.
  */
 export function tcpListener(options: TcpListenerOptions): Protocol {
-  return listenerOver(options, () => {
-    const native = loadNative()
-    return native === undefined ? netSource : nativeSource(native)
-  })
+  return listenerOver(options, systemSource)
 }
 
 /** {@link tcpListener} over a chosen kind of source, which is looked for at the first listen. */
@@ -158,10 +152,9 @@ async function untilEnded(pipe: Pipe): Promise<void> {
 async function serveAccept(request: PipeRequest, params: AcceptRequest, state: State): Promise<void> {
   const acceptor = state.listeners.get(params.listener)
   if (acceptor === undefined) throw new TrunkError('ERR_LISTENER_UNKNOWN', `there is no listener ${params.listener}`)
-  const { socket, local, remote } = await acceptor.next(request.signal)
-  // Until the bridge listens: an error here is also its 'close', which the bridge sees.
-  socket.on('error', () => undefined)
+  const connection = await acceptor.next(request.signal)
   try {
+    const { local, remote } = connection
     const pipe = request.accept(
       encodeReply({
         op: 'accept',
@@ -172,10 +165,10 @@ async function serveAccept(request: PipeRequest, params: AcceptRequest, state: S
         remotePort: remote.port,
       }),
     )
-    await bridge(pipe, socket)
+    await join(pipe, connection).over
   } finally {
     // Harmless after the bridge; where the pipe could not be had, the connection is not left hanging.
-    resetSocket(socket)
+    connection.reset()
     state.slots.release()
   }
 }

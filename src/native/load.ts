@@ -86,8 +86,45 @@ export interface NativeNaming {
   name(fd: number, path: Uint8Array): void
 }
 
+/** What happened to a socket, as {@link NativePoller.read} tells it: bytes were read, it is writable, it has failed. Added up. */
+export const WAS_READ = 1
+export const WAS_WRITABLE = 2
+export const HAS_FAILED = 4
+/** Numbers of one record of {@link NativePoller.read}. */
+export const RECORD_FIELDS = 3
+/** Most that one `read` takes from one socket, and the room that it needs for each. */
+export const POLLER_READ_BYTES: number = 64 * 1024
+
+/** Reads from many sockets by one call. A socket that was put in is its own, until `drop`; a thread that ends closes what is left. */
+export interface NativePoller {
+  /** To be watched: readable while `read` has something to tell. */
+  readonly fd: number
+  /** Puts a socket in, by the name of `id` (31 bits), or says anew what it is watched for: {@link READABLE}, {@link WRITABLE}, both or 0. Failures are told in any case. */
+  want(fd: number, id: number, events: number): void
+  /** Takes a socket out and closes it; with `reset` its other side sees ECONNRESET. Harmless for one that is not in. */
+  drop(fd: number, reset: boolean): void
+  /**
+   * Reads once from each socket that is ready, one behind the other from `offset` on, from as many as there is room for in both; {@link POLLER_READ_BYTES} each.
+   * @returns how many records there are now: the id, what happened, and the number of bytes (0 is the end) or of the error (below 0, as libuv has it)
+   */
+  read(into: Uint8Array, offset: number, records: Int32Array): number
+  /** Closes it and the sockets that are still in. */
+  close(): void
+}
+
+/** The bytes of sockets, without Node's own. */
+export interface NativeSockets {
+  poller(): NativePoller
+  /** Sends what the socket takes now of `chunks`, in order; gives how many bytes that were, 0 where it takes none. */
+  send(fd: number, chunks: readonly Uint8Array[]): number
+  /** Ends our side, behind what was sent. */
+  shutdown(fd: number): void
+  /** No delay for small packets; and, for more than 0, keep-alive: the first probe after so many seconds of silence. */
+  tune(fd: number, keepaliveSeconds: number): void
+}
+
 /** What the C files export. */
-export type NativeAddon = NativeDescriptors & NativeSwap & NativeVsock & NativeDevices & NativeNaming
+export type NativeAddon = NativeDescriptors & NativeSwap & NativeVsock & NativeDevices & NativeNaming & NativeSockets
 
 /** What came of loading: the addon, or a sentence that says why there is none. */
 export type NativeStatus = { readonly native: NativeAddon; readonly path: string } | { readonly problem: string }

@@ -8,5 +8,6 @@ NAPI_MODULE_INIT() {
   CHECK(env, export_vsock(env, exports));
   CHECK(env, export_device(env, exports));
   CHECK(env, export_naming(env, exports));
+  CHECK(env, export_poller(env, exports));
   return exports;
 }

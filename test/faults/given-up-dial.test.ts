@@ -8,6 +8,7 @@ import { systemClock } from '../../src/clock.ts'
 import { TrunkError } from '../../src/errors.ts'
 import { loopbackServer } from '../helpers/loopback.ts'
 import { expectNoLeaks } from '../helpers/no-leaks.ts'
+import { KINDS } from '../helpers/tcp-kinds.ts'
 import { outcome } from '../helpers/protocols.ts'
 
 /** How a connection ended for who accepted it. */
@@ -21,28 +22,29 @@ async function endOf(socket: Socket): Promise<string> {
   ])
 }
 
-describe('a dial that is given up', () => {
-  it('R-243: when the kernel has connected it and nobody was told yet, is reset', async () => {
-    await expectNoLeaks(async () => {
-      for (let round = 0; round < 20; round++) {
-        let ended = (_how: Promise<string>): void => undefined
-        const end = new Promise<string>((resolve) => (ended = resolve as typeof ended))
-        const server = await loopbackServer((socket) => {
-          ended(endOf(socket))
-        })
-        const giveUp = new AbortController()
-        const options = { target: 'the target', signal: giveUp.signal, clock: systemClock }
-        const dialled = dial([server.host], server.port, options)
-        // Node dials in the tick after; the loopback has the connection standing when that returns
-        process.nextTick(() => {
-          process.nextTick(() => {
-            giveUp.abort(new TrunkError('ERR_LINK_LOST', 'the peer is gone'))
+for (const { kind, attempts, skip } of KINDS)
+  describe(`a dial that is given up, ${kind}`, { skip }, () => {
+    it('R-243: when the kernel has connected it and nobody was told yet, is reset', async () => {
+      await expectNoLeaks(async () => {
+        for (let round = 0; round < 20; round++) {
+          let ended = (_how: Promise<string>): void => undefined
+          const end = new Promise<string>((resolve) => (ended = resolve as typeof ended))
+          const server = await loopbackServer((socket) => {
+            ended(endOf(socket))
           })
-        })
-        assert.equal(await outcome(dialled), 'ERR_LINK_LOST')
-        assert.equal(await end, 'ECONNRESET')
-        server.close()
-      }
+          const giveUp = new AbortController()
+          const options = { target: 'the target', signal: giveUp.signal, clock: systemClock, attempts }
+          const dialled = dial([server.host], server.port, options)
+          // Node dials in the tick after; the loopback has the connection standing when that returns
+          process.nextTick(() => {
+            process.nextTick(() => {
+              giveUp.abort(new TrunkError('ERR_LINK_LOST', 'the peer is gone'))
+            })
+          })
+          assert.equal(await outcome(dialled), 'ERR_LINK_LOST')
+          assert.equal(await end, 'ECONNRESET')
+          server.close()
+        }
+      })
     })
   })
-})

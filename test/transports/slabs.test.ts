@@ -153,7 +153,7 @@ describe('slabs', () => {
 })
 
 describe('a slab reader', () => {
-  it('R-331: lets others have a turn after a full read that took long, and after no other', async () => {
+  it('R-344: lets others have a turn after a full read that took long, and after no other', async () => {
     let now = 0
     let takes = 0
     let resumed = 0

@@ -1,6 +1,6 @@
 /** What a forward is, whichever side listens, and what its two directions share: bounds, and lines about what failed. */
-import type { Socket } from 'node:net'
-import { bridge } from '../../../protocols/tcp-connection.ts'
+import { join } from '../../../protocols/internal/bridge.ts'
+import type { Connection } from '../../../protocols/internal/connection.ts'
 import type { Pipe } from '../../index.ts'
 import { sayError } from '../context.ts'
 import type { Context } from '../context.ts'
@@ -19,9 +19,9 @@ export interface Forward {
 export const MAX_CONNECTIONS = 256
 
 /** Joins the two until both directions have ended. A connection that breaks is its two ends' affair, not an error of ours. */
-export async function join(pipe: Pipe, socket: Socket): Promise<void> {
+export async function carry(pipe: Pipe, connection: Connection): Promise<void> {
   // It rejects where one end was reset; it has reset the other one by then, and that is what it should look like.
-  await bridge(pipe, socket).catch(() => undefined)
+  await join(pipe, connection).over.catch(() => undefined)
 }
 
 /** Says why a connection through `description` did not come about; not when the user has ended us. */

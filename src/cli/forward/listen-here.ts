@@ -3,10 +3,12 @@
  * nothing is read from it until then, and where the peer refuses it is reset, which tells its client the truth. A connection that comes while there is
  * no session waits for one, for as long as connecting may take.
  */
-import { createServer } from 'node:net'
-import type { AddressInfo, Server, Socket } from 'node:net'
-import { resetSocket } from '../../../protocols/internal/reset-socket.ts'
+import type { Connection } from '../../../protocols/internal/connection.ts'
+import { literalsOf } from '../../../protocols/internal/resolve.ts'
+import { Slots } from '../../../protocols/internal/slots.ts'
 import { tcpConnect } from '../../../protocols/tcp-connection.ts'
+import { Acceptor } from '../../../protocols/tcp-listener/acceptor.ts'
+import { systemSource } from '../../../protocols/tcp-listener/system-source.ts'
 import { DEFAULT_LIMITS } from '../../index.ts'
 import type { Trunk } from '../../index.ts'
 import type { Timer } from '../../clock.ts'
@@ -14,63 +16,72 @@ import { TrunkError } from '../../errors.ts'
 import { listenError } from '../../net-errors.ts'
 import type { Context } from '../context.ts'
 import { formatDuration } from '../format.ts'
-import { join, MAX_CONNECTIONS, sayConnectionError } from './forward.ts'
+import { carry, MAX_CONNECTIONS, sayConnectionError } from './forward.ts'
 import type { Forward } from './forward.ts'
 import { formatTarget } from './spec.ts'
 import type { ForwardSpec } from './spec.ts'
 
 const DEFAULT_BIND = '127.0.0.1'
 
+/** Connections that the kernel holds while {@link MAX_CONNECTIONS} are served. */
+const BACKLOG = 511
+
 /** Listens for `spec`. Rejects with ERR_ADDRESS_IN_USE and the like. */
 export async function listenHere(context: Context, trunk: Trunk, spec: ForwardSpec): Promise<Forward> {
-  const server = createServer({ allowHalfOpen: true, pauseOnConnect: true, noDelay: true })
-  server.maxConnections = MAX_CONNECTIONS
-  const { address, port } = await bind(server, spec.bind ?? DEFAULT_BIND, spec.port)
+  const slots = new Slots(MAX_CONNECTIONS)
+  const acceptor = await bind(context, slots, spec.bind ?? DEFAULT_BIND, spec.port)
+  const { address, port } = acceptor.local
   const target = { host: spec.host, port: spec.hostPort }
   const description = `${formatTarget(address, port)} -> ${formatTarget(target.host, target.port)}`
-  server.on('connection', (socket: Socket) => {
-    void forwardOne(context, trunk, socket, target, description)
+  const ended = takeAll(acceptor, (connection) => {
+    void forwardOne(context, trunk, connection, target, description).then(() => slots.release())
   })
-  const ended = new Promise<void>((resolve, reject) => {
-    server.once('close', resolve)
-    server.once('error', (error) => reject(listenError(error, description)))
-  })
-  return { description, close: () => server.close(), ended }
+  return { description, close: () => acceptor.close(), ended }
 }
 
-function bind(server: Server, host: string, port: number): Promise<AddressInfo> {
-  return new Promise((resolve, reject) => {
-    const failed = (error: Error): void => reject(listenError(error, formatTarget(host, port)))
-    server.once('error', failed)
-    server.listen({ host, port }, () => {
-      server.removeListener('error', failed)
-      resolve(server.address() as AddressInfo)
-    })
-  })
+async function bind({ clock }: Context, slots: Slots, host: string, port: number): Promise<Acceptor> {
+  try {
+    const [address = host] = await literalsOf(host)
+    return await Acceptor.listen({ address, port }, { open: systemSource(), backlog: BACKLOG, slots, clock })
+  } catch (error) {
+    throw listenError(error, formatTarget(host, port))
+  }
+}
+
+/** Resolves when the acceptor is closed. */
+async function takeAll(acceptor: Acceptor, take: (connection: Connection) => void): Promise<void> {
+  try {
+    for (;;) take(await acceptor.next())
+  } catch (error) {
+    // that is how it tells of its end
+    if (!(error instanceof TrunkError) || error.code !== 'ERR_LISTENER_UNKNOWN') throw error
+  }
 }
 
 /** Never rejects: what goes wrong ends this connection only, and is one line. */
 async function forwardOne(
   context: Context,
   trunk: Trunk,
-  socket: Socket,
+  connection: Connection,
   target: { host: string; port: number },
   description: string,
 ): Promise<void> {
   const gone = new AbortController()
-  const leave = (): void => gone.abort()
+  const client = { left: false }
   // A client that gives up while the peer still dials gives its pipe back.
-  socket.once('close', leave).on('error', leave)
+  connection.onGone(() => {
+    client.left = true
+    gone.abort()
+  })
   const timer = giveUpInTime(context, trunk, gone)
   try {
     const pipe = await tcpConnect(trunk, target, { signal: gone.signal })
     timer.cancel()
-    socket.removeListener('close', leave)
-    await join(pipe, socket)
+    await carry(pipe, connection)
   } catch (error) {
     timer.cancel()
-    const left = socket.destroyed
-    resetSocket(socket)
+    const { left } = client
+    connection.reset()
     if (!left) sayConnectionError(context, description, error)
   }
 }

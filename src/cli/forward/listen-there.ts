@@ -2,8 +2,9 @@
  * `-R`: the peer listens; for each of its connections this machine dials. The peer's listener goes with its session, so each new session is asked for
  * it again, at the same port; where that is refused for the time being, it is asked again after a while.
  */
-import { connect } from 'node:net'
-import type { Socket } from 'node:net'
+import type { Connection } from '../../../protocols/internal/connection.ts'
+import { literalsOf } from '../../../protocols/internal/resolve.ts'
+import { dial } from '../../../protocols/tcp-connection/dial.ts'
 import { tcpListen } from '../../../protocols/tcp-listener.ts'
 import type { TcpListening } from '../../../protocols/tcp-listener.ts'
 import { Backoff } from '../../backoff.ts'
@@ -15,7 +16,7 @@ import { onAbort } from '../../on-abort.ts'
 import { asError } from '../context.ts'
 import type { Context } from '../context.ts'
 import { asFailure, EXIT } from '../failure.ts'
-import { join, MAX_CONNECTIONS, sayConnectionError } from './forward.ts'
+import { carry, MAX_CONNECTIONS, sayConnectionError } from './forward.ts'
 import type { Forward } from './forward.ts'
 import { formatTarget } from './spec.ts'
 import type { ForwardSpec } from './spec.ts'
@@ -138,32 +139,26 @@ class ForwardFromThere implements Forward {
 
 /** Never rejects: what goes wrong ends this connection only, and is one line. */
 async function forwardOne(context: Context, pipe: Pipe, spec: ForwardSpec, description: string): Promise<void> {
-  let socket: Socket
+  let connection: Connection
   try {
-    socket = await dial(spec.host, spec.hostPort, pipe.signal)
+    connection = await connectTo(context, spec, pipe.signal)
   } catch (error) {
     pipe.abort(toTrunkError(error, 'ERR_CONNECT_UNREACHABLE', 'the connection could not be made'))
     sayConnectionError(context, description, error)
     return
   }
-  await join(pipe, socket)
+  await carry(pipe, connection)
 }
 
-function dial(host: string, port: number, signal: AbortSignal): Promise<Socket> {
-  return new Promise((resolve, reject) => {
-    const socket = connect({ host, port, allowHalfOpen: true, noDelay: true })
-    const stop = (): void => void socket.destroy(new Error('the peer has gone'))
-    const failed = (error: Error): void => {
-      signal.removeEventListener('abort', stop)
-      reject(connectError(error, formatTarget(host, port)))
-    }
-    socket.once('error', failed)
-    socket.once('connect', () => {
-      signal.removeEventListener('abort', stop)
-      socket.removeListener('error', failed)
-      resolve(socket)
-    })
-    if (signal.aborted) stop()
-    else signal.addEventListener('abort', stop, { once: true })
-  })
+async function connectTo(
+  { clock }: Context,
+  { host, hostPort }: ForwardSpec,
+  signal: AbortSignal,
+): Promise<Connection> {
+  const target = formatTarget(host, hostPort)
+  try {
+    return await dial(await literalsOf(host), hostPort, { target, signal, clock })
+  } catch (error) {
+    throw connectError(error, target)
+  }
 }

@@ -5,236 +5,244 @@ import type { Socket } from 'node:net'
 import { afterEach, describe, it } from 'node:test'
 import { hiddenReset } from '../../../protocols/internal/hidden-reset.ts'
 import { resetSocket } from '../../../protocols/internal/reset-socket.ts'
-import { bridge, tcpConnect, tcpConnection, type TcpPipe } from '../../../protocols/tcp-connection.ts'
+import { connectionsOver } from '../../../protocols/tcp-connection/server.ts'
+import { bridge, tcpConnect, type TcpPipe } from '../../../protocols/tcp-connection.ts'
 import { defineProtocol, type Pipe, type Trunk } from '../../../src/index.ts'
 import { loadNative } from '../../../src/native/load.ts'
 import { eventually, steady } from '../../helpers/eventually.ts'
 import { dialLoopback, loopbackServer, textOf } from '../../helpers/loopback.ts'
+import { KINDS } from '../../helpers/tcp-kinds.ts'
 import { trunkPair } from '../../helpers/trunk-pair.ts'
 
 const KIB = 1024
 const MIB = 1024 * KIB
 
-describe('bridge between a pipe and a TCP connection', () => {
-  const open: { close(): void }[] = []
-  afterEach(() => {
-    for (const thing of open.splice(0)) thing.close()
-  })
+const open: { close(): void }[] = []
+afterEach(() => {
+  for (const thing of open.splice(0)) thing.close()
+})
 
-  interface Ends {
-    readonly near: Trunk
-    readonly far: Trunk
-    readonly pipe: TcpPipe
-    /** The target's end of the connection. */
-    readonly socket: Socket
-    /** What the far side's handlers failed with. */
-    readonly failures: string[]
-  }
-
-  /** A pipe, and the target's end of the connection that it carries. */
-  async function ends(): Promise<Ends> {
-    const failures: string[] = []
-    const server = await loopbackServer()
-    const [near, far] = await trunkPair(
-      {},
-      { protocols: [tcpConnection({ allow: ['127.0.0.1:*'] })], onRefused: (refusal) => failures.push(refusal.code) },
-    )
-    open.push(server, {
-      close: () => {
-        near.abort(new Error('the test is over'))
-      },
-    })
-    const pipe = await tcpConnect(near, { host: '127.0.0.1', port: server.port })
-    await eventually(() => server.sockets.length === 1, 'the server has the connection')
-    const [socket] = server.sockets
-    assert.ok(socket)
-    return { near, far, pipe, socket, failures }
-  }
-
-  it('passes the end of writing on, and the answer after it [R-106]', async () => {
-    const { pipe, socket } = await ends()
-    const request = heard(socket)
-    await pipe.write(Buffer.from('request'))
-    await pipe.closeWrite()
-    assert.equal(await request, 'request')
-    socket.write('the ')
-    socket.end('answer')
-    assert.equal(await textOf(pipe.source), 'the answer')
-    await pipe.close()
-  })
-
-  it('passes the end of the connection on, and what is written after it [R-106]', async () => {
-    const { pipe, socket } = await ends()
-    const rest = heard(socket)
-    socket.end('greeting')
-    assert.equal(await textOf(pipe.source), 'greeting')
-    await pipe.write(Buffer.from('still '))
-    await pipe.write(Buffer.from('listening'))
-    await pipe.close()
-    assert.equal(await rest, 'still listening')
-  })
-
-  it('loses no byte at the end, however much is on its way [R-106]', async () => {
-    const { pipe, socket } = await ends()
-    const block = Buffer.alloc(5 * MIB + 7, 'abcdefghijk')
-    const reading = hashed(socket)
-    await pipe.sink([block.subarray(0, 3), block.subarray(3)])
-    const back = digest(pipe.source)
-    socket.end(block)
-    const want = createHash('sha256').update(block).digest('hex')
-    assert.deepEqual([await reading, await back], [want, want])
-    await pipe.close()
-  })
-
-  it('passes a reset of the connection on', async () => {
-    const { pipe, socket, failures } = await ends()
-    const reading = textOf(pipe.source)
-    resetSocket(socket)
-    await assert.rejects(reading, { code: 'ERR_CONNECTION_RESET', origin: 'remote' })
-    await assert.rejects(pipe.close(), { code: 'ERR_CONNECTION_RESET' })
-    assert.deepEqual(failures, [])
-  })
-
-  it('passes a reset of the connection on after it has ended', async () => {
-    const { pipe, socket } = await ends()
-    socket.end('last words')
-    assert.equal(await textOf(pipe.source), 'last words')
-    resetSocket(socket)
-    await assert.rejects(pipe.close(), { code: 'ERR_CONNECTION_RESET' })
-  })
-
-  for (const ended of [false, true]) {
-    const when = ended ? 'after the end of writing' : 'while both directions are open'
-    const skip = ended && loadNative() === undefined ? 'only the native addon can tell' : false
-    it(`takes no reset that comes with the last data for an end, ${when}`, { skip }, async () => {
-      const { pipe, socket } = await ends()
-      if (ended) {
-        await pipe.closeWrite()
-        await once(socket.resume(), 'end')
-      }
-      // Nothing reads the pipe, so data waits in the far kernel when the reset comes.
-      for (let i = 0; i < 128; i += 1) socket.write(Buffer.alloc(64 * KIB))
-      await steady(() => socket.bytesWritten - socket.writableLength)
-      resetSocket(socket)
-      await assert.rejects(heardOf(pipe), { code: 'ERR_CONNECTION_RESET' })
-    })
-  }
-
-  it('passes a reset of the pipe on', async () => {
-    const { near, pipe, socket } = await ends()
-    const failed = errorOf(socket)
-    pipe.abort(new Error('enough'))
-    assert.equal(await failed, 'ECONNRESET')
-    await eventually(() => near.status().pipes.length === 0, 'the pipe is gone')
-  })
-
-  it('passes a reset of the pipe on while the connection takes nothing', async () => {
-    const { far, pipe, socket } = await ends()
-    socket.pause()
-    let written = 0
-    const writing = (async () => {
-      for (;;) {
-        await pipe.write(Buffer.alloc(64 * KIB))
-        written += 64 * KIB
-      }
-    })()
-    writing.catch(() => undefined)
-    await steady(() => written)
-    // Node's own socket takes a reset that comes with data for an end, so the kernel is asked.
-    const cut = hiddenOrOpen(socket)
-    pipe.abort(new Error('enough'))
-    assert.equal(await cut, 'ECONNRESET')
-    await assert.rejects(writing, /enough|reset|abort/)
-    await eventually(() => far.status().pipes.length === 0, 'the handler has ended')
-  })
-
-  it('resets the connection when the pipe is reset after its end [R-106]', async () => {
-    const { far, pipe, socket } = await ends()
-    const failed = errorOf(socket)
-    await pipe.write(Buffer.alloc(100 * KIB))
-    await pipe.closeWrite()
-    pipe.abort(new Error('enough'))
-    assert.equal(await failed, 'ECONNRESET')
-    await eventually(() => far.status().pipes.length === 0, 'the handler has ended')
-  })
-
-  it('resets the connection when the session is lost', async () => {
-    const { near, socket } = await ends()
-    const failed = errorOf(socket)
-    near.abort(new Error('the line is cut'))
-    assert.equal(await failed, 'ECONNRESET')
-  })
-
-  it('stops reading a connection whose pipe is not read, then delivers every byte [R-111]', async () => {
-    const { near, pipe, socket } = await ends()
-    const total = 64 * MIB
-    const block = Buffer.alloc(MIB, 'a line of text\n')
-    const before = process.memoryUsage().rss
-    let sent = 0
-    const sending = (async () => {
-      while (sent < total) {
-        if (!socket.write(block)) await once(socket, 'drain')
-        sent += block.length
-      }
-      socket.end()
-    })()
-    const stalledAt = await steady(() => socket.bytesWritten - socket.writableLength)
-    // What the kernel's buffers (a few MiB each way), one window and the bridge may hold; far from all of it.
-    assert.ok(stalledAt < 24 * MIB, `${stalledAt} bytes were taken`)
-    assert.ok(process.memoryUsage().rss - before < 64 * MIB)
-    // Nobody else waits for it.
-    assert.ok((await near.ping()) < 1_000)
-    let received = 0
-    for await (const chunk of pipe.source) received += chunk.byteLength
-    await sending
-    assert.equal(received, total)
-    await pipe.close()
-  })
-
-  it('stops reading a pipe whose connection is not read, then delivers every byte [R-111]', async () => {
-    const { pipe, socket } = await ends()
-    socket.pause()
-    const total = 64 * MIB
-    const block = Buffer.alloc(MIB, 'a line of text\n')
-    let sent = 0
-    const sending = (async () => {
-      while (sent < total) {
-        await pipe.write(block)
-        sent += block.length
-      }
-      await pipe.closeWrite()
-    })()
-    const stalledAt = await steady(() => sent)
-    assert.ok(stalledAt < 32 * MIB, `${stalledAt} bytes were taken`)
-    let received = 0
-    socket.on('data', (chunk: Buffer) => {
-      received += chunk.length
-    })
-    socket.resume()
-    await once(socket, 'end')
-    await sending
-    assert.equal(received, total)
-  })
-
-  it('drops what comes for a reader that has gone, and goes on in the other direction', async () => {
-    const { far, pipe, socket } = await ends()
-    const theirs = heard(socket)
-    socket.write('nobody reads this')
-    for await (const chunk of pipe.source) {
-      assert.ok(chunk.byteLength > 0)
-      break
+for (const { kind, attempts, skip } of KINDS)
+  describe(`bridge between a pipe and a TCP connection, ${kind}`, { skip }, () => {
+    interface Ends {
+      readonly near: Trunk
+      readonly far: Trunk
+      readonly pipe: TcpPipe
+      /** The target's end of the connection. */
+      readonly socket: Socket
+      /** What the far side's handlers failed with. */
+      readonly failures: string[]
     }
-    await pipe.write(Buffer.from('but '))
-    // More than every buffer on the way together: this would hang if the socket were merely paused.
-    for (let i = 0; i < 32; i += 1) if (!socket.write(Buffer.alloc(MIB))) await once(socket, 'drain')
-    await pipe.write(Buffer.from('this arrives'))
-    await pipe.closeWrite()
-    assert.equal(await theirs, 'but this arrives')
-    await eventually(() => far.status().pipes.length === 0, 'the handler has ended')
-    // Cut, not left open: writing tells.
-    await eventually(() => (socket.write('x'), socket.destroyed), 'the connection is cut')
+
+    /** A pipe, and the target's end of the connection that it carries. */
+    async function ends(): Promise<Ends> {
+      const failures: string[] = []
+      const server = await loopbackServer()
+      const [near, far] = await trunkPair(
+        {},
+        {
+          protocols: [connectionsOver({ allow: ['127.0.0.1:*'] }, attempts)],
+          onRefused: (refusal) => failures.push(refusal.code),
+        },
+      )
+      open.push(server, {
+        close: () => {
+          near.abort(new Error('the test is over'))
+        },
+      })
+      const pipe = await tcpConnect(near, { host: '127.0.0.1', port: server.port })
+      await eventually(() => server.sockets.length === 1, 'the server has the connection')
+      const [socket] = server.sockets
+      assert.ok(socket)
+      return { near, far, pipe, socket, failures }
+    }
+
+    it('passes the end of writing on, and the answer after it [R-106]', async () => {
+      const { pipe, socket } = await ends()
+      const request = heard(socket)
+      await pipe.write(Buffer.from('request'))
+      await pipe.closeWrite()
+      assert.equal(await request, 'request')
+      socket.write('the ')
+      socket.end('answer')
+      assert.equal(await textOf(pipe.source), 'the answer')
+      await pipe.close()
+    })
+
+    it('passes the end of the connection on, and what is written after it [R-106]', async () => {
+      const { pipe, socket } = await ends()
+      const rest = heard(socket)
+      socket.end('greeting')
+      assert.equal(await textOf(pipe.source), 'greeting')
+      await pipe.write(Buffer.from('still '))
+      await pipe.write(Buffer.from('listening'))
+      await pipe.close()
+      assert.equal(await rest, 'still listening')
+    })
+
+    it('loses no byte at the end, however much is on its way [R-106]', async () => {
+      const { pipe, socket } = await ends()
+      const block = Buffer.alloc(5 * MIB + 7, 'abcdefghijk')
+      const reading = hashed(socket)
+      await pipe.sink([block.subarray(0, 3), block.subarray(3)])
+      const back = digest(pipe.source)
+      socket.end(block)
+      const want = createHash('sha256').update(block).digest('hex')
+      assert.deepEqual([await reading, await back], [want, want])
+      await pipe.close()
+    })
+
+    it('passes a reset of the connection on', async () => {
+      const { pipe, socket, failures } = await ends()
+      const reading = textOf(pipe.source)
+      resetSocket(socket)
+      await assert.rejects(reading, { code: 'ERR_CONNECTION_RESET', origin: 'remote' })
+      await assert.rejects(pipe.close(), { code: 'ERR_CONNECTION_RESET' })
+      assert.deepEqual(failures, [])
+    })
+
+    it('passes a reset of the connection on after it has ended', async () => {
+      const { pipe, socket } = await ends()
+      socket.end('last words')
+      assert.equal(await textOf(pipe.source), 'last words')
+      resetSocket(socket)
+      await assert.rejects(pipe.close(), { code: 'ERR_CONNECTION_RESET' })
+    })
+
+    for (const ended of [false, true]) {
+      const when = ended ? 'after the end of writing' : 'while both directions are open'
+      const cannot = ended && loadNative() === undefined ? 'only the native addon can tell' : false
+      it(`takes no reset that comes with the last data for an end, ${when}`, { skip: cannot }, async () => {
+        const { pipe, socket } = await ends()
+        if (ended) {
+          await pipe.closeWrite()
+          await once(socket.resume(), 'end')
+        }
+        // Nothing reads the pipe, so data waits in the far kernel when the reset comes.
+        for (let i = 0; i < 128; i += 1) socket.write(Buffer.alloc(64 * KIB))
+        await steady(() => socket.bytesWritten - socket.writableLength)
+        resetSocket(socket)
+        await assert.rejects(heardOf(pipe), { code: 'ERR_CONNECTION_RESET' })
+      })
+    }
+
+    it('passes a reset of the pipe on', async () => {
+      const { near, pipe, socket } = await ends()
+      const failed = errorOf(socket)
+      pipe.abort(new Error('enough'))
+      assert.equal(await failed, 'ECONNRESET')
+      await eventually(() => near.status().pipes.length === 0, 'the pipe is gone')
+    })
+
+    it('passes a reset of the pipe on while the connection takes nothing', async () => {
+      const { far, pipe, socket } = await ends()
+      socket.pause()
+      let written = 0
+      const writing = (async () => {
+        for (;;) {
+          await pipe.write(Buffer.alloc(64 * KIB))
+          written += 64 * KIB
+        }
+      })()
+      writing.catch(() => undefined)
+      await steady(() => written)
+      // Node's own socket takes a reset that comes with data for an end, so the kernel is asked.
+      const cut = hiddenOrOpen(socket)
+      pipe.abort(new Error('enough'))
+      assert.equal(await cut, 'ECONNRESET')
+      await assert.rejects(writing, /enough|reset|abort/)
+      await eventually(() => far.status().pipes.length === 0, 'the handler has ended')
+    })
+
+    it('resets the connection when the pipe is reset after its end [R-106]', async () => {
+      const { far, pipe, socket } = await ends()
+      const failed = errorOf(socket)
+      await pipe.write(Buffer.alloc(100 * KIB))
+      await pipe.closeWrite()
+      pipe.abort(new Error('enough'))
+      assert.equal(await failed, 'ECONNRESET')
+      await eventually(() => far.status().pipes.length === 0, 'the handler has ended')
+    })
+
+    it('resets the connection when the session is lost', async () => {
+      const { near, socket } = await ends()
+      const failed = errorOf(socket)
+      near.abort(new Error('the line is cut'))
+      assert.equal(await failed, 'ECONNRESET')
+    })
+
+    it('stops reading a connection whose pipe is not read, then delivers every byte [R-111]', async () => {
+      const { near, pipe, socket } = await ends()
+      const total = 64 * MIB
+      const block = Buffer.alloc(MIB, 'a line of text\n')
+      const before = process.memoryUsage().rss
+      let sent = 0
+      const sending = (async () => {
+        while (sent < total) {
+          if (!socket.write(block)) await once(socket, 'drain')
+          sent += block.length
+        }
+        socket.end()
+      })()
+      const stalledAt = await steady(() => socket.bytesWritten - socket.writableLength)
+      // What the kernel's buffers (a few MiB each way), one window and the bridge may hold; far from all of it.
+      assert.ok(stalledAt < 24 * MIB, `${stalledAt} bytes were taken`)
+      assert.ok(process.memoryUsage().rss - before < 64 * MIB)
+      // Nobody else waits for it.
+      assert.ok((await near.ping()) < 1_000)
+      let received = 0
+      for await (const chunk of pipe.source) received += chunk.byteLength
+      await sending
+      assert.equal(received, total)
+      await pipe.close()
+    })
+
+    it('stops reading a pipe whose connection is not read, then delivers every byte [R-111]', async () => {
+      const { pipe, socket } = await ends()
+      socket.pause()
+      const total = 64 * MIB
+      const block = Buffer.alloc(MIB, 'a line of text\n')
+      let sent = 0
+      const sending = (async () => {
+        while (sent < total) {
+          await pipe.write(block)
+          sent += block.length
+        }
+        await pipe.closeWrite()
+      })()
+      const stalledAt = await steady(() => sent)
+      assert.ok(stalledAt < 32 * MIB, `${stalledAt} bytes were taken`)
+      let received = 0
+      socket.on('data', (chunk: Buffer) => {
+        received += chunk.length
+      })
+      socket.resume()
+      await once(socket, 'end')
+      await sending
+      assert.equal(received, total)
+    })
+
+    it('drops what comes for a reader that has gone, and goes on in the other direction', async () => {
+      const { far, pipe, socket } = await ends()
+      const theirs = heard(socket)
+      socket.write('nobody reads this')
+      for await (const chunk of pipe.source) {
+        assert.ok(chunk.byteLength > 0)
+        break
+      }
+      await pipe.write(Buffer.from('but '))
+      // More than every buffer on the way together: this would hang if the socket were merely paused.
+      for (let i = 0; i < 32; i += 1) if (!socket.write(Buffer.alloc(MIB))) await once(socket, 'drain')
+      await pipe.write(Buffer.from('this arrives'))
+      await pipe.closeWrite()
+      assert.equal(await theirs, 'but this arrives')
+      await eventually(() => far.status().pipes.length === 0, 'the handler has ended')
+      // Cut, not left open: writing tells.
+      await eventually(() => (socket.write('x'), socket.destroyed), 'the connection is cut')
+    })
   })
 
+describe('bridge', () => {
   it('rejects with the error of the side that failed, and leaves no listener', async () => {
     const server = await loopbackServer()
     const outcome: Promise<unknown>[] = []

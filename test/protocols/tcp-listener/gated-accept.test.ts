@@ -2,8 +2,9 @@ import assert from 'node:assert/strict'
 import { readFileSync } from 'node:fs'
 import { connect } from 'node:net'
 import { afterEach, describe, it } from 'node:test'
-import { loadNative, type NativeDescriptors } from '../../../src/native/load.ts'
+import type { NativeDescriptors } from '../../../src/native/load.ts'
 import type { Trunk } from '../../../src/index.ts'
+import { connectionSet, type ConnectionSet } from '../../../protocols/internal/connection-set.ts'
 import { nativeSource } from '../../../protocols/tcp-listener/acceptor-native.ts'
 import { netSource } from '../../../protocols/tcp-listener/acceptor-net.ts'
 import { listenerOver } from '../../../protocols/tcp-listener/server.ts'
@@ -13,8 +14,8 @@ import { dialLoopback, textOf } from '../../helpers/loopback.ts'
 import { manualClock } from '../../helpers/manual-clock.ts'
 import { trunkPair } from '../../helpers/trunk-pair.ts'
 
-const native = loadNative()
-const skip = native === undefined ? 'the native addon is not built' : false
+const connections = connectionSet()
+const skip = connections === undefined ? 'the native addon is not built' : false
 
 const open: { close(): void }[] = []
 afterEach(() => {
@@ -38,11 +39,12 @@ async function dial(listening: TcpListening) {
 }
 
 describe('gated accept', { skip }, () => {
-  const addon = native as NativeDescriptors
+  const set = connections as ConnectionSet
+  const addon = set.native
 
   it('leaves connections in the kernel while no request waits, and serves them when one comes', async () => {
     const calls: string[] = []
-    const near = await trunkOver({ allow: ['127.0.0.1:*'] }, () => nativeSource(counted(addon, calls)))
+    const near = await trunkOver({ allow: ['127.0.0.1:*'] }, () => nativeSource(set, counted(addon, calls)))
     const listening = await tcpListen(near, { port: 0 }, { accepts: 1 })
     const sockets = [await dial(listening), await dial(listening), await dial(listening)]
     // One is asked for ahead of the application; the application takes none.
@@ -66,7 +68,9 @@ describe('gated accept', { skip }, () => {
     const calls: string[] = []
     const clock = manualClock()
     const fault = { code: 'EMFILE' as string | undefined }
-    const near = await trunkOver({ allow: ['127.0.0.1:*'], clock }, () => nativeSource(counted(addon, calls, fault)))
+    const near = await trunkOver({ allow: ['127.0.0.1:*'], clock }, () =>
+      nativeSource(set, counted(addon, calls, fault)),
+    )
     const listening = await tcpListen(near, { port: 0 }, { accepts: 1 })
     await eventually(() => clock.pending === 1, 'it pauses')
     const first = listening[Symbol.asyncIterator]().next()
@@ -93,7 +97,9 @@ describe('gated accept', { skip }, () => {
     const calls: string[] = []
     const fault = { code: undefined as string | undefined }
     const clock = manualClock()
-    const near = await trunkOver({ allow: ['127.0.0.1:*'], clock }, () => nativeSource(counted(addon, calls, fault)))
+    const near = await trunkOver({ allow: ['127.0.0.1:*'], clock }, () =>
+      nativeSource(set, counted(addon, calls, fault)),
+    )
     const listening = await tcpListen(near, { port: 0 }, { accepts: 1 })
     await eventually(() => calls.length === 1, 'it has asked once, and waits')
     fault.code = 'ENFILE'
@@ -107,7 +113,9 @@ describe('gated accept', { skip }, () => {
     const calls: string[] = []
     const clock = manualClock()
     const fault = { code: 'ECONNABORTED' as string | undefined }
-    const near = await trunkOver({ allow: ['127.0.0.1:*'], clock }, () => nativeSource(counted(addon, calls, fault)))
+    const near = await trunkOver({ allow: ['127.0.0.1:*'], clock }, () =>
+      nativeSource(set, counted(addon, calls, fault)),
+    )
     const listening = await tcpListen(near, { port: 0 }, { accepts: 1 })
     await eventually(() => calls.length === 1, 'it has asked once')
     fault.code = undefined

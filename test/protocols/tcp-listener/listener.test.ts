@@ -3,7 +3,7 @@ import { once } from 'node:events'
 import { connect, type Socket } from 'node:net'
 import { afterEach, describe, it } from 'node:test'
 import { defineProtocol, type Trunk } from '../../../src/index.ts'
-import { loadNative } from '../../../src/native/load.ts'
+import { connectionSet } from '../../../protocols/internal/connection-set.ts'
 import { resetSocket } from '../../../protocols/internal/reset-socket.ts'
 import { nativeSource } from '../../../protocols/tcp-listener/acceptor-native.ts'
 import { netSource } from '../../../protocols/tcp-listener/acceptor-net.ts'
@@ -14,7 +14,7 @@ import { eventually } from '../../helpers/eventually.ts'
 import { dialLoopback, isFree, loopbackServer, textOf } from '../../helpers/loopback.ts'
 import { trunkPair } from '../../helpers/trunk-pair.ts'
 
-const native = loadNative()
+const connections = connectionSet()
 const LOOPBACK: TcpListenerOptions = { allow: ['127.0.0.1:*'] }
 /** The promise: the port is free within this time of the listening's end. */
 const FREE_WITHIN_MS = 1_000
@@ -41,7 +41,7 @@ async function dial(port: number): Promise<Socket> {
 }
 
 for (const kind of ['native', 'net'] as const) {
-  const source = kind === 'net' ? netSource : native === undefined ? undefined : nativeSource(native)
+  const source = kind === 'net' ? netSource : connections === undefined ? undefined : nativeSource(connections)
   describe(`tcp-listener over ${kind}`, { skip: source === undefined }, () => {
     const trunks = (options?: TcpListenerOptions) => trunksOver(source ?? netSource, options)
 

@@ -1,0 +1,172 @@
+/**
+ * A connection that the native addon carries: no socket of Node's, no stream, no promise. Promises what connection.ts says.
+ *
+ * Holds what `write` was given and the system has not taken yet, and nothing that was read.
+ */
+import { getSystemErrorName } from 'node:util'
+import type { Uint8ArrayList } from 'uint8arraylist'
+import { READABLE, WRITABLE } from '../../src/native/load.ts'
+import type { Connection, ConnectionReceiver, Endpoint } from './connection.ts'
+import type { ConnectionSet, Member } from './connection-set.ts'
+
+/** See the top of the file. */
+export class NativeConnection implements Connection, Member {
+  readonly fd: number
+  readonly local: Endpoint
+  readonly remote: Endpoint
+  readonly #set: ConnectionSet
+  readonly #id: number
+  /** What the socket is watched for; -1 where whoever had it before has said. */
+  #wanted: number
+  #receiver: ConnectionReceiver | undefined
+  #gone: (() => void) | undefined
+  #failure: unknown
+  #unsent: Uint8ArrayList | undefined
+  #readEnded = false
+  #writeEnded = false
+  #closed = false
+
+  /**
+   * Takes over a socket that is connected. Where this throws (a system error) it is still the caller's.
+   * @param id of a socket that is in the set already
+   */
+  constructor(set: ConnectionSet, fd: number, ends: { local: Endpoint; remote: Endpoint }, id?: number) {
+    this.#set = set
+    this.fd = fd
+    this.local = ends.local
+    this.remote = ends.remote
+    this.#wanted = id === undefined ? 0 : -1
+    this.#id = id ?? set.add(this, 0)
+    if (id !== undefined) set.replace(id, this)
+  }
+
+  onGone(callback: () => void): void {
+    this.#gone = callback
+  }
+
+  start(receiver: ConnectionReceiver): void {
+    this.#receiver = receiver
+    this.#gone = undefined
+    if (this.#closed) {
+      queueMicrotask(() => {
+        if (this.#failure !== undefined) receiver.failed(this.#failure)
+        receiver.closed()
+      })
+      return
+    }
+    this.#want(READABLE)
+  }
+
+  pause(): void {
+    this.#want(this.#wanted & ~READABLE)
+  }
+
+  resume(): void {
+    if (!this.#readEnded) this.#want(this.#wanted | READABLE)
+  }
+
+  release(chunk: Uint8Array): void {
+    this.#set.release(chunk)
+  }
+
+  write(chunks: Uint8ArrayList): boolean {
+    if (this.#closed) return false
+    const rest = this.#send(chunks)
+    if (rest === undefined) return true
+    this.#unsent = rest
+    if (!this.#isClosed()) this.#want(this.#wanted | WRITABLE)
+    return false
+  }
+
+  end(): void {
+    if (this.#closed) return
+    try {
+      this.#set.native.shutdown(this.fd)
+    } catch (error) {
+      this.#fail(error)
+      return
+    }
+    this.#writeEnded = true
+    if (this.#readEnded) this.#close(false)
+  }
+
+  reset(): void {
+    this.#close(true)
+  }
+
+  // --- from the set ------------------------------------------------------------------------------------------------------
+
+  readable(chunk: Uint8Array): void {
+    if (chunk.byteLength > 0) {
+      this.#receiver?.data(chunk)
+      return
+    }
+    this.#readEnded = true
+    this.#receiver?.end()
+    if (this.#writeEnded) this.#close(false)
+    else if (!this.#closed) this.#want(this.#wanted & ~READABLE)
+  }
+
+  writable(): void {
+    const unsent = this.#unsent
+    if (unsent === undefined) return
+    this.#unsent = this.#send(unsent)
+    if (this.#unsent !== undefined || this.#closed) return
+    this.#want(this.#wanted & ~WRITABLE)
+    this.#receiver?.drained()
+  }
+
+  failed(error: number): void {
+    const code = getSystemErrorName(error)
+    this.#fail(Object.assign(new Error(code), { code }))
+  }
+
+  // --- its own -----------------------------------------------------------------------------------------------------------
+
+  /** What the system does not take now; undefined where it has everything. A failure is told, and everything is left. */
+  #send(chunks: Uint8ArrayList): Uint8ArrayList | undefined {
+    let sent: number
+    try {
+      sent = this.#set.native.send(this.fd, [...chunks])
+    } catch (error) {
+      this.#fail(error)
+      return chunks
+    }
+    return sent === chunks.byteLength ? undefined : chunks.sublist(sent)
+  }
+
+  #want(events: number): void {
+    if (events === this.#wanted || this.#closed) return
+    this.#wanted = events
+    try {
+      this.#set.want(this.#id, this.fd, events)
+    } catch (error) {
+      this.#fail(error)
+    }
+  }
+
+  #fail(error: unknown): void {
+    if (this.#closed) return
+    this.#failure = error
+    this.#receiver?.failed(error)
+    this.#close(true)
+  }
+
+  /** A method, since it changes during a call. */
+  #isClosed(): boolean {
+    return this.#closed
+  }
+
+  #close(reset: boolean): void {
+    if (this.#closed) return
+    this.#closed = true
+    this.#unsent = undefined
+    this.#set.drop(this.#id, this.fd, reset)
+    this.#gone?.()
+    const receiver = this.#receiver
+    if (receiver === undefined) return
+    queueMicrotask(() => {
+      receiver.closed()
+    })
+  }
+}

@@ -1,0 +1,167 @@
+/**
+ * A connection over Node's own socket: a user's, or ours where there is no native addon.
+ *
+ * Promises what connection.ts says. What the socket has buffered before is told as well. Bounds: what Node buffers.
+ */
+import type { Socket } from 'node:net'
+import type { Uint8ArrayList } from 'uint8arraylist'
+import type { Connection, ConnectionReceiver, Endpoint } from './connection.ts'
+import { hiddenReset } from './hidden-reset.ts'
+import { resetSocket } from './reset-socket.ts'
+
+/** Takes the socket over. It is connected, or was and has ended since. */
+export function netConnection(socket: Socket): Connection {
+  return new NetConnection(socket)
+}
+
+class NetConnection implements Connection {
+  readonly local: Endpoint
+  readonly remote: Endpoint
+  readonly #socket: Socket
+  #receiver: ConnectionReceiver | undefined
+  #gone: (() => void) | undefined
+  /** What was read in this turn of the event loop; see {@link afterReads}. */
+  #arrived: Uint8Array[] = []
+  /** An end that was told, and of which it is being found out whether it is one. */
+  #checking: Promise<void> | undefined
+  #ended = false
+  #reset = false
+
+  constructor(socket: Socket) {
+    this.#socket = socket
+    this.local = { address: socket.localAddress ?? '', port: socket.localPort ?? 0 }
+    this.remote = { address: socket.remoteAddress ?? '', port: socket.remotePort ?? 0 }
+    // This one stays: an error that comes after the end must not end the process.
+    socket.on('error', (error) => {
+      this.#fail(error)
+    })
+    socket.once('close', () => {
+      this.#onClose()
+    })
+  }
+
+  onGone(callback: () => void): void {
+    this.#gone = callback
+  }
+
+  start(receiver: ConnectionReceiver): void {
+    const socket = this.#socket
+    this.#receiver = receiver
+    this.#gone = undefined
+    socket.allowHalfOpen = true
+    if (socket.closed) {
+      // its events are over, and the receiver is told of nothing before this returns
+      queueMicrotask(() => {
+        this.#onClose()
+      })
+      return
+    }
+    if (socket.readableEnded) queueMicrotask(this.#onEnd)
+    socket.on('data', this.#onData).once('end', this.#onEnd)
+    socket.resume()
+  }
+
+  pause(): void {
+    this.#socket.pause()
+  }
+
+  resume(): void {
+    this.#socket.resume()
+  }
+
+  release(): void {
+    // Node reads each chunk into memory of its own.
+  }
+
+  /** One writev for all chunks. */
+  write(chunks: Uint8ArrayList): boolean {
+    const socket = this.#socket
+    socket.cork()
+    for (const chunk of chunks) socket.write(chunk)
+    socket.uncork()
+    if (socket.writableLength === 0) return true
+    // the callback's error is also the socket's 'error' event, where it is handled
+    socket.write('', () => this.#receiver?.drained())
+    return false
+  }
+
+  end(): void {
+    const socket = this.#socket
+    // an empty write finds out about a reset that nobody was told of; a shutdown would not
+    socket.write('', () => {
+      if (!socket.destroyed) socket.end()
+    })
+  }
+
+  reset(): void {
+    this.#reset = true
+    this.#arrived = []
+    resetSocket(this.#socket)
+  }
+
+  readonly #onData = (chunk: Buffer): void => {
+    if (this.#arrived.push(chunk) > 1) return
+    afterReads(() => {
+      this.#deliver()
+    })
+  }
+
+  /** Hands over what has arrived. */
+  #deliver(): void {
+    const chunks = this.#arrived
+    if (chunks.length === 0) return
+    this.#arrived = []
+    for (const chunk of chunks) this.#receiver?.data(chunk)
+  }
+
+  readonly #onEnd = (): void => {
+    if (this.#checking !== undefined) return
+    // Asked while the event is being told: right after it, a socket that has ended both ways is closed.
+    this.#checking = hiddenReset(this.#socket).then((code) => {
+      if (code !== undefined) {
+        this.#fail(Object.assign(new Error(code), { code }))
+        return
+      }
+      this.#deliver()
+      this.#ended = true
+      this.#receiver?.end()
+    })
+  }
+
+  #fail(error: unknown): void {
+    if (!this.#reset) this.#receiver?.failed(error)
+  }
+
+  #onClose(): void {
+    const socket = this.#socket
+    socket.off('data', this.#onData).off('end', this.#onEnd)
+    this.#gone?.()
+    void this.#conclude()
+  }
+
+  async #conclude(): Promise<void> {
+    // an end that is being looked at comes first
+    await this.#checking
+    const { writableFinished, errored } = this.#socket
+    this.#deliver()
+    if (!this.#ended || !writableFinished) this.#fail(errored)
+    this.#receiver?.closed()
+    this.#receiver = undefined
+  }
+}
+
+let deliveries: (() => void)[] = []
+
+/**
+ * Calls `deliver` after the sockets that are readable in this turn of the event loop have been read. Between two of them Node runs what is due, so
+ * that each chunk would go to the line alone, by a system call of its own: with many connections that is most of what a forward costs. Nobody waits longer
+ * for it, since until then this process does nothing but read. Throws nothing.
+ */
+function afterReads(deliver: () => void): void {
+  if (deliveries.push(deliver) > 1) return
+  setImmediate(() => {
+    const due = deliveries
+    deliveries = []
+    for (const each of due) each()
+  })
+}
