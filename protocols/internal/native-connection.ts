@@ -79,15 +79,18 @@ export class NativeConnection implements Connection, Member {
   }
 
   end(): void {
+    if (this.#readEnded) {
+      // closing ends our side as well
+      this.#close(false)
+      return
+    }
     if (this.#closed) return
+    this.#writeEnded = true
     try {
       this.#set.native.shutdown(this.fd)
     } catch (error) {
       this.#fail(error)
-      return
     }
-    this.#writeEnded = true
-    if (this.#readEnded) this.#close(false)
   }
 
   reset(): void {
