@@ -147,9 +147,21 @@ describe('the poller', { skip }, () => {
     const set = poller()
     const [pair] = await pairs(1)
     set.want(pair!.fd, 1, 0)
-    pair!.other.write('unread')
     resetSocket(pair!.other)
     assert.deepEqual(await toldSoon(set, 1), ['1 -104'])
+  })
+
+  it('R-347: keeps what came before a reset for whoever reads again, and the reset behind it', async () => {
+    const set = poller()
+    const [pair] = await pairs(1)
+    set.want(pair!.fd, 1, 0)
+    pair!.other.write('unread')
+    await steady(() => pair!.other.bytesWritten)
+    resetSocket(pair!.other)
+    assert.deepEqual(await toldSoon(set, 1), ['1'])
+    for (let round = 0; round < 3; round++) assert.deepEqual(told(set), [])
+    set.want(pair!.fd, 1, READABLE)
+    assert.deepEqual([...told(set), ...told(set)], ['1 "unread"', '1 -104'])
   })
 
   it('sends what the socket takes, and tells when it takes more', async () => {

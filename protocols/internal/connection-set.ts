@@ -2,7 +2,7 @@
  * The connections of this thread that the native addon carries, by one poller: whoever is ready in a turn of the event loop is read by one call and told
  * together, so that what they bring leaves in one batch. Owns the poller, which is there while there is a connection, and the memory that is read into.
  *
- * Bounds: one slab, and those of which somebody still holds a view; each was read into by at most {@link SLAB_READS} reads.
+ * Bounds: {@link MAX_SLABS}, whatever is held of them; beyond, each read is copied into memory of its own size.
  */
 import {
   HAS_FAILED,
@@ -32,6 +32,8 @@ const SLAB_READS = 16
 const MAX_ROUNDS = 4
 /** Slabs that are kept for the next read while there is a connection. */
 const MAX_SPARE_SLABS = 4
+/** Slabs at all. One byte that a stalled pipe does not take holds a whole one, and a peer may have hundreds of such pipes. */
+const MAX_SLABS = 16
 const MAX_ID = 0x7fffffff
 
 interface Slab {
@@ -149,8 +151,12 @@ export class ConnectionSet {
       const chunk = slab.bytes.subarray(slab.used, slab.used + value)
       slab.used += value
       if (member === undefined) return
-      if (value > 0) slab.held += 1
-      member.readable(chunk)
+      if (this.#slabs.size > MAX_SLABS) {
+        member.readable(chunk.slice())
+      } else {
+        if (value > 0) slab.held += 1
+        member.readable(chunk)
+      }
     }
     if (member === undefined) return
     if ((what & HAS_FAILED) !== 0) member.failed(value)

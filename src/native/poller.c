@@ -13,6 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
 #include <unistd.h>
@@ -157,12 +158,14 @@ static int deal_with(struct poller *poller, const struct epoll_event *event, uin
   if ((event->events & EPOLLIN) != 0) {
     what = read_once(fd, into, value);
   } else if ((event->events & (EPOLLERR | EPOLLHUP)) != 0) {
-    int error = pending_error(fd);
+    /* Nobody reads. What came before a reset is not lost by it: the bytes first, and then the kernel tells of it again. */
+    int unread = 0, error = 0;
+    if (ioctl(fd, FIONREAD, &unread) != 0 || unread == 0) error = pending_error(fd);
     if (error != 0) {
       *value = uv_translate_sys_error(error);
       what = FAILED;
     } else {
-      /* Both ends have come and nobody reads: it would be told of for ever. Reading, when it is wanted again, finds the rest. */
+      /* It would be told of for ever. Reading, when it is wanted again, finds the rest. */
       struct epoll_event none = {0};
       epoll_ctl(poller->epoll, EPOLL_CTL_DEL, fd, &none);
     }

@@ -145,6 +145,33 @@ describe('connections of the native addon', { skip }, () => {
     }
   })
 
+  it('R-348: hold little memory although each of many holds one byte of what was read between much else', async () => {
+    const all = await connections(60)
+    const [busy, ...stalled] = all
+    const block = Buffer.alloc(900 * 1024)
+    let passed = 0
+    const given = (): number => {
+      for (const chunk of busy!.chunks.splice(0)) {
+        passed += chunk.byteLength
+        busy!.connection.release(chunk)
+      }
+      return passed
+    }
+    for (const [index, { other, chunks }] of stalled.entries()) {
+      other.write('x')
+      await eventually(() => chunks.length > 0, 'its byte')
+      busy!.other.write(block)
+      await eventually(() => given() === (index + 1) * block.length, 'what passes by')
+    }
+    const memories = new Set(stalled.flatMap(({ chunks }) => chunks.map((chunk) => chunk.buffer)))
+    const held = [...memories].reduce((sum, { byteLength }) => sum + byteLength, 0)
+    assert.ok(held <= 18 * 1024 * 1024, `${held} bytes for ${stalled.length}`)
+    for (const { connection, chunks } of stalled) {
+      assert.equal(Buffer.from(chunks[0]!).toString(), 'x')
+      connection.release(chunks.pop()!)
+    }
+  })
+
   it('do not tell of bytes while they pause, and of all of them afterwards', async () => {
     const [one] = await connections(1)
     const { connection, other, chunks, events } = one!
