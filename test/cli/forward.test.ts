@@ -6,7 +6,7 @@ import type { Socket } from 'node:net'
 import { after, before, describe, it } from 'node:test'
 import { serving, start, trunkline } from '../helpers/command-line.ts'
 import type { Running, Serving } from '../helpers/command-line.ts'
-import { eventually } from '../helpers/eventually.ts'
+import { eventually, steady } from '../helpers/eventually.ts'
 import { dialLoopback, freePort, isFree, loopbackServer } from '../helpers/loopback.ts'
 import type { LoopbackServer } from '../helpers/loopback.ts'
 
@@ -97,6 +97,32 @@ describe('forward', () => {
     const other = await dialLoopback(ports[0]!)
     other.end('x')
     assert.equal(await received(other), 'answer to 1')
+  })
+
+  it('R-349: leaves what comes beyond 256 connections to the kernel, whole, and serves it when one has ended', async () => {
+    const echo = await loopbackServer((socket) => socket.pipe(socket))
+    const own = start(['forward', '-L', `0:127.0.0.1:${echo.port}`], { to: server.address })
+    const [line = ''] = await own.lines(1)
+    const port = Number(/:(\d+) -> /.exec(line)?.[1])
+    const answers: string[] = []
+    const clients: Socket[] = []
+    for (let index = 0; index < 257; index++) {
+      const client = await dialLoopback(port)
+      client.on('data', (chunk: Buffer) => (answers[index] = chunk.toString()))
+      client.write(String(index))
+      clients.push(client)
+    }
+    await eventually(() => answers.filter(Boolean).length === 256, 'the others are served')
+    assert.equal(await steady(() => answers.filter(Boolean).length), 256)
+    const waiting = clients.findIndex((_, index) => answers[index] === undefined)
+    assert.equal(clients[waiting]?.destroyed, false)
+    clients[waiting === 0 ? 1 : 0]?.destroy()
+    await eventually(() => answers[waiting] === String(waiting), 'the one that waited is served')
+    for (const client of clients) client.destroy()
+    own.child.kill('SIGTERM')
+    assert.equal((await own.ended).status, 0)
+    assert.equal(own.stderr(), '')
+    echo.close()
   })
 
   it('exits 1 when a port is in use, on either side, and frees the others', async () => {
