@@ -64,6 +64,7 @@ class Bridge implements Joined, ConnectionReceiver {
   /** The pipe's reader has gone: what the connection still sends is dropped, as the peer asked. */
   #dropping = false
   #closed = false
+  #settled = false
   /** Our end of the connection was sent. */
   #ended = false
   /** The end of the pipe's writing, on its way to the line. */
@@ -86,7 +87,7 @@ class Bridge implements Joined, ConnectionReceiver {
 
   /** The first failure is the one that counts; it resets both sides, which ends every wait below. */
   fail(error: unknown): void {
-    if (this.#failure !== undefined || this.#closed) return
+    if (this.#failure !== undefined || this.#settled) return
     this.#failure = toTrunkError(error, 'ERR_HANDLER_FAILED', 'forwarding failed')
     this.#pipe.abort(this.#failure)
     this.#connection.reset()
@@ -158,6 +159,7 @@ class Bridge implements Joined, ConnectionReceiver {
   async #finish(): Promise<void> {
     await this.#ending
     if (this.#watching) this.#pipe.signal.removeEventListener('abort', this.#onPipe)
+    this.#settled = true
     this.#settle(this.#failure)
   }
 

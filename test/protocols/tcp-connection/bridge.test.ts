@@ -3,6 +3,8 @@ import { createHash } from 'node:crypto'
 import { once } from 'node:events'
 import type { Socket } from 'node:net'
 import { afterEach, describe, it } from 'node:test'
+import { join } from '../../../protocols/internal/bridge.ts'
+import type { Connection } from '../../../protocols/internal/connection.ts'
 import { hiddenReset } from '../../../protocols/internal/hidden-reset.ts'
 import { resetSocket } from '../../../protocols/internal/reset-socket.ts'
 import { connectionsOver } from '../../../protocols/tcp-connection/server.ts'
@@ -284,6 +286,48 @@ describe('bridge', () => {
       )
       await eventually(() => near.status().pipes.length === 0, 'the pipe is gone')
     }
+  })
+
+  it('fails when the connection is over, well, and the pipe fails before the last bytes have left', async () => {
+    const [near, far] = await trunkPair({}, { protocols: [] })
+    far.handle(
+      defineProtocol({
+        name: 'ends',
+        parse: () => undefined,
+        async handle(request) {
+          await request.accept().closeWrite()
+          await once(request.signal, 'abort')
+        },
+      }),
+    )
+    const pipe = await near.open('ends')
+    const over = new Promise<unknown>((resolve) => {
+      const connection: Connection = {
+        local: { address: '', port: 0 },
+        remote: { address: '', port: 0 },
+        onGone: () => undefined,
+        start(receiver) {
+          queueMicrotask(() => {
+            receiver.data(Buffer.alloc(MIB))
+            receiver.end()
+          })
+          this.end = () => {
+            receiver.closed()
+            near.abort(new Error('the line is cut'))
+          }
+        },
+        pause: () => undefined,
+        resume: () => undefined,
+        release: () => undefined,
+        write: () => true,
+        end: () => undefined,
+        reset: () => undefined,
+      }
+      join(pipe, connection).over.then(() => {
+        resolve('well')
+      }, resolve)
+    })
+    assert.equal(((await over) as { code?: string }).code, 'ERR_SESSION_ABORTED')
   })
 
   it('takes a connection that has ended or failed before it came', async () => {
