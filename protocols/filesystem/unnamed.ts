@@ -3,8 +3,8 @@
  * behind, since nothing was there. What cannot make or name such a file (another system, no native addon, a file system that has none of them)
  * takes a temporary name instead, which only an end by itself removes.
  */
-import { constants, openSync, renameSync, unlinkSync } from 'node:fs'
-import { loadNative } from '../../src/native/load.ts'
+import { closeSync, constants, openSync, renameSync, unlinkSync } from 'node:fs'
+import { loadNative, type NativeNaming } from '../../src/native/load.ts'
 import { errnoOf } from './failures.ts'
 
 /** Not in `fs.constants`; __O_TMPFILE is the same number on every architecture that Node supports, O_DIRECTORY is not. */
@@ -13,9 +13,29 @@ const O_TMPFILE = 0o20000000 | constants.O_DIRECTORY
 /** Says that a file system, or a kernel, has no files without a name. */
 const UNKNOWN: ReadonlySet<string | undefined> = new Set(['EOPNOTSUPP', 'ENOTSUP', 'EISDIR', 'EINVAL', 'ENOENT'])
 
+let known: boolean | undefined
+
 /** The flags that make one, of a directory's path, for writing; undefined where it could not be named later. */
 export function unnamedFlags(): number | undefined {
-  return process.platform === 'linux' && loadNative() !== undefined ? O_TMPFILE | constants.O_WRONLY : undefined
+  known ??= process.platform === 'linux' && canName(loadNative())
+  return known ? O_TMPFILE | constants.O_WRONLY : undefined
+}
+
+/**
+ * Whether this process may name files at all: not where /proc is not mounted or a sandbox forbids the call, which a writer would learn only with its last
+ * byte. Asked with the one name that is always somebody's, so nothing is made.
+ */
+export function canName(native: NativeNaming | undefined): boolean {
+  if (native === undefined) return false
+  const fd = openSync('/', constants.O_RDONLY)
+  try {
+    native.name(fd, Buffer.from('/'))
+    return false
+  } catch (error) {
+    return errnoOf(error) === 'EEXIST'
+  } finally {
+    closeSync(fd)
+  }
 }
 
 /** True for an error of opening with {@link unnamedFlags} that says that there are no such files here. */
