@@ -231,6 +231,42 @@ describe('a forward between two sessions, with time turned by hand', () => {
     assert.equal(clock.pending, 0)
   })
 
+  it('R-351: asks a peer that has its connections again, for 10 s', async () => {
+    let full = 2
+    let asked = 0
+    const connection = protocol('tcp-connection', async ({ accept }) => {
+      asked++
+      if (full-- > 0) throw new TrunkError('ERR_CONNECTION_LIMIT', 'enough')
+      const pipe = accept({ localAddress: '', localPort: 0, remoteAddress: '', remotePort: 0 })
+      await pipe.sink(pipe.source)
+    })
+    const { clock, context, trunk, stderr } = await lost([connection])
+    const forward = await listenHere(context, trunk, spec)
+    const port = portOf(forward.description)
+    const client = connectTo({ port, host: '127.0.0.1' })
+    client.write('patience')
+    const answer = once(client, 'data') as Promise<[Buffer]>
+    await eventually(() => {
+      clock.advance(20)
+      return asked === 3
+    }, 'it asks until there is room')
+    assert.equal((await answer)[0].toString(), 'patience')
+    client.destroy()
+    assert.equal(stderr(), '')
+    full = Infinity
+    const late = connectTo({ port, host: '127.0.0.1' })
+    const reset = once(late, 'error') as Promise<[NodeJS.ErrnoException]>
+    await eventually(() => {
+      clock.advance(100)
+      return stderr() !== ''
+    }, 'it gives up')
+    assert.equal((await reset)[0].code, 'ECONNRESET')
+    assert.equal(stderr(), `trunkline: ERR_CONNECTION_LIMIT: ${forward.description}: enough\n`)
+    forward.close()
+    await trunk.close()
+    assert.equal(clock.pending, 0)
+  })
+
   it('asks a peer that cannot listen just now again, and says why once', async () => {
     const answers = ['granted', 'ERR_ADDRESS_IN_USE', 'ERR_ADDRESS_IN_USE', 'granted']
     const asked: unknown[] = []

@@ -18,10 +18,12 @@ export interface Forward {
 /** Connections that one forward serves at a time: as many as the other side's protocol allows by default. */
 export const MAX_CONNECTIONS = 256
 
-/** Joins the two until both directions have ended. A connection that breaks is its two ends' affair, not an error of ours. */
+/** Joins the two until both directions have ended and the peer has given its place back. A connection that breaks is its two ends' affair, not an error of ours. */
 export async function carry(pipe: Pipe, connection: Connection): Promise<void> {
   // It rejects where one end was reset; it has reset the other one by then, and that is what it should look like.
-  await join(pipe, connection).over.catch(() => undefined)
+  await join(pipe, connection)
+    .over.then(() => pipe.close())
+    .catch(() => undefined)
 }
 
 /** Says why a connection through `description` did not come about; not when the user has ended us. */

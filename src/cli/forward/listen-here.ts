@@ -7,8 +7,10 @@ import type { Connection } from '../../../protocols/internal/connection.ts'
 import { literalsOf } from '../../../protocols/internal/resolve.ts'
 import { Slots } from '../../../protocols/internal/slots.ts'
 import { tcpConnect } from '../../../protocols/tcp-connection.ts'
+import type { TcpPipe, TcpTarget } from '../../../protocols/tcp-connection.ts'
 import { Acceptor } from '../../../protocols/tcp-listener/acceptor.ts'
 import { systemSource } from '../../../protocols/tcp-listener/system-source.ts'
+import { Backoff } from '../../backoff.ts'
 import { DEFAULT_LIMITS } from '../../index.ts'
 import type { Trunk } from '../../index.ts'
 import type { Timer } from '../../clock.ts'
@@ -63,7 +65,7 @@ async function forwardOne(
   context: Context,
   trunk: Trunk,
   connection: Connection,
-  target: { host: string; port: number },
+  target: TcpTarget,
   description: string,
 ): Promise<void> {
   const gone = new AbortController()
@@ -75,7 +77,7 @@ async function forwardOne(
   })
   const timer = giveUpInTime(context, trunk, gone)
   try {
-    const pipe = await tcpConnect(trunk, target, { signal: gone.signal })
+    const pipe = await connectInTurn(context, trunk, target, gone.signal)
     timer.cancel()
     await carry(pipe, connection)
   } catch (error) {
@@ -83,6 +85,27 @@ async function forwardOne(
     const { left } = client
     connection.reset()
     if (!left) sayConnectionError(context, description, error)
+  }
+}
+
+/** Has the peer connect. Where it has as many connections as it wants, which other forwards may have as well, it is asked again until one has ended. */
+async function connectInTurn(
+  { clock }: Context,
+  trunk: Trunk,
+  target: TcpTarget,
+  signal: AbortSignal,
+): Promise<TcpPipe> {
+  const until = clock.now() + DEFAULT_LIMITS.connectTimeoutMs
+  const backoff = new Backoff({ limits: DEFAULT_LIMITS, clock })
+  for (;;) {
+    try {
+      return await tcpConnect(trunk, target, { signal })
+    } catch (error) {
+      if (!(error instanceof TrunkError) || error.code !== 'ERR_CONNECTION_LIMIT') throw error
+      const leftMs = until - clock.now()
+      if (leftMs <= 0) throw error
+      await backoff.wait(signal, leftMs)
+    }
   }
 }
 
