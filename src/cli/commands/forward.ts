@@ -46,7 +46,7 @@ async function forward(context: Context, options: ForwardOptions): Promise<void>
   const forwards: Forward[] = []
   try {
     for (const spec of local) forwards.push(owned(await listenHere(context, trunk, spec)))
-    for (const spec of remote) forwards.push(owned(await listenThere(context, trunk, spec)))
+    for (const spec of remote) forwards.push(owned(await listenThere(context, trunk, spec, remote.length)))
     for (const { description } of forwards) await context.stdout.line(`forwarding ${description}`)
     await Promise.race([interrupted(context), trunk.closed, ...forwards.map(({ ended }) => ended)])
   } finally {

@@ -21,25 +21,43 @@ import type { Forward } from './forward.ts'
 import { formatTarget } from './spec.ts'
 import type { ForwardSpec } from './spec.ts'
 
-/** Asks the peer to listen for `spec`. Rejects with its refusal. */
-export async function listenThere(context: Context, trunk: ReconnectingTrunk, spec: ForwardSpec): Promise<Forward> {
+/** Connections that one forward asks for ahead: with a connection for each request 8 serve 1.8 times as many as 2, and 16 no more. */
+const MAX_ACCEPTS = 8
+/** And all of them together: half of the opens that may wait (`maxWaitingPipes`), the others being for whatever else is opened. */
+const ALL_ACCEPTS = 32
+
+/**
+ * Asks the peer to listen for `spec`. Rejects with its refusal.
+ * @param forwards how many such forwards this trunk will have
+ */
+export async function listenThere(
+  context: Context,
+  trunk: ReconnectingTrunk,
+  spec: ForwardSpec,
+  forwards: number = 1,
+): Promise<Forward> {
+  const accepts = Math.max(1, Math.min(MAX_ACCEPTS, Math.floor(ALL_ACCEPTS / forwards)))
+  const wanted = { ...spec, accepts }
   const interrupted = new AbortController()
   const letGo = onAbort(context.signal, () => interrupted.abort(asError(context.signal.reason)))
   try {
-    return new ForwardFromThere(context, trunk, spec, await listen(trunk, spec, spec.port, interrupted.signal))
+    return new ForwardFromThere(context, trunk, wanted, await listen(trunk, wanted, spec.port, interrupted.signal))
   } finally {
     // from here on the forward is ended by its `close`, which leaves the connections that stand alone
     letGo()
   }
 }
 
+/** A forward, and how many connections it asks for ahead. */
+type Wanted = ForwardSpec & { readonly accepts: number }
+
 async function listen(
   trunk: ReconnectingTrunk,
-  { bind }: ForwardSpec,
+  { bind, accepts }: Wanted,
   port: number,
   signal: AbortSignal,
 ): Promise<TcpListening> {
-  return await tcpListen(trunk, bind === undefined ? { port } : { host: bind, port }, { signal })
+  return await tcpListen(trunk, bind === undefined ? { port } : { host: bind, port }, { signal, accepts })
 }
 
 class ForwardFromThere implements Forward {
@@ -47,7 +65,7 @@ class ForwardFromThere implements Forward {
   readonly ended: Promise<void>
   readonly #context: Context
   readonly #trunk: ReconnectingTrunk
-  readonly #spec: ForwardSpec
+  readonly #spec: Wanted
   readonly #port: number
   readonly #backoff: Backoff
   #listening: TcpListening
@@ -58,7 +76,7 @@ class ForwardFromThere implements Forward {
   #active = 0
   #wake: (() => void) | undefined
 
-  constructor(context: Context, trunk: ReconnectingTrunk, spec: ForwardSpec, listening: TcpListening) {
+  constructor(context: Context, trunk: ReconnectingTrunk, spec: Wanted, listening: TcpListening) {
     const { host, port } = listening.address
     this.description = `peer ${formatTarget(host, port)} -> ${formatTarget(spec.host, spec.hostPort)}`
     this.#context = context
