@@ -1,13 +1,17 @@
 /**
  * A connection over Node's own socket: a user's, or ours where there is no native addon.
  *
- * Promises what connection.ts says. What the socket has buffered before is told as well. Bounds: what Node buffers.
+ * Promises what connection.ts says. What the socket has buffered before is told as well. Bounds: {@link MAX_TURN_BYTES} and one chunk that were read and not yet
+ * told, and what Node buffers.
  */
 import type { Socket } from 'node:net'
 import type { Uint8ArrayList } from 'uint8arraylist'
 import type { Connection, ConnectionReceiver, Endpoint } from './connection.ts'
 import { hiddenReset } from './hidden-reset.ts'
 import { resetSocket } from './reset-socket.ts'
+
+/** What one turn of the event loop reads: libuv reads up to 32 times in a row, 2 MiB, before anybody could pause. */
+const MAX_TURN_BYTES = 128 * 1024
 
 /** Takes the socket over. It is connected, or was and has ended since. */
 export function netConnection(socket: Socket): Connection {
@@ -22,6 +26,8 @@ class NetConnection implements Connection {
   #gone: (() => void) | undefined
   /** What was read in this turn of the event loop; see {@link afterReads}. */
   #arrived: Uint8Array[] = []
+  #arrivedBytes = 0
+  #paused = false
   /** An end that was told, and of which it is being found out whether it is one. */
   #checking: Promise<void> | undefined
   #ended = false
@@ -62,10 +68,12 @@ class NetConnection implements Connection {
   }
 
   pause(): void {
+    this.#paused = true
     this.#socket.pause()
   }
 
   resume(): void {
+    this.#paused = false
     this.#socket.resume()
   }
 
@@ -100,6 +108,8 @@ class NetConnection implements Connection {
   }
 
   readonly #onData = (chunk: Buffer): void => {
+    this.#arrivedBytes += chunk.byteLength
+    if (this.#arrivedBytes >= MAX_TURN_BYTES) this.#socket.pause()
     if (this.#arrived.push(chunk) > 1) return
     afterReads(() => {
       this.#deliver()
@@ -111,7 +121,9 @@ class NetConnection implements Connection {
     const chunks = this.#arrived
     if (chunks.length === 0) return
     this.#arrived = []
+    this.#arrivedBytes = 0
     for (const chunk of chunks) this.#receiver?.data(chunk)
+    if (!this.#paused) this.#socket.resume()
   }
 
   readonly #onEnd = (): void => {

@@ -1,0 +1,50 @@
+/** A connection over Node's socket: what it may hold that nobody was told of. */
+import assert from 'node:assert/strict'
+import { once } from 'node:events'
+import { it } from 'node:test'
+import { netConnection } from '../../protocols/internal/net-connection.ts'
+import { eventually, steady } from '../helpers/eventually.ts'
+import { dialLoopback, loopbackServer } from '../helpers/loopback.ts'
+
+const KIB = 1024
+
+it('R-352: a turn of the event loop reads 128 KiB and one chunk of a connection of Node’s, however much there is, and pausing stops that', async () => {
+  const total = 4 * KIB * KIB
+  const server = await loopbackServer((socket) => socket.end(Buffer.alloc(total)))
+  const socket = await dialLoopback(server.port)
+  await eventually(() => server.sockets.length === 1, 'the other end')
+  await steady(() => server.sockets[0]?.bytesWritten ?? 0)
+  const connection = netConnection(socket)
+  const turns: number[] = []
+  let received = 0
+  let turn = 0
+  let pauseAt = 1024 * KIB
+  const ended = new Promise<void>((resolve) => {
+    connection.start({
+      data(chunk) {
+        received += chunk.byteLength
+        if (turn === 0) setImmediate(() => (turns.push(turn), (turn = 0)))
+        turn += chunk.byteLength
+        if (received < pauseAt) return
+        pauseAt = Infinity
+        connection.pause()
+      },
+      end: resolve,
+      drained: () => undefined,
+      failed: assert.ifError,
+      closed: () => undefined,
+    })
+  })
+  await eventually(() => pauseAt === Infinity, 'it has paused')
+  const pausedAt = received
+  assert.equal(await steady(() => received), pausedAt)
+  connection.resume()
+  await ended
+  assert.equal(received, total)
+  const most = Math.max(...turns)
+  assert.ok(most <= 192 * KIB, `${most} bytes in one turn`)
+  const closed = once(socket, 'close')
+  connection.reset()
+  await closed
+  server.close()
+})
