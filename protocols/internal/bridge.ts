@@ -7,6 +7,7 @@
  */
 import type { Socket } from 'node:net'
 import { abortError, toTrunkError, TrunkError } from '../../src/errors.ts'
+import { onAbort } from '../../src/on-abort.ts'
 import type { Pipe } from '../../src/types.ts'
 import type { Connection, ConnectionReceiver } from './connection.ts'
 import { netConnection } from './net-connection.ts'
@@ -24,19 +25,11 @@ const MAX_IN_FLIGHT_BYTES = 128 * 1024
 export async function bridge(pipe: Pipe, socket: Socket, options: { signal?: AbortSignal } = {}): Promise<void> {
   const { signal } = options
   const joined = join(pipe, netConnection(socket))
-  if (signal === undefined) {
-    await joined.over
-    return
-  }
-  const onSignal = (): void => {
-    joined.fail(abortError(signal))
-  }
-  signal.addEventListener('abort', onSignal, { once: true })
+  const letGo = signal && onAbort(signal, () => joined.fail(abortError(signal)))
   try {
-    if (signal.aborted) onSignal()
     await joined.over
   } finally {
-    signal.removeEventListener('abort', onSignal)
+    letGo?.()
   }
 }
 

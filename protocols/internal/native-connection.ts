@@ -3,7 +3,6 @@
  *
  * Holds what `write` was given and the system has not taken yet, and nothing that was read.
  */
-import { getSystemErrorName } from 'node:util'
 import type { Uint8ArrayList } from 'uint8arraylist'
 import { READABLE, WRITABLE } from '../../src/native/load.ts'
 import type { Connection, ConnectionReceiver, Endpoint } from './connection.ts'
@@ -119,9 +118,8 @@ export class NativeConnection implements Connection, Member {
     this.#receiver?.drained()
   }
 
-  failed(error: number): void {
-    const code = getSystemErrorName(error)
-    this.#fail(Object.assign(new Error(code), { code }))
+  failed(error: NodeJS.ErrnoException): void {
+    this.#fail(error)
   }
 
   // --- its own -----------------------------------------------------------------------------------------------------------

@@ -1,6 +1,7 @@
 /** The fields that the messages of both TCP protocols are made of. */
 import * as v from 'valibot'
 import { canonicalAddress, canonicalName } from '../../src/policy.ts'
+import type { Connection } from './connection.ts'
 
 const wholePort = (min: number): v.GenericSchema<unknown, number> =>
   v.pipe(
@@ -34,6 +35,16 @@ export interface TcpAddresses {
   readonly localPort: number
   readonly remoteAddress: string
   readonly remotePort: number
+}
+
+/** The fields of a reply about `connection`. */
+export function addressesOf({ local, remote }: Connection): TcpAddresses {
+  return {
+    localAddress: local.address,
+    localPort: local.port,
+    remoteAddress: remote.address,
+    remotePort: remote.port,
+  }
 }
 
 /** An address in a reply: the peer's word, bounded and never dialled. */

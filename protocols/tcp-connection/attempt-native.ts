@@ -1,6 +1,5 @@
 /** Attempts by the native addon. */
 import { isIPv6 } from 'node:net'
-import { getSystemErrorName } from 'node:util'
 import { WRITABLE } from '../../src/native/load.ts'
 import type { ConnectionSet, Member } from '../internal/connection-set.ts'
 import { NativeConnection } from '../internal/native-connection.ts'
@@ -83,11 +82,10 @@ class NativeAttempt implements Attempt, Member {
     this.#outcome.connected(connection)
   }
 
-  failed(error: number): void {
+  failed(error: NodeJS.ErrnoException): void {
     if (this.#over) return
     this.#over = true
     this.#set.drop(this.#id, this.fd, true)
-    const code = getSystemErrorName(error)
-    this.#outcome.failed(Object.assign(new Error(`connect ${code}`), { code, errno: error, syscall: 'connect' }))
+    this.#outcome.failed(error)
   }
 }

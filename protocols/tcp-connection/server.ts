@@ -15,7 +15,7 @@ import { unwrap } from '../internal/decoded.ts'
 import { perTrunk } from '../internal/per-trunk.ts'
 import { resolveAllowed, systemLookup, target, type Lookup } from '../internal/resolve.ts'
 import { Slots } from '../internal/slots.ts'
-import type { TcpAddresses } from '../internal/tcp-fields.ts'
+import { addressesOf } from '../internal/tcp-fields.ts'
 import type { Attempts } from './attempt.ts'
 import { dial } from './dial.ts'
 import { decodeRequest, encodeReply, NAME, type ConnectRequest } from './messages.ts'
@@ -112,14 +112,5 @@ async function connectWithin(request: PipeRequest<ConnectRequest>, settings: Set
   } finally {
     timer.cancel()
     request.signal.removeEventListener('abort', onAbort)
-  }
-}
-
-function addressesOf({ local, remote }: Connection): TcpAddresses {
-  return {
-    localAddress: local.address,
-    localPort: local.port,
-    remoteAddress: remote.address,
-    remotePort: remote.port,
   }
 }

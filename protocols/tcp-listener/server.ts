@@ -16,6 +16,7 @@ import { unwrap } from '../internal/decoded.ts'
 import { perTrunk } from '../internal/per-trunk.ts'
 import { resolveAllowed, systemLookup, target, type Lookup } from '../internal/resolve.ts'
 import { Slots } from '../internal/slots.ts'
+import { addressesOf } from '../internal/tcp-fields.ts'
 import { Acceptor, type OpenSource } from './acceptor.ts'
 import {
   decodeRequest,
@@ -154,17 +155,7 @@ async function serveAccept(request: PipeRequest, params: AcceptRequest, state: S
   if (acceptor === undefined) throw new TrunkError('ERR_LISTENER_UNKNOWN', `there is no listener ${params.listener}`)
   const connection = await acceptor.next(request.signal)
   try {
-    const { local, remote } = connection
-    const pipe = request.accept(
-      encodeReply({
-        op: 'accept',
-        request: params.request,
-        localAddress: local.address,
-        localPort: local.port,
-        remoteAddress: remote.address,
-        remotePort: remote.port,
-      }),
-    )
+    const pipe = request.accept(encodeReply({ op: 'accept', request: params.request, ...addressesOf(connection) }))
     await join(pipe, connection).over
   } finally {
     // Harmless after the bridge; where the pipe could not be had, the connection is not left hanging.

@@ -15,20 +15,17 @@
  */
 #define GATHERED_BYTES (32 * 1024)
 
-static bool is_later(int error) { return error == EAGAIN || error == EWOULDBLOCK; }
-
 /*
  * read(fd, buffer): how many bytes were read, 0 where the device says that nobody is at its other end, undefined where nothing has arrived.
  * One read of a virtio port gives at most 4096 bytes, so it is read again while there is more, up to the room of the buffer.
  */
 static napi_value js_read(napi_env env, napi_callback_info info) {
-  size_t count = 2, length = 0, total = 0;
+  size_t length = 0, total = 0;
   napi_value args[2], result;
   uint8_t *bytes = NULL;
   int fd = -1;
-  CHECK(env, napi_get_cb_info(env, info, &count, args, NULL, NULL));
-  if (count < 1 || !read_fd(env, args[0], &fd)) return raise_argument(env, "not a descriptor");
-  if (count < 2 || !read_bytes(env, args[1], &bytes, &length) || length == 0) {
+  if (!read_fd_call(env, info, 2, args, &fd)) return NULL;
+  if (!read_bytes(env, args[1], &bytes, &length) || length == 0) {
     return raise_argument(env, "buffer is not a Uint8Array with room");
   }
   while (total < length) {
@@ -65,7 +62,7 @@ static bool write_some(int fd, const uint8_t *bytes, size_t length, size_t *tota
 
 /* write(fd, chunks): how many bytes of the chunks, in their order, the device has taken; 0 where it takes none now. */
 static napi_value js_write(napi_env env, napi_callback_info info) {
-  size_t count = 2, length = 0, total = 0;
+  size_t length = 0, total = 0;
   napi_value args[2], chunk, result;
   uint8_t gathered[GATHERED_BYTES];
   size_t filled = 0;
@@ -73,9 +70,8 @@ static napi_value js_write(napi_env env, napi_callback_info info) {
   uint32_t chunks = 0;
   bool is_array = false;
   int fd = -1;
-  CHECK(env, napi_get_cb_info(env, info, &count, args, NULL, NULL));
-  if (count < 1 || !read_fd(env, args[0], &fd)) return raise_argument(env, "not a descriptor");
-  if (count < 2 || napi_is_array(env, args[1], &is_array) != napi_ok || !is_array) {
+  if (!read_fd_call(env, info, 2, args, &fd)) return NULL;
+  if (napi_is_array(env, args[1], &is_array) != napi_ok || !is_array) {
     return raise_argument(env, "chunks is not an array");
   }
   CHECK(env, napi_get_array_length(env, args[1], &chunks));
@@ -107,12 +103,10 @@ static napi_value js_write(napi_env env, napi_callback_info info) {
 
 /* keepLines(fd): a terminal's last close no longer lowers its modem lines (HUPCL off). */
 static napi_value js_keep_lines(napi_env env, napi_callback_info info) {
-  size_t count = 1;
   napi_value args[1];
   struct termios settings;
   int fd = -1;
-  CHECK(env, napi_get_cb_info(env, info, &count, args, NULL, NULL));
-  if (count < 1 || !read_fd(env, args[0], &fd)) return raise_argument(env, "not a descriptor");
+  if (!read_fd_call(env, info, 1, args, &fd)) return NULL;
   if (tcgetattr(fd, &settings) != 0) return raise_errno(env, errno, "tcgetattr");
   settings.c_cflag &= ~(tcflag_t)HUPCL;
   if (tcsetattr(fd, TCSANOW, &settings) != 0) return raise_errno(env, errno, "tcsetattr");

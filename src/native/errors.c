@@ -1,6 +1,7 @@
-/* How a call of the addon fails: see native.h. */
+/* How a call of the addon fails, and how its arguments are read: see native.h. */
 #include "native.h"
 
+#include <errno.h>
 #include <stdio.h>
 
 napi_value raise_api(napi_env env) {
@@ -43,6 +44,18 @@ bool read_fd(napi_env env, napi_value value, int *fd) {
   *fd = number;
   return true;
 }
+
+bool read_fd_call(napi_env env, napi_callback_info info, size_t count, napi_value *args, int *fd) {
+  if (napi_get_cb_info(env, info, &count, args, NULL, NULL) != napi_ok) {
+    raise_api(env);
+    return false;
+  }
+  if (read_fd(env, args[0], fd)) return true;
+  raise_argument(env, "not a descriptor");
+  return false;
+}
+
+bool is_later(int error) { return error == EAGAIN || error == EWOULDBLOCK; }
 
 bool read_bytes(napi_env env, napi_value value, uint8_t **bytes, size_t *length) {
   bool is_array = false;

@@ -67,7 +67,7 @@ export interface NativeSwap {
   replace(number: number, fd: number): void
 }
 
-/** What connections of families need that Node does not dial, which is AF_VSOCK. */
+/** What dialling by descriptor needs: AF_VSOCK, which Node does not dial, and sockets that a {@link NativePoller} carries. */
 export interface NativeVsock {
   /**
    * Begins to connect and gives the descriptor: writable when the outcome is known, which `socketError` then tells. `timeoutMs` is how long the

@@ -13,14 +13,13 @@
 
 /* name(fd, path): gives the open file a name, a Uint8Array without a zero byte. Throws EEXIST where somebody has it: nothing is ever replaced. */
 static napi_value js_name(napi_env env, napi_callback_info info) {
-  size_t count = 2, length = 0;
+  size_t length = 0;
   napi_value args[2];
   uint8_t *bytes = NULL;
   char file[32], path[PATH_MAX];
   int fd = -1;
-  CHECK(env, napi_get_cb_info(env, info, &count, args, NULL, NULL));
-  if (count < 1 || !read_fd(env, args[0], &fd)) return raise_argument(env, "not a descriptor");
-  if (count < 2 || !read_bytes(env, args[1], &bytes, &length) || length == 0 || length >= sizeof path ||
+  if (!read_fd_call(env, info, 2, args, &fd)) return NULL;
+  if (!read_bytes(env, args[1], &bytes, &length) || length == 0 || length >= sizeof path ||
       memchr(bytes, 0, length) != NULL) {
     return raise_argument(env, "path is not a Uint8Array that holds one");
   }

@@ -1,10 +1,10 @@
 /*
  * What the parts of the addon share: how a call fails, and what each part gives to JavaScript.
  *
- * The addon makes, names and watches descriptors that Node's public API can't, and carries the bytes of character devices. Every
+ * The addon makes, names and watches descriptors that Node's public API can't, and carries the bytes of character devices and of forwards. Every
  * descriptor is close-on-exec and non-blocking; a failing call throws an Error with the `code`, `errno` and `syscall` that Node's own errors have, and leaves no
- * descriptor behind. No global state, so it may be loaded by several worker threads. Its caller owns each descriptor
- * and closes it once.
+ * descriptor behind. No global state, so it may be loaded by several worker threads. Its caller owns each descriptor and closes it once, but for those
+ * in a poller, which closes them.
  */
 #ifndef TRUNKLINE_NATIVE_H
 #define TRUNKLINE_NATIVE_H
@@ -36,8 +36,16 @@ napi_value raise_argument(napi_env env, const char *message);
 
 /* A descriptor out of an argument; false: it is none. */
 bool read_fd(napi_env env, napi_value value, int *fd);
+/*
+ * The arguments of a call, `count` of them, undefined where they are missing, of which the first is a descriptor. False, with an exception
+ * pending: it is none.
+ */
+bool read_fd_call(napi_env env, napi_callback_info info, size_t count, napi_value *args, int *fd);
 /* A Uint8Array out of an argument, a Buffer being one; false: it is none. Its bytes are JavaScript's. */
 bool read_bytes(napi_env env, napi_value value, uint8_t **bytes, size_t *length);
+
+/* Whether errno says that a call would have had to wait. */
+bool is_later(int error);
 
 /* Each part's functions, put into the addon's exports. */
 napi_status export_sockets(napi_env env, napi_value exports);

@@ -31,7 +31,6 @@
 enum { WAS_READ = 1, WRITABLE = 2, FAILED = 4 };
 
 struct poller {
-  napi_env env;
   int epoll;
   /* By descriptor: whether it is in the poller. */
   bool *members;
@@ -147,7 +146,7 @@ static int read_once(int fd, uint8_t *into, int32_t *value) {
     return WAS_READ;
   }
   /* somebody else has read it: nobody may, but nothing is lost by asking again */
-  if (errno == EAGAIN || errno == EWOULDBLOCK) return 0;
+  if (is_later(errno)) return 0;
   *value = uv_translate_sys_error(errno);
   return FAILED;
 }
@@ -243,7 +242,6 @@ static napi_value js_poller(napi_env env, napi_callback_info info) {
   CHECK(env, napi_define_properties(env, object, sizeof methods / sizeof *methods, methods));
   struct poller *poller = calloc(1, sizeof *poller);
   if (poller == NULL) return raise_errno(env, ENOMEM, "poller");
-  poller->env = env;
   poller->epoll = epoll_create1(EPOLL_CLOEXEC);
   if (poller->epoll < 0) {
     free(poller);
@@ -282,16 +280,15 @@ static bool send_pieces(int fd, struct iovec *pieces, size_t count, size_t *tota
 
 /* send(fd, chunks): how many bytes of the chunks, in their order, the socket has taken; 0 where it takes none now. */
 static napi_value js_send(napi_env env, napi_callback_info info) {
-  size_t count = 2, length = 0, total = 0, filled = 0;
+  size_t length = 0, total = 0, filled = 0;
   napi_value args[2], chunk, result;
   struct iovec pieces[MAX_PIECES];
   uint8_t *bytes = NULL;
   uint32_t chunks = 0;
   bool is_array = false, open = true;
   int fd = -1;
-  CHECK(env, napi_get_cb_info(env, info, &count, args, NULL, NULL));
-  if (count < 1 || !read_fd(env, args[0], &fd)) return raise_argument(env, "not a descriptor");
-  if (count < 2 || napi_is_array(env, args[1], &is_array) != napi_ok || !is_array) {
+  if (!read_fd_call(env, info, 2, args, &fd)) return NULL;
+  if (napi_is_array(env, args[1], &is_array) != napi_ok || !is_array) {
     return raise_argument(env, "chunks is not an array");
   }
   CHECK(env, napi_get_array_length(env, args[1], &chunks));
@@ -309,18 +306,16 @@ static napi_value js_send(napi_env env, napi_callback_info info) {
   }
   if (open && filled > 0) open = send_pieces(fd, pieces, filled, &total);
   /* An error behind bytes that were taken is told by the next call. */
-  if (!open && total == 0 && errno != EAGAIN && errno != EWOULDBLOCK) return raise_errno(env, errno, "send");
+  if (!open && total == 0 && !is_later(errno)) return raise_errno(env, errno, "send");
   CHECK(env, napi_create_int64(env, (int64_t)total, &result));
   return result;
 }
 
 /* shutdown(fd): ends our side, behind what was sent. */
 static napi_value js_shutdown(napi_env env, napi_callback_info info) {
-  size_t count = 1;
   napi_value args[1];
   int fd = -1;
-  CHECK(env, napi_get_cb_info(env, info, &count, args, NULL, NULL));
-  if (count < 1 || !read_fd(env, args[0], &fd)) return raise_argument(env, "not a descriptor");
+  if (!read_fd_call(env, info, 1, args, &fd)) return NULL;
   if (shutdown(fd, SHUT_WR) != 0) return raise_errno(env, errno, "shutdown");
   return NULL;
 }
@@ -330,14 +325,12 @@ static napi_value js_shutdown(napi_env env, napi_callback_info info) {
  * long, ten times at most and a second apart, as libuv does.
  */
 static napi_value js_tune(napi_env env, napi_callback_info info) {
-  size_t count = 2;
   napi_value args[2];
   int fd = -1;
   int32_t seconds = 0;
   const int on = 1, apart = 1, times = 10;
-  CHECK(env, napi_get_cb_info(env, info, &count, args, NULL, NULL));
-  if (count < 1 || !read_fd(env, args[0], &fd)) return raise_argument(env, "not a descriptor");
-  if (count < 2 || napi_get_value_int32(env, args[1], &seconds) != napi_ok || seconds < 0) {
+  if (!read_fd_call(env, info, 2, args, &fd)) return NULL;
+  if (napi_get_value_int32(env, args[1], &seconds) != napi_ok || seconds < 0) {
     return raise_argument(env, "keepaliveSeconds is not a whole number from 0 on");
   }
   if (setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on) != 0) return raise_errno(env, errno, "setsockopt");

@@ -1,6 +1,6 @@
 /*
  * Sockets that Node's net does not make: listening ones whose accept runs only when it is asked for, and connections of families that it
- * does not know. Node does all reading and writing; nothing here touches a connection's bytes.
+ * does not know. Nothing here touches a connection's bytes: Node does, or poller.c.
  *
  * A further address family needs one branch in read_address and one in make_address.
  */
@@ -200,13 +200,11 @@ static napi_value js_connect(napi_env env, napi_callback_info info) {
 
 /* localAddress(fd): { family, address, port } of the socket. */
 static napi_value js_local_address(napi_env env, napi_callback_info info) {
-  size_t count = 1;
   napi_value args[1];
   int fd = -1;
   union address address;
   socklen_t length = sizeof address;
-  CHECK(env, napi_get_cb_info(env, info, &count, args, NULL, NULL));
-  if (count < 1 || !read_fd(env, args[0], &fd)) return raise_argument(env, "not a descriptor");
+  if (!read_fd_call(env, info, 1, args, &fd)) return NULL;
   memset(&address, 0, sizeof address);
   if (getsockname(fd, &address.any, &length) != 0) return raise_errno(env, errno, "getsockname");
   return make_address(env, &address);
@@ -231,19 +229,17 @@ static napi_value make_accepted(napi_env env, int fd, const union address *remot
 
 /* accept(fd): { fd, remote, local } of one waiting connection, or undefined when none waits. */
 static napi_value js_accept(napi_env env, napi_callback_info info) {
-  size_t count = 1;
   napi_value args[1], result;
   int fd = -1, accepted;
   union address remote;
   socklen_t length;
-  CHECK(env, napi_get_cb_info(env, info, &count, args, NULL, NULL));
-  if (count < 1 || !read_fd(env, args[0], &fd)) return raise_argument(env, "not a descriptor");
+  if (!read_fd_call(env, info, 1, args, &fd)) return NULL;
   do {
     memset(&remote, 0, sizeof remote);
     length = sizeof remote;
     accepted = accept4(fd, &remote.any, &length, SOCK_CLOEXEC | SOCK_NONBLOCK);
   } while (accepted < 0 && errno == EINTR);
-  if (accepted < 0 && (errno == EAGAIN || errno == EWOULDBLOCK)) {
+  if (accepted < 0 && is_later(errno)) {
     CHECK(env, napi_get_undefined(env, &result));
     return result;
   }
@@ -258,12 +254,10 @@ static napi_value js_accept(napi_env env, napi_callback_info info) {
  * with the last data as a clean end (the POLLHUP shortcut of uv__stream_io); the kernel still knows better.
  */
 static napi_value js_socket_error(napi_env env, napi_callback_info info) {
-  size_t count = 1;
   napi_value args[1], result;
   int fd = -1, error = 0;
   socklen_t length = sizeof error;
-  CHECK(env, napi_get_cb_info(env, info, &count, args, NULL, NULL));
-  if (count < 1 || !read_fd(env, args[0], &fd)) return raise_argument(env, "not a descriptor");
+  if (!read_fd_call(env, info, 1, args, &fd)) return NULL;
   if (getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &length) != 0) return raise_errno(env, errno, "getsockopt");
   if (error == 0) {
     CHECK(env, napi_get_undefined(env, &result));
@@ -276,11 +270,9 @@ static napi_value js_socket_error(napi_env env, napi_callback_info info) {
 
 /* close(fd). An error is thrown but the descriptor is gone on Linux in any case. */
 static napi_value js_close(napi_env env, napi_callback_info info) {
-  size_t count = 1;
   napi_value args[1];
   int fd = -1;
-  CHECK(env, napi_get_cb_info(env, info, &count, args, NULL, NULL));
-  if (count < 1 || !read_fd(env, args[0], &fd)) return raise_argument(env, "not a descriptor");
+  if (!read_fd_call(env, info, 1, args, &fd)) return NULL;
   if (close(fd) != 0 && errno != EINTR) return raise_errno(env, errno, "close");
   return NULL;
 }

@@ -29,11 +29,9 @@ static napi_value js_local_cid(napi_env env, napi_callback_info info) {
  * keeps no error for either, and no SO_LINGER makes a difference.
  */
 static napi_value js_write_error(napi_env env, napi_callback_info info) {
-  size_t count = 1;
   napi_value args[1], result;
   int fd = -1;
-  CHECK(env, napi_get_cb_info(env, info, &count, args, NULL, NULL));
-  if (count < 1 || !read_fd(env, args[0], &fd)) return raise_argument(env, "not a descriptor");
+  if (!read_fd_call(env, info, 1, args, &fd)) return NULL;
   if (send(fd, "", 0, MSG_NOSIGNAL | MSG_DONTWAIT) >= 0 || errno == EAGAIN || errno == EINTR) {
     CHECK(env, napi_get_undefined(env, &result));
   } else {

@@ -127,14 +127,12 @@ static napi_status wrap_watch(napi_env env, struct watch *watch, napi_value call
 
 /* watch(fd, callback): { start, stop, close }, stopped at first. Readiness is repeated until it was dealt with. */
 static napi_value js_watch(napi_env env, napi_callback_info info) {
-  size_t count = 2;
   napi_value args[2], object = NULL;
   napi_valuetype type = napi_undefined;
   uv_loop_t *loop = NULL;
   int fd = -1;
-  CHECK(env, napi_get_cb_info(env, info, &count, args, NULL, NULL));
-  if (count < 1 || !read_fd(env, args[0], &fd)) return raise_argument(env, "not a descriptor");
-  if (count < 2 || napi_typeof(env, args[1], &type) != napi_ok || type != napi_function) {
+  if (!read_fd_call(env, info, 2, args, &fd)) return NULL;
+  if (napi_typeof(env, args[1], &type) != napi_ok || type != napi_function) {
     return raise_argument(env, "callback is not a function");
   }
   CHECK(env, napi_get_uv_event_loop(env, &loop));

@@ -3,6 +3,9 @@ import { connectionSet } from '../../protocols/internal/connection-set.ts'
 import { nativeAttempts } from '../../protocols/tcp-connection/attempt-native.ts'
 import { netAttempts } from '../../protocols/tcp-connection/attempt-net.ts'
 import type { Attempts } from '../../protocols/tcp-connection/attempt.ts'
+import { connectionsOver, type TcpConnectionOptions } from '../../protocols/tcp-connection/server.ts'
+import type { Trunk } from '../../src/index.ts'
+import { trunkPair } from './trunk-pair.ts'
 
 const set = connectionSet()
 
@@ -23,3 +26,18 @@ export const KINDS: readonly TcpKind[] = [
   },
   { kind: 'net', attempts: netAttempts, skip: false },
 ]
+
+/** A trunk whose other side serves `tcp-connection`; `open` is what the test closes at its end. */
+export async function trunkTo(
+  options: TcpConnectionOptions,
+  attempts: Attempts,
+  open: { close(): void }[],
+): Promise<Trunk> {
+  const [near] = await trunkPair({}, { protocols: [connectionsOver(options, attempts)] })
+  open.push({
+    close: () => {
+      near.abort(new Error('the test is over'))
+    },
+  })
+  return near
+}

@@ -1,15 +1,12 @@
 import assert from 'node:assert/strict'
 import { connect, type Socket } from 'node:net'
 import { afterEach, describe, it } from 'node:test'
-import type { Trunk } from '../../../src/index.ts'
 import { loadNative } from '../../../src/native/load.ts'
-import { connectionsOver } from '../../../protocols/tcp-connection/server.ts'
 import { tcpConnect, type TcpConnectionOptions } from '../../../protocols/tcp-connection.ts'
 import { eventually } from '../../helpers/eventually.ts'
 import { freePort, loopbackServer } from '../../helpers/loopback.ts'
 import { manualClock } from '../../helpers/manual-clock.ts'
-import { KINDS } from '../../helpers/tcp-kinds.ts'
-import { trunkPair } from '../../helpers/trunk-pair.ts'
+import { KINDS, trunkTo as trunkOf } from '../../helpers/tcp-kinds.ts'
 
 const native = loadNative()
 
@@ -20,15 +17,7 @@ for (const { kind, attempts, skip } of KINDS)
       for (const thing of open.splice(0)) thing.close()
     })
 
-    async function trunkTo(options: TcpConnectionOptions): Promise<Trunk> {
-      const [near] = await trunkPair({}, { protocols: [connectionsOver(options, attempts)] })
-      open.push({
-        close: () => {
-          near.abort(new Error('the test is over'))
-        },
-      })
-      return near
-    }
+    const trunkTo = (options: TcpConnectionOptions) => trunkOf(options, attempts, open)
 
     /** A port that never answers: its backlog is full, so the kernel drops each further SYN. */
     async function silentPort(host: string, port: number): Promise<void> {

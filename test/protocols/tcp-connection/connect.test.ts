@@ -1,11 +1,10 @@
 import assert from 'node:assert/strict'
 import { afterEach, describe, it } from 'node:test'
-import { defineProtocol, type Trunk } from '../../../src/index.ts'
-import { connectionsOver } from '../../../protocols/tcp-connection/server.ts'
+import { defineProtocol } from '../../../src/index.ts'
 import { tcpConnect, tcpConnection, type TcpConnectionOptions } from '../../../protocols/tcp-connection.ts'
 import { eventually } from '../../helpers/eventually.ts'
 import { dialLoopback, freePort, loopbackServer, textOf, type LoopbackServer } from '../../helpers/loopback.ts'
-import { KINDS } from '../../helpers/tcp-kinds.ts'
+import { KINDS, trunkTo as trunkOf } from '../../helpers/tcp-kinds.ts'
 import { trunkPair } from '../../helpers/trunk-pair.ts'
 
 for (const { kind, attempts, skip } of KINDS)
@@ -15,15 +14,7 @@ for (const { kind, attempts, skip } of KINDS)
       for (const thing of open.splice(0)) thing.close()
     })
 
-    async function trunkTo(options: TcpConnectionOptions): Promise<Trunk> {
-      const [near] = await trunkPair({}, { protocols: [connectionsOver(options, attempts)] })
-      open.push({
-        close: () => {
-          near.abort(new Error('the test is over'))
-        },
-      })
-      return near
-    }
+    const trunkTo = (options: TcpConnectionOptions) => trunkOf(options, attempts, open)
 
     async function echo(): Promise<LoopbackServer> {
       const server = await loopbackServer((socket) => socket.pipe(socket))
