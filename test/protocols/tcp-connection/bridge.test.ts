@@ -4,7 +4,7 @@ import { once } from 'node:events'
 import type { Socket } from 'node:net'
 import { afterEach, describe, it } from 'node:test'
 import { join } from '../../../protocols/internal/bridge.ts'
-import type { Connection } from '../../../protocols/internal/connection.ts'
+import type { Connection, ConnectionReceiver } from '../../../protocols/internal/connection.ts'
 import { hiddenReset } from '../../../protocols/internal/hidden-reset.ts'
 import { resetSocket } from '../../../protocols/internal/reset-socket.ts'
 import { connectionsOver } from '../../../protocols/tcp-connection/server.ts'
@@ -288,7 +288,11 @@ describe('bridge', () => {
     }
   })
 
-  it('fails when the connection is over, well, and the pipe fails before the last bytes have left', async () => {
+  /** A pipe whose peer has ended its writing, joined to a connection that does what the test says at our end of it. */
+  async function joinedAtItsEnd(
+    started: (receiver: ConnectionReceiver) => void,
+    ended: (receiver: ConnectionReceiver, near: Trunk) => void,
+  ): Promise<{ code?: string } | undefined> {
     const [near, far] = await trunkPair({}, { protocols: [] })
     far.handle(
       defineProtocol({
@@ -301,33 +305,56 @@ describe('bridge', () => {
       }),
     )
     const pipe = await near.open('ends')
-    const over = new Promise<unknown>((resolve) => {
-      const connection: Connection = {
-        local: { address: '', port: 0 },
-        remote: { address: '', port: 0 },
-        onGone: () => undefined,
-        start(receiver) {
-          queueMicrotask(() => {
-            receiver.data(Buffer.alloc(MIB))
-            receiver.end()
-          })
-          this.end = () => {
-            receiver.closed()
-            near.abort(new Error('the line is cut'))
-          }
-        },
-        pause: () => undefined,
-        resume: () => undefined,
-        release: () => undefined,
-        write: () => true,
-        end: () => undefined,
-        reset: () => undefined,
-      }
-      join(pipe, connection).over.then(() => {
-        resolve('well')
-      }, resolve)
-    })
-    assert.equal(((await over) as { code?: string }).code, 'ERR_SESSION_ABORTED')
+    let told: ConnectionReceiver | undefined
+    const connection: Connection = {
+      local: { address: '', port: 0 },
+      remote: { address: '', port: 0 },
+      onGone: () => undefined,
+      start(receiver) {
+        told = receiver
+        queueMicrotask(() => {
+          started(receiver)
+        })
+      },
+      pause: () => undefined,
+      resume: () => undefined,
+      release: () => undefined,
+      write: () => true,
+      end() {
+        if (told !== undefined) ended(told, near)
+      },
+      reset: () => told?.closed(),
+    }
+    return await join(pipe, connection).over.then(
+      () => undefined,
+      (error: unknown) => error as { code?: string },
+    )
+  }
+
+  it('fails when the connection is over, well, and the pipe fails before the last bytes have left', async () => {
+    const error = await joinedAtItsEnd(
+      (receiver) => {
+        receiver.data(Buffer.alloc(MIB))
+        receiver.end()
+      },
+      (receiver, near) => {
+        receiver.closed()
+        near.abort(new Error('the line is cut'))
+      },
+    )
+    assert.equal(error?.code, 'ERR_SESSION_ABORTED')
+  })
+
+  it('R-353: resets a connection that is still open when the pipe fails behind its end, with nothing under way', async () => {
+    const error = await joinedAtItsEnd(
+      () => undefined,
+      (_receiver, near) => {
+        setImmediate(() => {
+          near.abort(new Error('the line is cut'))
+        })
+      },
+    )
+    assert.equal(error?.code, 'ERR_SESSION_ABORTED')
   })
 
   it('takes a connection that has ended or failed before it came', async () => {
