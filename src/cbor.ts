@@ -29,7 +29,11 @@ class StrictTokens extends Tokenizer {
   }
 }
 
-/** Encodes a value made of plain objects, arrays, strings, numbers, booleans, null and byte arrays; undefined members are left out. */
+/**
+ * Encodes a value made of plain objects, arrays, well-formed strings, numbers, booleans, null and byte arrays; undefined members are left out. What would
+ * arrive as something else (a Map as `{}`) is refused with ERR_BAD_ARGUMENT. Three things are not told apart: -0 and 0, `undefined` alone and null, and
+ * kinds of byte arrays.
+ */
 export function encodeCbor(value: unknown, maxBytes: number, what: string): Uint8Array {
   let bytes: Uint8Array
   try {
@@ -53,17 +57,58 @@ export function decodeCbor(bytes: Uint8Array, code: ErrorCode, what: string): un
   }
 }
 
-/** Arguments are checked here rather than by the library, whose errors do not name them. */
+/** Half of a pair that stands alone: UTF-8 has no bytes for it. */
+const LONE_SURROGATE = /\p{Surrogate}/u
+
+/** Arguments are checked here rather than by the library, which takes whatever has members for a map of these, and whose errors do not name them. */
 function plain(value: unknown, depth: number, what: string): unknown {
   if (depth > MAX_DEPTH) throw badArgument(`${what} is nested deeper than ${MAX_DEPTH}`)
   if (value === undefined) return null
+  if (typeof value === 'string') return wellFormed(value, what)
+  if (typeof value === 'bigint') return needed(value, what)
   if (typeof value !== 'object' || value === null || value instanceof Uint8Array) return value
-  if (Array.isArray(value)) return value.map((item) => plain(item, depth + 1, what))
+  if (Array.isArray(value)) {
+    // not `map`, which keeps holes
+    return Array.from(value, (item: unknown) => {
+      if (item === undefined) throw badArgument(`${what} has an array with undefined in it, which would become null`)
+      return plain(item, depth + 1, what)
+    })
+  }
+  requirePlain(value, what)
   const copy = new Map<string, unknown>()
   for (const [key, member] of Object.entries(value)) {
-    if (member !== undefined) copy.set(key, plain(member, depth + 1, what))
+    if (member !== undefined) copy.set(wellFormed(key, what), plain(member, depth + 1, what))
   }
   return copy
+}
+
+function wellFormed(text: string, what: string): string {
+  if (LONE_SURROGATE.test(text))
+    throw badArgument(`${what} has a string with a lone surrogate: ${JSON.stringify(text)}`)
+  return text
+}
+
+/** The peer is given a number wherever one is exact. */
+function needed(value: bigint, what: string): bigint {
+  if (value >= Number.MIN_SAFE_INTEGER && value <= Number.MAX_SAFE_INTEGER)
+    throw badArgument(`${what} has the bigint ${value}, which would arrive as a number: give a number`)
+  return value
+}
+
+/** Of any realm: what an object literal, `Object.create(null)` and JSON.parse make. */
+function requirePlain(value: object, what: string): void {
+  const prototype: unknown = Object.getPrototypeOf(value)
+  const isPlain = prototype === null || Object.getPrototypeOf(prototype) === null
+  if (!isPlain) throw badArgument(`${what} has ${nameOf(prototype)}, which cannot be sent: use plain objects`)
+  if (Object.getOwnPropertySymbols(value).length > 0)
+    throw badArgument(`${what} has a member that is named by a symbol`)
+}
+
+/** `a Map`, without running anything of the object. */
+function nameOf(prototype: unknown): string {
+  const made: unknown = Object.getOwnPropertyDescriptor(prototype, 'constructor')?.value
+  const name: unknown = typeof made === 'function' ? Object.getOwnPropertyDescriptor(made, 'name')?.value : undefined
+  return typeof name === 'string' && name !== '' ? `an object of the class ${name}` : 'an object of a class'
 }
 
 function unmapped(value: unknown, depth: number): unknown {

@@ -1,6 +1,7 @@
 /** CBOR against the golden vectors: one encoding a value, everything else refused with a code. */
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
+import { runInNewContext } from 'node:vm'
 import fc from 'fast-check'
 import { decodeCbor, encodeCbor } from '../../src/cbor.ts'
 import { TrunkError } from '../../src/errors.ts'
@@ -57,6 +58,56 @@ describe('CBOR', () => {
     bytes.fill(0)
     assert.deepEqual([...value.a], [1, 2, 3])
     assert.equal(value.a.buffer.byteLength, 3)
+  })
+
+  it('[R-390] refuses what would arrive as something else, wherever it stands', () => {
+    class Point {
+      x = 1
+    }
+    const changed: readonly (readonly [unknown, RegExp])[] = [
+      [new Map([['a', 1]]), /the class Map/],
+      [new Set([1]), /the class Set/],
+      [new Date(0), /the class Date/],
+      [/x/, /the class RegExp/],
+      [new Error('x'), /the class Error/],
+      [Promise.resolve(1), /the class Promise/],
+      [new Point(), /the class Point/],
+      [
+        new (class {
+          y = 1
+        })(),
+        /a class/,
+      ],
+      [new String('x'), /the class String/],
+      [new Uint16Array(2), /the class Uint16Array/],
+      [new ArrayBuffer(2), /the class ArrayBuffer/],
+      [{ [Symbol('s')]: 1 }, /symbol/],
+      [[undefined], /undefined/],
+      [new Array<unknown>(1), /undefined/],
+      [5n, /bigint 5/],
+      ['a\ud800', /surrogate/],
+      [{ 'k\udfff': 1 }, /surrogate/],
+    ]
+    for (const [value, message] of changed) {
+      for (const one of [value, { a: [value] }]) {
+        assert.throws(() => encodeCbor(one, 1000, 'it'), { code: 'ERR_BAD_ARGUMENT', message }, String(message))
+      }
+    }
+  })
+
+  it('takes plain objects of each making, and what arrives as it was', () => {
+    const bare = Object.assign(Object.create(null) as object, { a: 1 })
+    const foreign: unknown = runInNewContext('({ a: 1 })')
+    for (const value of [{ a: 1 }, bare, foreign, JSON.parse('{"a":1}')]) {
+      assert.equal(hex(encodeCbor(value, 1000, 'it')), 'a1616101')
+    }
+    for (const value of [2n ** 63n, -(2n ** 63n), '\ud83d\ude00', 1.5, Infinity, Buffer.from('x')]) {
+      assert.deepEqual(
+        decode(encodeCbor(value, 1000, 'it')),
+        value instanceof Uint8Array ? new Uint8Array(value) : value,
+      )
+    }
+    assert.deepEqual(decode(encodeCbor({ a: undefined, b: 1 }, 1000, 'it')), { b: 1 })
   })
 
   it('agrees with the naive encoder on whatever fast-check comes up with', () => {
