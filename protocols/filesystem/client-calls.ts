@@ -78,10 +78,13 @@ export class Calls {
     })
   }
 
+  /** @param mayRead asked before anything else is; where it rejects nothing is read */
   async *read(
     request: FileRequestInput & { op: 'read' },
     { signal, lent }: RangeOptions = {},
+    mayRead?: () => Promise<void>,
   ): AsyncGenerator<Uint8ArrayList, void, undefined> {
+    await mayRead?.()
     const leave = await this.#turns.held.take(signal)
     try {
       const pipe = await this.#open(request, signal, { end: true })

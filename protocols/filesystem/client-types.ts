@@ -79,8 +79,8 @@ export interface FileEntry {
 export type WriteSource = Bytes | Source<Bytes>
 
 /**
- * The files below a peer's root. Paths are `a/b` (one leading `/` changes nothing; `''` is the root), as text or as bytes. Calls fail
- * with a `TrunkError`: ERR_PATH_INVALID before anything is sent, ERR_NOT_FOUND, ERR_ACCESS and so on from the peer. Nothing that the peer
+ * The files below a peer's root. Paths are `a/b` (one leading `/` changes nothing; `''` is the root), as text or as bytes; `a/` is a
+ * directory, or ERR_NOT_DIRECTORY. Calls fail with a `TrunkError`: ERR_PATH_INVALID before anything is sent, ERR_NOT_FOUND, ERR_ACCESS and so on from the peer. Nothing that the peer
  * answers is trusted: replies and names are checked, ERR_MESSAGE_INVALID and ERR_NAME_INVALID otherwise.
  */
 export interface FilesystemClient {

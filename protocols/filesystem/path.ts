@@ -4,8 +4,19 @@
  */
 import { TrunkError } from '../../src/errors.ts'
 
-/** A path below the root: `dir/name`. One leading `/` is allowed and means nothing; `''` and `'/'` are the root itself. */
+/**
+ * A path below the root: `dir/name`. One leading `/` is allowed and means nothing; `''` and `'/'` are the root itself. One `/` at
+ * the end says that a directory is meant: `dir/`.
+ */
 export type FilePath = string | Uint8Array
+
+/** A user's path, checked. */
+export interface ClientPath {
+  /** What travels: without a slash at either end. */
+  readonly bytes: Uint8Array
+  /** The user says that it is a directory. That does not travel: whoever has such a path must see to it. */
+  readonly saysFolder: boolean
+}
 
 /** Longest path in bytes: Linux's PATH_MAX. */
 export const MAX_PATH_BYTES = 4096
@@ -64,8 +75,8 @@ export function requirePath(path: Uint8Array): readonly Uint8Array[] {
   return result.names
 }
 
-/** A user's path as the bytes that travel, checked: ERR_PATH_INVALID before anything is sent. */
-export function encodePath(path: FilePath): Uint8Array {
+/** A user's path, checked before anything is sent: ERR_PATH_INVALID. */
+export function clientPath(path: FilePath): ClientPath {
   if (typeof path !== 'string' && !(path instanceof Uint8Array)) {
     throw new TrunkError('ERR_BAD_ARGUMENT', `a path is a string or bytes, not ${typeof path}`)
   }
@@ -73,9 +84,15 @@ export function encodePath(path: FilePath): Uint8Array {
   if (typeof path === 'string' && LONE_SURROGATE.test(path)) {
     throw new TrunkError('ERR_PATH_INVALID', 'a path must not contain a lone surrogate')
   }
-  const bytes = typeof path === 'string' ? utf8.encode(path) : path
-  requirePath(bytes)
-  return bytes[0] === SLASH ? bytes.subarray(1) : bytes
+  const given = typeof path === 'string' ? utf8.encode(path) : path
+  const start = given[0] === SLASH ? 1 : 0
+  const saysFolder = given.byteLength > start && given.at(-1) === SLASH
+  const bytes = given.subarray(start, saysFolder ? -1 : undefined)
+  // `//` is no spelling of the root
+  if (saysFolder && bytes.byteLength === 0)
+    throw new TrunkError('ERR_PATH_INVALID', 'a path must not contain an empty name')
+  requirePath(given.subarray(0, start + bytes.byteLength))
+  return { bytes, saysFolder }
 }
 
 /** A path for people: lossy UTF-8, control characters shown as U+FFFD so that a hostile name cannot drive a terminal. */

@@ -22,12 +22,16 @@ export function remotePath(text: string): string {
   throw usageError(`a path of the peer starts with a colon: :${printable(text)}`)
 }
 
+/** `dir/`, `dir/.` and `.` are directories, whatever is there. */
+export function saysFolder(path: string): boolean {
+  return /(^|\/)\.?$/.test(path)
+}
+
 /** A path as the filesystem client takes it: from the root, `''` being the root itself; bytes where it is not UTF-8. */
 export function wirePath(path: string): string | Uint8Array {
-  const trimmed = path
-    .split('/')
-    .filter((part) => part !== '' && part !== '.')
-    .join('/')
+  const names = path.split('/').filter((part) => part !== '' && part !== '.')
+  // The client sees to it that what ends with a slash is a directory.
+  const trimmed = names.join('/') + (names.length > 0 && saysFolder(path) ? '/' : '')
   const bytes = toBytes(trimmed)
   return bytes.toString('utf8') === trimmed ? trimmed : bytes
 }

@@ -17,7 +17,7 @@ import { atRemote, withFiles } from '../files.ts'
 import { addPeerOptions } from '../peer.ts'
 import type { PeerOptions } from '../peer.ts'
 import { startProgress } from '../progress.ts'
-import { joinPath, lastPart, parseEndpoint, shownRemote, wirePath } from '../remote-path.ts'
+import { joinPath, lastPart, parseEndpoint, saysFolder, shownRemote, wirePath } from '../remote-path.ts'
 import type { Endpoint } from '../remote-path.ts'
 
 interface CpOptions extends PeerOptions {
@@ -123,9 +123,9 @@ function requireRecursive(isDirectory: boolean, recursive: boolean, path: string
   if (isDirectory && !recursive) throw new TrunkError('ERR_IS_DIRECTORY', `${path}: it is a directory; copy it with -r`)
 }
 
-/** `new-name/` can be a directory's name, not a file's. */
+/** `new-name/` and `new-name/.` can be a directory's name, not a file's. */
 function requireFileName(path: string, isDirectory: boolean, shown: string): void {
-  if (!isDirectory && path.endsWith('/'))
+  if (!isDirectory && saysFolder(path))
     throw new TrunkError('ERR_NOT_DIRECTORY', `${shown}: there is no such directory`)
 }
 

@@ -5,7 +5,7 @@ import { usageError } from '../failure.ts'
 import { atRemote, withFiles } from '../files.ts'
 import { addPeerOptions } from '../peer.ts'
 import type { PeerOptions } from '../peer.ts'
-import { joinPath, lastPart, remotePath, wirePath } from '../remote-path.ts'
+import { joinPath, lastPart, remotePath, shownRemote, wirePath } from '../remote-path.ts'
 import { remoteType } from '../copy/remote-type.ts'
 
 /** Adds the command. */
@@ -22,6 +22,7 @@ export function addMv(program: Command, context: Context): void {
     const source = remotePath(from)
     const target = remotePath(to)
     if (lastPart(source) === '') throw usageError('the root cannot be renamed')
+    if (lastPart(source) === '.') throw usageError(`${shownRemote(source)} is no name that can be changed`)
     await withFiles(context, options, async (files) => {
       const into = (await remoteType(files, target)) === 'directory'
       const name = into ? joinPath(target, lastPart(source)) : target

@@ -1,12 +1,12 @@
 /** `trunkline rm`: removes files of the peer, and directories with `-r`. */
 import type { Command } from 'commander'
 import type { Context } from '../context.ts'
-import { asFailure } from '../failure.ts'
+import { asFailure, usageError } from '../failure.ts'
 import { atRemote, withFiles } from '../files.ts'
 import type { Files } from '../files.ts'
 import { addPeerOptions } from '../peer.ts'
 import type { PeerOptions } from '../peer.ts'
-import { remotePath, wirePath } from '../remote-path.ts'
+import { lastPart, remotePath, shownRemote, wirePath } from '../remote-path.ts'
 
 interface RmOptions extends PeerOptions {
   recursive?: boolean
@@ -25,6 +25,9 @@ export function addRm(program: Command, context: Context): void {
     .addHelpText('after', '\nExample:\n  $ trunkline rm -r :/tmp/build')
   addPeerOptions(command).action(async (paths: string[], options: RmOptions) => {
     const remote = paths.map(remotePath)
+    const dot = remote.find((path) => lastPart(path) === '.')
+    // `DIR/.` means what is in DIR, which is not what would go.
+    if (dot !== undefined) throw usageError(`${shownRemote(dot)} is no name that can be removed`)
     await withFiles(context, options, async (files) => {
       for (const path of remote) await removeOne(files, path, options)
     })

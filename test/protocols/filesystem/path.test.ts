@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import { TrunkError } from '../../../src/errors.ts'
-import { encodePath, nameFlaw, printablePath, splitPath } from '../../../protocols/filesystem/path.ts'
+import { clientPath, nameFlaw, printablePath, splitPath } from '../../../protocols/filesystem/path.ts'
 import { hostilePaths } from './hostile-paths.ts'
 
 const bytes = (text: string): Uint8Array => new TextEncoder().encode(text)
@@ -40,14 +40,14 @@ describe('a path', () => {
   })
 
   it('loses its leading slash and nothing else on the way', () => {
-    assert.deepEqual(encodePath('/ä'), bytes('ä'))
-    assert.deepEqual(encodePath(Uint8Array.of(0xff, 0x2f, 0xfe)), Uint8Array.of(0xff, 0x2f, 0xfe))
+    assert.deepEqual(clientPath('/ä').bytes, bytes('ä'))
+    assert.deepEqual(clientPath(Uint8Array.of(0xff, 0x2f, 0xfe)).bytes, Uint8Array.of(0xff, 0x2f, 0xfe))
   })
 
   it('refuses text without bytes, and values that are no path', () => {
-    assert.throws(() => encodePath('a\ud800'), withCode('ERR_PATH_INVALID'))
-    assert.throws(() => encodePath('a/../b'), withCode('ERR_PATH_INVALID'))
-    assert.throws(() => encodePath(7 as unknown as string), withCode('ERR_BAD_ARGUMENT'))
+    assert.throws(() => clientPath('a\ud800'), withCode('ERR_PATH_INVALID'))
+    assert.throws(() => clientPath('a/../b'), withCode('ERR_PATH_INVALID'))
+    assert.throws(() => clientPath(7 as unknown as string), withCode('ERR_BAD_ARGUMENT'))
   })
 
   it('cannot drive a terminal when it is shown', () => {
