@@ -2,14 +2,14 @@
  * From a link to a trunk: what `connect`, `serve` and `overLink` have in common. Checks their options, and says hello over a link.
  * Whatever fails, the link is closed.
  */
-import { randomBytes } from 'node:crypto'
 import { systemClock, type Clock } from './clock.ts'
 import { badArgument } from './errors.ts'
 import { WIRE_VERSION } from './frame/constants.ts'
 import { BARE_LINE_DEFAULTS, resolveLimits, type Limits } from './limits.ts'
+import { freshBytes } from './fresh-bytes.ts'
 import { requireProtocol } from './protocol.ts'
 import { guardTools } from './session/guard-tools.ts'
-import { CHALLENGE_BYTES, EPOCH_BYTES, helloLimits, type Role } from './session/hello.ts'
+import { CHALLENGE_BYTES, EPOCH_BYTES, helloLimits, type Hello, type Role } from './session/hello.ts'
 import type { Authenticator } from './session/handshake.ts'
 import { tokenAuthenticator } from './session/token.ts'
 import { TrunkSession } from './trunk.ts'
@@ -48,6 +48,16 @@ export function sessionOver(link: Link, role: Role, line: LineFacts, settings: S
   const { clock, name, authenticator, protocols, options } = settings
   const bare = isBare(line.traits)
   const limits = bare ? limitsOfBareLine(settings) : settings.limits
+  const hello = (): Hello => ({
+    versions: [WIRE_VERSION, WIRE_VERSION],
+    epoch: freshBytes(EPOCH_BYTES),
+    name,
+    role,
+    limits: helloLimits(limits),
+    protocols: [...protocols.keys()],
+    features: [],
+    challenge: authenticator === undefined ? undefined : freshBytes(CHALLENGE_BYTES),
+  })
   return new TrunkSession({
     link,
     limits,
@@ -60,16 +70,8 @@ export function sessionOver(link: Link, role: Role, line: LineFacts, settings: S
     guard: bare ? guardTools : undefined,
     patient: line.patient,
     onRefused: options.onRefused,
-    hello: {
-      versions: [WIRE_VERSION, WIRE_VERSION],
-      epoch: randomBytes(EPOCH_BYTES),
-      name,
-      role,
-      limits: helloLimits(limits),
-      protocols: [...protocols.keys()],
-      features: [],
-      challenge: authenticator === undefined ? undefined : randomBytes(CHALLENGE_BYTES),
-    },
+    hello: hello(),
+    renewHello: hello,
   })
 }
 

@@ -35,6 +35,8 @@ import type {
 export interface TrunkParts {
   readonly link: Link
   readonly hello: Hello
+  /** Makes another one. */
+  readonly renewHello: () => Hello
   readonly limits: Readonly<Limits>
   readonly clock: Clock
   readonly scheme: string
@@ -82,6 +84,7 @@ export class TrunkSession implements Trunk, PipeOwner {
     })
     this.#engine = new Engine({
       hello: parts.hello,
+      renewHello: parts.renewHello,
       limits: parts.limits,
       preferredFrameBytes: parts.traits.preferredFrameBytes,
       authenticator: parts.authenticator,

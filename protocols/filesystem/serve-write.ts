@@ -4,7 +4,6 @@
  * `append` and `update` change a file in place. Never writes through a symbolic link, to anything but a regular file, beyond
  * `maxFileBytes`, and in place not to a file that has other names unless that is allowed.
  */
-import { randomUUID } from 'node:crypto'
 import {
   closeSync,
   constants,
@@ -18,6 +17,7 @@ import {
 } from 'node:fs'
 import type { Uint8ArrayList } from 'uint8arraylist'
 import { TrunkError } from '../../src/errors.ts'
+import { freshName } from '../../src/fresh-bytes.ts'
 import type { Pipe } from '../../src/types.ts'
 import { errnoOf } from './failures.ts'
 import { flush, writeAll, writeAtOnce } from './file-io.ts'
@@ -237,7 +237,7 @@ function nameExclusively(temporary: Buffer, target: Buffer): void {
 }
 
 function temporaryName(): Uint8Array {
-  return Buffer.from(`.trunkline-${randomUUID()}.tmp`)
+  return Buffer.from(`.trunkline-${freshName()}.tmp`)
 }
 
 function overQuota(serving: Serving): TrunkError {

@@ -44,6 +44,8 @@ export interface EngineHost {
 /** What an engine is made of. */
 export interface EngineOptions {
   readonly hello: Hello
+  /** Makes another hello of this side, for a line on which one may have to wait for its peer. @default the first one is said each time */
+  readonly renewHello?: (() => Hello) | undefined
   readonly limits: Readonly<Limits>
   readonly preferredFrameBytes: number
   readonly authenticator?: Authenticator | undefined
@@ -79,6 +81,8 @@ export class Engine implements LineHost {
   state: EngineState = 'hello'
   mux: MuxCore | undefined
   peer: Hello | undefined
+  /** What this side said to that peer. */
+  own: Hello | undefined
   bytesRead = 0
   bytesWritten = 0
   /** False where the last batch was all that there was to send. */
@@ -109,13 +113,14 @@ export class Engine implements LineHost {
     this.#options = options
     this.#host = options.host
     this.#limits = options.limits
-    const { hello, limits, authenticator, guard, now } = options
+    const { hello, renewHello, limits, authenticator, guard, now } = options
     this.#line =
       guard === undefined
         ? new PlainLine(new Handshake(hello, limits.maxHelloBytes, authenticator), this)
         : new GuardedLine(
             {
               hello,
+              renewHello,
               maxHelloBytes: limits.maxHelloBytes,
               repeatMs: limits.helloRepeatMs,
               authenticator,
@@ -256,18 +261,13 @@ export class Engine implements LineHost {
   }
 
   /** LineHost: see there. */
-  stands(peer: Hello): void {
+  stands(peer: Hello, own: Hello): void {
     this.peer = peer
+    this.own = own
     this.state = 'open'
     // what the line has held so far was written while nobody was there to take it
     if (this.#busySince >= 0) this.#busySince = this.#now
-    const settings = settle(
-      this.#options.hello,
-      peer,
-      this.#limits,
-      this.#frameBytes,
-      this.#options.guard !== undefined,
-    )
+    const settings = settle(own, peer, this.#limits, this.#frameBytes, this.#options.guard !== undefined)
     this.mux = new MuxCore(
       settings,
       {

@@ -20,6 +20,8 @@ import type { LineHost, SessionLine } from './line.ts'
 /** What a guarded line is made of. */
 export interface GuardedLineOptions {
   readonly hello: Hello
+  /** Makes another hello of the same side: another epoch, another challenge. @default the same one is said for as long as nobody is known */
+  readonly renewHello?: (() => Hello) | undefined
   readonly maxHelloBytes: number
   readonly repeatMs: number
   readonly authenticator: Authenticator | undefined
@@ -34,6 +36,8 @@ const GAP_MS = 750
 /** Greetings of strangers, and mangled ones, that are looked at: so many at once, and so many a second. An honest peer greets once a second. */
 const LOOKS = 20
 const LOOKS_PER_SECOND = 5
+/** Hellos of our own that are remembered: said once a second, so an echo may take as many seconds. */
+const MAX_OWN_BEFORE = 8
 /** A tick this late means that we ourselves stood still. */
 const SUSPENDED_MS = 1_000
 
@@ -46,6 +50,10 @@ export class GuardedLine implements SessionLine, GuardedHandler {
   #peer: Hello | undefined
   /** Its HELLO as it travelled: the same run says the same. */
   #peerPayload: Uint8Array | undefined
+  /** Our HELLO was said to nobody that we know, so it may be older than this machine: one that is restored twice would say it twice. */
+  #stale = false
+  /** Payloads of our HELLOs before this one: a slow echo brings them back. */
+  readonly #ownBefore: Uint8Array[] = []
   #stands = false
   /** The session stands and a HELLO of this peer has come; its READY has not. */
   #helloAlone = false
@@ -70,7 +78,7 @@ export class GuardedLine implements SessionLine, GuardedHandler {
     this.#host = host
     this.batch = new GuardedBatch(options.tools)
     this.#decoder = new GuardedDecoder(options.tools, this)
-    this.#handshake = this.#newHandshake()
+    this.#handshake = this.#newHandshake(options.hello)
     this.#looks = new TokenBucket(LOOKS, LOOKS_PER_SECOND, options.now)
     this.#repeatAt = options.now
     this.#heardAt = options.now
@@ -87,8 +95,8 @@ export class GuardedLine implements SessionLine, GuardedHandler {
     return skippedBytes > 0 ? `: ${skippedBytes} bytes came that are not trunkline's` : ': nothing came'
   }
 
-  #newHandshake(): Handshake {
-    const { hello, maxHelloBytes, authenticator } = this.#options
+  #newHandshake(hello: Hello): Handshake {
+    const { maxHelloBytes, authenticator } = this.#options
     return new Handshake(hello, maxHelloBytes, authenticator)
   }
 
@@ -160,7 +168,7 @@ export class GuardedLine implements SessionLine, GuardedHandler {
   }
 
   #hello(payload: Uint8Array, cut: boolean): void {
-    if (sameBytes(payload, this.#handshake.helloPayload)) this.#echo()
+    if (this.#isOwn(payload)) this.#echo()
     else if (this.#peerPayload !== undefined && sameBytes(payload, this.#peerPayload)) this.#helloAgain(cut)
     else if (this.#stands) throw restarted('a hello of another run arrived')
     else this.#meet(payload)
@@ -182,17 +190,38 @@ export class GuardedLine implements SessionLine, GuardedHandler {
     this.#decoder.chain = undefined
     this.#decoder.farewell = undefined
     if (!this.#looks.take(this.#heardAt)) return
-    this.#handshake = this.#newHandshake()
+    this.#acquaint(this.#handshake.own, payload)
+    this.#diagnosis = undefined
+    this.#oweGreeting()
+  }
+
+  /** From here on the peer is whoever said `payload`, and we are who says `own`. */
+  #acquaint(own: Hello, payload: Uint8Array): void {
+    this.#handshake = this.#newHandshake(own)
     this.#handshake.hello(payload)
     const hello = decodeHello(payload)
     this.#peer = hello
     this.#peerPayload = new Uint8Array(payload)
-    this.#diagnosis = undefined
-    const own = this.#options.hello.epoch
-    this.batch.chain = this.#chainOf(own, hello.epoch)
-    this.#decoder.chain = this.#chainOf(hello.epoch, own)
+    this.batch.chain = this.#chainOf(own.epoch, hello.epoch)
+    this.#decoder.chain = this.#chainOf(hello.epoch, own.epoch)
     this.#decoder.farewell = this.#chainOf(hello.epoch, NOBODY)
-    this.#oweGreeting()
+  }
+
+  /** Before a greeting: another hello in place of a stale one, unless the peer has answered that already. */
+  #renew(): void {
+    const { renewHello } = this.#options
+    if (!this.#stale || renewHello === undefined || this.#handshake.answered) return
+    this.#stale = false
+    this.#ownBefore.push(this.#handshake.helloPayload)
+    if (this.#ownBefore.length > MAX_OWN_BEFORE) this.#ownBefore.shift()
+    if (this.#peerPayload === undefined) this.#handshake = this.#newHandshake(renewHello())
+    else this.#acquaint(renewHello(), this.#peerPayload)
+  }
+
+  #isOwn(payload: Uint8Array): boolean {
+    return (
+      sameBytes(payload, this.#handshake.helloPayload) || this.#ownBefore.some((before) => sameBytes(payload, before))
+    )
   }
 
   /** Our own hello has come back. Once may be left over from a terminal that had not been opened yet. */
@@ -242,7 +271,7 @@ export class GuardedLine implements SessionLine, GuardedHandler {
     }
     this.#stands = true
     this.#owesGreeting = false
-    this.#host.stands(peer)
+    this.#host.stands(peer, this.#handshake.own)
   }
 
   #oweGreeting(): void {
@@ -276,6 +305,8 @@ export class GuardedLine implements SessionLine, GuardedHandler {
     if (!this.#owesGreeting) return
     this.#owesGreeting = false
     this.#repeatAt = now + this.#options.repeatMs
+    this.#renew()
+    this.#stale = this.#peer === undefined
     const { batch } = this
     batch.raw(SYNC_WORD)
     batch.raw(PROBE)
@@ -288,8 +319,8 @@ export class GuardedLine implements SessionLine, GuardedHandler {
   beforeFarewell(now: number): boolean {
     if (this.#stands) return true
     this.#owesGreeting = true
-    if (this.#peer === undefined) this.batch.chain = this.#chainOf(this.#options.hello.epoch, NOBODY)
     this.pull(now)
+    if (this.#peer === undefined) this.batch.chain = this.#chainOf(this.#handshake.own.epoch, NOBODY)
     return true
   }
 

@@ -10,8 +10,8 @@ import type { Hello } from './hello.ts'
 export interface LineHost extends FrameHandler {
   /** There may be something to pull. */
   wake(): void
-  /** Both have answered: frames may go. Called once. */
-  stands(peer: Hello): void
+  /** Both have answered: frames may go. Called once, with the hellos that were answered. */
+  stands(peer: Hello, own: Hello): void
   /** Largest payload of a frame of this type that is accepted. */
   maxPayload(type: number): number
   /** Asks the peer for a sign of life. */

@@ -76,7 +76,7 @@ export class PlainLine implements SessionLine {
     const { peer } = this.#handshake
     if (peer === undefined || this.#stands) return
     this.#stands = true
-    this.#host.stands(peer)
+    this.#host.stands(peer, this.#handshake.own)
   }
 
   pull(): void {

@@ -14,6 +14,8 @@ import { helloFields, type HelloFields } from './raw-peer.ts'
 /** How a seat is made. */
 export interface SeatOptions {
   readonly hello?: Partial<Hello>
+  /** The epochs that it takes in place of a stale one, in turn. @default it keeps the first */
+  readonly epochs?: readonly Uint8Array[]
   readonly limits?: Partial<Limits>
   readonly token?: string
   readonly patient?: boolean
@@ -47,8 +49,15 @@ export class GuardedSeat {
       features: [],
       ...options.hello,
     }
+    const epochs = options.epochs?.values()
+    const renewHello = (): Hello => {
+      const epoch = epochs?.next().value
+      assert.ok(epoch, 'no epoch is left')
+      return { ...hello, epoch }
+    }
     this.engine = new Engine({
       hello,
+      ...(epochs === undefined ? {} : { renewHello }),
       limits,
       preferredFrameBytes: 65_536,
       guard: guardTools,

@@ -4,6 +4,7 @@ import { describe, it } from 'node:test'
 import { CHUNKINGS } from '../helpers/chunkings.ts'
 import { answerPings, GuardedSeat, ping, SEAT_EPOCH, stand, standing } from '../helpers/guarded-seat.ts'
 import { seededBytes } from '../helpers/link-traffic.ts'
+import { cbor } from '../helpers/naive-cbor.ts'
 import { concat, frame, SYNC, TYPE, utf8 } from '../helpers/naive-codec.ts'
 import * as naive from '../helpers/naive-guarded-codec.ts'
 import { fieldsOf, GuardedVoice, names } from '../helpers/raw-guarded.ts'
@@ -58,6 +59,69 @@ describe('a greeting', () => {
       answerPings(seat, voice)
     }
     assert.equal(voice.count('HELLO'), before, 'a session that stands greets nobody')
+  })
+
+  it('is of another run each time while nobody is known [R-465]', () => {
+    const epochs = [1, 2, 3, 4].map((value) => new Uint8Array(8).fill(value))
+    const seat = new GuardedSeat({ patient: true, epochs })
+    const voice = new GuardedVoice()
+    voice.hear(seat.say())
+    assert.deepEqual(voice.theirEpoch, SEAT_EPOCH)
+    for (const epoch of epochs) {
+      voice.hear(seat.advance(1000))
+      assert.deepEqual(voice.theirEpoch, epoch)
+    }
+  })
+
+  it('is of another run at each restoring from one snapshot, though the peer is faster than the next repetition [R-465]', () => {
+    // the same bytes at the same times make the same machine; only what the kernel gives afterwards is another
+    const restored = [1, 2].map((value) => {
+      const seat = new GuardedSeat({ patient: true, epochs: [new Uint8Array(8).fill(value)] })
+      const before = seat.say()
+      const voice = new GuardedVoice()
+      seat.hear(voice.greeting())
+      voice.hear(seat.say())
+      assert.deepEqual(voice.theirEpoch, new Uint8Array(8).fill(value))
+      assert.deepEqual(voice.lastReady?.epoch, voice.epoch)
+      // and the session stands by what it says now, not by what it said before
+      const old = new GuardedVoice()
+      old.hear(before)
+      seat.hear(naive.greeting(voice.hello, cbor({ epoch: old.theirEpoch, state: 'heard' })))
+      assert.equal(seat.standsWith, undefined)
+      stand(seat, voice)
+      seat.assertLives()
+      return voice.theirEpoch
+    })
+    assert.notDeepEqual(restored[0], restored[1])
+  })
+
+  it('stays of the run that the peer has answered, and of the one that it was told last', () => {
+    const seat = new GuardedSeat({ patient: true, epochs: [new Uint8Array(8).fill(1)] })
+    const voice = new GuardedVoice()
+    voice.hear(seat.say())
+    voice.hear(seat.hear(voice.greeting('new')).say())
+    assert.deepEqual(voice.theirEpoch, SEAT_EPOCH, 'a peer that has answered knows it')
+    voice.hear(seat.hear(voice.greeting('heard')).say())
+    assert.equal(seat.standsWith, 'raw')
+    const twice = new GuardedSeat({ patient: true, epochs: [new Uint8Array(8).fill(1)] })
+    twice.say()
+    const late = new GuardedVoice()
+    late.hear(twice.hear(late.greeting()).say())
+    const { theirEpoch } = late
+    late.hear(twice.advance(5000))
+    assert.deepEqual(late.theirEpoch, theirEpoch)
+  })
+
+  it('comes back from a slow echo as its own, though it is of another run by now', () => {
+    const epochs = Array.from({ length: 8 }, (_, value) => new Uint8Array(8).fill(value + 1))
+    const seat = new GuardedSeat({ patient: true, epochs })
+    const first = seat.say()
+    const second = seat.advance(1000)
+    seat.advance(6000)
+    seat.hear(first)
+    seat.assertLives()
+    seat.hear(second)
+    seat.assertEnded('ERR_SELF_CONNECTION')
   })
 
   it('is repeated as often as the limits say', () => {

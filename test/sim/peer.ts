@@ -179,7 +179,6 @@ const REUSED = 0xa5
 
 export class SimPeer implements WireEnd {
   readonly name: string
-  readonly epoch: Uint8Array
   readonly limits: Readonly<Limits>
   readonly shared: Shared
   readonly engine: Engine
@@ -200,7 +199,6 @@ export class SimPeer implements WireEnd {
 
   constructor(name: string, shared: Shared, knobs: AppKnobs, options: Omit<EngineOptions, 'host' | 'now'>) {
     this.name = name
-    this.epoch = options.hello.epoch
     this.limits = options.limits
     this.shared = shared
     this.#knobs = knobs
@@ -232,6 +230,13 @@ export class SimPeer implements WireEnd {
         },
       },
     })
+  }
+
+  /** What a peer that stands knows it by. */
+  get epoch(): Uint8Array {
+    const { own } = this.engine
+    if (own === undefined) throw new Error('no session yet')
+    return own.epoch
   }
 
   get core(): NonNullable<Engine['mux']> {

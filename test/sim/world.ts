@@ -211,17 +211,15 @@ export function makePeer(
   engine: Pick<EngineOptions, 'guard' | 'patient'> = {},
 ): SimPeer {
   const { random } = shared
-  const epoch = new Uint8Array(EPOCH_BYTES)
-  for (let i = 0; i < EPOCH_BYTES; i++) epoch[i] = random.integer(0, 255)
-  const hello: Hello = {
+  const hello = (): Hello => ({
     versions: [1, 1],
-    epoch,
+    epoch: Uint8Array.from({ length: EPOCH_BYTES }, () => random.integer(0, 255)),
     name,
     role: 'peer',
     limits: helloLimits(limits),
     protocols: [],
     features: [],
-  }
+  })
   const knobs = {
     maxPipes: random.integer(1, 6),
     maxWriteBytes: random.scale(1, Math.min(40_000, grain * 64)),
@@ -229,7 +227,8 @@ export function makePeer(
     violence: random.chance(0.5) ? 0 : random.next(),
   }
   return new SimPeer(name, shared, knobs, {
-    hello,
+    hello: hello(),
+    renewHello: hello,
     limits,
     preferredFrameBytes: random.scale(grain, 65_536),
     ...engine,

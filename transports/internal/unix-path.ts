@@ -5,12 +5,12 @@
  * before the mode is right, and libuv, which removes the name that was bound, cannot remove a successor's file. Assumes: who may write to
  * the folder is trusted. Two listeners that replace the same stale file in the same instant may both succeed; the later one has the path.
  */
-import { randomBytes } from 'node:crypto'
 import { chmodSync, linkSync, lstatSync, renameSync, rmSync } from 'node:fs'
 import { access, lstat } from 'node:fs/promises'
 import { connect } from 'node:net'
 import { basename, dirname, join } from 'node:path'
 import { TrunkError } from '../../src/errors.ts'
+import { freshBytes } from '../../src/fresh-bytes.ts'
 import { listenError } from '../../src/net-errors.ts'
 import { MAX_SOCKET_PATH_BYTES } from './unix-address.ts'
 
@@ -80,7 +80,7 @@ function removeIfSame(path: string, file: { dev: number; ino: number }): void {
 /** A name in the same folder that is not longer than the kernel takes. */
 function temporaryBeside(path: string): string {
   const room = MAX_SOCKET_PATH_BYTES - Buffer.byteLength(path) + Buffer.byteLength(basename(path))
-  return join(dirname(path), `.${randomBytes(8).toString('hex')}`.slice(0, Math.max(2, room)))
+  return join(dirname(path), `.${Buffer.from(freshBytes(8)).toString('hex')}`.slice(0, Math.max(2, room)))
 }
 
 /** Whether anybody accepts there. Everything but a refusal counts: a socket that we may not connect to is not ours to replace. */

@@ -2,12 +2,12 @@
  * Local files for a copy. Reading: whole chunks with the next one already under way. Writing is atomic: a file without a name, which gets the target's when
  * everything is there. Where there are none it is a temporary file beside the target, removed when anything goes wrong; at the second Ctrl-C as well.
  */
-import { randomUUID } from 'node:crypto'
 import { constants } from 'node:fs'
 import { open, realpath, rename, stat, unlink } from 'node:fs/promises'
 import type { FileHandle } from 'node:fs/promises'
 import type { Stats } from 'node:fs'
 import { hasNoUnnamed, nameUnnamedOver, unnamedFlags } from '../../../protocols/filesystem/unnamed.ts'
+import { freshName } from '../../fresh-bytes.ts'
 import type { Bytes } from '../../types.ts'
 import { toBytes } from '../byte-string.ts'
 import type { Context } from '../context.ts'
@@ -105,7 +105,7 @@ export const WRITE_NEW: number = constants.O_WRONLY | constants.O_CREAT | consta
 /** A new name in the folder of `path`. */
 export function temporaryBeside(path: string): Buffer {
   const slash = path.lastIndexOf('/')
-  const name = `.trunkline-${randomUUID()}.part`
+  const name = `.trunkline-${freshName()}.part`
   return toBytes(slash === -1 ? name : joinPath(path.slice(0, slash + 1), name))
 }
 

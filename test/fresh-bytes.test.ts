@@ -1,0 +1,51 @@
+/** Random bytes after a machine was set back: what OpenSSL keeps in the process is played as one that says the same again. */
+import assert from 'node:assert/strict'
+import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { describe, it } from 'node:test'
+import { freshBytes, freshName } from '../src/fresh-bytes.ts'
+import { runCommand } from './helpers/run-command.ts'
+import { ROOT, sourceFiles } from './helpers/source-imports.ts'
+
+const AGAIN = `
+import crypto from 'node:crypto'
+import { syncBuiltinESMExports } from 'node:module'
+crypto.randomBytes = (count) => Buffer.alloc(count, 7)
+crypto.randomUUID = () => '00000000-0000-4000-8000-000000000000'
+syncBuiltinESMExports()
+const { freshBytes, freshName } = await import('./src/fresh-bytes.ts')
+const { bigint } = process.hrtime
+process.hrtime.bigint = () => 0n
+Date.now = () => 0
+const bytes = Array.from({ length: 100 }, () => Buffer.from(freshBytes(8)).toString('hex'))
+process.hrtime.bigint = bigint
+const names = Array.from({ length: 100 }, freshName)
+console.log(new Set(bytes).size, new Set(names).size)
+`
+
+describe('fresh bytes', () => {
+  it('are others where the pool of this process says the same again [R-466]', async () => {
+    const args = ['--import', 'tsx', '--input-type=module', '-e', AGAIN]
+    const { status, output } = await runCommand({ cwd: ROOT, timeoutMs: 60_000 }, process.execPath, args)
+    assert.equal(output.trim(), '100 100')
+    assert.equal(status, 0)
+  })
+
+  it('are as many as asked for, 32 at most', () => {
+    for (const count of [0, 8, 32]) assert.equal(freshBytes(count).byteLength, count)
+    assert.throws(() => freshBytes(33), RangeError)
+    assert.match(freshName(), /^[0-9a-z-]{40,}$/)
+  })
+
+  it('are what everything that is random in a session or a name is made of', () => {
+    // the demonstration and the benchmark make what nobody keeps
+    const own = ['src/fresh-bytes.ts', 'src/cli/demo/demo.ts', 'src/cli/demo/tree.ts', 'protocols/bench/traffic.ts']
+    const others = ['src', 'transports', 'protocols']
+      .flatMap(sourceFiles)
+      .filter(
+        (path) =>
+          !own.includes(path) && /\brandom(?:Bytes|UUID|FillSync)\b/.test(readFileSync(join(ROOT, path), 'utf8')),
+      )
+    assert.deepEqual(others, [])
+  })
+})
