@@ -281,7 +281,7 @@ export interface Pipe extends AsyncDisposable {
   readonly sink: Sink<Source<Bytes>, Promise<void>>
   /**
    * Resolves when more may be written. Large chunks are not copied: a chunk must not be changed before its `write` has
-   * resolved, and is free afterwards.
+   * resolved, and is free afterwards. One whose `write` has rejected may still be on its way: it is nobody's to change, and the collector's to take.
    */
   write(chunk: Bytes): Promise<void>
   /** Ends our side; resolves when the end has been handed to the line. The other side goes on. */

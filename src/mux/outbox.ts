@@ -8,7 +8,7 @@ import type { Batch } from '../frame/batch.ts'
 import { FrameFlag, FrameType, HEADER_BYTES } from '../frame/constants.ts'
 import { encodeStatus } from '../frame/status.ts'
 import { Pace } from './pace.ts'
-import { Pending, type PipeState } from './pipe-state.ts'
+import { Pending, type PipeListener, type PipeState } from './pipe-state.ts'
 import type { PipeTable } from './pipe-table.ts'
 import { Ring } from './ring.ts'
 import { Scheduler } from './scheduler.ts'
@@ -69,8 +69,11 @@ export class Outbox {
   #parsedTold = 0
   /** What the pipes may take ahead of the line together, if their credit lasts. */
   #ahead = AHEAD_BYTES
-  /** Pipes whose bytes are in the batch that the line holds. */
-  readonly #leaving = new Ring<PipeState>()
+  /**
+   * Who has bytes or an end in the batch that the line holds. Not the pipes: a line may report a batch as gone after the peer has answered its front, and by
+   * then a pipe may be over, with nobody to tell of it.
+   */
+  readonly #leaving = new Ring<PipeListener>()
 
   constructor(settings: MuxSettings, host: MuxHost, table: PipeTable, now: number) {
     this.#settings = settings
@@ -306,7 +309,7 @@ export class Outbox {
         left -= piece.byteLength
         batch.payload(piece)
       }
-      this.#leaving.push(pipe)
+      this.#isLeaving(pipe)
     }
     this.#pullEnd(batch, pipe)
   }
@@ -316,14 +319,18 @@ export class Outbox {
     if (pipe.queued > 0 || !pipe.sendable) return
     batch.offsetFrame(FrameType.END, pipe.id, pipe.sent)
     pipe.endSent = true
-    this.#leaving.push(pipe)
+    this.#isLeaving(pipe)
     this.#table.settle(pipe)
+  }
+
+  #isLeaving({ listener }: PipeState): void {
+    if (listener !== undefined) this.#leaving.push(listener)
   }
 
   /** The line has let go of the last batch: chunks that were sent by reference are their writers' again. */
   batchLeft(): void {
     this.tails.batchLeft()
-    for (let left = this.#leaving.length; left > 0; left--) this.#leaving.shift()?.listener?.written()
+    for (let left = this.#leaving.length; left > 0; left--) this.#leaving.shift()?.written()
   }
 
   // --- time ------------------------------------------------------------------------------------------------------------

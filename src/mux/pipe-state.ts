@@ -11,13 +11,13 @@ export interface PipeListener {
   accepted(reply: Uint8Array): void
   /** There is something to read, or the peer ended. */
   readable(): void
-  /** Queued bytes have left: writers may go on. */
+  /** Queued bytes or the end have left: writers may go on. The one call that may come when the pipe is over: the line lets go of a batch when it likes. */
   written(): void
   /** The peer stops reading: writing is over. */
   stopped(error: TrunkError): void
   /** The peer has read everything and its handler finished (`error` undefined), or did not read it all. */
   confirmed(error: TrunkError | undefined): void
-  /** The pipe is over in both directions: refused, reset, or its session ended. Nothing follows. */
+  /** The pipe is over in both directions: refused, reset, or its session ended. Nothing follows but `written`. */
   failed(error: TrunkError): void
 }
 

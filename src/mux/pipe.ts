@@ -200,6 +200,7 @@ export class TrunkPipe implements Pipe, PipeListener {
     } finally {
       this.#failure = undefined
       closeIterator(iterator)
+      this.#checkOver()
     }
   }
 
@@ -239,9 +240,11 @@ export class TrunkPipe implements Pipe, PipeListener {
   }
 
   abort(reason: Error): void {
-    if (this.#error !== undefined || this.#isOver()) return
+    if (this.#error !== undefined) return
+    const isOver = this.#state.phase === 'gone'
+    if (isOver && !this.#isWriting) return
     const error = toTrunkError(reason, 'ERR_ABORTED', 'the pipe was aborted')
-    this.#core.reset(this.#state, error)
+    if (!isOver) this.#core.reset(this.#state, error)
     this.failed(error)
   }
 
@@ -252,8 +255,13 @@ export class TrunkPipe implements Pipe, PipeListener {
     await DONE
   }
 
-  #isOver(): boolean {
-    return this.#state.phase === 'gone' && this.#error === undefined
+  /** Somebody waits for what was written to leave: the peer may have answered all of it before the line says so. */
+  get #isWriting(): boolean {
+    return (
+      (this.#waiters !== undefined && this.#waiters.length > 0) ||
+      this.#ending !== undefined ||
+      this.#failure !== undefined
+    )
   }
 
   /** Closed without a reader: once the peer cannot go on before its bytes are read, its close would wait for ours and ours for it. */
@@ -271,7 +279,7 @@ export class TrunkPipe implements Pipe, PipeListener {
 
   /** Nothing more can happen to the pipe that whoever tied something to it would want to know. */
   #checkOver(): void {
-    if (!this.#confirmed || (!this.#state.receivedAll && !this.#state.readStopped)) return
+    if (!this.#confirmed || (!this.#state.receivedAll && !this.#state.readStopped) || this.#isWriting) return
     this.onOver?.()
     this.onOver = undefined
   }
@@ -319,6 +327,7 @@ export class TrunkPipe implements Pipe, PipeListener {
       this.#ending.resolve()
       this.#ending = undefined
     }
+    this.#checkOver()
   }
 
   stopped(error: TrunkError): void {

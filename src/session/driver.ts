@@ -62,7 +62,6 @@ export class Driver {
         this.#inputEnded(toTrunkError(error, 'ERR_LINK_FAILED', 'the line failed'))
       },
       drain: () => {
-        this.#busy = false
         this.#batchLeft()
       },
     })
@@ -152,6 +151,7 @@ export class Driver {
 
   #batchLeft(): void {
     if (this.#finishing) return
+    this.#busy = false
     this.#engine.batchLeft()
     this.wake()
   }
@@ -187,12 +187,16 @@ export class Driver {
     this.#face?.stop()
     if (error !== undefined) {
       this.#link.abort(error)
-      this.#resolveFinished()
+      this.#linkGone()
       return
     }
-    this.#link.close().then(this.#resolveFinished, () => {
-      // the link says that its close failed: it is gone all the same
-      this.#resolveFinished()
-    })
+    this.#link.close().then(this.#linkGone, this.#linkGone)
+  }
+
+  /** The link is closed, whether it says that this went well or not: so it has let go of the last batch, and will not tell. */
+  readonly #linkGone = (): void => {
+    if (this.#busy) this.#engine.batchLeft()
+    this.#busy = false
+    this.#resolveFinished()
   }
 }

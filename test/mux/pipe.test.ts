@@ -562,6 +562,72 @@ describe('a pipe in hand: closing', () => {
   })
 })
 
+describe('a pipe in hand: answered before the line says that what was written has left', () => {
+  /** A pipe whose peer has ended its side already, so that its last word makes an end of the pipe. */
+  const endedByPeer = (): { seat: MuxSeat; pipe: TrunkPipe } => {
+    const seat = new MuxSeat({ initialWindowBytes: 4 * KIB_64 })
+    const pipe = seat.holdOpened()
+    seat.offset('END', 1, 0)
+    seat.mux.endOfChunk()
+    assert.deepEqual(seat.said(), ['DONE 1 0'])
+    return { seat, pipe }
+  }
+  const WRITERS: Readonly<Record<string, (pipe: TrunkPipe) => Promise<unknown>[]>> = {
+    'a write that is not copied': (pipe) => [pipe.write(pattern(10_000)), pipe.closeWrite()],
+    'writes beyond what may wait': (pipe) => [
+      ...Array.from({ length: 20 }, () => pipe.write(pattern(8000))),
+      pipe.closeWrite(),
+    ],
+    closeWrite: (pipe) => [pipe.closeWrite()],
+    sink: (pipe) => [pipe.sink([])],
+    'close after a write': (pipe) => [pipe.write(pattern(10_000)), pipe.close()],
+  }
+
+  for (const [name, write] of Object.entries(WRITERS)) {
+    it(`R-361: ${name} ends with both, in either order`, async () => {
+      for (const answerFirst of [true, false]) {
+        const { seat, pipe } = endedByPeer()
+        const waits = write(pipe)
+        await turns()
+        assert.ok(seat.hold().some(({ type }) => type === TYPE.END))
+        const steps = [
+          () => {
+            seat.take('DONE', 1)
+          },
+          () => {
+            seat.mux.batchLeft()
+          },
+        ]
+        if (!answerFirst) steps.reverse()
+        steps[0]?.()
+        await turns()
+        assert.equal(pipe.state.phase, answerFirst ? 'gone' : 'open')
+        assert.deepEqual(seat.news(), [], 'who tied something to it may still want to break it off')
+        steps[1]?.()
+        for (const wait of waits) assert.equal(await fate(wait), 'well')
+        assert.equal(pipe.state.phase, 'gone')
+        assert.deepEqual(seat.news(), ['1 over'])
+      }
+    })
+
+    it(`R-362: ${name} is broken off by abort while the line holds what the peer has answered`, async () => {
+      const { seat, pipe } = endedByPeer()
+      const waits = write(pipe)
+      await turns()
+      seat.hold()
+      seat.take('DONE', 1)
+      assert.equal(pipe.state.phase, 'gone')
+      pipe.abort(REASON)
+      const fates = await Promise.all(waits.map((wait) => fate(wait)))
+      // the peer has read everything: only what waits for the line is given up
+      assert.ok(fates.includes('ERR_ABORTED') && !fates.includes('waits'), fates.join())
+      assert.deepEqual(seat.news(), ['1 over'])
+      seat.mux.batchLeft()
+      assert.deepEqual(seat.said(), [], 'nothing is said of a pipe that is over')
+    })
+  }
+})
+
 describe('a pipe in hand: breaking off', () => {
   it('resets both directions, tells its reason, and does it once', async () => {
     const seat = new MuxSeat()

@@ -477,10 +477,49 @@ describe('a driver whose engine has ended', () => {
     stand.receiver.drain()
     stand.driver.wake()
     await nextTick()
-    assert.deepEqual(stand.asked(), [])
+    assert.deepEqual(stand.asked(), ['left'], 'who waits for the batch is told, once, and nothing is asked for')
     assert.deepEqual(stand.line, ['write 1', 'end', 'close'])
     stand.clock.advance(10_000)
     assert.deepEqual(stand.line, ['write 1', 'end', 'close'])
+  })
+
+  it('R-360: lets go of the batch that the line held when it is closed or aborted, and not before', async () => {
+    for (const [error, end] of [
+      [undefined, 'close'],
+      [PROTOCOL, 'abort ERR_PROTOCOL_VIOLATION'],
+    ] as const) {
+      const stand = await new Stand().start()
+      let close!: () => void
+      stand.closing = new Promise((resolve) => {
+        close = resolve
+      })
+      stand.takes = false
+      await stand.say([bytes(1)])
+      stand.receiver.end()
+      stand.asked()
+      stand.driver.engineEnded(error)
+      assert.equal(stand.line.at(-1), end)
+      if (error === undefined) {
+        await nextTick()
+        assert.deepEqual(stand.asked(), [], 'the line may still look at it')
+        close()
+      }
+      await stand.driver.finished
+      assert.deepEqual(stand.asked(), ['left'])
+      stand.receiver.drain()
+      await nextTick()
+      assert.deepEqual(stand.asked(), [])
+    }
+    const held = await new Stand().start()
+    held.takes = false
+    await held.say([bytes(1)])
+    held.receiver.drain()
+    await nextTick()
+    held.asked()
+    held.receiver.end()
+    held.driver.engineEnded(undefined)
+    await held.driver.finished
+    assert.deepEqual(held.asked(), ['line ended 0'], 'a batch leaves once')
   })
 
   it('has the reason that came first, whatever comes while it says goodbye', async () => {
