@@ -148,7 +148,7 @@ describe('the examples in the pages', () => {
     }
     const options = { extends: '../../tsconfig.json', include: ['*.ts'], compilerOptions }
     writeFileSync(join(folder, 'tsconfig.json'), JSON.stringify(options))
-    compiled = await node(ROOT, 'node_modules/typescript/bin/tsc', '-p', folder)
+    compiled = await node(ROOT, 'node_modules/@typescript/native/bin/tsc', '-p', folder)
   })
 
   after(() => {

@@ -1,7 +1,11 @@
 /**
- * Runs the test files that need no special hardware: `node test/run.mjs [part of a path]... [--option]...`; with `--vm` those that boot virtual
- * machines instead, one file after the other.
- * Node 20 expands no globs, so the files are listed here; node:test's own summary is the last thing printed and its
+ * Runs test files: `node test/run.mjs [part of a path]... [--option]...`.
+ *
+ * Without a word: every file that needs no special hardware, but for those whose name ends in `.long.test.ts`; with
+ * `--long` those alone, with `--all` both. With parts of paths: every file whose path contains one of them. With `--vm`:
+ * the files that boot virtual machines, one after the other. Other options are node:test's.
+ *
+ * Node 20 expands no globs, so the files are listed here. node:test's own summary is the last thing printed, and its
  * exit status is kept.
  */
 import { spawnSync } from 'node:child_process'
@@ -29,14 +33,21 @@ function testFiles(folder) {
 }
 
 const words = process.argv.slice(2)
+/** Which files: this runner's own words, the rest are node:test's. */
+const OWN = ['--vm', '--long', '--all']
 const vm = words.includes('--vm')
-const options = words.filter((word) => word.startsWith('-') && word !== '--vm')
+const options = words.filter((word) => word.startsWith('-') && !OWN.includes(word))
 const filters = words.filter((word) => !word.startsWith('-'))
-const files = testFiles([root, 'test', ...(vm ? ['vm'] : [])].join(sep)).filter(
-  (file) => filters.length === 0 || filters.some((filter) => file.includes(filter)),
-)
+
+/** Whether this run takes `file`. */
+function isAskedFor(file) {
+  if (filters.length > 0) return filters.some((filter) => file.includes(filter))
+  return vm || words.includes('--all') || file.endsWith('.long.test.ts') === words.includes('--long')
+}
+
+const files = testFiles([root, 'test', ...(vm ? ['vm'] : [])].join(sep)).filter(isAskedFor)
 if (files.length === 0) {
-  console.error(`no test file's path contains ${filters.join(' or ')}`)
+  console.error(`no test file is asked for by ${words.join(' ') || 'no word'}`)
   process.exit(2)
 }
 

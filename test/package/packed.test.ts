@@ -7,7 +7,7 @@ import { addPrograms, packedConsumer, type Consumer } from '../helpers/packed-co
 import type { CommandResult } from '../helpers/run-command.ts'
 import { ROOT } from '../helpers/source-imports.ts'
 
-const TSC = join(ROOT, 'node_modules/typescript/bin/tsc')
+const TSC = join(ROOT, 'node_modules/typescript/bin/tsc6')
 
 describe('the packed package', () => {
   let consumer: Consumer
