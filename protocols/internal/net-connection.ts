@@ -31,6 +31,8 @@ class NetConnection implements Connection {
   /** An end that was told, and of which it is being found out whether it is one. */
   #checking: Promise<void> | undefined
   #ended = false
+  /** Our end is on its way to the system, behind everything that was written. */
+  #ending = false
   #reset = false
 
   constructor(socket: Socket) {
@@ -95,16 +97,21 @@ class NetConnection implements Connection {
 
   end(): void {
     const socket = this.#socket
+    this.#ending = true
     // an empty write finds out about a reset that nobody was told of; a shutdown would not
     socket.write('', () => {
-      if (!socket.destroyed) socket.end()
+      this.#ending = false
+      if (socket.destroyed) return
+      socket.end()
+      if (this.#reset) resetSocket(socket)
     })
   }
 
   reset(): void {
     this.#reset = true
     this.#arrived = []
-    resetSocket(this.#socket)
+    // An end that the system takes in the next turn goes first: a reset in its place takes the last bytes along.
+    if (!this.#ending || this.#socket.writableLength > 0) resetSocket(this.#socket)
   }
 
   readonly #onData = (chunk: Buffer): void => {

@@ -2,6 +2,8 @@
 import assert from 'node:assert/strict'
 import { once } from 'node:events'
 import { it } from 'node:test'
+import { loadNative, type NativeAddon } from '../../src/native/load.ts'
+import { Uint8ArrayList } from 'uint8arraylist'
 import { netConnection } from '../../protocols/internal/net-connection.ts'
 import { eventually, steady } from '../helpers/eventually.ts'
 import { dialLoopback, loopbackServer } from '../helpers/loopback.ts'
@@ -48,3 +50,34 @@ it('R-352: a turn of the event loop reads 128 KiB and one chunk of a connection 
   await closed
   server.close()
 })
+
+it(
+  'R-452: an end goes before the reset that follows it at once, and takes the last bytes along',
+  { skip: loadNative() === undefined && 'only the native addon can tell' },
+  async () => {
+    const native = loadNative() as NativeAddon
+    const listening = native.listen({ family: 'ipv4', address: '127.0.0.1', port: 0 }, 1)
+    const socket = await dialLoopback(native.localAddress(listening).port)
+    const { fd } = native.accept(listening)!
+    native.close(listening)
+    const connection = netConnection(socket)
+    const closed = new Promise<void>((resolve) => {
+      connection.start({
+        data: () => assert.fail('nothing was sent'),
+        end: () => assert.fail('it has not ended'),
+        drained: () => undefined,
+        failed: assert.ifError,
+        closed: resolve,
+      })
+    })
+    connection.write(new Uint8ArrayList(Buffer.from('last words')))
+    connection.end()
+    connection.reset()
+    await closed
+    const room = new Uint8Array(64)
+    assert.equal(native.read(fd, room), 10)
+    // the kernel's word for a reset behind an end; without the end before it, it is ECONNRESET
+    assert.equal(native.socketError(fd), 'EPIPE')
+    native.close(fd)
+  },
+)
