@@ -150,6 +150,34 @@ describe('native addon build', { skip }, () => {
     assert.ok(existsSync(output))
   })
 
+  it('R-455: takes the headers of npm’s package node, which lie elsewhere than its binary', () => {
+    const modules = join(folder, 'node_modules')
+    const binary = join(modules, 'node/bin/node')
+    mkdirSync(join(modules, 'node/bin'), { recursive: true })
+    copyFileSync(process.execPath, binary)
+    const compiler = join(folder, 'compiler.mjs')
+    writeFileSync(
+      compiler,
+      `#!${process.execPath}
+       import { writeFileSync } from 'node:fs'
+       const words = process.argv.slice(2)
+       writeFileSync(words[words.indexOf('-o') + 1], words.find((word) => word.startsWith('-I')))`,
+      { mode: 0o755 },
+    )
+    for (const place of ['node/node_modules', '.']) {
+      const headers = join(modules, place, `node-${process.platform}-${process.arch}`, 'include/node')
+      mkdirSync(headers, { recursive: true })
+      for (const name of ['node_api.h', 'uv.h']) writeFileSync(join(headers, name), '')
+      const output = join(folder, 'npm.node')
+      execFileSync(binary, ['src/native/build.mjs', '--output', output], {
+        cwd: root,
+        env: { PATH: process.env.PATH, CC: compiler },
+      })
+      assert.equal(readFileSync(output, 'utf8'), `-I${headers}`)
+      rmSync(join(modules, place, `node-${process.platform}-${process.arch}`), { recursive: true })
+    }
+  })
+
   it('says so in one line and succeeds where there is no compiler', () => {
     const output = join(folder, 'none.node')
     const run = spawnSync(process.execPath, ['src/native/build.mjs', '--output', output], {
@@ -224,14 +252,25 @@ describe('native addon loader', () => {
     rmSync(folder, { recursive: true })
   })
 
-  const ask = (...levels: string[]): string => {
-    const home = join(folder, ...levels)
+  /** What the loader says that lies in `levels` of the package `name`; `off` is what switches the addon off. */
+  const ask = (name: string, levels: readonly string[], off = ''): string => {
+    const home = join(folder, name, ...levels)
     mkdirSync(home, { recursive: true })
+    writeFileSync(join(folder, name, 'package.json'), '{ "name": "trunkline", "type": "module" }')
     copyFileSync(join(root, 'src/native/load.ts'), join(home, 'load.ts'))
     const code = `import { nativeStatus } from ${JSON.stringify(join(home, 'load.ts'))}; console.log(JSON.stringify(nativeStatus()))`
     return execFileSync(process.execPath, ['--import', 'tsx', '--input-type=module', '-e', code], {
       cwd: root,
+      env: { ...process.env, TRUNKLINE_NO_ADDON: off },
     }).toString()
+  }
+  const SRC = ['src', 'native']
+  const DIST = ['dist', 'src', 'native']
+  /** Puts the addon into a folder of this name below `package`. */
+  const build = (...levels: string[]): void => {
+    const release = join(folder, ...levels)
+    mkdirSync(release, { recursive: true })
+    copyFileSync('path' in status ? status.path : '', join(release, 'trunkline.node'))
   }
 
   it('is not run by importing what may use it [R-136]', { skip }, () => {
@@ -246,23 +285,36 @@ describe('native addon loader', () => {
   })
 
   it('gives a sentence, not an error, where nothing was built', () => {
-    assert.match(ask('bare', 'src', 'native'), /"problem":"the native addon was not built/)
+    assert.match(ask('bare', SRC), /"problem":"the native addon was not built/)
+  })
+
+  it('R-453: finds no neighbour’s, neither from src nor from dist, and none of a package around it', { skip }, () => {
+    build('build', 'Release')
+    for (const levels of [SRC, DIST])
+      assert.match(ask('neighbour', levels), /"problem":"the native addon was not built/)
+    build('app', 'build', 'Release')
+    writeFileSync(join(folder, 'app', 'package.json'), '{ "name": "app" }')
+    assert.match(ask('app/lib', SRC), /"problem":"the native addon was not built/)
+  })
+
+  it('R-454: gives a sentence where the addon is switched off', { skip }, () => {
+    build('off', 'build', 'Release')
+    assert.match(ask('off', SRC), /"path":/)
+    assert.match(ask('off', SRC, '1'), /"problem":"the native addon is switched off \(TRUNKLINE_NO_ADDON\)"/)
   })
 
   it('finds the file from src and from dist, and reports one that does not load', { skip }, () => {
-    for (const [name, ...levels] of [
-      ['a', 'src', 'native'],
-      ['b', 'dist', 'src', 'native'],
+    for (const [name, levels] of [
+      ['a', SRC],
+      ['b', DIST],
     ] as const) {
-      const release = join(folder, name, 'build', 'Release')
-      mkdirSync(release, { recursive: true })
-      copyFileSync('path' in status ? status.path : '', join(release, 'trunkline.node'))
-      assert.match(ask(name, ...levels), /"path":/)
+      build(name, 'build', 'Release')
+      assert.match(ask(name, levels), /"path":/)
     }
     const prebuilt = join(folder, 'c', 'prebuilds', `${process.platform}-${process.arch}`)
     mkdirSync(prebuilt, { recursive: true })
     copyFileSync(join(root, 'package.json'), join(prebuilt, 'trunkline.node'))
-    assert.match(ask('c', 'src', 'native'), /"problem":"the native addon .* does not load/)
+    assert.match(ask('c', SRC), /"problem":"the native addon .* does not load/)
   })
 })
 

@@ -38,12 +38,19 @@ const { values } = parseArgs({
   },
 })
 
-/** Where node_api.h and uv.h are: beside the running node, or where npm's `nodedir` points. */
+/**
+ * Where node_api.h and uv.h are: beside the running node, where npm's `nodedir` points, or in what npm's package `node` has installed (its binary is a copy of that
+ * of a package for one platform, which has the headers).
+ */
 function headerFolder() {
+  const beside = dirname(dirname(process.execPath))
+  const forPlatform = `node-${running}`
   const roots = [
-    dirname(dirname(process.execPath)),
+    beside,
     process.env.npm_config_nodedir,
     process.env.npm_package_config_nodedir,
+    join(beside, 'node_modules', forPlatform),
+    join(dirname(beside), forPlatform),
   ]
   return roots
     .filter((root) => root !== undefined)

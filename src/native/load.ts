@@ -1,11 +1,12 @@
 /**
  * The native addon, loaded when it is first asked for and never by importing this file. It is optional: where it was not
- * built, `loadNative` gives undefined and the caller takes its weaker way or says what is missing.
+ * built, or the environment variable TRUNKLINE_NO_ADDON is set, `loadNative` gives undefined and the caller takes its weaker way or says what is missing.
  *
- * It is looked for under build/Release (built here) and prebuilds/PLATFORM-ARCH (shipped) of the package's root.
+ * It is looked for under build/Release (built here) and prebuilds/PLATFORM-ARCH (shipped) of the package's own root, and nowhere else.
  */
-import { existsSync } from 'node:fs'
+import { existsSync, readFileSync } from 'node:fs'
 import { createRequire } from 'node:module'
+import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 
 /** A socket address as the addon takes and gives it; `address` is a literal, never a name: for vsock the CID in digits. */
@@ -129,6 +130,11 @@ export type NativeAddon = NativeDescriptors & NativeSwap & NativeVsock & NativeD
 /** What came of loading: the addon, or a sentence that says why there is none. */
 export type NativeStatus = { readonly native: NativeAddon; readonly path: string } | { readonly problem: string }
 
+/** Set to anything, it switches the addon off: to find out whether a fault is the addon's, and to test what works without it. */
+const SWITCH = 'TRUNKLINE_NO_ADDON'
+/** From dist/src/native to the root. */
+const MAX_DEPTH = 3
+
 let status: NativeStatus | undefined
 
 /** Loads the addon once; afterwards gives the same answer. Never throws. */
@@ -144,15 +150,34 @@ export function loadNative(): NativeAddon | undefined {
 }
 
 function load(): NativeStatus {
-  const folders = ['build/Release', `prebuilds/${process.platform}-${process.arch}`]
-  // Two levels up from src/native, three from dist/src/native.
-  for (const root of ['../../', '../../../']) {
-    for (const folder of folders) {
-      const path = fileURLToPath(new URL(`${root}${folder}/trunkline.node`, import.meta.url))
-      if (existsSync(path)) return open(path)
-    }
+  if ((process.env[SWITCH] ?? '') !== '') return { problem: `the native addon is switched off (${SWITCH})` }
+  const root = packageRoot(dirname(fileURLToPath(import.meta.url)))
+  for (const folder of ['build/Release', `prebuilds/${process.platform}-${process.arch}`]) {
+    const path = root && join(root, folder, 'trunkline.node')
+    if (path !== undefined && existsSync(path)) return open(path)
   }
   return { problem: 'the native addon was not built (npm run build:native)' }
+}
+
+/** The folder of trunkline's own package.json, at most so far above this file's; a neighbour's addon is not ours, whatever its name. */
+function packageRoot(from: string): string | undefined {
+  let folder = from
+  for (let level = 0; level <= MAX_DEPTH; level++, folder = dirname(folder)) {
+    const manifest = join(folder, 'package.json')
+    if (!existsSync(manifest)) continue
+    return isOurs(manifest) ? folder : undefined
+  }
+  return undefined
+}
+
+function isOurs(manifest: string): boolean {
+  try {
+    const { name } = JSON.parse(readFileSync(manifest, 'utf8')) as { name?: unknown }
+    return name === 'trunkline'
+  } catch {
+    // one that cannot be read names nobody
+    return false
+  }
 }
 
 function open(path: string): NativeStatus {

@@ -1,6 +1,6 @@
 /** The packed tarball, installed and used as a user would: what is in it, what it runs, what its types say, what stays closed. */
 import assert from 'node:assert/strict'
-import { existsSync, writeFileSync } from 'node:fs'
+import { existsSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { after, before, describe, it } from 'node:test'
 import { addPrograms, packedConsumer, type Consumer } from '../helpers/packed-consumer.ts'
@@ -119,9 +119,20 @@ describe('the packed package', () => {
       .map((path) => /^dist\/((?:transports|protocols)\/(?!schemes\.)[^/]+)\.js$/.exec(path)?.[1])
       .filter((path) => path !== undefined)
     assert.ok(entries.includes('transports/tcp'), 'no transport was found')
+    const builtins = new Set(
+      consumer.files
+        .filter((path) => path.startsWith('dist/') && path.endsWith('.js'))
+        .flatMap((path) => {
+          const text = readFileSync(join(consumer.folder, 'node_modules/trunkline', path), 'utf8')
+          return [...text.matchAll(/from '(node:[a-z/_]+)'/g)].map(([, name]) => name)
+        }),
+    )
+    assert.ok(builtins.has('node:net'), 'no module of Node’s was found')
     const { status, output } = await runModule(
       'import.mjs',
-      `const state = () => ({
+      `// what importing Node's own modules opens is not ours: on Node 26 node:util opens stderr
+       for (const name of ${JSON.stringify([...builtins])}) await import(name)
+       const state = () => ({
          handles: process.getActiveResourcesInfo().sort(),
          addons: process.report.getReport().sharedObjects.filter((path) => path.endsWith('.node')),
          listeners: process.eventNames().map((name) => [String(name), process.listenerCount(name)]),

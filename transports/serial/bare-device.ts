@@ -6,6 +6,7 @@ import { TrunkError } from '../../src/errors.ts'
 import { nativeStatus, type NativeAddon } from '../../src/native/load.ts'
 import type { Device, Ready } from './device-duplex.ts'
 import { codeOf } from './device-errors.ts'
+import { addonReadiness, type Readiness } from './readiness.ts'
 
 /** The addon, or ERR_TRANSPORT_UNAVAILABLE that says what is missing. */
 export function requireAddon(path: string): NativeAddon {
@@ -19,26 +20,23 @@ export function requireAddon(path: string): NativeAddon {
 
 /** The device of an open descriptor, which it closes. Throws ERR_UNSUPPORTED for one that cannot be waited for (a disk, /dev/null). */
 export function bareDevice(native: NativeAddon, fd: number, path: string, ready: Ready): Device {
-  const watch = watching(native, fd, path, ready)
+  const readiness = watching(native, fd, path, ready)
   return {
     read: (into) => native.read(fd, into),
     write: (chunks) => native.write(fd, chunks),
     want(events) {
-      if (events === 0) watch.stop()
-      else watch.start(events)
+      readiness.want(events)
     },
     async close() {
-      watch.close()
+      readiness.close()
       native.close(fd)
     },
   }
 }
 
-function watching(native: NativeAddon, fd: number, path: string, ready: Ready): ReturnType<NativeAddon['watch']> {
+function watching(native: NativeAddon, fd: number, path: string, ready: Ready): Readiness {
   try {
-    return native.watch(fd, (error, events = 0) => {
-      ready(error === undefined ? undefined : Object.assign(new Error(error), { code: error }), events)
-    })
+    return addonReadiness(native, fd, ready)
   } catch (error) {
     if (codeOf(error) !== 'EPERM') throw error
     const message = `the device ${path} is no line: nothing ever arrives at it`

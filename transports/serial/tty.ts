@@ -2,17 +2,19 @@
  * A terminal (a UART, a USB adapter, a pseudo-terminal) through the package `serialport`, which is loaded here and nowhere else, and only when one
  * is opened.
  *
- * The package opens the device, takes a lock on it that other openers of its kind respect, sets it up raw, and tells when it is ready. Its own reading and writing
- * are not used (13.0): a hang-up while bytes arrive makes them spin for ever, and waiting to write takes the place of waiting to read. Promises:
+ * The package opens the device, takes a lock on it that other openers of its kind respect, and sets it up raw. Its own reading and writing are not used (13.0): a
+ * hang-up while bytes arrive makes them spin for ever, and waiting to write takes the place of waiting to read. Its poller is used only where there is no native
+ * addon (readiness.ts). Promises:
  * ERR_TRANSPORT_UNAVAILABLE where the package is missing, ERR_BUSY where the lock is taken; a hang-up is ERR_LINK_LOST. What arrived before it was opened is lost: the package
  * flushes it.
  */
 import { readSync, writeSync } from 'node:fs'
 import type { SerialPort } from 'serialport'
 import { TrunkError } from '../../src/errors.ts'
-import { loadNative, READABLE, WRITABLE } from '../../src/native/load.ts'
+import { loadNative } from '../../src/native/load.ts'
 import type { Device, Ready } from './device-duplex.ts'
 import { codeOf, deviceLost } from './device-errors.ts'
+import { addonReadiness, packageReadiness, type PackagePoller } from './readiness.ts'
 
 /** How the line is set up. */
 export interface LineSettings {
@@ -25,11 +27,7 @@ export interface LineSettings {
 /** What the package gives for an open port, as far as it is used here, on systems with descriptors. */
 interface Port {
   readonly fd: number
-  readonly poller: {
-    poll(events: number): void
-    on(event: 'readable' | 'writable', listener: (error: Error | null) => void): void
-    removeAllListeners(): void
-  }
+  readonly poller: PackagePoller
   flush(): Promise<void>
   close(): Promise<void>
 }
@@ -60,7 +58,14 @@ export async function openTty(
     await port.close()
     throw error
   }
-  return (ready) => ttyDevice(port, ready)
+  return (ready) => {
+    try {
+      return ttyDevice(port, ready)
+    } catch (error) {
+      void port.close().catch(() => undefined) // why it cannot be watched is what is told
+      throw error
+    }
+  }
 }
 
 async function loadBinding(path: string): Promise<(typeof SerialPort)['binding']> {
@@ -79,15 +84,9 @@ function isPort(port: object): port is Port {
 }
 
 function ttyDevice(port: Port, ready: Ready): Device {
-  const { fd, poller } = port
-  let wanted = 0
-  const tell = (events: number) => (error: Error | null) => {
-    // the package watches on for whatever it was ever asked for
-    if (error === null) poller.poll(wanted)
-    ready(error ?? undefined, events)
-  }
-  poller.on('readable', tell(READABLE))
-  poller.on('writable', tell(WRITABLE))
+  const { fd } = port
+  const native = loadNative()
+  const readiness = native === undefined ? packageReadiness(port.poller, ready) : addonReadiness(native, fd, ready)
   return {
     read(into) {
       const read = unlessLater(() => readSync(fd, into, 0, into.byteLength, null))
@@ -104,11 +103,10 @@ function ttyDevice(port: Port, ready: Ready): Device {
       return taken
     },
     want(events) {
-      wanted = events
-      poller.poll(events)
+      readiness.want(events)
     },
     async close(drop) {
-      poller.removeAllListeners()
+      readiness.close()
       // else the kernel waits for up to half a minute while the other end holds it back
       if (drop) await port.flush().catch(() => undefined) // a device that is gone has nothing to drop
       await port.close()
