@@ -59,6 +59,10 @@ export class SimPipe implements PipeListener {
   open = false
   over = false
   waitFor = 0
+  /** What the line still looks at. */
+  #chunk: Uint8Array | undefined
+  /** Somebody waits for the end to leave. */
+  #ending = false
   readable_ = false
   error: TrunkError | undefined
 
@@ -79,7 +83,19 @@ export class SimPipe implements PipeListener {
   }
 
   written(): void {
-    if (this.state.sent >= this.waitFor) this.waitFor = 0
+    if (this.state.endSent) this.#ending = false
+    if (this.waitFor === 0 || this.state.sent < this.waitFor) return
+    this.waitFor = 0
+    // its writer's again
+    this.#chunk?.fill(REUSED)
+    this.#chunk = undefined
+  }
+
+  /** What a writer of this pipe waits for: a promise of the skin that is not settled. */
+  get waits(): string | undefined {
+    if (this.over) return undefined
+    if (this.waitFor > 0) return `a write waits for byte ${this.waitFor}, ${this.state.sent} are sent`
+    return this.#ending ? 'an end waits to leave' : undefined
   }
 
   stopped(): void {
@@ -117,13 +133,17 @@ export class SimPipe implements PipeListener {
   write(bytes: number): void {
     const { state } = this
     if (this.over || state.endQueued || state.stopError !== undefined || this.waitFor > 0) return
-    this.waitFor = this.peer.core.write(state, this.out.produce(bytes))
+    const chunk = this.out.produce(bytes)
+    this.waitFor = this.peer.core.write(state, chunk)
+    if (this.waitFor > 0) this.#chunk = chunk
+    else chunk.fill(REUSED)
   }
 
   end(): void {
     if (this.over || this.out.ended) return
     this.out.ended = true
     this.peer.core.end(this.state)
+    this.#ending = !this.state.endSent
   }
 
   read(): void {
@@ -183,6 +203,8 @@ export class SimPeer implements WireEnd {
   readonly shared: Shared
   readonly engine: Engine
   readonly pipes: Set<SimPipe> = new Set<SimPipe>()
+  /** All that there ever were. */
+  readonly made: SimPipe[] = []
   readonly waiting: SimPipe[] = []
   readonly #knobs: AppKnobs
   wire!: Wire
@@ -307,6 +329,13 @@ export class SimPeer implements WireEnd {
     this.engine.linkEnded(reset ? new TrunkError('ERR_LINK_RESET', 'reset') : undefined, this.shared.timeline.now)
   }
 
+  /** The line is closed: what it still held of ours it looks at no more, as the driver says it. */
+  lineGone(): void {
+    if (!this.#busy || this.dead) return
+    this.#busy = false
+    this.engine.batchLeft()
+  }
+
   close(): void {
     this.engine.close(this.shared.timeline.now)
     this.#arm()
@@ -340,6 +369,7 @@ export class SimPeer implements WireEnd {
     pipe.state = state
     state.listener = pipe
     this.pipes.add(pipe)
+    this.made.push(pipe)
     this.waiting.push(pipe)
   }
 
@@ -416,6 +446,7 @@ export class SimPeer implements WireEnd {
     }
     records.push(record)
     this.pipes.add(pipe)
+    this.made.push(pipe)
     // early data, before the answer
     if (this.shared.random.chance(0.5)) pipe.write(this.shared.random.scale(1, this.#knobs.maxWriteBytes))
   }

@@ -140,6 +140,11 @@ function keepsAPipe(peer: SimPeer): void {
 }
 const kept = new WeakMap<SimPeer, PipeState>()
 
+/** A core that forgets who waits for a batch to leave when the peer's answer comes first. */
+function forgetsWriters(peer: SimPeer): void {
+  for (const pipe of peer.made) if (pipe.state.phase === 'gone') pipe.written = () => undefined
+}
+
 /** A core that throws. */
 function throws(peer: SimPeer): void {
   if (peer.established) throw new RangeError('a defect')
@@ -159,6 +164,7 @@ export const SABOTAGES: Readonly<Record<string, Sabotage>> = {
   'gives no credit': { breaks: /I6:/, batch: dropsCredit },
   'does not tell what it has parsed': { breaks: /I6:/, batch: losesParsed },
   throws: { breaks: /I7:/, state: throws },
+  'forgets who waits for a batch to leave': { breaks: /I10:/, state: forgetsWriters },
   'breaks off a neighbour': { breaks: /I9:/, batch: breaksANeighbour },
 }
 

@@ -21,6 +21,11 @@ export interface WireKnobs {
   /** After this many bytes the line is cut; Infinity for never. */
   readonly cutAfterBytes: number
   readonly cutKind: CutKind
+  /**
+   * Chance that a batch is partly written: its front is delivered, and may be answered, long before the writer is told that all of it has left, as where a
+   * kernel's queue is full. @default 0: it is told after the time that the line takes for the batch
+   */
+  readonly partialChance?: number
   /** A writer waits while more than this is under way. @default Infinity */
   readonly bufferBytes?: number
   /** What becomes of a piece on its way: changed, shorter, longer. */
@@ -41,7 +46,10 @@ export class Wire {
   readonly #far: WireEnd
   #queue: Uint8Array[] = []
   readonly #waiting: (() => void)[] = []
+  /** Writers that are told when the line has carried so much. */
+  #partial: { readonly upTo: number; readonly left: () => void }[] = []
   #delivering = false
+  #written = 0
   #carried = 0
   #ending = false
   cut = false
@@ -60,12 +68,27 @@ export class Wire {
     if (!this.cut) {
       this.#queue.push(batch)
       this.inFlight += batch.byteLength
+      this.#written += batch.byteLength
       this.#deliverSoon()
+      if (this.#random.chance(this.#knobs.partialChance ?? 0)) {
+        this.#partial.push({ upTo: this.#written, left })
+        return
+      }
     }
     this.#timeline.after(batch.byteLength / this.#knobs.bytesPerMs, () => {
       this.#waiting.push(left)
       this.#release()
     })
+  }
+
+  /** What was written in part is reported as gone: at once, or after the peer has had time for an answer. */
+  #reportPartial(): void {
+    const gone = this.#partial.filter(({ upTo }) => this.cut || upTo <= this.#carried)
+    if (gone.length === 0) return
+    this.#partial = this.#partial.filter((each) => !gone.includes(each))
+    const { latencyMs, jitterMs } = this.#knobs
+    const answered = this.#random.chance(0.5) ? 0 : (latencyMs + jitterMs) * this.#random.scale(1, 8)
+    for (const { left } of gone) this.#timeline.after(answered, left)
   }
 
   #release(): void {
@@ -107,6 +130,7 @@ export class Wire {
     const arrived = damage === undefined ? piece : damage(piece)
     if (arrived.byteLength > 0) this.#far.data(arrived)
     this.#release()
+    this.#reportPartial()
     this.#deliverSoon()
   }
 
@@ -115,13 +139,21 @@ export class Wire {
     const kept = this.#piece(bytes)
     this.#queue = kept.byteLength > 0 ? [kept] : []
     this.inFlight = kept.byteLength
+    this.#written = this.#carried + kept.byteLength
+    this.#partial = []
     this.#release()
+  }
+
+  /** The writer cuts this direction. */
+  sever(): void {
+    if (!this.cut) this.#cutNow('reset')
   }
 
   #cutNow(kind: CutKind): void {
     this.cut = true
     this.#queue = []
     this.inFlight = 0
+    this.#reportPartial()
     if (kind !== 'silence') this.#far.end(kind === 'reset')
   }
 

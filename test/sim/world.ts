@@ -179,6 +179,11 @@ function check(shared: Shared, peers: readonly [SimPeer, SimPeer], cut: string):
   for (const peer of peers) {
     // an end that had come before the session's is still there to be read
     for (const pipe of peer.pipes) pipe.read()
+    peer.lineGone()
+    for (const { state, waits } of peer.made) {
+      if (waits !== undefined)
+        shared.fault(`I10: pipe ${state.id} of ${peer.name}: ${waits}, and nothing more will come`)
+    }
     const left = peer.engine.mux?.pipes.size ?? 0
     if (peer.ended && left > 0) shared.fault(`I5: ${peer.name} has ${left} pipes after its end`)
     if (peer.ended && peer.engine.deadline() !== Infinity)
@@ -259,6 +264,7 @@ export function wireKnobs(random: Random, grain: number, cut: CutKind | 'none'):
     maxPieceBytes: random.scale(grain, 100_000),
     stallChance: random.chance(0.7) ? 0 : 0.02,
     stallMs: random.scale(10, 3000),
+    partialChance: random.pick([0, 0.3, 1]),
     cutAfterBytes: cut === 'none' ? Infinity : random.scale(1, 100_000),
     cutKind: cut === 'none' ? 'end' : cut,
   }

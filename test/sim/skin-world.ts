@@ -1,0 +1,298 @@
+/**
+ * Whole trunks under a virtual clock, as users hold them: promises, iterables, `close`, over the same wires as the bare engines. What the
+ * other worlds cannot see: a promise that nobody settles. So the one invariant is about those: when both cores are quiet, none is pending.
+ *
+ * Time is virtual, turns are the machine's: between two events everything runs that promises have set off.
+ */
+import { setImmediate as nextTurn } from 'node:timers/promises'
+import { Uint8ArrayList } from 'uint8arraylist'
+import type { Clock } from '../../src/clock.ts'
+import { TrunkError } from '../../src/errors.ts'
+import { resolveLimits } from '../../src/limits.ts'
+import { defineProtocol } from '../../src/protocol.ts'
+import { EPOCH_BYTES, helloLimits, type Hello } from '../../src/session/hello.ts'
+import { TrunkSession } from '../../src/trunk.ts'
+import type { DirectReceiver, Link, Pipe, Protocol } from '../../src/types.ts'
+import { Random } from './random.ts'
+import { Timeline } from './timeline.ts'
+import { Wire, type WireEnd } from './wire.ts'
+import { wireKnobs } from './world.ts'
+
+/** What came of a run. */
+export interface SkinOutcome {
+  readonly faults: readonly string[]
+  /** Promises that were waited for. */
+  readonly promises: number
+  /** Hash of which promise was settled when: the same seed gives the same. */
+  readonly trace: number
+  readonly cut: string
+}
+
+/** What a core that works needs for its slowest run is a hundredth of this. */
+const QUIET_MS = 3_600_000
+const PROTOCOL = 'skin'
+/** What memory holds that was given back, and is used for something else. */
+const REUSED = 0xa5
+
+/** Runs one seed. */
+export async function simulateSkin(seed: number): Promise<SkinOutcome> {
+  const world = new World(seed)
+  await world.run()
+  return { faults: world.faults, promises: world.promises, trace: world.trace, cut: world.cut }
+}
+
+class World {
+  readonly faults: string[] = []
+  readonly random: Random
+  readonly timeline = new Timeline()
+  readonly cut: 'none' | 'end' | 'reset' | 'silence'
+  promises = 0
+  trace = 0x811c9dc5
+  readonly #pending = new Map<number, string>()
+  readonly #trunks: readonly [TrunkSession, TrunkSession]
+  #settledAt = 0
+  readonly clock: Clock = {
+    now: () => this.timeline.now,
+    after: (delayMs, callback) => {
+      let live = true
+      this.timeline.after(delayMs, () => {
+        if (live) callback()
+      })
+      return {
+        cancel: () => {
+          live = false
+        },
+      }
+    },
+  }
+
+  constructor(seed: number) {
+    this.random = new Random(seed)
+    const { random, timeline } = this
+    this.cut = random.chance(0.6) ? 'none' : random.pick(['end', 'reset', 'silence'])
+    const cutFirst = random.chance(0.5)
+    const grain = random.scale(1024, 65_536)
+    const near = new SimLink(this)
+    const far = new SimLink(this)
+    near.wire = new Wire(timeline, random, wireKnobs(random, grain, cutFirst ? this.cut : 'none'), far)
+    far.wire = new Wire(timeline, random, wireKnobs(random, grain, cutFirst ? 'none' : this.cut), near)
+    this.#trunks = [this.#trunk(near), this.#trunk(far)]
+  }
+
+  #trunk(link: Link): TrunkSession {
+    const { random } = this
+    const window = random.scale(1024, 65_536)
+    const limits = resolveLimits({
+      initialWindowBytes: window,
+      maxWindowBytes: random.scale(window, 1_048_576),
+      maxInFlightBytes: random.scale(8192, 1_048_576),
+      maxWaitingPipes: random.integer(1, 8),
+    })
+    const protocol = this.#protocol()
+    const hello = (): Hello => ({
+      versions: [1, 1],
+      epoch: Uint8Array.from({ length: EPOCH_BYTES }, () => random.integer(0, 255)),
+      name: 'sim',
+      role: 'peer',
+      limits: helloLimits(limits),
+      protocols: [],
+      features: [],
+    })
+    return new TrunkSession({
+      link,
+      limits,
+      clock: this.clock,
+      scheme: 'sim',
+      address: 'sim:',
+      traits: { lossless: true, connected: true, preferredFrameBytes: random.scale(1024, 65_536) },
+      guard: undefined,
+      patient: undefined,
+      authenticator: undefined,
+      protocols: new Map([[PROTOCOL, protocol]]),
+      onRefused: undefined,
+      hello: hello(),
+      renewHello: hello,
+    })
+  }
+
+  /** The promise has to be settled before both cores are quiet. */
+  watch<T>(what: string, promise: Promise<T>): Promise<T> {
+    const number = ++this.promises
+    this.#pending.set(number, what)
+    const settled = (): void => {
+      this.#pending.delete(number)
+      this.#settledAt = this.timeline.now
+      this.trace = Math.imul(this.trace ^ number ^ Math.round(this.timeline.now * 1000), 0x01000193) >>> 0
+    }
+    promise.then(settled, settled)
+    return promise
+  }
+
+  async run(): Promise<void> {
+    const [a, b] = this.#trunks
+    for (const trunk of this.#trunks) {
+      void this.watch('establish', trunk.establish(undefined)).catch(ignore)
+      void this.watch('closed', trunk.closed).catch(ignore)
+    }
+    await this.#settle(() => a.isOpen && b.isOpen)
+    const uses = this.#trunks.map((trunk) => this.#use(trunk))
+    void this.watch('everything', Promise.all(uses)).then(async () => {
+      const closers = this.random.pick([[a], [b], [a, b]])
+      await Promise.all(closers.map((trunk) => this.watch('close', trunk.close())))
+    })
+    await this.#settle(() => this.#pending.size === 0)
+    for (const what of new Set(this.#pending.values())) this.faults.push(`${what} is pending, and both cores are quiet`)
+  }
+
+  /** Goes on until there is what is waited for, or nothing more will come. */
+  async #settle(there: () => boolean): Promise<void> {
+    await nextTurn()
+    while (!there()) {
+      if (!this.timeline.step()) return
+      if (this.timeline.now - this.#settledAt > QUIET_MS) return
+      await nextTurn()
+    }
+  }
+
+  /** Opens pipes and uses them, until all are over. */
+  async #use(trunk: TrunkSession): Promise<void> {
+    const count = this.random.integer(1, 6)
+    await Promise.all(
+      Array.from({ length: count }, async () => {
+        await this.#rest()
+        try {
+          const early = this.random.chance(0.3) ? new Uint8Array(this.random.scale(1, 20_000)) : undefined
+          const end = early !== undefined && this.random.chance(0.5)
+          const opening = trunk.open(PROTOCOL, undefined, { ...(early && { early }), end })
+          await this.#live(await this.watch('open', opening), { writes: !end, reads: this.random.chance(0.8) })
+        } catch {
+          // refused, cut, broken off: each is an end
+        }
+      }),
+    )
+  }
+
+  #protocol(): Protocol {
+    return defineProtocol({
+      name: PROTOCOL,
+      parse: () => undefined,
+      handle: async ({ accept }) => {
+        await this.#rest()
+        if (this.random.chance(0.1)) throw new TrunkError('ERR_DENIED', 'the dice said so')
+        // one of the two has to read, or both may wait for ever for the other's reader
+        await this.#live(accept(), { writes: true, reads: true })
+      },
+    })
+  }
+
+  #rest(): Promise<void> {
+    return new Promise((resolve) => this.timeline.after(this.random.scale(1, 50), resolve))
+  }
+
+  /** Writes and reads, each in its own way, then waits for the confirmation. */
+  async #live(pipe: Pipe, { writes, reads }: { writes: boolean; reads: boolean }): Promise<void> {
+    const violent = this.random.chance(0.15)
+    const over = Promise.allSettled([writes ? this.#write(pipe) : undefined, reads ? this.#read(pipe) : undefined])
+    if (violent) {
+      await this.#rest()
+      this.random.pick([() => pipe.abort(new Error('the dice said so')), () => pipe.stopReading()])()
+    }
+    await over
+    await this.watch('pipe.close', pipe.close()).catch(ignore)
+  }
+
+  async #write(pipe: Pipe): Promise<void> {
+    const { random } = this
+    const sizes = Array.from({ length: random.integer(0, 4) }, () => random.scale(1, 40_000))
+    if (random.chance(0.4)) {
+      await this.watch('sink', Promise.resolve(pipe.sink(sizes.map((size) => new Uint8Array(size)))))
+      return
+    }
+    for (const size of sizes) {
+      const chunk = new Uint8Array(size)
+      await this.watch('write', pipe.write(random.chance(0.5) ? chunk : new Uint8ArrayList(chunk)))
+      chunk.fill(REUSED) // its writer's again: the wire tells if it is not
+    }
+    await this.watch('closeWrite', pipe.closeWrite())
+  }
+
+  async #read(pipe: Pipe): Promise<void> {
+    const { random } = this
+    const source = random.chance(0.5) ? pipe.lent : pipe.source
+    for (;;) {
+      const next = await this.watch('next', source.next())
+      if (next.done === true) return
+      if (next.value.subarray().includes(REUSED)) this.faults.push('a byte that was changed before it had left')
+      if (random.chance(0.3)) await this.#rest()
+    }
+  }
+}
+
+/** A link over two wires. It looks at what it was handed until it says that it has left. */
+class SimLink implements Link, WireEnd {
+  readonly direct: NonNullable<Link['direct']>
+  wire!: Wire
+  #receiver: DirectReceiver | undefined
+  #ended = false
+  #over: (() => void) | undefined
+  readonly #world: World
+
+  constructor(world: World) {
+    this.#world = world
+    this.direct = {
+      start: (receiver) => {
+        this.#receiver = receiver
+      },
+      write: (batch) => {
+        const looked = Buffer.concat(batch)
+        // now and then the kernel has room for all of it
+        const whole = world.random.chance(0.3)
+        this.wire.write(looked, () => {
+          if (whole) return
+          if (!Buffer.concat(batch).equals(looked)) world.faults.push('a batch that had not left was changed')
+          this.#receiver?.drain()
+        })
+        return whole
+      },
+      end: () => {
+        this.wire.end()
+      },
+    }
+  }
+
+  get source(): never {
+    throw new Error('its direct face is used')
+  }
+
+  readonly sink = (): Promise<never> => Promise.reject(new Error('its direct face is used'))
+
+  data(chunk: Uint8Array): void {
+    this.#receiver?.data(new Uint8Array(chunk))
+  }
+
+  end(reset: boolean): void {
+    this.#ended = true
+    if (reset) this.#receiver?.fail(new TrunkError('ERR_LINK_RESET', 'reset'))
+    else this.#receiver?.end()
+    this.#over?.()
+  }
+
+  close(): Promise<void> {
+    this.#receiver = undefined
+    this.wire.end()
+    if (this.#ended) return Promise.resolve()
+    return new Promise((resolve) => {
+      this.#over = resolve
+      this.#world.timeline.after(10_000, resolve)
+    })
+  }
+
+  abort(): void {
+    this.#receiver = undefined
+    this.wire.sever()
+  }
+}
+
+function ignore(): void {
+  // each failure is an end, and ends are all that is asked for
+}

@@ -1,0 +1,32 @@
+import assert from 'node:assert/strict'
+import { describe, it } from 'node:test'
+import { simulateSkin } from './skin-world.ts'
+
+/** Seeds in a plain test run. */
+const SEEDS = 150
+
+describe('whole trunks under a virtual clock', () => {
+  it(`R-363: leave no promise pending when both cores are quiet, for ${SEEDS} seeds`, async () => {
+    let promises = 0
+    const cuts = new Set<string>()
+    for (let seed = 1; seed <= SEEDS; seed++) {
+      const outcome = await simulateSkin(seed)
+      assert.deepEqual(outcome.faults, [], `seed ${seed} failed (cut: ${outcome.cut})`)
+      promises += outcome.promises
+      cuts.add(outcome.cut)
+    }
+    // worlds in which nothing is waited for would leave nothing pending
+    assert.ok(promises > SEEDS * 40, `only ${promises} promises were waited for`)
+    assert.deepEqual([...cuts].sort(), ['end', 'none', 'reset', 'silence'])
+  })
+
+  it('give the same trace for the same seed, and another for another', async () => {
+    const traces = new Set<number>()
+    for (let seed = 1; seed <= 10; seed++) {
+      const first = await simulateSkin(seed)
+      assert.equal((await simulateSkin(seed)).trace, first.trace, `seed ${seed}`)
+      traces.add(first.trace)
+    }
+    assert.equal(traces.size, 10)
+  })
+})
