@@ -50,7 +50,12 @@ const doneRows = rowsOf(v.nullable(failure))
 
 /** The files of a `writeMany`. */
 export function encodeWrites(files: readonly SmallWrite[]): Uint8Array {
-  const rows = files.map(({ path, content, mode, modifiedMs }) => [path, content.byteLength, mode, modifiedMs])
+  const rows = files.map(({ path, content, mode, modifiedMs }) => [
+    path,
+    content.byteLength,
+    mode ?? null,
+    modifiedMs ?? null,
+  ])
   return encodeParcel(
     rows,
     files.map(({ content }) => content),
@@ -72,7 +77,7 @@ export function decodeWrites(parcel: Uint8Array): Decoded<SmallWrite[]> {
 /** The answer to a `writeMany`: for each file undefined, or why it was not written. */
 export function encodeDone(outcomes: readonly (TrunkError | undefined)[]): Uint8Array {
   return encodeParcel(
-    outcomes.map((outcome) => outcome && failureRow(outcome)),
+    outcomes.map((outcome) => (outcome === undefined ? null : failureRow(outcome))),
     [],
   )
 }
