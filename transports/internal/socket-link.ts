@@ -3,7 +3,7 @@
  *
  * Promises: both faces of a link (`source`/`sink`, or `direct`), of which one is used; what the peer ended ends, everything else
  * fails with a TrunkError of scope `link`; half-close either way where the line has it; after an end of both sides, a failure,
- * `close` or `abort` no listener, timer or descriptor is left. Assumes: the streams are open, in bytes, and nobody else touches them.
+ * `close` or `abort` no listener, timer or descriptor is left; where writing fails since the peer is gone, what it sent comes first. Assumes: the streams are open, in bytes, and nobody else touches them.
  * Bounds: holds at most one chunk that was read and one batch that is being written; `close` waits `closeTimeoutMs`.
  */
 import type { Readable, Writable } from 'node:stream'
@@ -14,6 +14,7 @@ import { linkError } from '../../src/net-errors.ts'
 import type { Bytes, DirectLink, DirectReceiver, Link } from '../../src/types.ts'
 import { Interruption, sinkInto } from './link-sink.ts'
 import { readFrom } from './link-source.ts'
+import { RestFirst } from './rest-first.ts'
 import type { SlabReader } from './slab-reader.ts'
 
 /** What a link is made of. */
@@ -78,6 +79,7 @@ class SocketLink implements LineLink {
   #failure: TrunkError | undefined
   #wakeSource: (() => void) | undefined
   readonly #interruption = new Interruption()
+  readonly #rest: RestFirst
   /** A batch was handed over that has not left yet. */
   #undrained = false
   #endCalled = false
@@ -103,11 +105,15 @@ class SocketLink implements LineLink {
       ...(reader && { release: (view) => reader.release(view) }),
     }
     this.source = { [Symbol.asyncIterator]: () => this.#iterate() }
-    for (const side of new Set<Readable | Writable>([line.readable, line.writable])) {
-      side.on('error', this.#onError)
-      side.on('close', this.#onClose)
-    }
-    line.readable.on('end', this.#onEnd)
+    const { readable, writable } = line
+    this.#rest = new RestFirst(readable, line.clock, line.closeTimeoutMs)
+    if (!Object.is(readable, writable)) {
+      writable.on('error', this.#onWriteError)
+      writable.on('close', this.#onClose)
+    } else this.#rest.intercept(writable)
+    readable.on('error', this.#onError)
+    readable.on('close', this.#onClose)
+    readable.on('end', this.#onEnd)
   }
 
   readonly sink = async (source: AsyncIterable<Bytes>): Promise<void> => {
@@ -275,7 +281,12 @@ class SocketLink implements LineLink {
   }
 
   readonly #onEnd = (): void => {
-    void this.#conclude(undefined)
+    if (!this.#rest.settle()) void this.#conclude(undefined)
+  }
+
+  readonly #onWriteError = (error: Error): void => {
+    this.#errored = true
+    this.#rest.failed(error, this.#onError)
   }
 
   readonly #onError = (error: Error): void => {
@@ -313,6 +324,7 @@ class SocketLink implements LineLink {
   #cut(): void {
     if (this.#cutDone) return
     this.#cutDone = true
+    this.#rest.drop()
     const { readable, writable, cut } = this.#line
     cut?.()
     readable.destroy()
@@ -329,8 +341,10 @@ class SocketLink implements LineLink {
         void this.#conclude(new TrunkError('ERR_LINK_RESET', 'the peer no longer reads'))
       }
     }
+    this.#rest.drop()
     for (const side of [readable, writable]) {
       side.off('error', this.#onError)
+      side.off('error', this.#onWriteError)
       side.off('close', this.#onClose)
     }
     readable.off('end', this.#onEnd)
