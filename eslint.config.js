@@ -4,6 +4,7 @@
  */
 import js from '@eslint/js'
 import tseslint from 'typescript-eslint'
+import { bytePaths } from './test/lint/byte-paths.js'
 
 /** The code that does no I/O: bytes and a clock reading in, bytes and the next deadline out. */
 const CORE = [
@@ -26,6 +27,10 @@ const CORE = [
   'src/mux/window*.ts',
   'src/mux/pipe-state*.ts',
 ]
+
+/** Where users' files are named by bytes. Elsewhere paths are ours, or those of addresses: schemeOf (src/scheme.ts) refuses what is not text. */
+const WITH_BYTE_PATHS = ['protocols/**/*.ts', 'src/cli/**/*.ts']
+const WITH_TEXT_PATHS = ['src/cli/doctor/**/*.ts', 'src/cli/demo/**/*.ts']
 
 /** Everything that ships. */
 const SHIPPED = ['src/**/*.ts', 'transports/**/*.ts', 'protocols/**/*.ts']
@@ -109,6 +114,12 @@ export default tseslint.config(
         'Take the injected Clock (src/clock.ts): a test turns it by hand.',
       ),
     },
+  },
+  {
+    files: WITH_BYTE_PATHS,
+    ignores: WITH_TEXT_PATHS,
+    plugins: { trunkline: { rules: { 'byte-paths': bytePaths } } },
+    rules: { 'trunkline/byte-paths': 'error' },
   },
   { files: ['src/clock.ts'], rules: { 'no-restricted-globals': 'off' } },
   {

@@ -7,6 +7,7 @@ import { badArgument, TrunkError } from './errors.ts'
 import { establish, requireNoReconnect, resolveOptions } from './establish.ts'
 import { requireInteger } from './limits.ts'
 import { connectLasting, type ReconnectingParts } from './reconnecting-trunk.ts'
+import { schemeOf } from './scheme.ts'
 import { TrunkServer } from './server.ts'
 import type { Link, ReconnectingTrunk, Server, Transport, TransportTraits, Trunk, TrunkOptions } from './types.ts'
 
@@ -74,8 +75,6 @@ export async function serve(address: string | Transport, options: TrunkOptions =
   return new TrunkServer(listener, transport, settings)
 }
 
-const SCHEME = /^([a-z][a-z0-9+.-]*):/i
-
 async function resolveTransport(address: string | Transport, options: TrunkOptions): Promise<Transport> {
   const transport = typeof address === 'object' ? address : await transportFor(address, options)
   requireMembers('a transport', transport, ['connect', 'listen'])
@@ -102,13 +101,7 @@ function requireTraits(given: unknown): TransportTraits {
 
 async function transportFor(address: string, options: TrunkOptions): Promise<Transport> {
   if (typeof address !== 'string') throw badArgument(`an address is a string or a transport, not ${typeof address}`)
-  const scheme = SCHEME.exec(address)?.[1]?.toLowerCase()
-  if (scheme === undefined) {
-    throw new TrunkError(
-      'ERR_ADDRESS_INVALID',
-      `${JSON.stringify(address)} is no address: it begins with no scheme such as tcp:`,
-    )
-  }
+  const scheme = schemeOf(address)
   const own = options.transports
   if (own !== undefined && Object.hasOwn(own, scheme)) {
     const factory = own[scheme]

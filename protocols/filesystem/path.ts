@@ -25,11 +25,12 @@ export const MAX_NAME_BYTES = 255
 /** Most names in a path: bounds the descriptor walk. */
 export const MAX_PATH_DEPTH = 64
 
-const SLASH = 0x2f
+export const SLASH: number = 0x2f
 const DOT = 0x2e
 const BACKSLASH = 0x5c
 
-const LONE_SURROGATE = /\p{Surrogate}/u
+/** Text with one has no bytes: it would name something else. */
+export const LONE_SURROGATE: RegExp = /\p{Surrogate}/u
 const utf8 = new TextEncoder()
 
 /** A path, or why it is none. */

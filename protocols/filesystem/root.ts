@@ -40,20 +40,20 @@ export interface Found {
 
 /** Opens folders below one directory. Holds a descriptor of the root while at least one user has it. */
 export class Root {
-  readonly #path: string
+  readonly #path: Buffer
   readonly #walks: boolean
   #users = 0
   #base: Folder | undefined
 
   /** @param walks whether to walk with descriptors; false is for systems without `/proc`, and tests of that. */
-  constructor(path: string, walks: boolean = canWalk()) {
+  constructor(path: Buffer, walks: boolean = canWalk()) {
     this.#path = path
     this.#walks = walks
   }
 
   /** Keeps the root open until the function that it returns is called (once counts). */
   use(): () => void {
-    this.#base ??= this.#walks ? rootFolder(this.#path) : new CheckedFolder(Buffer.from(this.#path))
+    this.#base ??= this.#walks ? rootFolder(this.#path) : new CheckedFolder(this.#path)
     this.#users++
     let used = true
     return () => {
@@ -182,7 +182,7 @@ class CheckedFolder implements Folder {
   }
 }
 
-function rootFolder(path: string): Folder {
+function rootFolder(path: Buffer): Folder {
   try {
     return new OpenFolder(openSync(path, O_PATH | O_DIRECTORY))
   } catch (error) {

@@ -46,8 +46,7 @@ export async function serveList({ message, request, serving }: Operation<'list'>
 /** Opens a directory that was reached, so that names come as bytes. */
 export async function openDirectory(folder: Folder): Promise<Dir> {
   // Node takes 'buffer' here and then gives names as buffers; its types know neither.
-  const options = { encoding: 'buffer' as BufferEncoding, bufferSize: MAX_BATCH_ENTRIES }
-  return await opendir(folder.self, options)
+  return await opendir(folder.self, { encoding: 'buffer' as BufferEncoding, bufferSize: MAX_BATCH_ENTRIES })
 }
 
 /** The name of an entry of {@link openDirectory}. */

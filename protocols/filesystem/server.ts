@@ -4,12 +4,12 @@
  * touched, that a read-only root stays untouched, that at most `maxHandles` operations of a trunk hold descriptors, and that all
  * of them are back when the operation's pipe has ended, however it ended. No message that leaves here holds a local path.
  */
-import { statSync } from 'node:fs'
-import { resolve } from 'node:path'
-import { badArgument, TrunkError } from '../../src/errors.ts'
+import { realpathSync, statSync } from 'node:fs'
+import { badArgument, TrunkError, withoutControls } from '../../src/errors.ts'
 import { requireInteger } from '../../src/limits.ts'
 import type { PipeRequest, Protocol, ProtocolDefinition } from '../../src/types.ts'
 import { unwrap } from '../internal/decoded.ts'
+import { LONE_SURROGATE, SLASH } from './path.ts'
 import { toFailure } from './failures.ts'
 import { decodeRequest, FILESYSTEM, type FileRequest, type RequestOf } from './messages.ts'
 import { Root } from './root.ts'
@@ -27,8 +27,8 @@ export const DEFAULT_MAX_FILE_BYTES: number = 2 ** 40
 
 /** What {@link filesystem} serves, and how far it trusts the peer. */
 export interface FilesystemOptions {
-  /** The directory that peers see as `/`. Must exist. A relative one is resolved once, when this is called. */
-  root: string
+  /** The directory that peers see as `/`, as text or as bytes. Must exist. A relative one is resolved once, when this is called. */
+  root: string | Uint8Array
   /** Refuses everything that changes something, with ERR_READ_ONLY. @default false */
   readOnly?: boolean
   /** Operations of one trunk that may hold descriptors at a time, 1 to 10,000; more are ERR_HANDLE_LIMIT. @default 64 */
@@ -129,20 +129,31 @@ function serveHeld(serving: Serving, request: PipeRequest<FileRequest>, message:
   }
 }
 
-function checkedRoot(root: unknown): string {
-  if (typeof root !== 'string' || root === '' || root.includes('\0')) {
-    throw badArgument(
-      `root must be the path of a directory, not ${typeof root === 'string' ? JSON.stringify(root) : typeof root}`,
-    )
+function checkedRoot(root: unknown): Buffer {
+  const isText = typeof root === 'string'
+  if (
+    !(isText || root instanceof Uint8Array) ||
+    root.length === 0 ||
+    Buffer.from(root).includes(0) ||
+    (isText && LONE_SURROGATE.test(root))
+  ) {
+    throw badArgument(`root must be the path of a directory, not ${isText ? JSON.stringify(root) : typeof root}`)
   }
   if (process.platform === 'win32') throw new TrunkError('ERR_UNSUPPORTED', 'files are served on Linux and macOS only')
-  const path = resolve(root)
+  const path = absolute(Buffer.from(root))
   const stats = statSync(path, { throwIfNoEntry: false })
+  const shown = withoutControls(path.toString())
   // A local error for the local user: here the path may be named.
-  if (stats === undefined) throw new TrunkError('ERR_NOT_FOUND', `root ${path} does not exist`, { scope: 'argument' })
+  if (stats === undefined) throw new TrunkError('ERR_NOT_FOUND', `root ${shown} does not exist`, { scope: 'argument' })
   if (!stats.isDirectory())
-    throw new TrunkError('ERR_NOT_DIRECTORY', `root ${path} is not a directory`, { scope: 'argument' })
+    throw new TrunkError('ERR_NOT_DIRECTORY', `root ${shown} is not a directory`, { scope: 'argument' })
   return path
+}
+
+/** The folder that the process is in is asked of the kernel as bytes: `process.cwd()` is text, and would name another one. */
+function absolute(path: Buffer): Buffer {
+  if (path[0] === SLASH) return path
+  return Buffer.concat([realpathSync.native('.', 'buffer'), Buffer.from('/'), path])
 }
 
 function requireBoolean(name: string, value: unknown): boolean {

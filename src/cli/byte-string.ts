@@ -1,9 +1,18 @@
 /**
  * File names are bytes, JavaScript strings are not. Inside the command line every path is a *byte string*: the UTF-8 text
  * where the bytes are UTF-8, and one lone surrogate (U+DC80 to U+DCFF) for each byte that is not, as Python does it. Both
- * ways are exact, so a name that is not UTF-8 survives the journey from a directory to the peer and back.
+ * ways are exact, so a name that is not UTF-8 survives the journey from a directory to the peer and back. The type is not a
+ * string for the compiler: Node would encode it as text and name another file, a template would print it.
  */
 import { readFileSync } from 'node:fs'
+import { badArgument } from '../errors.ts'
+
+declare const isBytes: unique symbol
+
+/** See the head of this file. `===` and the keys of a map compare names as they should be compared. */
+export interface ByteString {
+  readonly [isBytes]: true
+}
 
 /** What a byte 0x80 to 0xFF that is not part of UTF-8 becomes: this plus the byte. */
 const ESCAPE_BASE = 0xdc00
@@ -18,8 +27,22 @@ function sequenceLength(lead: number): number {
   return lead >= 0xf0 && lead <= 0xf4 ? 4 : 0
 }
 
+/** An argument of the command line, as {@link rawArguments} gives it, or text of our own. */
+export function byteString(text: string): ByteString {
+  return text as unknown as ByteString
+}
+
+/** The escapes and the text, for code that cuts and joins byte strings, and for what goes through {@link byteString} again. */
+export function escapedText(bytes: ByteString): string {
+  return bytes as unknown as string
+}
+
 /** The byte string of `bytes`. */
-export function fromBytes(bytes: Uint8Array): string {
+export function fromBytes(bytes: Uint8Array): ByteString {
+  return byteString(escaped(bytes))
+}
+
+function escaped(bytes: Uint8Array): string {
   const buffer = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength)
   const text = buffer.toString('utf8')
   if (!text.includes('\uFFFD') || Buffer.from(text, 'utf8').equals(buffer)) return text
@@ -40,8 +63,9 @@ export function fromBytes(bytes: Uint8Array): string {
   return result
 }
 
-/** The bytes of a byte string. */
-export function toBytes(text: string): Buffer {
+/** The bytes of a byte string: what Node's functions for files take. */
+export function toBytes(path: ByteString): Buffer {
+  const text = escapedText(path)
   if (!ESCAPED.test(text)) return Buffer.from(text, 'utf8')
   const parts: Buffer[] = []
   let from = 0
@@ -59,8 +83,8 @@ export function toBytes(text: string): Buffer {
 const UNPRINTABLE = /[\u0000-\u001F\u007F-\u009F\u2028\u2029\uDC80-\uDCFF]/gu
 
 /** `text` for a person's eyes: one line, and nothing in it that a terminal would obey. A peer chooses names and sentences. */
-export function printable(text: string): string {
-  return text.replace(UNPRINTABLE, (character) => {
+export function printable(text: string | ByteString): string {
+  return escapedText(text as ByteString).replace(UNPRINTABLE, (character) => {
     if (character === '\n') return '\\n'
     if (character === '\t') return '\\t'
     const code = character.charCodeAt(0)
@@ -70,20 +94,48 @@ export function printable(text: string): string {
 }
 
 /**
- * The process's arguments as byte strings. Node decodes them as UTF-8 and loses what is not; Linux keeps the bytes in /proc.
- * Elsewhere, and where the two don't match, the arguments are left as they are.
+ * The process's arguments with escapes in them. Node decodes them as UTF-8 and loses what is not; Linux keeps the bytes in /proc. Where
+ * nobody keeps them, an argument that may have lost some is refused: it could name another file.
  */
 export function rawArguments(args: readonly string[]): string[] {
-  if (!args.some((text) => text.includes('\uFFFD'))) return [...args]
-  let commandLine: Buffer
-  try {
-    commandLine = readFileSync('/proc/self/cmdline')
-  } catch {
-    return [...args] // no /proc: a name that is not UTF-8 cannot be given as an argument there
+  if (!args.some(isLossy)) return [...args]
+  const raw = (entriesOf('/proc/self/cmdline') ?? []).slice(-args.length).map(escaped)
+  if (raw.length === args.length && raw.every((text, i) => decoded(text) === args[i])) return raw
+  throw badArgument(
+    `an argument holds bytes that are not UTF-8, and this system does not tell which: ${args.find(isLossy)}`,
+  )
+}
+
+/** The environment, with the variables of trunkline as {@link rawArguments} gives arguments. */
+export function rawEnvironment(env: NodeJS.ProcessEnv): NodeJS.ProcessEnv {
+  const lossy = Object.entries(env).filter(([name, value]) => name.startsWith('TRUNKLINE_') && isLossy(value ?? ''))
+  if (lossy.length === 0) return env
+  const entries = (entriesOf('/proc/self/environ') ?? []).map(escaped)
+  const raw = { ...env }
+  for (const [name, value] of lossy) {
+    const entry = entries.find((text) => text.startsWith(`${name}=`))?.slice(name.length + 1)
+    // U+DCBD stands for no byte of UTF-8 text: what takes the variable refuses it, or finds no such file
+    raw[name] = entry !== undefined && decoded(entry) === value ? entry : value?.replaceAll('\uFFFD', '\uDCBD')
   }
-  const raw = splitAtZero(commandLine).slice(-args.length).map(fromBytes)
-  const same = raw.length === args.length && raw.every((text, i) => toBytes(text).toString('utf8') === args[i])
-  return same ? raw : [...args]
+  return raw
+}
+
+/** Whether it may have lost bytes when Node decoded it. */
+function isLossy(text: string): boolean {
+  return text.includes('\uFFFD')
+}
+
+/** What Node makes of the bytes. */
+function decoded(text: string): string {
+  return toBytes(byteString(text)).toString('utf8')
+}
+
+function entriesOf(file: '/proc/self/cmdline' | '/proc/self/environ'): Buffer[] | undefined {
+  try {
+    return splitAtZero(readFileSync(file))
+  } catch {
+    return undefined // no /proc: nobody keeps the bytes
+  }
 }
 
 function splitAtZero(bytes: Buffer): Buffer[] {

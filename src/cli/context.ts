@@ -6,6 +6,7 @@ import pc from 'picocolors'
 import { pause as pauseOf, systemClock } from '../clock.ts'
 import type { Clock } from '../clock.ts'
 import { TrunkError } from '../errors.ts'
+import { rawEnvironment } from './byte-string.ts'
 import { asFailure, errorLine } from './failure.ts'
 import { standardOutput } from './output.ts'
 import type { Output } from './output.ts'
@@ -32,7 +33,8 @@ export interface Context {
 
 /** The context of the real process. `signal` is from {@link handleSignals}. */
 export function processContext(signal: AbortSignal, temporaries: Set<Buffer>): Context {
-  const { env, stdout, stderr } = process
+  const { stdout, stderr } = process
+  const env = rawEnvironment(process.env)
   const plain = env['NO_COLOR'] !== undefined || env['TERM'] === 'dumb' || !stdout.isTTY
   // Whoever read our error lines may have gone: that is no reason to end.
   stderr.on('error', () => undefined)

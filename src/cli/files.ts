@@ -5,6 +5,7 @@ import { about } from './failure.ts'
 import { withTrunk } from './peer.ts'
 import type { PeerOptions } from './peer.ts'
 import { shownRemote } from './remote-path.ts'
+import type { ByteString } from './byte-string.ts'
 
 /** The client side of the filesystem protocol. */
 export type Files = ReturnType<typeof filesystemClient>
@@ -15,7 +16,7 @@ export function withFiles<T>(context: Context, peer: PeerOptions, body: (files: 
 }
 
 /** The outcome of `operation`, whose failure then names `path`, a path of the peer. */
-export async function atRemote<T>(path: string, operation: Promise<T>): Promise<T> {
+export async function atRemote<T>(path: ByteString, operation: Promise<T>): Promise<T> {
   try {
     return await operation
   } catch (error) {

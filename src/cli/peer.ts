@@ -9,6 +9,7 @@ import { Backoff } from '../backoff.ts'
 import { connect, DEFAULT_LIMITS } from '../index.ts'
 import type { ConnectionStatus, ReconnectingTrunk, Trunk, TrunkOptions } from '../index.ts'
 import { redial } from '../redial.ts'
+import { byteString, printable, toBytes } from './byte-string.ts'
 import type { Context } from './context.ts'
 import { about, asFailure, EXIT, Failure, usageError } from './failure.ts'
 import { FirstSession } from './first-session.ts'
@@ -60,14 +61,15 @@ export async function readToken(context: Context, file: string | undefined): Pro
   if (path === undefined || path === '') return undefined
   let bytes: Buffer
   try {
-    bytes = await readFile(path)
+    bytes = await readFile(toBytes(byteString(path)))
   } catch (error) {
-    throw about(path, error)
+    throw about(printable(path), error)
   }
   let end = bytes.length
   if (bytes[end - 1] === 0x0a) end -= 1
   if (bytes[end - 1] === 0x0d) end -= 1
-  if (end > MAX_TOKEN_BYTES) throw usageError(`${path}: a token has at most ${MAX_TOKEN_BYTES} bytes, not ${end}`)
+  if (end > MAX_TOKEN_BYTES)
+    throw usageError(`${printable(path)}: a token has at most ${MAX_TOKEN_BYTES} bytes, not ${end}`)
   return bytes.subarray(0, end)
 }
 

@@ -3,6 +3,7 @@ import assert from 'node:assert/strict'
 import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { after, before, beforeEach, describe, it } from 'node:test'
+import { byteString } from '../../src/cli/byte-string.ts'
 import { saysFolder, wirePath } from '../../src/cli/remote-path.ts'
 import { filesystem } from '../../protocols/filesystem.ts'
 import { run as runHere } from '../../src/cli/run.ts'
@@ -104,9 +105,9 @@ describe('an operand that ends with a slash', () => {
   })
 
   it('is known by its end, and keeps it on the way to the client', () => {
-    for (const path of ['a/', 'a//', 'a/.', 'a/./', '.', './', '', '/']) assert.ok(saysFolder(path), path)
-    for (const path of ['a', 'a.', 'a/b', '..', 'a/..', '.a', 'a/b.']) assert.ok(!saysFolder(path), path)
+    for (const path of ['a/', 'a//', 'a/.', 'a/./', '.', './', '', '/']) assert.ok(saysFolder(byteString(path)), path)
+    for (const path of ['a', 'a.', 'a/b', '..', 'a/..', '.a', 'a/b.']) assert.ok(!saysFolder(byteString(path)), path)
     const wires = { 'a/': 'a/', '/a//b/./': 'a/b/', 'a/.': 'a/', '/': '', '.': '', '': '', './a': 'a', '//': '' }
-    for (const [path, wire] of Object.entries(wires)) assert.equal(wirePath(path), wire, path)
+    for (const [path, wire] of Object.entries(wires)) assert.equal(wirePath(byteString(path)), wire, path)
   })
 })

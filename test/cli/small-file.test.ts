@@ -8,10 +8,12 @@ import { MAX_SMALL_BYTES } from '../../protocols/filesystem/parcel.ts'
 import { Portions, readSmall, replaceSmall } from '../../src/cli/copy/small-file.ts'
 import { run } from '../../src/cli/run.ts'
 import { serve } from '../../src/index.ts'
+import { byteString, type ByteString } from '../../src/cli/byte-string.ts'
 import { capturedContext } from '../helpers/captured-context.ts'
 import { pattern, protocol } from '../helpers/protocols.ts'
 import { temporaryFolder } from '../helpers/temporary-folder.ts'
 
+const at = (folder: string, name: string): ByteString => byteString(join(folder, name))
 const ATTRIBUTES = { mode: 0o4640, modifiedMs: 1_600_000_000_000 }
 
 describe('a small file that is read', () => {
@@ -19,19 +21,19 @@ describe('a small file that is read', () => {
     const folder = temporaryFolder()
     for (const size of [0, 1, MAX_SMALL_BYTES]) {
       writeFileSync(join(folder, 'small'), pattern(size))
-      assert.deepEqual(readSmall(join(folder, 'small'))?.bytes, pattern(size))
+      assert.deepEqual(readSmall(at(folder, 'small'))?.bytes, pattern(size))
     }
     writeFileSync(join(folder, 'large'), pattern(MAX_SMALL_BYTES + 1))
     execFileSync('mkfifo', [join(folder, 'fifo')])
-    for (const name of ['large', 'fifo', '.']) assert.equal(readSmall(join(folder, name)), undefined, name)
-    assert.equal(readSmall('/proc/self/status'), undefined)
+    for (const name of ['large', 'fifo', '.']) assert.equal(readSmall(at(folder, name)), undefined, name)
+    assert.equal(readSmall(byteString('/proc/self/status')), undefined)
   })
 
   it('R-308: is not reached through a link', () => {
     const folder = temporaryFolder()
     writeFileSync(join(folder, 'secret'), 'secret')
     symlinkSync('secret', join(folder, 'link'))
-    assert.throws(() => readSmall(join(folder, 'link')), { code: 'ELOOP' })
+    assert.throws(() => readSmall(at(folder, 'link')), { code: 'ELOOP' })
   })
 })
 
@@ -40,7 +42,7 @@ describe('a small file that is written', () => {
     const folder = temporaryFolder()
     writeFileSync(join(folder, 'outside'), 'untouched')
     symlinkSync('outside', join(folder, 'new'))
-    replaceSmall(join(folder, 'new'), pattern(10_000), ATTRIBUTES)
+    replaceSmall(at(folder, 'new'), pattern(10_000), ATTRIBUTES)
     assert.deepEqual(readFileSync(join(folder, 'new')), pattern(10_000))
     const { mode, mtimeMs } = statSync(join(folder, 'new'))
     assert.deepEqual([mode & 0o7777, mtimeMs], [0o640, ATTRIBUTES.modifiedMs])
@@ -51,7 +53,7 @@ describe('a small file that is written', () => {
   it('R-310: may be empty, and as large as they come', () => {
     const folder = temporaryFolder()
     for (const size of [0, 1, MAX_SMALL_BYTES]) {
-      replaceSmall(join(folder, 'x'), pattern(size), ATTRIBUTES)
+      replaceSmall(at(folder, 'x'), pattern(size), ATTRIBUTES)
       assert.deepEqual(readFileSync(join(folder, 'x')), pattern(size), `${size} bytes`)
     }
     assert.deepEqual(readdirSync(folder), ['x'])
@@ -60,8 +62,8 @@ describe('a small file that is written', () => {
   it('R-311: that fails leaves what was there and no temporary file', () => {
     const folder = temporaryFolder()
     mkdirSync(join(folder, 'folder'))
-    assert.throws(() => replaceSmall(join(folder, 'folder'), pattern(5), ATTRIBUTES), { code: 'EISDIR' })
-    assert.throws(() => replaceSmall(join(folder, 'none/x'), pattern(5), ATTRIBUTES), { code: 'ENOENT' })
+    assert.throws(() => replaceSmall(at(folder, 'folder'), pattern(5), ATTRIBUTES), { code: 'EISDIR' })
+    assert.throws(() => replaceSmall(at(folder, 'none/x'), pattern(5), ATTRIBUTES), { code: 'ENOENT' })
     assert.deepEqual(readdirSync(folder), ['folder'])
   })
 })

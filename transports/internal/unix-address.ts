@@ -40,6 +40,8 @@ export function formatUnixAddress(path: string): string {
 }
 
 function refusal(path: string): string | undefined {
+  // no text: Node would name another socket
+  if (/\p{Surrogate}/u.test(path)) return 'it holds bytes that are not UTF-8'
   if (path.includes('\0')) return 'it holds a NUL'
   if (path === '' || path.endsWith('/')) return 'it names no file'
   if (Buffer.byteLength(path) > MAX_SOCKET_PATH_BYTES) return `it is longer than ${String(MAX_SOCKET_PATH_BYTES)} bytes`

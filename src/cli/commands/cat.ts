@@ -8,6 +8,7 @@ import type { Files } from '../files.ts'
 import { addPeerOptions } from '../peer.ts'
 import type { PeerOptions } from '../peer.ts'
 import { remotePath, wirePath } from '../remote-path.ts'
+import type { ByteString } from '../byte-string.ts'
 
 /** Adds the command. */
 export function addCat(program: Command, context: Context): void {
@@ -25,7 +26,7 @@ export function addCat(program: Command, context: Context): void {
   })
 }
 
-async function printFile(context: Context, files: Files, path: string): Promise<void> {
+async function printFile(context: Context, files: Files, path: ByteString): Promise<void> {
   await pipe(files.read(wirePath(path), { signal: context.signal }), (source) => print(context, source))
 }
 

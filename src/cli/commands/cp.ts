@@ -3,6 +3,7 @@ import { lstat } from 'node:fs/promises'
 import type { Command } from 'commander'
 import { TrunkError } from '../../errors.ts'
 import { printable, toBytes } from '../byte-string.ts'
+import type { ByteString } from '../byte-string.ts'
 import type { Context } from '../context.ts'
 import { downloadFile, downloadTree } from '../copy/download.ts'
 import { counted } from '../copy/job.ts'
@@ -17,7 +18,7 @@ import { atRemote, withFiles } from '../files.ts'
 import { addPeerOptions } from '../peer.ts'
 import type { PeerOptions } from '../peer.ts'
 import { startProgress } from '../progress.ts'
-import { joinPath, lastPart, parseEndpoint, saysFolder, shownRemote, wirePath } from '../remote-path.ts'
+import { isName, joinPath, lastPart, parseEndpoint, saysFolder, shownRemote, wirePath } from '../remote-path.ts'
 import type { Endpoint } from '../remote-path.ts'
 
 interface CpOptions extends PeerOptions {
@@ -48,7 +49,7 @@ async function cp(context: Context, src: string, dst: string, options: CpOptions
   if (recursive && (source.type === 'standard' || target.type === 'standard')) {
     throw usageError('a directory cannot be copied from standard input or to standard output')
   }
-  const label = source.type === 'standard' ? 'standard input' : lastPart(source.path) || source.path
+  const label = source.type === 'standard' ? 'standard input' : labelOf(source.path)
   await withFiles(context, options, async (files) => {
     const toTerminal = target.type === 'standard' && context.stdout.isTerminal
     const job: CopyJob = { context, files, progress: startProgress(context, label, !toTerminal) }
@@ -61,7 +62,7 @@ async function cp(context: Context, src: string, dst: string, options: CpOptions
   })
 }
 
-async function upload(job: CopyJob, source: Endpoint, target: string, recursive: boolean): Promise<void> {
+async function upload(job: CopyJob, source: Endpoint, target: ByteString, recursive: boolean): Promise<void> {
   if (source.type !== 'local') {
     const { context, files, progress } = job
     const bytes = counted(progress, standardInput(context))
@@ -84,7 +85,7 @@ async function upload(job: CopyJob, source: Endpoint, target: string, recursive:
   }
 }
 
-async function download(job: CopyJob, remote: string, target: Endpoint, recursive: boolean): Promise<void> {
+async function download(job: CopyJob, remote: ByteString, target: Endpoint, recursive: boolean): Promise<void> {
   const { context, files, progress } = job
   if (target.type !== 'local') {
     const bytes = counted(progress, files.read(wirePath(remote), { signal: context.signal }))
@@ -105,7 +106,7 @@ async function download(job: CopyJob, remote: string, target: Endpoint, recursiv
   }
 }
 
-async function at<T>(path: string, operation: Promise<T>): Promise<T> {
+async function at<T>(path: ByteString, operation: Promise<T>): Promise<T> {
   try {
     return await operation
   } catch (error) {
@@ -113,7 +114,7 @@ async function at<T>(path: string, operation: Promise<T>): Promise<T> {
   }
 }
 
-async function isLocalDirectory(path: string): Promise<boolean> {
+async function isLocalDirectory(path: ByteString): Promise<boolean> {
   const found = await statIfThere(path)
   // What cannot be followed is a link to nowhere, or not there at all; either way this says why.
   return found === undefined ? (await lstat(toBytes(path)), false) : found.isDirectory()
@@ -123,16 +124,21 @@ function requireRecursive(isDirectory: boolean, recursive: boolean, path: string
   if (isDirectory && !recursive) throw new TrunkError('ERR_IS_DIRECTORY', `${path}: it is a directory; copy it with -r`)
 }
 
+/** What the progress of a copy is called. */
+function labelOf(path: ByteString): string {
+  return printable(lastPart(path)) || printable(path)
+}
+
 /** `new-name/` and `new-name/.` can be a directory's name, not a file's. */
-function requireFileName(path: string, isDirectory: boolean, shown: string): void {
+function requireFileName(path: ByteString, isDirectory: boolean, shown: string): void {
   if (!isDirectory && saysFolder(path))
     throw new TrunkError('ERR_NOT_DIRECTORY', `${shown}: there is no such directory`)
 }
 
 /** As cp: onto an existing directory means into it, under the same name. What has no name of its own (`:/`, `dir/.`) goes in as it is. */
-function intoFolder(target: string, source: string, targetIsFolder: boolean): string {
+function intoFolder(target: ByteString, source: ByteString, targetIsFolder: boolean): ByteString {
   const name = lastPart(source)
-  if (!targetIsFolder || name === '' || name === '.' || name === '..') return target
+  if (!targetIsFolder || !isName(name)) return target
   return joinPath(target, name)
 }
 

@@ -4,7 +4,8 @@
  * they are, a terminal gets nothing that it would obey.
  */
 import type { Command } from 'commander'
-import { fromBytes, printable, toBytes } from '../byte-string.ts'
+import { byteString, escapedText, fromBytes, printable, toBytes } from '../byte-string.ts'
+import type { ByteString } from '../byte-string.ts'
 import type { Context } from '../context.ts'
 import { asFailure } from '../failure.ts'
 import { atRemote, withFiles } from '../files.ts'
@@ -25,7 +26,7 @@ interface LsOptions extends PeerOptions {
 }
 
 interface Entry {
-  readonly name: string
+  readonly name: ByteString
   readonly type: string
   readonly size: number
   readonly mode: number
@@ -55,7 +56,7 @@ export function addLs(program: Command, context: Context): void {
   })
 }
 
-async function listOne(context: Context, files: Files, path: string, options: LsOptions): Promise<void> {
+async function listOne(context: Context, files: Files, path: ByteString, options: LsOptions): Promise<void> {
   const held: Entry[] = []
   let sorting = true
   try {
@@ -79,22 +80,22 @@ async function listOne(context: Context, files: Files, path: string, options: Ls
 async function print(context: Context, entries: readonly Entry[], options: LsOptions): Promise<void> {
   if (entries.length === 0) return
   const lines = entries.map((entry) => line(context, entry, options))
-  await context.stdout.write(toBytes(`${lines.join('\n')}\n`))
+  await context.stdout.write(toBytes(byteString(`${lines.join('\n')}\n`)))
 }
 
 function line(context: Context, entry: Entry, options: LsOptions): string {
   const { name, type, size, mode, modifiedMs } = entry
   if (options.json === true) return JSON.stringify({ ...jsonName(name), type, size, mode, modifiedMs })
   const slash = type === 'directory' && context.stdout.isTerminal ? '/' : ''
-  const text = context.stdout.isTerminal ? printable(name) : name
+  const text = context.stdout.isTerminal ? printable(name) : escapedText(name)
   const shown = type === 'directory' ? context.colors.blue(text) + slash : text
   if (options.long !== true) return shown
   return `${formatMode(type, mode)} ${String(size).padStart(SIZE_WIDTH)} ${formatTime(modifiedMs)} ${shown}`
 }
 
 /** JSON holds text only: a name that is not UTF-8 comes with its bytes in base64. */
-function jsonName(name: string): { name: string; nameBase64?: string } {
+function jsonName(name: ByteString): { name: string; nameBase64?: string } {
   const bytes = toBytes(name)
   const text = bytes.toString('utf8')
-  return text === name ? { name } : { name: text, nameBase64: bytes.toString('base64') }
+  return text === escapedText(name) ? { name: text } : { name: text, nameBase64: bytes.toString('base64') }
 }

@@ -1,5 +1,6 @@
 /** `trunkline mv`: renames at the peer; onto an existing directory it moves into it, as mv does. */
 import type { Command } from 'commander'
+import { printable } from '../byte-string.ts'
 import type { Context } from '../context.ts'
 import { usageError } from '../failure.ts'
 import { atRemote, withFiles } from '../files.ts'
@@ -21,8 +22,9 @@ export function addMv(program: Command, context: Context): void {
   addPeerOptions(command).action(async (from: string, to: string, options: PeerOptions & { replace: boolean }) => {
     const source = remotePath(from)
     const target = remotePath(to)
-    if (lastPart(source) === '') throw usageError('the root cannot be renamed')
-    if (lastPart(source) === '.') throw usageError(`${shownRemote(source)} is no name that can be changed`)
+    const part = printable(lastPart(source))
+    if (part === '') throw usageError('the root cannot be renamed')
+    if (part === '.') throw usageError(`${shownRemote(source)} is no name that can be changed`)
     await withFiles(context, options, async (files) => {
       const into = (await remoteType(files, target)) === 'directory'
       const name = into ? joinPath(target, lastPart(source)) : target

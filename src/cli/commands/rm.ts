@@ -1,5 +1,7 @@
 /** `trunkline rm`: removes files of the peer, and directories with `-r`. */
 import type { Command } from 'commander'
+import { printable } from '../byte-string.ts'
+import type { ByteString } from '../byte-string.ts'
 import type { Context } from '../context.ts'
 import { asFailure, usageError } from '../failure.ts'
 import { atRemote, withFiles } from '../files.ts'
@@ -25,7 +27,7 @@ export function addRm(program: Command, context: Context): void {
     .addHelpText('after', '\nExample:\n  $ trunkline rm -r :/tmp/build')
   addPeerOptions(command).action(async (paths: string[], options: RmOptions) => {
     const remote = paths.map(remotePath)
-    const dot = remote.find((path) => lastPart(path) === '.')
+    const dot = remote.find((path) => printable(lastPart(path)) === '.')
     // `DIR/.` means what is in DIR, which is not what would go.
     if (dot !== undefined) throw usageError(`${shownRemote(dot)} is no name that can be removed`)
     await withFiles(context, options, async (files) => {
@@ -34,7 +36,7 @@ export function addRm(program: Command, context: Context): void {
   })
 }
 
-async function removeOne(files: Files, path: string, options: RmOptions): Promise<void> {
+async function removeOne(files: Files, path: ByteString, options: RmOptions): Promise<void> {
   try {
     await atRemote(path, files.remove(wirePath(path), { recursive: options.recursive ?? false }))
   } catch (error) {

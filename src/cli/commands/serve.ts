@@ -6,6 +6,7 @@ import { stat } from 'node:fs/promises'
 import type { Command } from 'commander'
 import { serve } from '../../index.ts'
 import type { Protocol, Server, TrunkOptions } from '../../index.ts'
+import { byteString, printable, toBytes } from '../byte-string.ts'
 import { interrupted } from '../context.ts'
 import type { Context } from '../context.ts'
 import { about, asFailure, EXIT, Failure } from '../failure.ts'
@@ -70,12 +71,13 @@ function named(option: string, make: () => Protocol): Protocol {
 
 async function filesystemOf(value: string): Promise<Protocol> {
   const readOnly = value.endsWith(READ_ONLY_SUFFIX)
-  const root = readOnly ? value.slice(0, -READ_ONLY_SUFFIX.length) : value
+  const path = readOnly ? value.slice(0, -READ_ONLY_SUFFIX.length) : value
+  const root = toBytes(byteString(path))
   try {
     if (!(await stat(root)).isDirectory())
-      throw new Failure('ERR_NOT_DIRECTORY', `${root}: not a directory`, EXIT.failed)
+      throw new Failure('ERR_NOT_DIRECTORY', `${printable(path)}: not a directory`, EXIT.failed)
   } catch (error) {
-    throw about(root, error)
+    throw about(printable(path), error)
   }
   const { filesystem } = await import('../../../protocols/filesystem.ts')
   return filesystem({ root, readOnly })

@@ -1,6 +1,7 @@
 /** `trunkline stat`: what a file of the peer is. */
 import type { Command } from 'commander'
 import { printable } from '../byte-string.ts'
+import type { ByteString } from '../byte-string.ts'
 import type { Context } from '../context.ts'
 import { atRemote, withFiles } from '../files.ts'
 import type { Files } from '../files.ts'
@@ -32,7 +33,7 @@ export function addStat(program: Command, context: Context): void {
   })
 }
 
-async function describe(context: Context, files: Files, path: string, options: StatOptions): Promise<string> {
+async function describe(context: Context, files: Files, path: ByteString, options: StatOptions): Promise<string> {
   const { signal } = context
   const { type, size, mode, modifiedMs } = await atRemote(path, files.stat(wirePath(path), { signal }))
   const wantsHash = options.sha256 === true && type === 'file'

@@ -4,6 +4,9 @@
  * its time and a closed one would shut us out. Holds a few words per directory, and nothing per file.
  */
 import { TrunkError } from '../../errors.ts'
+import { printable } from '../byte-string.ts'
+import type { ByteString } from '../byte-string.ts'
+import { depthOf, HERE, parentOf } from '../remote-path.ts'
 import { inParallel } from './in-parallel.ts'
 import { Troubles } from './job.ts'
 import type { Attributes, CopyJob } from './job.ts'
@@ -22,7 +25,7 @@ export type EntryType = 'file' | 'directory' | 'symlink' | 'other'
 /** One entry below the root of a tree. */
 export interface TreeEntry {
   /** From the root of the tree, `a/b`; `''` for the root itself. A byte string. */
-  readonly relative: string
+  readonly relative: ByteString
   readonly type: EntryType
   /** Why a directory could not be listed; its entries are missing then. */
   readonly error?: unknown
@@ -34,12 +37,12 @@ export interface TreeCopy<E extends TreeEntry> {
   readonly entries: AsyncIterable<E>
   /** Makes the directory that `entry` is copied to; gives its final attributes, or undefined where it existed. */
   makeFolder(entry: E): Promise<Attributes | undefined>
-  finishFolder(relative: string, attributes: Attributes): Promise<void>
+  finishFolder(relative: ByteString, attributes: Attributes): Promise<void>
   copyFile(entry: E): Promise<void>
   /** How the source of an entry is shown. */
-  sourceName(relative: string): string
+  sourceName(relative: ByteString): string
   /** How the side of an entry that `error` happened at is shown. */
-  failedName(relative: string, error: unknown): string
+  failedName(relative: ByteString, error: unknown): string
 }
 
 type FolderState = 'there' | 'failed'
@@ -55,8 +58,8 @@ export async function copyTree<E extends TreeEntry>(job: CopyJob, root: E, copy:
 class TreeRun<E extends TreeEntry> {
   readonly #copy: TreeCopy<E>
   readonly #troubles: Troubles
-  readonly #folders = new Map<string, Promise<FolderState>>()
-  readonly #made: Map<string, Attributes>[] = []
+  readonly #folders = new Map<ByteString, Promise<FolderState>>()
+  readonly #made: Map<ByteString, Attributes>[] = []
 
   constructor(job: CopyJob, copy: TreeCopy<E>) {
     this.#copy = copy
@@ -66,7 +69,7 @@ class TreeRun<E extends TreeEntry> {
   /** The root has to work, or there is nothing to copy into. */
   async start(root: E): Promise<void> {
     await this.#makeFolder(root)
-    this.#folders.set('', Promise.resolve('there'))
+    this.#folders.set(HERE, Promise.resolve('there'))
   }
 
   async copyEntry(entry: E): Promise<void> {
@@ -76,7 +79,7 @@ class TreeRun<E extends TreeEntry> {
       return
     }
     const parent = this.#folders.get(parentOf(relative))
-    if (parent === undefined) throw new TrunkError('ERR_IO', `${relative} came before its directory`)
+    if (parent === undefined) throw new TrunkError('ERR_IO', `${printable(relative)} came before its directory`)
     if (type === 'directory') {
       const state = parent.then((above) =>
         above === 'there' ? this.#try(entry, () => this.#makeFolder(entry)) : above,
@@ -104,12 +107,12 @@ class TreeRun<E extends TreeEntry> {
   async #makeFolder(entry: E): Promise<void> {
     const attributes = await this.#copy.makeFolder(entry)
     if (attributes === undefined) return
-    const depth = entry.relative === '' ? 0 : entry.relative.split('/').length
+    const depth = depthOf(entry.relative)
     while (this.#made.length <= depth) this.#made.push(new Map())
     this.#made[depth]?.set(entry.relative, attributes)
   }
 
-  async #try(entry: { readonly relative: string }, operation: () => Promise<void>): Promise<FolderState> {
+  async #try(entry: { readonly relative: ByteString }, operation: () => Promise<void>): Promise<FolderState> {
     try {
       await operation()
       return 'there'
@@ -118,9 +121,4 @@ class TreeRun<E extends TreeEntry> {
       return 'failed'
     }
   }
-}
-
-function parentOf(relative: string): string {
-  const slash = relative.lastIndexOf('/')
-  return slash === -1 ? '' : relative.slice(0, slash)
 }

@@ -8,8 +8,9 @@ import type { Stats } from 'node:fs'
 import { MAX_SMALL_BYTES } from '../../../protocols/filesystem/parcel.ts'
 import { TrunkError } from '../../errors.ts'
 import type { Bytes } from '../../types.ts'
-import { printable, toBytes } from '../byte-string.ts'
-import { joinPath, shownRemote, wirePath } from '../remote-path.ts'
+import { byteString, printable, toBytes } from '../byte-string.ts'
+import type { ByteString } from '../byte-string.ts'
+import { HERE, joinPath, shownRemote, wirePath } from '../remote-path.ts'
 import { copyTree, FILLING_MODE } from './copy-tree.ts'
 import { counted, MODE_BITS } from './job.ts'
 import type { Attributes, CopyJob } from './job.ts'
@@ -22,25 +23,35 @@ import { replaceSmall } from './small-file.ts'
 export type RemoteStatus = Pick<RemoteEntry, 'size' | 'mode' | 'modifiedMs'>
 
 /** What is written before the next of it is asked for: it may be lent. */
-function receive(job: CopyJob, remote: string): AsyncGenerator<Bytes, void, undefined> {
+function receive(job: CopyJob, remote: ByteString): AsyncGenerator<Bytes, void, undefined> {
   return counted<Bytes>(job.progress, job.files.read(wirePath(remote), { signal: job.context.signal, lent: true }))
 }
 
 /** Copies one file of the peer to `local`. */
-export async function downloadFile(job: CopyJob, remote: string, local: string, status: RemoteStatus): Promise<void> {
+export async function downloadFile(
+  job: CopyJob,
+  remote: ByteString,
+  local: ByteString,
+  status: RemoteStatus,
+): Promise<void> {
   job.progress.expect(status.size)
   job.progress.complete()
   await writeLocalFile(job.context, local, receive(job, remote), status)
 }
 
 /** Copies the peer's directory `remote` and what is in it to the directory `local`, which is made if it is not there. */
-export async function downloadTree(job: CopyJob, remote: string, local: string, status: RemoteStatus): Promise<void> {
-  const here = (relative: string): string => joinPath(local, relative)
-  const there = (relative: string): string => joinPath(remote, relative)
+export async function downloadTree(
+  job: CopyJob,
+  remote: ByteString,
+  local: ByteString,
+  status: RemoteStatus,
+): Promise<void> {
+  const here = (relative: ByteString): ByteString => joinPath(local, relative)
+  const there = (relative: ByteString): ByteString => joinPath(remote, relative)
   const { size, mode, modifiedMs } = status
   await copyTree<RemoteEntry>(
     job,
-    { relative: '', type: 'directory', size, mode, modifiedMs },
+    { relative: HERE, type: 'directory', size, mode, modifiedMs },
     {
       entries: walkRemote(job.files, remote, job.context.signal),
       makeFolder: (entry) => makeFolder(here(entry.relative), entry),
@@ -65,7 +76,7 @@ export async function downloadTree(job: CopyJob, remote: string, local: string, 
 }
 
 /** A small file of a tree comes in one piece, and with others. False where it is none, and nothing was written. */
-async function receiveSmall(job: CopyJob, remote: string, local: string, entry: RemoteEntry): Promise<boolean> {
+async function receiveSmall(job: CopyJob, remote: ByteString, local: ByteString, entry: RemoteEntry): Promise<boolean> {
   const { size } = entry
   if (size > MAX_SMALL_BYTES) return false
   const bytes = await job.files.readSmall(wirePath(remote), { size, signal: job.context.signal })
@@ -76,14 +87,14 @@ async function receiveSmall(job: CopyJob, remote: string, local: string, entry: 
 }
 
 /** A file of a tree may replace a file or a link, and nothing else: renaming onto a device would replace the device. */
-function checkTarget(local: string): void {
+function checkTarget(local: ByteString): void {
   const existing = lstatSync(toBytes(local), { throwIfNoEntry: false })
   if (existing === undefined || existing.isFile() || existing.isSymbolicLink()) return
   const what = existing.isDirectory() ? 'EISDIR' : 'ENXIO'
   throw Object.assign(new Error('exists here and is not a regular file'), { code: what })
 }
 
-async function makeFolder(local: string, entry: RemoteEntry): Promise<Attributes | undefined> {
+async function makeFolder(local: ByteString, entry: RemoteEntry): Promise<Attributes | undefined> {
   const mode = entry.mode & MODE_BITS
   try {
     await mkdir(toBytes(local), { mode: mode | FILLING_MODE })
@@ -91,13 +102,13 @@ async function makeFolder(local: string, entry: RemoteEntry): Promise<Attributes
   } catch (error) {
     if (errnoOf(error) !== 'EEXIST') throw error
     // The top one may be a link that the user has made and named; below it no link is followed.
-    const existing = await lstatIfThere(entry.relative === '' ? joinPath(local, '.') : local)
+    const existing = await lstatIfThere(entry.relative === HERE ? joinPath(local, byteString('.')) : local)
     if (existing?.isDirectory() === true) return undefined
     throw Object.assign(new Error('exists here and is not a directory', { cause: error }), { code: 'ENOTDIR' })
   }
 }
 
-async function lstatIfThere(path: string): Promise<Stats | undefined> {
+async function lstatIfThere(path: ByteString): Promise<Stats | undefined> {
   try {
     return await lstat(toBytes(path))
   } catch (error) {

@@ -9,9 +9,10 @@ import type { Stats } from 'node:fs'
 import { hasNoUnnamed, nameUnnamedOver, unnamedFlags } from '../../../protocols/filesystem/unnamed.ts'
 import { freshName } from '../../fresh-bytes.ts'
 import type { Bytes } from '../../types.ts'
-import { toBytes } from '../byte-string.ts'
+import { byteString, fromBytes, toBytes } from '../byte-string.ts'
+import type { ByteString } from '../byte-string.ts'
 import type { Context } from '../context.ts'
-import { joinPath } from '../remote-path.ts'
+import { folderPrefix, joinPath } from '../remote-path.ts'
 import { MODE_BITS } from './job.ts'
 import type { Attributes } from './job.ts'
 
@@ -24,7 +25,7 @@ const MIN_CHUNK_BYTES = 16 * 1024
 export const READ_IN_TREE: number = constants.O_RDONLY | constants.O_NONBLOCK | constants.O_NOFOLLOW
 
 /** Opens a file of a tree for reading. The caller closes it. */
-export function openInTree(path: string): Promise<FileHandle> {
+export function openInTree(path: ByteString): Promise<FileHandle> {
   return open(toBytes(path), READ_IN_TREE)
 }
 
@@ -65,18 +66,23 @@ export async function* readChunks(
 /** Writes `chunks` to `path`. What is there already and is not a regular file (a device, a FIFO) is written to as it is. */
 export async function writeLocalFile(
   context: Context,
-  path: string,
+  path: ByteString,
   chunks: AsyncIterable<Bytes>,
   attributes: Attributes,
 ): Promise<void> {
   const existing = await statIfThere(path)
   if (existing !== undefined && !existing.isFile()) await writeInPlace(path, chunks)
   // Renaming onto a symbolic link would replace the link; a copy changes what it points to.
-  else await replaceFile(context, existing === undefined ? path : await realpath(path), chunks, attributes)
+  else await replaceFile(context, existing === undefined ? path : await resolved(path), chunks, attributes)
+}
+
+/** Where `path` really is. Node would give it as text, and so lose what is not UTF-8. */
+async function resolved(path: ByteString): Promise<ByteString> {
+  return fromBytes(await realpath(toBytes(path), 'buffer'))
 }
 
 /** The status of what `path` leads to; undefined where there is nothing. */
-export async function statIfThere(path: string): Promise<Stats | undefined> {
+export async function statIfThere(path: ByteString): Promise<Stats | undefined> {
   try {
     return await stat(toBytes(path))
   } catch (error) {
@@ -90,7 +96,7 @@ export function errnoOf(error: unknown): string | undefined {
   return error instanceof Error && 'code' in error && typeof error.code === 'string' ? error.code : undefined
 }
 
-async function writeInPlace(path: string, chunks: AsyncIterable<Bytes>): Promise<void> {
+async function writeInPlace(path: ByteString, chunks: AsyncIterable<Bytes>): Promise<void> {
   const file = await open(toBytes(path), constants.O_WRONLY)
   try {
     await writeAll(file, chunks)
@@ -103,21 +109,19 @@ async function writeInPlace(path: string, chunks: AsyncIterable<Bytes>): Promise
 export const WRITE_NEW: number = constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL | constants.O_NOFOLLOW
 
 /** A new name in the folder of `path`. */
-export function temporaryBeside(path: string): Buffer {
-  const slash = path.lastIndexOf('/')
-  const name = `.trunkline-${freshName()}.part`
-  return toBytes(slash === -1 ? name : joinPath(path.slice(0, slash + 1), name))
+export function temporaryBeside(path: ByteString): Buffer {
+  return toBytes(joinPath(folderPrefix(path), byteString(`.trunkline-${freshName()}.part`)))
 }
 
 /** The folder of `path`. */
-export function folderOf(path: string): Buffer {
-  return toBytes(path.slice(0, path.lastIndexOf('/') + 1) || '.')
+export function folderOf(path: ByteString): Buffer {
+  return toBytes(joinPath(folderPrefix(path), byteString('.')))
 }
 
 /** Writes `chunks` to a file without a name, or a temporary one beside `path` where there are none; gives it its attributes and its name. */
 export async function replaceFile(
   context: Context,
-  path: string,
+  path: ByteString,
   chunks: AsyncIterable<Bytes>,
   attributes: Attributes,
 ): Promise<void> {

@@ -5,18 +5,19 @@
 import type { Dir, Dirent } from 'node:fs'
 import { lstat, opendir } from 'node:fs/promises'
 import { fromBytes, toBytes } from '../byte-string.ts'
-import { joinPath } from '../remote-path.ts'
+import type { ByteString } from '../byte-string.ts'
+import { HERE, joinPath } from '../remote-path.ts'
 import type { EntryType, TreeEntry } from './copy-tree.ts'
 
 interface Level {
-  readonly relative: string
+  readonly relative: ByteString
   readonly dir: Dir
 }
 
-async function openLevel(root: string, relative: string): Promise<Level> {
+async function openLevel(root: ByteString, relative: ByteString): Promise<Level> {
   // Node takes 'buffer' here and gives names as bytes; its types know only the encodings of text.
-  const options = { encoding: 'buffer', bufferSize: 256 } as unknown as { bufferSize: number }
-  const dir = await opendir(toBytes(joinPath(root, relative)), options)
+  const path = toBytes(joinPath(root, relative))
+  const dir = await opendir(path, { encoding: 'buffer' as BufferEncoding, bufferSize: 256 })
   return { relative, dir }
 }
 
@@ -29,7 +30,7 @@ function typeOf(entry: Dirent): EntryType | undefined {
   return isOther ? 'other' : undefined
 }
 
-async function typeAt(path: string): Promise<EntryType> {
+async function typeAt(path: ByteString): Promise<EntryType> {
   const stats = await lstat(toBytes(path))
   if (stats.isFile()) return 'file'
   if (stats.isDirectory()) return 'directory'
@@ -37,8 +38,8 @@ async function typeAt(path: string): Promise<EntryType> {
 }
 
 /** Every entry below `root`, which itself is not among them. Throws where the root cannot be listed. */
-export async function* walkLocal(root: string): AsyncGenerator<TreeEntry, void, undefined> {
-  const levels: Level[] = [await openLevel(root, '')]
+export async function* walkLocal(root: ByteString): AsyncGenerator<TreeEntry, void, undefined> {
+  const levels: Level[] = [await openLevel(root, HERE)]
   try {
     for (let level = levels.at(-1); level !== undefined; level = levels.at(-1)) {
       const next = level.dir.readSync()

@@ -6,8 +6,9 @@
  */
 import { TrunkError } from '../../errors.ts'
 import { fromBytes } from '../byte-string.ts'
+import type { ByteString } from '../byte-string.ts'
 import type { Files } from '../files.ts'
-import { isPlainName, joinPath, wirePath } from '../remote-path.ts'
+import { HERE, isPlainName, joinPath, wirePath } from '../remote-path.ts'
 import type { TreeEntry } from './copy-tree.ts'
 
 /** An entry of the peer's tree, with what its listing said. */
@@ -23,12 +24,12 @@ export interface RemoteEntry extends TreeEntry {
  */
 export async function* walkRemote(
   files: Files,
-  root: string,
+  root: ByteString,
   signal: AbortSignal,
 ): AsyncGenerator<RemoteEntry, void, undefined> {
   const folders: RemoteEntry[] = []
-  const list = (relative: string): AsyncGenerator<RemoteEntry> => entriesOf(files, root, relative, signal)
-  for await (const entry of list('')) {
+  const list = (relative: ByteString): AsyncGenerator<RemoteEntry> => entriesOf(files, root, relative, signal)
+  for await (const entry of list(HERE)) {
     if (entry.type === 'directory') folders.push(entry)
     yield entry
   }
@@ -46,8 +47,8 @@ export async function* walkRemote(
 
 async function* entriesOf(
   files: Files,
-  root: string,
-  relative: string,
+  root: ByteString,
+  relative: ByteString,
   signal: AbortSignal,
 ): AsyncGenerator<RemoteEntry, void, undefined> {
   for await (const { nameBytes, type, size, mode, modifiedMs } of files.list(wirePath(joinPath(root, relative)), {

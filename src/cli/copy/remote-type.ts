@@ -3,11 +3,12 @@ import { asFailure } from '../failure.ts'
 import { atRemote } from '../files.ts'
 import type { Files } from '../files.ts'
 import { wirePath } from '../remote-path.ts'
+import type { ByteString } from '../byte-string.ts'
 
 /** The type of what is at `path`; undefined where there is nothing. */
 export async function remoteType(
   files: Files,
-  path: string,
+  path: ByteString,
 ): Promise<'file' | 'directory' | 'symlink' | 'other' | undefined> {
   try {
     return (await atRemote(path, files.stat(wirePath(path)))).type

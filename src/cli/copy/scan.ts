@@ -1,6 +1,7 @@
 /** Finds out how much there is to copy while the copy already runs; only where somebody looks at the progress. */
 import { lstat } from 'node:fs/promises'
 import { toBytes } from '../byte-string.ts'
+import type { ByteString } from '../byte-string.ts'
 import { joinPath } from '../remote-path.ts'
 import type { Progress } from '../progress.ts'
 import type { CopyJob } from './job.ts'
@@ -8,14 +9,14 @@ import { walkLocal } from './local-tree.ts'
 import { walkRemote } from './remote-tree.ts'
 
 /** Sizes of the files below the local directory `root`. */
-export async function* localSizes(root: string): AsyncGenerator<number, void, undefined> {
+export async function* localSizes(root: ByteString): AsyncGenerator<number, void, undefined> {
   for await (const { relative, type } of walkLocal(root)) {
     if (type === 'file') yield (await lstat(toBytes(joinPath(root, relative)))).size
   }
 }
 
 /** Sizes of the files below the peer's directory `root`. */
-export async function* remoteSizes(job: CopyJob, root: string): AsyncGenerator<number, void, undefined> {
+export async function* remoteSizes(job: CopyJob, root: ByteString): AsyncGenerator<number, void, undefined> {
   for await (const { type, size } of walkRemote(job.files, root, job.context.signal)) if (type === 'file') yield size
 }
 

@@ -8,6 +8,7 @@ import type { Stats } from 'node:fs'
 import { MAX_SMALL_BYTES } from '../../../protocols/filesystem/parcel.ts'
 import { nameUnnamedOver, openUnnamed, removeQuietly } from '../../../protocols/filesystem/unnamed.ts'
 import { toBytes } from '../byte-string.ts'
+import type { ByteString } from '../byte-string.ts'
 import { MODE_BITS } from './job.ts'
 import type { Attributes } from './job.ts'
 import { folderOf, READ_IN_TREE, temporaryBeside, WRITE_NEW } from './local-file.ts'
@@ -37,7 +38,7 @@ export class Portions {
 }
 
 /** All of a small file; undefined for one that is not small, changes while it is read, or is none. */
-export function readSmall(path: string): { readonly bytes: Uint8Array; readonly stats: Stats } | undefined {
+export function readSmall(path: ByteString): { readonly bytes: Uint8Array; readonly stats: Stats } | undefined {
   const fd = openSync(toBytes(path), READ_IN_TREE)
   try {
     const stats = fstatSync(fd)
@@ -52,7 +53,7 @@ export function readSmall(path: string): { readonly bytes: Uint8Array; readonly 
 }
 
 /** As {@link replaceFile}, for all of a small file. Nothing runs in between, so no signal finds a temporary file. */
-export function replaceSmall(path: string, bytes: Uint8Array, attributes: Attributes): void {
+export function replaceSmall(path: ByteString, bytes: Uint8Array, attributes: Attributes): void {
   const unnamed = openUnnamed(folderOf(path), 0o600)
   if (unnamed !== undefined) {
     try {

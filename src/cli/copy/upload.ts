@@ -2,9 +2,10 @@
 import { lstat, open } from 'node:fs/promises'
 import type { FileHandle } from 'node:fs/promises'
 import { TrunkError } from '../../errors.ts'
-import { printable, toBytes } from '../byte-string.ts'
+import { byteString, printable, toBytes } from '../byte-string.ts'
+import type { ByteString } from '../byte-string.ts'
 import { asFailure } from '../failure.ts'
-import { joinPath, shownRemote, wirePath } from '../remote-path.ts'
+import { HERE, joinPath, shownRemote, wirePath } from '../remote-path.ts'
 import { copyTree, FILLING_MODE } from './copy-tree.ts'
 import type { TreeEntry } from './copy-tree.ts'
 import { counted, MODE_BITS, TREE_CHUNK_BYTES } from './job.ts'
@@ -14,7 +15,7 @@ import { walkLocal } from './local-tree.ts'
 import { Portions, readSmall } from './small-file.ts'
 
 /** Copies one file, or whatever can be read like one (a FIFO, `/dev/fd/63`). */
-export async function uploadFile(job: CopyJob, local: string, remote: string): Promise<void> {
+export async function uploadFile(job: CopyJob, local: ByteString, remote: ByteString): Promise<void> {
   const file = await open(toBytes(local), 'r')
   try {
     const stats = await file.stat()
@@ -28,7 +29,7 @@ export async function uploadFile(job: CopyJob, local: string, remote: string): P
   }
 }
 
-async function send(job: CopyJob, file: FileHandle, remote: string, chunkBytes?: number): Promise<void> {
+async function send(job: CopyJob, file: FileHandle, remote: ByteString, chunkBytes?: number): Promise<void> {
   const stats = await file.stat()
   if (stats.isDirectory()) throw new TrunkError('ERR_IS_DIRECTORY', 'it is a directory')
   const regular = stats.isFile()
@@ -43,7 +44,7 @@ function howOf(job: CopyJob): { signal: AbortSignal; durable: boolean } {
 }
 
 /** A small file of a tree travels with its request, in one round trip. False where it is none, and nothing was sent. */
-async function sendSmall(job: CopyJob, local: string, remote: string): Promise<boolean> {
+async function sendSmall(job: CopyJob, local: ByteString, remote: ByteString): Promise<boolean> {
   const small = readSmall(local)
   if (small === undefined) return false
   const { bytes, stats } = small
@@ -54,15 +55,15 @@ async function sendSmall(job: CopyJob, local: string, remote: string): Promise<b
 }
 
 /** Copies the directory `local` and what is in it to the directory `remote`, which is made if it is not there. */
-export async function uploadTree(job: CopyJob, local: string, remote: string): Promise<void> {
-  const here = (relative: string): string => joinPath(local, relative)
-  const there = (relative: string): string => joinPath(remote, relative)
-  const root: TreeEntry = { relative: '', type: 'directory' }
+export async function uploadTree(job: CopyJob, local: ByteString, remote: ByteString): Promise<void> {
+  const here = (relative: ByteString): ByteString => joinPath(local, relative)
+  const there = (relative: ByteString): ByteString => joinPath(remote, relative)
+  const root: TreeEntry = { relative: HERE, type: 'directory' }
   const portions = new Portions()
   await copyTree<TreeEntry>(job, root, {
     entries: walkLocal(local),
     makeFolder: ({ relative }) =>
-      makeFolder(job, relative === '' ? joinPath(local, '.') : here(relative), there(relative)),
+      makeFolder(job, relative === HERE ? joinPath(local, byteString('.')) : here(relative), there(relative)),
     async finishFolder(relative, attributes) {
       await job.files.setAttributes(wirePath(there(relative)), attributes)
     },
@@ -83,7 +84,7 @@ export async function uploadTree(job: CopyJob, local: string, remote: string): P
   })
 }
 
-async function makeFolder(job: CopyJob, local: string, remote: string): Promise<Attributes | undefined> {
+async function makeFolder(job: CopyJob, local: ByteString, remote: ByteString): Promise<Attributes | undefined> {
   const { mode, mtimeMs } = await lstat(toBytes(local))
   const path = wirePath(remote)
   if (path.length === 0) return undefined // the peer's root is always there

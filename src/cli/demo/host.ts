@@ -6,6 +6,7 @@ import { TrunkError } from '../../errors.ts'
 import { connect } from '../../index.ts'
 import type { Trunk } from '../../index.ts'
 import { pause } from '../context.ts'
+import { byteString } from '../byte-string.ts'
 import type { Context } from '../context.ts'
 import { downloadTree } from '../copy/download.ts'
 import type { CopyJob } from '../copy/job.ts'
@@ -39,12 +40,12 @@ export async function runHost(context: Context, plan: HostPlan): Promise<void> {
   const amount = `${tree.length} files, ${formatBytes(bytes)}`
   await step('round trip', () => ping(trunk))
   await step('copy a tree to the guest', async () => {
-    await uploadTree(job, plan.tree, REMOTE_TREE)
+    await uploadTree(job, byteString(plan.tree), byteString(REMOTE_TREE))
     return { amount, bytes }
   })
   await step('copy it back', async () => {
     const status = await files.stat(REMOTE_TREE)
-    await downloadTree(job, REMOTE_TREE, plan.copy, status)
+    await downloadTree(job, byteString(REMOTE_TREE), byteString(plan.copy), status)
     return { amount, bytes }
   })
   await step('compare SHA-256: here, guest, copy', () => compare(files, plan))

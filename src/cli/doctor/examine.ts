@@ -4,6 +4,7 @@
  */
 import { SCHEMES } from '../../../transports/schemes.ts'
 import { TrunkError } from '../../errors.ts'
+import { schemeOf } from '../../scheme.ts'
 import type { Transport } from '../../types.ts'
 import { asError, type Context } from '../context.ts'
 import { adviceFor } from './advice.ts'
@@ -51,13 +52,7 @@ export async function* examine(
 }
 
 async function transportOf(address: string): Promise<Transport> {
-  const scheme = /^([a-z][a-z0-9+.-]*):/i.exec(address)?.[1]?.toLowerCase()
-  if (scheme === undefined) {
-    throw new TrunkError(
-      'ERR_ADDRESS_INVALID',
-      `${JSON.stringify(address)} is no address: it begins with no scheme such as tcp:`,
-    )
-  }
+  const scheme = schemeOf(address)
   const load = SCHEMES[scheme]
   if (load !== undefined) return (await load())(address)
   const known = Object.keys(SCHEMES).join(', ')

@@ -85,7 +85,7 @@ for (const { title, walks } of WAYS) {
   describe(`links below the root, ${title}`, () => {
     const options = { readOnly: false, maxHandles: 64, maxFileBytes: 2 ** 40, allowHardLinkWrites: false }
     const linked = (t: TestContext) =>
-      withLinks(t, (root) => serveProtocol(t, fileProtocol(new Serving(new Root(root, walks), options))))
+      withLinks(t, (root) => serveProtocol(t, fileProtocol(new Serving(new Root(Buffer.from(root), walks), options))))
 
     it('are refused as the last name, by every operation that would follow them [R-082]', async (t) => {
       const { files, untouched } = await linked(t)

@@ -290,7 +290,7 @@ describe('a parcel of more files than one turn takes', () => {
   it('R-336: lets others have theirs, and ends where nobody waits for it any more', async (t) => {
     const root = temporaryFolder(t)
     const options = { readOnly: false, maxHandles: 1, maxFileBytes: 1024, allowHardLinkWrites: false }
-    const serving = new Serving(new Root(root), options)
+    const serving = new Serving(new Root(Buffer.from(root)), options)
     t.after(serving.root.use())
     const files = Array.from({ length: MAX_PARCEL_FILES }, (_, index) => ({
       path: Buffer.from(`file-${index}`),

@@ -35,7 +35,10 @@ export function temporaryFolder(t: TestContext, parent: string = memoryDisk): st
 }
 
 /** Serves a new folder, or `options.root`. */
-export async function serveFolder(t: TestContext, options: Partial<FilesystemOptions> = {}): Promise<Served> {
+export async function serveFolder(
+  t: TestContext,
+  options: Partial<FilesystemOptions & { root: string }> = {},
+): Promise<Served> {
   const root = options.root ?? temporaryFolder(t)
   return { root, ...(await serveProtocol(t, filesystem({ ...options, root }))) }
 }
