@@ -4,9 +4,11 @@
  */
 import { SCHEMES } from '../transports/schemes.ts'
 import { badArgument, TrunkError } from './errors.ts'
-import { establish, requireNoReconnect, resolveOptions } from './establish.ts'
-import { requireInteger } from './limits.ts'
+import { establish, requireNoReconnect, resolveOptions, type Settings } from './establish.ts'
+import { callNow } from './foreign-call.ts'
 import { connectLasting, type ReconnectingParts } from './reconnecting-trunk.ts'
+import { abortLink, safeLink } from './safe-link.ts'
+import { requireTraits, safeTransport } from './safe-transport.ts'
 import { schemeOf } from './scheme.ts'
 import { TrunkServer } from './server.ts'
 import type { Link, ReconnectingTrunk, Server, Transport, TransportTraits, Trunk, TrunkOptions } from './types.ts'
@@ -50,15 +52,23 @@ export async function connect(address: string | Transport, options: TrunkOptions
  * Agrees on a session over a duplex of bytes that the caller brings. The link is the trunk's from here on, and is closed if this rejects.
  */
 export async function overLink(link: Link, options: TrunkOptions = {}): Promise<Trunk> {
-  const settings = resolveOptions(options)
-  requireNoReconnect('overLink', options)
-  requireMembers('a link', link, ['sink', 'close', 'abort'])
-  if (options.token !== undefined && options.role === undefined) {
-    throw badArgument("overLink with a token needs role: 'connect' on one side and 'serve' on the other")
+  let settings: Settings
+  let traits = PLAIN_TRAITS
+  try {
+    settings = resolveOptions(options)
+    requireNoReconnect('overLink', options)
+    if (options.token !== undefined && options.role === undefined) {
+      throw badArgument("overLink with a token needs role: 'connect' on one side and 'serve' on the other")
+    }
+    if (options.traits !== undefined) traits = requireTraits(options.traits)
+  } catch (error) {
+    abortLink(link, error as TrunkError)
+    throw error
   }
-  const traits = options.traits === undefined ? PLAIN_TRAITS : requireTraits(options.traits)
-  const line = { scheme: 'link', address: link.peer ?? 'link', traits }
-  return await establish(link, options.role ?? 'peer', line, settings)
+  const { clock, limits } = settings
+  const safe = safeLink(link, { clock, closeTimeoutMs: limits.closeTimeoutMs })
+  const line = { scheme: 'link', address: safe.peer ?? 'link', traits }
+  return await establish(safe, options.role ?? 'peer', line, settings)
 }
 
 /**
@@ -76,36 +86,19 @@ export async function serve(address: string | Transport, options: TrunkOptions =
 }
 
 async function resolveTransport(address: string | Transport, options: TrunkOptions): Promise<Transport> {
-  const transport = typeof address === 'object' ? address : await transportFor(address, options)
-  requireMembers('a transport', transport, ['connect', 'listen'])
-  requireTraits(transport.traits)
-  return transport
+  return safeTransport(typeof address === 'object' ? address : await transportFor(address, options))
 }
 
-/** What comes from outside the package may come without types. */
-function requireMembers(what: string, given: unknown, methods: readonly string[]): void {
-  if (typeof given !== 'object' || given === null) throw badArgument(`${what} is an object, not ${String(given)}`)
-  const members = given as Record<string, unknown>
-  for (const name of methods) {
-    if (typeof members[name] !== 'function')
-      throw badArgument(`${what} has a method ${name}, not ${typeof members[name]}`)
-  }
-}
-
-function requireTraits(given: unknown): TransportTraits {
-  if (typeof given !== 'object' || given === null) throw badArgument(`traits is an object, not ${String(given)}`)
-  const traits = given as TransportTraits
-  requireInteger('traits.preferredFrameBytes', traits.preferredFrameBytes, 64, 2 ** 24 - 1)
-  return traits
-}
-
-async function transportFor(address: string, options: TrunkOptions): Promise<Transport> {
+async function transportFor(address: string, options: TrunkOptions): Promise<unknown> {
   if (typeof address !== 'string') throw badArgument(`an address is a string or a transport, not ${typeof address}`)
   const scheme = schemeOf(address)
   const own = options.transports
   if (own !== undefined && Object.hasOwn(own, scheme)) {
     const factory = own[scheme]
-    if (factory !== undefined) return factory(address)
+    if (factory !== undefined) {
+      const failed = `the transport for ${JSON.stringify(scheme)} cannot be made`
+      return callNow(() => factory(address), 'ERR_TRANSPORT_UNAVAILABLE', failed)
+    }
   }
   const load = SCHEMES[scheme]
   if (load === undefined) {

@@ -3,11 +3,13 @@
  * Whatever fails, the link is closed.
  */
 import { systemClock, type Clock } from './clock.ts'
-import { badArgument } from './errors.ts'
+import { badArgument, toTrunkError } from './errors.ts'
 import { WIRE_VERSION } from './frame/constants.ts'
 import { BARE_LINE_DEFAULTS, resolveLimits, type Limits } from './limits.ts'
 import { freshBytes } from './fresh-bytes.ts'
+import { requireSignal } from './on-abort.ts'
 import { requireProtocol } from './protocol.ts'
+import { requireMethods } from './safe-link.ts'
 import { guardTools } from './session/guard-tools.ts'
 import { CHALLENGE_BYTES, EPOCH_BYTES, helloLimits, type Hello, type Role } from './session/hello.ts'
 import type { Authenticator } from './session/handshake.ts'
@@ -36,15 +38,24 @@ export interface LineFacts {
   readonly patient?: boolean
 }
 
-/** Says hello over `link`; resolves when the session stands. */
+/** Says hello over `link`; resolves when the session stands. The link keeps its contract (safe-link.ts), and is closed if this rejects. */
 export async function establish(link: Link, role: Role, line: LineFacts, settings: Settings): Promise<TrunkSession> {
   const trunk = sessionOver(link, role, line, settings)
   await trunk.establish(settings.options.signal)
   return trunk
 }
 
-/** A session over `link` that has not begun yet. */
+/** A session over `link` that has not begun yet. Where it cannot be made (our hello is too long), the link is aborted. */
 export function sessionOver(link: Link, role: Role, line: LineFacts, settings: Settings): TrunkSession {
+  try {
+    return newSession(link, role, line, settings)
+  } catch (error) {
+    link.abort(toTrunkError(error, 'ERR_BAD_ARGUMENT', 'the session could not be made'))
+    throw error
+  }
+}
+
+function newSession(link: Link, role: Role, line: LineFacts, settings: Settings): TrunkSession {
   const { clock, name, authenticator, protocols, options } = settings
   const bare = isBare(line.traits)
   const limits = bare ? limitsOfBareLine(settings) : settings.limits
@@ -103,6 +114,9 @@ export function resolveOptions(options: TrunkOptions): Settings {
   const reconnect: unknown = options.reconnect
   if (reconnect !== undefined && typeof reconnect !== 'boolean')
     throw badArgument(`reconnect is true or false, not ${JSON.stringify(reconnect)}`)
+  const { signal, clock } = options
+  if (signal !== undefined) requireSignal(signal)
+  if (clock !== undefined) requireMethods('a clock', clock, ['now', 'after'])
   const given: unknown = options.protocols
   if (given !== undefined && !Array.isArray(given)) throw badArgument(`protocols is an array, not ${typeof given}`)
   const protocols = new Map<string, Protocol>()
@@ -116,7 +130,7 @@ export function resolveOptions(options: TrunkOptions): Settings {
     name,
     protocols,
     limits: resolveLimits(options.limits),
-    clock: options.clock ?? systemClock,
+    clock: clock ?? systemClock,
     authenticator: options.token === undefined ? undefined : tokenAuthenticator(options.token),
   }
 }

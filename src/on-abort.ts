@@ -3,6 +3,14 @@
  * thousand pipes on its signal, and Node warns of a leak from the eleventh listener on.
  */
 
+import { badArgument } from './errors.ts'
+
+/** An AbortSignal, or ERR_BAD_ARGUMENT: found out before anything hangs on it. */
+export function requireSignal(given: unknown): AbortSignal {
+  if (given instanceof AbortSignal) return given
+  throw badArgument(`a signal is an AbortSignal, not ${given === null ? 'null' : typeof given}`)
+}
+
 interface Shared {
   readonly callbacks: Set<() => void>
   readonly fire: () => void

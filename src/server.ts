@@ -4,6 +4,7 @@ import { establish, isBare, sessionOver, type Settings } from './establish.ts'
 import { onAbort } from './on-abort.ts'
 import { TokenBucket } from './mux/token-bucket.ts'
 import { SharedLine } from './session/shared-line.ts'
+import { tell } from './tell.ts'
 import type { Link, Listener, Server, Transport, TransportTraits, Trunk } from './types.ts'
 
 /** Links that are being told that the server is full; each is gone after a second at most. */
@@ -62,11 +63,15 @@ export class TrunkServer implements Server {
 
   async #close(): Promise<void> {
     this.#starting.abort(new TrunkError('ERR_SESSION_CLOSED', 'the server is closing'))
-    await this.#listener.close()
-    await Promise.all([...this.trunks].map((trunk) => trunk.close()))
+    const [listening] = await Promise.allSettled([
+      this.#listener.close(),
+      ...[...this.trunks].map((trunk) => trunk.close()),
+    ])
     await Promise.all(this.#lines)
     await this.#accepting
     this.#finish()
+    // last: an address that could not be freed keeps nobody else from ending
+    if (listening.status === 'rejected') throw listening.reason
   }
 
   async #accept(): Promise<void> {
@@ -197,7 +202,7 @@ export class TrunkServer implements Server {
   }
 
   #rejected(link: Link, error: Error): void {
-    this.#settings.options.onRejected?.({ peer: link.peer ?? '', error })
+    tell(this.#settings.options.onRejected, { peer: link.peer ?? '', error })
   }
 
   #next(): Promise<IteratorResult<Trunk, void>> {

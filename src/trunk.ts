@@ -9,7 +9,7 @@ import type { Limits } from './limits.ts'
 import { TrunkPipe, type PipeOwner } from './mux/pipe.ts'
 import type { MuxCore } from './mux/core.ts'
 import type { PipeState } from './mux/pipe-state.ts'
-import { onAbort } from './on-abort.ts'
+import { onAbort, requireSignal } from './on-abort.ts'
 import { OpenHeads, requireEarly, type OpenHead } from './open-head.ts'
 import { requireProtocol } from './protocol.ts'
 import type { Authenticator } from './session/handshake.ts'
@@ -143,6 +143,7 @@ export class TrunkSession implements Trunk, PipeOwner {
     // what is thrown in here rejects: one promise is all that an open costs
     return new Promise<Pipe>((resolve, reject) => {
       const { signal, early, end } = options
+      if (signal !== undefined) requireSignal(signal)
       requireEarly(early)
       const head = this.#heads.encode(protocol, params, options, this.#maxOpenBytes)
       if (signal?.aborted === true) throw signal.reason
@@ -169,6 +170,7 @@ export class TrunkSession implements Trunk, PipeOwner {
 
   async ping(options: { signal?: AbortSignal } = {}): Promise<number> {
     const { signal } = options
+    if (signal !== undefined) requireSignal(signal)
     if (signal?.aborted === true) throw signal.reason
     this.#mux()
     const id = this.#engine.ping()

@@ -148,7 +148,7 @@ export interface Server extends AsyncIterable<Trunk>, AsyncDisposable {
   readonly address: string
   /** The trunks that stand now. */
   readonly trunks: ReadonlySet<Trunk>
-  /** Stops accepting, closes every trunk gracefully. Settles within `closeTimeoutMs`. */
+  /** Stops accepting, closes every trunk gracefully. Settles within `closeTimeoutMs`; rejects, when all has ended, where the address could not be freed. */
   close(): Promise<void>
 }
 

@@ -8,6 +8,7 @@ import { badArgument, isCodeShaped, TrunkError, toTrunkError, type ErrorCode } f
 import type { Bytes, Pipe, WaitsFor } from '../types.ts'
 import type { MuxCore } from './core.ts'
 import type { PipeListener, PipeState } from './pipe-state.ts'
+import { closeIterator, isSource } from './sources.ts'
 
 /** What a pipe needs of its trunk. */
 export interface PipeOwner {
@@ -185,12 +186,15 @@ export class TrunkPipe implements Pipe, PipeListener {
       throw new TrunkError('ERR_PIPE_BUSY', 'the pipe has a writer already, or its writing has ended')
     }
     this.#sinking = true
-    const iterator = Symbol.asyncIterator in source ? source[Symbol.asyncIterator]() : source[Symbol.iterator]()
+    let iterator: AsyncIterator<Bytes> | Iterator<Bytes> | undefined
     const failure = new Promise<never>((_, reject) => {
       this.#failure = reject
     })
+    // raced below, unless the source throws before that
+    failure.catch(ignore)
     if (this.#error !== undefined) this.#failure?.(this.#error)
     try {
+      iterator = Symbol.asyncIterator in source ? source[Symbol.asyncIterator]() : source[Symbol.iterator]()
       // raced once for the whole sink: a source that hangs must not hide the pipe's failure
       await Promise.race([this.#drain(iterator), failure])
     } catch (thrown) {
@@ -199,7 +203,7 @@ export class TrunkPipe implements Pipe, PipeListener {
       throw thrown
     } finally {
       this.#failure = undefined
-      closeIterator(iterator)
+      if (iterator !== undefined) void closeIterator(iterator)
       this.#checkOver()
     }
   }
@@ -475,11 +479,6 @@ function listOf(pieces: Uint8Array[]): Uint8ArrayList {
   return Uint8ArrayList.fromUint8Arrays(pieces, bytes)
 }
 
-function isSource(source: unknown): boolean {
-  if (typeof source !== 'object' || source === null || source instanceof Uint8Array) return false
-  return Symbol.asyncIterator in source || Symbol.iterator in source
-}
-
 function ignore(): void {
   // the same failure reaches whoever waits on the promise itself
 }
@@ -493,10 +492,4 @@ function rejected(error: unknown): Promise<never> {
   const promise = rejection(error)
   promise.catch(ignore)
   return promise
-}
-
-function closeIterator(iterator: AsyncIterator<Bytes> | Iterator<Bytes>): void {
-  // the owner of the lifetime closes the source: it-pipe leaves it suspended. It may be waiting still, so it is not waited for
-  const closing = iterator.return?.()
-  if (closing instanceof Promise) closing.catch(ignore)
 }

@@ -64,15 +64,16 @@ class IterablesFace implements DirectFace {
   async #writeLoop(): Promise<void> {
     try {
       await this.#link.sink(this.#batches())
+      if (!this.#ended) throw new Error('its sink has ended before it was given the end')
     } catch (error) {
       this.#receiver?.fail(error as Error)
     }
   }
 
   async #readLoop(): Promise<void> {
-    const iterator = this.#link.source[Symbol.asyncIterator]()
-    const source = { [Symbol.asyncIterator]: () => iterator }
     try {
+      const iterator = this.#link.source[Symbol.asyncIterator]()
+      const source = { [Symbol.asyncIterator]: () => iterator }
       for await (const chunk of abortableSource(source, this.#over.signal, { returnOnAbort: true })) {
         if (chunk instanceof Uint8Array) this.#receiver?.data(chunk)
         else for (const piece of chunk) this.#receiver?.data(piece)
