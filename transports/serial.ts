@@ -1,14 +1,14 @@
 /**
  * Serial lines: `serial:///dev/ttyS1?baud=115200` (a terminal, through the package `serialport`), `serial:///dev/virtio-ports/NAME` (a guest's
  * virtio port), and the host's side of either: `serial+unix:///run/vm/serial.sock` (a hypervisor's character-device socket; `?listen` where the hypervisor
- * connects), `serial+tcp://HOST:PORT` and `serial+exec:COMMAND`.
+ * connects), `serial+tcp://HOST:PORT` (likewise) and `serial+exec:COMMAND`.
  *
  * Promises: raw bytes both ways; one user of a device at a time, a second one gets ERR_BUSY; a device that is not there yet is waited for; one
  * that vanishes is ERR_LINK_LOST. A line of this kind does not tell when the peer comes and goes, and cannot end one side alone: the session does without. `listen`
  * opens the line, and again whenever it is over. Bounds: `limits.connectTimeoutMs` for connecting, `limits.closeTimeoutMs` for `close`.
  */
 import { badArgument } from '../src/errors.ts'
-import type { Link, Transport, TransportOptions, TransportTraits } from '../src/types.ts'
+import type { Link, Listener, Transport, TransportOptions, TransportTraits } from '../src/types.ts'
 import type { LineLink } from './internal/socket-link.ts'
 import {
   commandAt,
@@ -19,7 +19,7 @@ import {
   socketAt,
   type Place,
 } from './serial/address.ts'
-import { acceptUnix, dialTcp, dialUnix, listenUnix, runCommand } from './serial/chardev-socket.ts'
+import { acceptOnce, dialTcp, dialUnix, listenTcp, listenUnix, runCommand } from './serial/chardev-socket.ts'
 import { listenByOpening, openInTime, type Line } from './serial/keep-open.ts'
 import { openDevice } from './serial/open-device.ts'
 
@@ -45,13 +45,20 @@ export interface SerialSocketOptions {
   socket: string
   /** True where the hypervisor connects to us. @default false */
   listen?: boolean
+  /** Of the socket that is made for listening: permission bits, such as 0o660. @default 0o600, with a group 0o660 */
+  mode?: number
+  /** Of the socket that is made for listening: a group's name or number. */
+  group?: string
 }
 
-/** A character device of a hypervisor that listens at a TCP port. */
+/** A character device of a hypervisor over TCP. */
 export interface SerialTcpOptions {
   /** Name, IPv4 address, or IPv6 address without brackets. @default '127.0.0.1' */
   host?: string
+  /** 0 only for listening: the kernel chooses. */
   port: number
+  /** True where the hypervisor connects to us. @default false */
+  listen?: boolean
 }
 
 /** A command whose stdin and stdout are the line. */
@@ -80,14 +87,14 @@ export function serial(address: string | SerialOptions): Transport {
   const place = typeof address === 'string' ? parseSerialAddress(address) : checkOptions(address)
   const written = formatSerialAddress(place)
   const line: Line = { address: written, open: opener(place, written), mayCome: mayCome(place) }
-  const listens = place.kind === 'unix' && place.listen
+  const listen = listener(place, written)
   return {
     scheme: place.kind === 'device' ? 'serial' : `serial+${place.kind}`,
     address: written,
     traits: traitsOf(place),
     connect: (options): Promise<Link> =>
-      listens ? acceptUnix(place.path, written, options) : openInTime(line, options),
-    listen: (options) => (listens ? listenUnix(place.path, written, options) : listenByOpening(line, options)),
+      listen === undefined ? openInTime(line, options) : acceptOnce(listen, written, options),
+    listen: (options) => (listen === undefined ? listenByOpening(line, options) : listen(options)),
   }
 }
 
@@ -98,9 +105,9 @@ function checkOptions(options: SerialOptions): Place {
     const { path, ...settings } = options
     return deviceAt(path, settings)
   }
-  if ('socket' in options) return socketAt(options.socket, options.listen ?? false)
+  if ('socket' in options) return socketAt(options.socket, options.listen ?? false, options.mode, options.group)
   if ('command' in options) return commandAt(options.command, options.args ?? [])
-  return portAt(options.host ?? '127.0.0.1', options.port)
+  return portAt(options.host ?? '127.0.0.1', options.port, options.listen ?? false)
 }
 
 function opener(place: Place, address: string): (options: TransportOptions) => Promise<LineLink> {
@@ -114,6 +121,13 @@ function opener(place: Place, address: string): (options: TransportOptions) => P
     case 'exec':
       return (options) => runCommand(place.command, place.args, options)
   }
+}
+
+/** For a line that the hypervisor connects to us for. */
+function listener(place: Place, address: string): ((options: TransportOptions) => Promise<Listener>) | undefined {
+  if (place.kind === 'unix' && place.listen) return (options) => listenUnix(place, address, options)
+  if (place.kind === 'tcp' && place.listen) return (options) => listenTcp(place, address, options)
+  return undefined
 }
 
 const NOBODY_YET = new Set(['ERR_CONNECT_REFUSED', 'ERR_CONNECT_UNREACHABLE', 'ERR_CONNECT_TIMEOUT'])

@@ -1,7 +1,7 @@
 /**
  * Unix sockets: `unix:///run/x.sock`.
  *
- * Promises: the socket file has mode 0600 before anyone can see it; one that nobody answers any more is replaced, a live one and any
+ * Promises: the socket file has mode 0600 (or what was asked for) before anyone can see it; one that nobody answers any more is replaced, a live one and any
  * other file are ERR_ADDRESS_IN_USE; `close` removes the file that we made and no other; half-close either way. Unlike TCP the line knows no
  * reset: the peer of an `abort` sees an end, or ERR_LINK_RESET when it writes. Bounds: 107 bytes of path, and those of tcp.
  */
@@ -12,21 +12,29 @@ import { dialDuplex } from './internal/dial-duplex.ts'
 import { serveSockets } from './internal/serve-sockets.ts'
 import { SlabReader } from './internal/slab-reader.ts'
 import { socketLink } from './internal/socket-link.ts'
-import { checkSocketPath, formatUnixAddress, parseUnixAddress } from './internal/unix-address.ts'
+import { checkAccess } from './internal/socket-access.ts'
+import { checkSocketPath, formatUnixAddress, parseListenPath } from './internal/unix-address.ts'
 import { claimSocketPath } from './internal/unix-path.ts'
 
 /** Where to dial or listen. */
 export interface UnixOptions {
   /** Absolute, or relative to the current folder; at most 107 bytes in full. */
   path: string
+  /** Of the socket that `serve` makes: permission bits, such as 0o660. @default 0o600, with a group 0o660 */
+  mode?: number
+  /** Of the socket that `serve` makes: a group's name or number. */
+  group?: string
 }
 
 const TRAITS: TransportTraits = { lossless: true, connected: true, preferredFrameBytes: 64 * 1024 }
 
 /** A unix socket transport. Throws ERR_ADDRESS_INVALID for an address that is none, ERR_BAD_ARGUMENT for a bad path. */
 export function unix(address: string | UnixOptions): Transport {
-  const path = typeof address === 'string' ? parseUnixAddress(address) : checkSocketPath(address.path)
-  const written = formatUnixAddress(path)
+  const { path, access } =
+    typeof address === 'string'
+      ? parseListenPath(address)
+      : { path: checkSocketPath(address.path), access: checkAccess(address.mode, address.group) }
+  const written = formatUnixAddress(path, access)
   const toLink = (socket: Socket, { clock, limits }: TransportOptions, reader?: SlabReader): Link =>
     socketLink({
       readable: socket,
@@ -53,7 +61,7 @@ export function unix(address: string | UnixOptions): Transport {
     },
     async listen(options) {
       options.signal.throwIfAborted()
-      const claim = await claimSocketPath(path, written)
+      const claim = await claimSocketPath(path, written, access)
       const server = createServer({ allowHalfOpen: true })
       return serveSockets(
         {

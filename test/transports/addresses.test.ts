@@ -123,6 +123,8 @@ describe('unix addresses', () => {
   it('are absolute paths', () => {
     assert.equal(unix('unix:///run/x.sock').address, 'unix:///run/x.sock')
     assert.equal(unix('unix:///run/a%25b%3Fc.sock').address, 'unix:///run/a%25b%3Fc.sock')
+    assert.equal(unix('unix:///run/x.sock?group=kvm').address, 'unix:///run/x.sock?group=kvm')
+    assert.equal(unix({ path: '/run/x', mode: 0o666 }).address, 'unix:///run/x?mode=0666')
     assert.equal(unix({ path: '/run/100%#1.sock' }).address, 'unix:///run/100%25%231.sock')
     assert.equal(unix({ path: 'x.sock' }).address, `unix://${process.cwd()}/x.sock`)
   })
@@ -132,6 +134,13 @@ describe('unix addresses', () => {
     const umlauts = `/${'ä'.repeat(MAX_SOCKET_PATH_BYTES / 2 + 1)}`
     refusesAll(unix, [
       ...['unix:', 'unix://', 'unix:///', 'unix:/run/x', 'unix://host/x', 'unix://user@/x', 'unix://x.sock', ''],
+      ...[
+        'unix:///x?mode=',
+        'unix:///x?mode=0660&mode=0660',
+        'unix:///x?group=a:b',
+        'unix:///x?',
+        'unix:///x?mode=1660',
+      ],
       ...['unix:///x?y', 'unix:///x#y', 'unix:///x%', 'unix:///x%zz', 'unix:///x%00y', 'unix:///x\0y', 'unix:///dir/'],
       ...[`unix://${long}`, `unix://${umlauts}`, 'tcp://127.0.0.1:80'],
     ])

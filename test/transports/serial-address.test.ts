@@ -24,6 +24,9 @@ describe('serial addresses', () => {
     for (const address of [
       'serial+unix:///run/vm/serial.sock',
       'serial+unix:///run/vm/serial.sock?listen',
+      'serial+unix:///run/vm/serial.sock?listen&mode=0660&group=libvirt-qemu',
+      'serial+tcp://127.0.0.1:7000?listen',
+      'serial+tcp://127.0.0.1:0?listen',
       'serial+tcp://127.0.0.1:7000',
       'serial+tcp://[::1]:7000',
       "serial+exec:ssh host 'socat - /dev/ttyS1,raw'",
@@ -32,6 +35,11 @@ describe('serial addresses', () => {
       assert.equal(serial(address).scheme, address.slice(0, address.indexOf(':')))
     }
     assert.equal(serial({ socket: '/run/a?b', listen: true }).address, 'serial+unix:///run/a%3Fb?listen')
+    assert.equal(
+      serial({ socket: '/run/x', listen: true, mode: 0o660, group: 'kvm' }).address,
+      'serial+unix:///run/x?listen&mode=0660&group=kvm',
+    )
+    assert.equal(serial({ port: 7000, listen: true }).address, 'serial+tcp://127.0.0.1:7000?listen')
     assert.equal(serial({ port: 7000 }).address, 'serial+tcp://127.0.0.1:7000')
     assert.equal(serial({ command: 'a b', args: ['c'] }).address, "serial+exec:'a b' c")
     assert.equal(serial('serial:///dev/ttyS1').scheme, 'serial')
@@ -53,7 +61,11 @@ describe('serial addresses', () => {
         '&',
       ],
       ...['serial+unix:///x?listen=1', 'serial+unix:///x?', 'serial+unix://x', 'serial+unix:///x?listen?listen'],
-      ...['serial+tcp://:0', 'serial+tcp://127.1:80', 'serial+tcp://127.0.0.1:80?listen', 'serial+tcp:127.0.0.1:80'],
+      ...['mode=0660', 'listen&mode=660x', 'listen&mode=0770', 'listen&mode=', 'listen&group=', 'listen&group=a/b'].map(
+        (query) => `serial+unix:///x?${query}`,
+      ),
+      ...['serial+tcp://:0', 'serial+tcp://127.1:80', 'serial+tcp:127.0.0.1:80'],
+      ...['serial+tcp://127.0.0.1:80?listen=1', 'serial+tcp://127.0.0.1:80?listen&mode=0660'],
       ...['serial+exec:', "serial+exec:''", 'serial+exec:"a'],
     ].map((text) => (/^(serial|Serial|tcp|$)/.test(text) ? text : `serial:///dev/ttyS1?${text}`))
     for (const address of bad) {
@@ -84,7 +96,11 @@ describe('serial addresses', () => {
       [{ path: '/dev/x', flow: true }, /^flow .*true/],
       [{ socket: '' }, /^path /],
       [{ socket: '/run/x', listen: 'yes' }, /^listen .*yes/],
+      [{ socket: '/run/x', mode: 0o660 }, /^mode .*listen/],
+      [{ socket: '/run/x', listen: true, mode: 0o770 }, /^mode .*504/],
+      [{ socket: '/run/x', listen: true, group: '' }, /^group /],
       [{ port: 0 }, /^port .*0/],
+      [{ port: 1, listen: 1 }, /^listen .*1/],
       [{ port: 1, host: '127.1' }, /^host .*127\.1/],
       [{ command: '' }, /^command /],
       [{ command: 'a', args: [7] }, /7/],

@@ -1,12 +1,13 @@
 /** The host's side of a virtual serial port: a hypervisor's character-device socket, here played by the test, and a command. */
 import assert from 'node:assert/strict'
 import { once } from 'node:events'
-import { existsSync } from 'node:fs'
+import { existsSync, lstatSync, readFileSync } from 'node:fs'
 import { connect as dial, createServer, type Server, type Socket } from 'node:net'
 import { join } from 'node:path'
 import { describe, it } from 'node:test'
 import type { Link, TransportOptions } from '../../src/types.ts'
 import { serial } from '../../transports/serial.ts'
+import { unix } from '../../transports/unix.ts'
 import { of, transportOptions } from '../conformance/transport-suite.ts'
 import { eventually } from '../helpers/eventually.ts'
 import { directEnd, readAll, readBytes, seededBytes } from '../helpers/link-traffic.ts'
@@ -161,6 +162,66 @@ describe('listening where the hypervisor connects', () => {
     await listener.close()
     await second.close()
     assert.ok(!existsSync(socket), 'the file is gone')
+    await nothingLeft(before)
+  })
+
+  it('lets a group connect where it is told to, and nobody else before that [R-469]', async () => {
+    const socket = freshPath()
+    const own = process.getgroups?.().at(-1) ?? 0
+    for (const [access, mode] of [
+      [{ mode: 0o660 }, 0o660],
+      [{ group: String(own) }, 0o660],
+      [{ mode: 0o666, group: String(own) }, 0o666],
+      [{}, 0o600],
+    ] as const) {
+      const listener = await serial({ socket, listen: true, ...access }).listen(soon())
+      const found = lstatSync(socket)
+      assert.equal(found.mode & 0o7777, mode)
+      if ('group' in access) assert.equal(found.gid, own)
+      assert.ok(listener.address.endsWith(Object.keys(access).length === 0 ? '?listen' : `=${own}`) || 'mode' in access)
+      await listener.close()
+    }
+    const strange = serial(`serial+unix://${socket}?listen&group=no-such-group`)
+    await assert.rejects(strange.listen(soon()), { code: 'ERR_BIND_DENIED', message: /no group no-such-group/ })
+    assert.ok(!existsSync(socket))
+  })
+
+  it('takes a name from the list of groups [R-469]', async () => {
+    const socket = freshPath()
+    const [name, , gid] = (readFileSync('/etc/group', 'utf8').split('\n')[0] ?? '').split(':')
+    if (process.getuid?.() !== 0 && !process.getgroups?.().includes(Number(gid))) {
+      await assert.rejects(unix({ path: socket, group: name! }).listen(soon()), { code: 'ERR_BIND_DENIED' })
+      return
+    }
+    const listener = await unix({ path: socket, group: name! }).listen(soon())
+    assert.deepEqual([lstatSync(socket).gid, lstatSync(socket).mode & 0o777], [Number(gid), 0o660])
+    await listener.close()
+  })
+
+  it('listens at a TCP port as well, for one after the other', async () => {
+    const before = countHandles()
+    const listener = await serial('serial+tcp://127.0.0.1:0?listen').listen(soon())
+    const [, port] = /^serial\+tcp:\/\/127\.0\.0\.1:(\d+)\?listen$/.exec(listener.address) ?? []
+    assert.ok(Number(port) > 0, listener.address)
+    const links = listener[Symbol.asyncIterator]()
+    for (const text of ['first', 'second']) {
+      dial({ port: Number(port), host: '127.0.0.1' }).end(text)
+      const { value: link } = (await links.next()) as { value: Link }
+      assert.equal((await readAll(link)).toString(), text)
+      await link.close()
+    }
+    await listener.close()
+    // and once, for who connects
+    const connecting = serial(`serial+tcp://127.0.0.1:${port}?listen`).connect(soon())
+    let caller: Socket | undefined
+    await eventually(() => {
+      if (caller === undefined || caller.destroyed) caller = dial({ port: Number(port), host: '127.0.0.1' })
+      caller.on('error', () => undefined) // it does not listen yet
+      return caller.readyState === 'open'
+    }, 'it listens')
+    const link = await connecting
+    caller?.end()
+    await link.close()
     await nothingLeft(before)
   })
 

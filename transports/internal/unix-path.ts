@@ -5,13 +5,14 @@
  * before the mode is right, and libuv, which removes the name that was bound, cannot remove a successor's file. Assumes: who may write to
  * the folder is trusted. Two listeners that replace the same stale file in the same instant may both succeed; the later one has the path.
  */
-import { chmodSync, linkSync, lstatSync, renameSync, rmSync } from 'node:fs'
-import { access, lstat } from 'node:fs/promises'
+import { chmodSync, chownSync, linkSync, lstatSync, renameSync, rmSync } from 'node:fs'
+import { access as accessible, lstat } from 'node:fs/promises'
 import { connect } from 'node:net'
 import { basename, dirname, join } from 'node:path'
 import { TrunkError } from '../../src/errors.ts'
 import { freshBytes } from '../../src/fresh-bytes.ts'
 import { listenError } from '../../src/net-errors.ts'
+import { resolveAccess, type SocketAccess } from './socket-access.ts'
 import { MAX_SOCKET_PATH_BYTES } from './unix-address.ts'
 
 /** A path that may be listened at. */
@@ -24,15 +25,12 @@ export interface PathClaim {
   readonly release: () => void
 }
 
-/** Only the owner may connect. */
-const SOCKET_MODE = 0o600
-
 /** Claims `path`; rejects with ERR_ADDRESS_IN_USE where someone answers there or the file is no socket. */
-export async function claimSocketPath(path: string, written: string): Promise<PathClaim> {
+export async function claimSocketPath(path: string, written: string, access: SocketAccess = {}): Promise<PathClaim> {
   const inUse = (what: string): TrunkError =>
     new TrunkError('ERR_ADDRESS_IN_USE', `cannot listen at ${written}: ${what}`, { scope: 'link' })
   try {
-    await access(dirname(path))
+    await accessible(dirname(path))
   } catch (error) {
     // Binding would say EACCES for a folder that is missing: libuv maps it so.
     throw listenError(error, written, 'link')
@@ -42,12 +40,15 @@ export async function claimSocketPath(path: string, written: string): Promise<Pa
     if (!found.isSocket()) throw inUse('a file that is no socket is there')
     if (await isAnswered(path)) throw inUse('the address is in use')
   }
+  const { mode, gid } = await resolveAccess(access, written)
   const temporaryPath = temporaryBeside(path)
   let published: { dev: number; ino: number } | undefined
   return {
     temporaryPath,
     publish() {
-      chmodSync(temporaryPath, SOCKET_MODE)
+      // in this order: the bits of its group are for no other group
+      if (gid !== undefined) chownSync(temporaryPath, lstatSync(temporaryPath).uid, gid)
+      chmodSync(temporaryPath, mode)
       const { dev, ino } = lstatSync(temporaryPath)
       // link refuses to replace, rename replaces: the first for a free path, the second for the stale file that was seen.
       if (found === undefined) linkSync(temporaryPath, path)

@@ -7,14 +7,15 @@ import { badArgument, TrunkError } from '../../src/errors.ts'
 import { requireInteger } from '../../src/limits.ts'
 import { joinWords, splitWords } from '../internal/command-words.ts'
 import { formatHostPort, isHost, parseTcpAddress } from '../internal/tcp-address.ts'
-import { checkSocketPath, formatUnixAddress, parseUnixAddress } from '../internal/unix-address.ts'
+import { accessIn, ACCESS_NAMES, checkAccess, formatAccess, type SocketAccess } from '../internal/socket-access.ts'
+import { checkSocketPath, formatUnixAddress, parseUnixAddress, readQuery } from '../internal/unix-address.ts'
 import type { LineSettings } from './tty.ts'
 
 /** What is opened. */
 export type Place =
   | { readonly kind: 'device'; readonly path: string; readonly settings: LineSettings }
-  | { readonly kind: 'unix'; readonly path: string; readonly listen: boolean }
-  | { readonly kind: 'tcp'; readonly host: string; readonly port: number }
+  | { readonly kind: 'unix'; readonly path: string; readonly listen: boolean; readonly access: SocketAccess }
+  | { readonly kind: 'tcp'; readonly host: string; readonly port: number; readonly listen: boolean }
   | { readonly kind: 'exec'; readonly command: string; readonly args: readonly string[] }
 
 /** From the slowest that anybody still has to the fastest USB adapter. */
@@ -34,14 +35,19 @@ export function parseSerialAddress(address: string): Place {
     case 'serial:':
       return parseDevice(rest, invalid)
     case 'serial+unix:': {
-      const [path = '', ...query] = rest.split('?')
-      if (query.length > 0 && query.join('?') !== 'listen') throw invalid('only ?listen may follow the path')
-      return { kind: 'unix', path: parseUnixAddress(`unix:${path}`, address), listen: query.length > 0 }
+      const [path, query] = withQuery(rest, LISTEN_UNIX, invalid)
+      const access = accessIn(query)
+      if (typeof access === 'string') throw invalid(access)
+      const listen = query.has('listen')
+      if (!listen && query.size > 0) throw invalid('mode and group are those of the socket that ?listen makes')
+      return { kind: 'unix', path: parseUnixAddress(`unix:${path}`, address), listen, access }
     }
     case 'serial+tcp:': {
-      const { host, port } = parseTcpAddress(`tcp:${rest}`, address)
-      if (port === 0) throw invalid('port 0 cannot be connected to')
-      return { kind: 'tcp', host, port }
+      const [place, query] = withQuery(rest, LISTEN, invalid)
+      const { host, port } = parseTcpAddress(`tcp:${place}`, address)
+      const listen = query.has('listen')
+      if (port === 0 && !listen) throw invalid('port 0 cannot be connected to')
+      return { kind: 'tcp', host, port, listen }
     }
     case 'serial+exec:': {
       const [command = '', ...args] = splitWords(rest, address)
@@ -51,6 +57,26 @@ export function parseSerialAddress(address: string): Place {
     default:
       throw invalid('it must be serial:///PATH, serial+unix:///PATH, serial+tcp://HOST:PORT or serial+exec:COMMAND')
   }
+}
+
+const LISTEN: ReadonlySet<string> = new Set(['listen'])
+const LISTEN_UNIX: ReadonlySet<string> = new Set([...LISTEN, ...ACCESS_NAMES])
+
+/** What is before the question mark, and the options behind it: `listen`, which has no value, and others, which have one. */
+function withQuery(
+  rest: string,
+  known: ReadonlySet<string>,
+  invalid: Invalid,
+): [place: string, query: ReadonlyMap<string, string>] {
+  const [place = '', ...queries] = rest.split('?')
+  if (queries.length === 0) return [place, new Map()]
+  const query = readQuery(queries.join('?'), known)
+  if (typeof query === 'string') throw invalid(query)
+  for (const [name, value] of query) {
+    if (name === 'listen' ? value !== '' : value === '')
+      throw invalid(name === 'listen' ? 'listen has no value' : `${name} must be ${name}=VALUE`)
+  }
+  return [place, query]
 }
 
 /** How a user would write it; what is as it is by default is left out. */
@@ -63,10 +89,12 @@ export function formatSerialAddress(place: Place): string {
       const query = set.map(([name, value]) => `${name}=${String(value)}`).join('&')
       return `serial://${place.path.replace(/[%?#]/g, encodeURIComponent)}${query === '' ? '' : `?${query}`}`
     }
-    case 'unix':
-      return `serial+${formatUnixAddress(place.path)}${place.listen ? '?listen' : ''}`
+    case 'unix': {
+      const query = place.listen ? `?${['listen', ...formatAccess(place.access)].join('&')}` : ''
+      return `serial+${formatUnixAddress(place.path)}${query}`
+    }
     case 'tcp':
-      return `serial+tcp://${formatHostPort(place.host, place.port)}`
+      return `serial+tcp://${formatHostPort(place.host, place.port)}${place.listen ? '?listen' : ''}`
     case 'exec':
       return `serial+exec:${joinWords([place.command, ...place.args])}`
   }
@@ -124,16 +152,24 @@ export function deviceAt(path: unknown, settings: Readonly<Record<string, unknow
 }
 
 /** A character-device socket, checked; throws ERR_BAD_ARGUMENT. */
-export function socketAt(path: unknown, listen: unknown): Place {
+export function socketAt(path: unknown, listen: unknown, mode: unknown, group: unknown): Place {
+  requireBoolean(listen)
+  const access = checkAccess(mode, group)
+  if (!listen && (mode !== undefined || group !== undefined))
+    throw badArgument('mode and group are those of the socket that listen makes')
+  return { kind: 'unix', path: checkSocketPath(path), listen, access }
+}
+
+function requireBoolean(listen: unknown): asserts listen is boolean {
   if (typeof listen !== 'boolean') throw badArgument(`listen must be true or false, not ${String(listen)}`)
-  return { kind: 'unix', path: checkSocketPath(path), listen }
 }
 
 /** A TCP port, checked; throws ERR_BAD_ARGUMENT. */
-export function portAt(host: unknown, port: unknown): Place {
+export function portAt(host: unknown, port: unknown, listen: unknown): Place {
+  requireBoolean(listen)
   if (typeof host !== 'string' || !isHost(host))
     throw badArgument(`host must be a name or an address, not ${String(host)}`)
-  return { kind: 'tcp', host, port: requireInteger('port', port, 1, 65_535) }
+  return { kind: 'tcp', host, port: requireInteger('port', port, listen ? 0 : 1, 65_535), listen }
 }
 
 /** A command, checked; throws ERR_BAD_ARGUMENT. */

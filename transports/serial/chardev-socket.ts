@@ -12,9 +12,11 @@ import type { Link, Listener, TransportOptions } from '../../src/types.ts'
 import { startChild } from '../internal/child-line.ts'
 import { dialDuplex } from '../internal/dial-duplex.ts'
 import type { LinkListener } from '../internal/link-listener.ts'
-import { serveSockets } from '../internal/serve-sockets.ts'
+import { serveSockets, type SocketServer } from '../internal/serve-sockets.ts'
 import { SlabReader } from '../internal/slab-reader.ts'
+import type { SocketAccess } from '../internal/socket-access.ts'
 import { socketLink, type LineLink } from '../internal/socket-link.ts'
+import { formatHostPort } from '../internal/tcp-address.ts'
 import { claimSocketPath } from '../internal/unix-path.ts'
 
 /** How long a TCP peer may be silent before the kernel asks for it: what is behind a serial line may say nothing for days. */
@@ -42,25 +44,62 @@ export function runCommand(command: string, args: readonly string[], options: Tr
 }
 
 /** Listens where the hypervisor connects. */
-export async function listenUnix(path: string, address: string, options: TransportOptions): Promise<Listener> {
+export async function listenUnix(
+  { path, access }: { readonly path: string; readonly access: SocketAccess },
+  address: string,
+  options: TransportOptions,
+): Promise<Listener> {
   options.signal.throwIfAborted()
-  const claim = await claimSocketPath(path, address)
-  const turns = new Turns((socket) => linkOf(socket, address, options))
-  const listener = await serveSockets(
-    {
-      server: createServer({ allowHalfOpen: true }),
-      listen: { path: claim.temporaryPath },
-      target: address,
-      address() {
-        claim.publish()
-        return address
-      },
-      toLink: (socket) => turns.take(socket),
-      release() {
-        turns.close()
-        claim.release()
-      },
+  const claim = await claimSocketPath(path, address, access)
+  const setup = {
+    server: createServer({ allowHalfOpen: true }),
+    listen: { path: claim.temporaryPath },
+    address() {
+      claim.publish()
+      return address
     },
+    release: claim.release,
+  }
+  return await listenInTurns(setup, address, options)
+}
+
+/** Listens at a TCP port where the hypervisor connects. */
+export async function listenTcp(
+  { host, port }: { readonly host: string; readonly port: number },
+  address: string,
+  options: TransportOptions,
+): Promise<Listener> {
+  options.signal.throwIfAborted()
+  const server = createServer({
+    allowHalfOpen: true,
+    noDelay: true,
+    keepAlive: true,
+    keepAliveInitialDelay: KEEPALIVE_MS,
+  })
+  const setup = {
+    server,
+    listen: { host, port },
+    address() {
+      const bound = server.address()
+      if (bound === null || typeof bound === 'string') throw new Error('the server has no address')
+      return `serial+tcp://${formatHostPort(bound.address, bound.port)}?listen`
+    },
+  }
+  return await listenInTurns(setup, address, options)
+}
+
+async function listenInTurns(
+  setup: Omit<SocketServer, 'target' | 'toLink'>,
+  address: string,
+  options: TransportOptions,
+): Promise<Listener> {
+  const turns = new Turns((socket) => linkOf(socket, address, options))
+  const release = (): void => {
+    turns.close()
+    setup.release?.()
+  }
+  const listener = await serveSockets(
+    { ...setup, target: address, toLink: (socket) => turns.take(socket), release },
     options,
   )
   turns.start(listener)
@@ -68,9 +107,13 @@ export async function listenUnix(path: string, address: string, options: Transpo
 }
 
 /** Listens until the hypervisor has connected once. */
-export async function acceptUnix(path: string, address: string, options: TransportOptions): Promise<Link> {
+export async function acceptOnce(
+  listen: (options: TransportOptions) => Promise<Listener>,
+  address: string,
+  options: TransportOptions,
+): Promise<Link> {
   const { signal, clock, limits } = options
-  const listener = await listenUnix(path, address, options)
+  const listener = await listen(options)
   const onAbort = (): void => void listener.close()
   signal.addEventListener('abort', onAbort)
   const timer = clock.after(limits.connectTimeoutMs, onAbort)

@@ -33,6 +33,10 @@ export interface HybridVsockOptions {
   path: string
   /** 1 to 4,294,967,294: of the guest's for connecting, of the host's for listening. */
   port: number
+  /** Of the socket that listening makes: permission bits, such as 0o660. @default 0o600, with a group 0o660 */
+  mode?: number
+  /** Of the socket that listening makes: a group's name or number. */
+  group?: string
 }
 
 /**
@@ -102,7 +106,7 @@ function attempt(to: HybridAddress, options: TransportOptions, timeoutMs: number
 async function listen(at: HybridAddress, options: TransportOptions): Promise<Listener> {
   options.signal.throwIfAborted()
   const target = formatHybridAddress(at)
-  const claim = await claimSocketPath(guestSocketPath(at), target)
+  const claim = await claimSocketPath(guestSocketPath(at), target, at.access)
   return serveSockets(
     {
       server: createServer({ allowHalfOpen: true }),

@@ -10,7 +10,7 @@ export type Target =
       readonly listens: boolean
     }
   | { readonly type: 'vsock'; readonly cid: number; readonly port: number }
-  | { readonly type: 'tcp'; readonly host: string }
+  | { readonly type: 'tcp'; readonly host: string; readonly listens: boolean }
   | { readonly type: 'other' }
 
 /** What transports/serial.ts sets where the address says nothing. */
@@ -41,7 +41,11 @@ export function targetOf(address: string): Target {
     }
     case 'tcp':
     case 'serial+tcp':
-      return { type: 'tcp', host: rest.replace(/:\d+$/, '').replace(/^\[|\]$/g, '') }
+      return {
+        type: 'tcp',
+        host: encoded.replace(/:\d+$/, '').replace(/^\[|\]$/g, ''),
+        listens: options.has('listen'),
+      }
     default:
       return { type: 'other' }
   }
