@@ -113,7 +113,7 @@ export type FileRequestInput = InputOf<FileRequest>
 /** What the accepts carry; other operations' accepts carry nothing. */
 export interface FileReplies {
   stat: { type: FileType; size: number; mode: number; modifiedMs: number; accessedMs: number; links: number }
-  /** `bytes` is null where the file does not know its size (files of /proc): then only the pipe's end tells. */
+  /** `bytes` is null where only reading tells (large files, those of /proc): then the pipe's end does. `size` is what the file says. */
   read: { bytes: number | null; size: number }
   sha256: { sha256: Uint8Array; bytes: number }
 }

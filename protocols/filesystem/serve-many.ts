@@ -7,7 +7,6 @@ import { closeSync, constants } from 'node:fs'
 import { TrunkError } from '../../src/errors.ts'
 import { unwrap } from '../internal/decoded.ts'
 import { toFailure } from './failures.ts'
-import { readAtOnce } from './file-io.ts'
 import {
   decodePaths,
   decodeWrites,
@@ -20,7 +19,7 @@ import {
 } from './parcel.ts'
 import { requirePath } from './path.ts'
 import { requireRegular, type Folder } from './root.ts'
-import { shrunk } from './serve-read.ts'
+import { readWhole, requireEnd } from './serve-read.ts'
 import { replaceAtOnce } from './serve-write.ts'
 import type { Operation, Serving } from './serving.ts'
 
@@ -45,7 +44,7 @@ export async function serveReadMany({ request, serving }: Operation<'readMany'>)
   const paths = unwrap(decodePaths(await receiveParcel(pipe.lent)))
   let room = PARCEL_BYTES
   const results = await eachOf<Uint8Array, SmallRead>(paths, serving, request.signal, (path, walk) => {
-    const content = readWhole(serving, walk, path, room)
+    const content = readFile(serving, walk, path, room)
     if (content === undefined) return 'alone'
     room -= content.byteLength
     return content
@@ -81,7 +80,7 @@ async function eachOf<Item, Result>(
 }
 
 /** All of a small file; undefined for one that is larger than that or than `room`, or that does not know its size. */
-function readWhole(serving: Serving, walk: Walk, path: Uint8Array, room: number): Uint8Array | undefined {
+function readFile(serving: Serving, walk: Walk, path: Uint8Array, room: number): Uint8Array | undefined {
   if (requirePath(path).length === 0) throw new TrunkError('ERR_IS_DIRECTORY', 'it is a directory')
   const { folder, name } = walk.to(path)
   const found = serving.root.find(folder, name)
@@ -91,11 +90,12 @@ function readWhole(serving: Serving, walk: Walk, path: Uint8Array, room: number)
     if (size > Math.min(MAX_SMALL_BYTES, room)) return undefined
     const fd = found.open(constants.O_RDONLY)
     try {
-      // one byte more than there should be: files of /proc say 0 and have content
+      // one byte more than there should be: it is filled where the file says less than it has, as those of /proc do
       const buffer = Buffer.allocUnsafe(size + 1)
-      const bytes = readAtOnce(fd, buffer, 0)
-      if (bytes < size) throw shrunk()
-      return bytes > size && size === 0 ? undefined : buffer.subarray(0, size)
+      const bytes = readWhole(fd, buffer, 0, size)
+      if (bytes > size) return undefined
+      requireEnd({ fd, size, end: Infinity }, bytes)
+      return buffer.subarray(0, bytes)
     } finally {
       closeSync(fd)
     }

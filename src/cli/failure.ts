@@ -102,6 +102,7 @@ const LOCAL: Readonly<Record<string, readonly [code: ErrorCode, sentence: string
   ENAMETOOLONG: ['ERR_PATH_INVALID', 'the name is too long'],
   EMFILE: ['ERR_HANDLE_LIMIT', 'too many files are open'],
   EBUSY: ['ERR_BUSY', 'is busy'],
+  ESTALE: ['ERR_FILE_CHANGED', 'changed while it was read'],
 }
 
 /** An error of Node or of this machine as a {@link TrunkError}; itself if it is one. */

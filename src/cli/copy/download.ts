@@ -23,8 +23,9 @@ import { replaceSmall } from './small-file.ts'
 export type RemoteStatus = Pick<RemoteEntry, 'size' | 'mode' | 'modifiedMs'>
 
 /** What is written before the next of it is asked for: it may be lent. */
-function receive(job: CopyJob, remote: ByteString): AsyncGenerator<Bytes, void, undefined> {
-  return counted<Bytes>(job.progress, job.files.read(wirePath(remote), { signal: job.context.signal, lent: true }))
+function receive(job: CopyJob, remote: ByteString, { size }: RemoteStatus): AsyncGenerator<Bytes, void, undefined> {
+  const chunks = job.files.read(wirePath(remote), { signal: job.context.signal, lent: true })
+  return counted<Bytes>(job.progress, chunks, size)
 }
 
 /** Copies one file of the peer to `local`. */
@@ -36,7 +37,7 @@ export async function downloadFile(
 ): Promise<void> {
   job.progress.expect(status.size)
   job.progress.complete()
-  await writeLocalFile(job.context, local, receive(job, remote), status)
+  await writeLocalFile(job.context, local, receive(job, remote, status), status)
 }
 
 /** Copies the peer's directory `remote` and what is in it to the directory `local`, which is made if it is not there. */
@@ -65,7 +66,7 @@ export async function downloadTree(
         checkTarget(path)
         const source = there(entry.relative)
         if (await receiveSmall(job, source, path, entry)) return
-        await replaceFile(job.context, path, receive(job, source), entry)
+        await replaceFile(job.context, path, receive(job, source, entry), entry)
       },
       sourceName: (relative) => shownRemote(there(relative)),
       // The peer's errors come with codes, this machine's with the system's own.
@@ -83,6 +84,7 @@ async function receiveSmall(job: CopyJob, remote: ByteString, local: ByteString,
   if (bytes === undefined) return false
   replaceSmall(local, bytes, entry)
   job.progress.add(bytes.byteLength)
+  job.progress.expect(bytes.byteLength - size)
   return true
 }
 

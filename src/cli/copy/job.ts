@@ -63,14 +63,18 @@ export class Troubles {
   }
 }
 
-/** `chunks` as they are, counted for the progress bar. */
+/** `chunks` as they are, counted for the progress bar. In the end it expects what there was, and no longer `said` bytes. */
 export async function* counted<T extends { readonly byteLength: number }>(
   progress: Progress,
   chunks: AsyncIterable<T>,
+  said = 0,
 ): AsyncGenerator<T, void, undefined> {
+  let bytes = 0
   for await (const chunk of chunks) {
     const { byteLength } = chunk
     yield chunk
+    bytes += byteLength
     progress.add(byteLength)
   }
+  progress.expect(bytes - said)
 }

@@ -31,7 +31,8 @@ export function openInTree(path: ByteString): Promise<FileHandle> {
 
 /**
  * The bytes of an open file from its position on. Two buffers take turns: one is being sent while the other is being filled, so
- * a chunk is good until the next one is asked for. `size` is only a hint.
+ * a chunk is good until the next one is asked for. The end is where reading ends: `size` is only a hint, and what a file that has become
+ * shorter is told by, which is an error.
  */
 export async function* readChunks(
   file: FileHandle,
@@ -41,6 +42,7 @@ export async function* readChunks(
   const length = Math.max(MIN_CHUNK_BYTES, Math.min(size + 1, chunkBytes))
   const buffers = [Buffer.allocUnsafeSlow(length), Buffer.allocUnsafeSlow(length)] as const
   let turn: 0 | 1 = 0
+  let at = 0
   const readInto = (buffer: Buffer): Promise<{ bytesRead: number }> => {
     const result = file.read(buffer, 0, length, null)
     // It may fail while nobody waits for it yet; whoever asks for the next chunk is told.
@@ -51,7 +53,11 @@ export async function* readChunks(
   try {
     for (;;) {
       const { bytesRead } = await reading
-      if (bytesRead === 0) return
+      if (bytesRead === 0) {
+        await requireEnd(file, size, at)
+        return
+      }
+      at += bytesRead
       const chunk = buffers[turn].subarray(0, bytesRead)
       turn = turn === 0 ? 1 : 0
       reading = readInto(buffers[turn])
@@ -61,6 +67,12 @@ export async function* readChunks(
     // The caller closes the file next, and must not do so under a read; why it failed no longer matters.
     await reading.catch(() => undefined)
   }
+}
+
+/** Fails where a file that said `size` has ended at `at` because it has become shorter. Files of /sys say more than they have. */
+async function requireEnd(file: FileHandle, size: number, at: number): Promise<void> {
+  if (size === Infinity || at >= size || (await file.stat()).size >= size) return
+  throw Object.assign(new Error('became shorter while it was read'), { code: 'ESTALE' })
 }
 
 /** Writes `chunks` to `path`. What is there already and is not a regular file (a device, a FIFO) is written to as it is. */

@@ -35,7 +35,10 @@ async function send(job: CopyJob, file: FileHandle, remote: ByteString, chunkByt
   const regular = stats.isFile()
   const chunks = readChunks(file, regular ? stats.size : Infinity, chunkBytes)
   const attributes = regular ? { mode: stats.mode & MODE_BITS, modifiedMs: stats.mtimeMs } : {}
-  await job.files.write(wirePath(remote), counted(job.progress, chunks), { ...attributes, ...howOf(job) })
+  await job.files.write(wirePath(remote), counted(job.progress, chunks, regular ? stats.size : 0), {
+    ...attributes,
+    ...howOf(job),
+  })
 }
 
 /** No copy waits for the disk, whichever way it goes: as with cp and scp, a power cut may undo what was just copied. */
