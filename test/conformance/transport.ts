@@ -12,6 +12,7 @@ import type { Bytes, Transport } from '../../src/types.ts'
 import { steady } from '../helpers/eventually.ts'
 import { directEnd, readAll, readBytes, reusedChunks, seededBytes } from '../helpers/link-traffic.ts'
 import { dialPoints, listenPoints } from './transport-dialling.ts'
+import { sessionPoints } from './transport-session.ts'
 import type { ConformanceOptions, Suite } from './transport-suite.ts'
 import {
   coded,
@@ -45,6 +46,7 @@ export function transportConformance(
     endPoints(suite)
     abortPoints(suite)
     directPoints(suite)
+    sessionPoints(suite)
     listenPoints(suite)
     dialPoints(suite)
   })
