@@ -153,6 +153,7 @@ export class TrunkSession implements Trunk, PipeOwner {
         else reject(signal?.aborted === true && error.origin === 'local' ? (signal.reason as Error) : error)
       })
       const state = mux.open(head, pipe, this.now())
+      state.readsBeforeReset = options.readBeforeReset === true
       pipe.bind(state)
       // a copy: what the window does not take at once leaves after `open` has settled, when `early` is its owner's again
       if (early !== undefined && early.byteLength > 0) void pipe.write(new Uint8Array(early))
@@ -311,6 +312,7 @@ export class TrunkSession implements Trunk, PipeOwner {
     }
     const pipe = new TrunkPipe(mux, this, parsed.protocol, undefined).bind(state)
     state.listener = pipe
+    state.readsBeforeReset = protocol.readBeforeReset === true
     this.#starts.add({ mux, pipe, protocol, head: parsed })
   }
 

@@ -162,6 +162,11 @@ export interface OpenOptions {
   early?: Uint8Array
   /** True: `early` is all there is; writing has ended when the pipe is there. */
   end?: boolean
+  /**
+   * True: what the peer wrote before it reset the pipe, or the session was lost, is read first, and then the error is told; where the peer ended before,
+   * the end. So a connection that was cut gives what came before the cut. @default false: a pipe that fails drops what is unread
+   */
+  readBeforeReset?: boolean
 }
 
 /** What a pipe waits for, as `status()` says it. */
@@ -290,8 +295,14 @@ export interface Pipe extends AsyncDisposable {
   stopReading(code?: ErrorCode): void
   /** Ends our side, resolves when the peer has read everything and its handler has finished well; else rejects with its error. */
   close(): Promise<void>
-  /** Resets: both directions are over at both ends. */
+  /** Resets: both directions are over at both ends. What was written and has not left is dropped. */
   abort(reason: Error): void
+  /**
+   * Resets behind what was written (and behind the end, where that was written): nothing can be written or read from now on, and the peer, which is told to stop, gets
+   * the reset after the rest; its reader has the rest first where it asked for that (`readBeforeReset`). Resolves when the pipe is over here, however that came; never
+   * rejects. A peer that lets no more of the rest leave for `orphanTimeoutMs` gets the reset without it.
+   */
+  abortWhenWritten(reason: Error): Promise<void>
   /** Bytes that can be read now. */
   readonly readableLength: number
   /** Bytes that can be written now without waiting: 64 KiB ahead of the line, up to 256 KiB where the peer answers within 2 ms and has granted them. */
@@ -318,6 +329,8 @@ export interface Protocol {
   readonly name: string
   /** @default 1 */
   readonly version?: number
+  /** As for `open`: its pipes give what came before a reset. @default false */
+  readonly readBeforeReset?: boolean
   /** The request's parameters, checked; throws what refuses the open. */
   parse(params: unknown): unknown
   handle(request: PipeRequest<never>): Promise<void>
@@ -327,6 +340,7 @@ export interface Protocol {
 export interface ProtocolDefinition<P> {
   name: string
   version?: number
+  readBeforeReset?: boolean
   parse(params: unknown): P
   handle(request: PipeRequest<P>): Promise<void>
 }

@@ -18,7 +18,9 @@ export interface ConnectionReceiver {
   end(): void
   /** After `write` returned false: the system has everything that was written. */
   drained(): void
-  /** The connection was cut: by the other side, or the system. The error is the system's, where there is one. */
+  /** The other side takes no more; what is written from now on is dropped. What it had sent before still comes, and then `failed`. */
+  broken(): void
+  /** The connection was cut: by the other side, or the system. Everything that came before was told. The error is the system's, where there is one. */
   failed(error: unknown): void
   /** Nothing of the connection is left: both sides have ended, or it has failed, or it was reset here. The last call. */
   closed(): void
@@ -28,6 +30,10 @@ export interface ConnectionReceiver {
 export interface Connection {
   readonly local: Endpoint
   readonly remote: Endpoint
+  /** Bytes that `write` was given and the system has not taken. */
+  readonly unsent: number
+  /** Bytes, and an end, that the system has and the other side's has not; undefined where nobody can tell. */
+  readonly unacknowledged: number | undefined
   /** Until `start`: calls back, once, when nothing can come of the connection any more. */
   onGone(callback: () => void): void
   /** Begins to read. To be called once. */

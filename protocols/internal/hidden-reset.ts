@@ -30,8 +30,14 @@ export async function hiddenReset(socket: Socket): Promise<string | undefined> {
   })
 }
 
+/** Bytes, and an end, that the other side's system has not acknowledged; undefined where only the native addon could tell. */
+export function unacknowledgedOf(socket: Socket): number | undefined {
+  const fd = descriptorOf(socket)
+  return fd === undefined ? undefined : loadNative()?.unacknowledged(fd)
+}
+
 /** Node has no public name for it; where it is missing one day, the empty write above does. */
-function descriptorOf(socket: Socket): number | undefined {
+export function descriptorOf(socket: Socket): number | undefined {
   const fd = (socket as { _handle?: { fd?: unknown } })._handle?.fd
   return typeof fd === 'number' && fd >= 0 ? fd : undefined
 }

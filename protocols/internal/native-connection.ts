@@ -8,6 +8,9 @@ import { READABLE, WRITABLE } from '../../src/native/load.ts'
 import type { Connection, ConnectionReceiver, Endpoint } from './connection.ts'
 import type { ConnectionSet, Member } from './connection-set.ts'
 
+/** What writing says of a connection that is over: reading it comes to an end of its own. */
+const WAS_CUT: ReadonlySet<string> = new Set(['ECONNRESET', 'EPIPE', 'ENOTCONN'])
+
 /** See the top of the file. */
 export class NativeConnection implements Connection, Member {
   readonly fd: number
@@ -20,6 +23,8 @@ export class NativeConnection implements Connection, Member {
   #receiver: ConnectionReceiver | undefined
   #gone: (() => void) | undefined
   #failure: unknown
+  /** Why nothing can be written any more, while what the other side has sent is still read. */
+  #broken: NodeJS.ErrnoException | undefined
   #unsent: Uint8ArrayList | undefined
   #readEnded = false
   #writeEnded = false
@@ -37,6 +42,14 @@ export class NativeConnection implements Connection, Member {
     this.#wanted = id === undefined ? 0 : -1
     this.#id = id ?? set.add(this, 0)
     if (id !== undefined) set.replace(id, this)
+  }
+
+  get unsent(): number {
+    return this.#unsent?.byteLength ?? 0
+  }
+
+  get unacknowledged(): number {
+    return this.#closed ? 0 : this.#set.native.unacknowledged(this.fd)
   }
 
   onGone(callback: () => void): void {
@@ -70,7 +83,7 @@ export class NativeConnection implements Connection, Member {
 
   write(chunks: Uint8ArrayList): boolean {
     if (this.#closed) return false
-    const rest = this.#send(chunks)
+    const rest = this.#broken === undefined ? this.#send(chunks) : undefined
     if (rest === undefined) return true
     this.#unsent = rest
     if (!this.#isClosed()) this.#want(this.#wanted | WRITABLE)
@@ -83,12 +96,12 @@ export class NativeConnection implements Connection, Member {
       this.#close(false)
       return
     }
-    if (this.#closed) return
+    if (this.#closed || this.#broken !== undefined) return
     this.#writeEnded = true
     try {
       this.#set.native.shutdown(this.fd)
     } catch (error) {
-      this.#fail(error)
+      this.#breaks(error)
     }
   }
 
@@ -104,8 +117,11 @@ export class NativeConnection implements Connection, Member {
       return
     }
     this.#readEnded = true
-    this.#receiver?.end()
-    if (this.#writeEnded) this.#close(false)
+    const broken = this.#broken
+    // A reset that writing met is no longer told by the kernel: this end stands for it. EPIPE: the end came before the reset.
+    if (broken === undefined || broken.code === 'EPIPE') this.#receiver?.end()
+    if (broken !== undefined) this.#fail(broken)
+    else if (this.#writeEnded) this.#close(false)
     else if (!this.#closed) this.#want(this.#wanted & ~READABLE)
   }
 
@@ -113,7 +129,7 @@ export class NativeConnection implements Connection, Member {
     const unsent = this.#unsent
     if (unsent === undefined) return
     this.#unsent = this.#send(unsent)
-    if (this.#unsent !== undefined || this.#closed) return
+    if (this.#unsent !== undefined || this.#closed || this.#broken !== undefined) return
     this.#want(this.#wanted & ~WRITABLE)
     this.#receiver?.drained()
   }
@@ -124,14 +140,14 @@ export class NativeConnection implements Connection, Member {
 
   // --- its own -----------------------------------------------------------------------------------------------------------
 
-  /** What the system does not take now; undefined where it has everything. A failure is told, and everything is left. */
+  /** What the system does not take now; undefined where it has everything, or takes nothing any more, which is told. */
   #send(chunks: Uint8ArrayList): Uint8ArrayList | undefined {
     let sent: number
     try {
       sent = this.#set.native.send(this.fd, [...chunks])
     } catch (error) {
-      this.#fail(error)
-      return chunks
+      this.#breaks(error)
+      return undefined
     }
     return sent === chunks.byteLength ? undefined : chunks.sublist(sent)
   }
@@ -144,6 +160,19 @@ export class NativeConnection implements Connection, Member {
     } catch (error) {
       this.#fail(error)
     }
+  }
+
+  /** Writing has failed. Where the other side has cut the connection, what it sent before is read first. */
+  #breaks(thrown: unknown): void {
+    const error = thrown as NodeJS.ErrnoException
+    if (this.#readEnded || !WAS_CUT.has(error.code ?? '')) {
+      this.#fail(error)
+      return
+    }
+    this.#broken = error
+    this.#unsent = undefined
+    this.#want(this.#wanted & ~WRITABLE)
+    this.#receiver?.broken()
   }
 
   #fail(error: unknown): void {

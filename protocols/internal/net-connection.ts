@@ -7,8 +7,9 @@
 import type { Socket } from 'node:net'
 import type { Uint8ArrayList } from 'uint8arraylist'
 import type { Connection, ConnectionReceiver, Endpoint } from './connection.ts'
-import { hiddenReset } from './hidden-reset.ts'
+import { hiddenReset, unacknowledgedOf } from './hidden-reset.ts'
 import { resetSocket } from './reset-socket.ts'
+import { interceptWriteErrors } from './write-errors.ts'
 
 /** What one turn of the event loop reads: libuv reads up to 32 times in a row, 2 MiB, before anybody could pause. */
 const MAX_TURN_BYTES = 128 * 1024
@@ -17,6 +18,9 @@ const MAX_TURN_BYTES = 128 * 1024
 export function netConnection(socket: Socket): Connection {
   return new NetConnection(socket)
 }
+
+/** What writing says of a connection that the other side has cut: reading it comes to an end of its own. */
+const WAS_CUT: ReadonlySet<string> = new Set(['ECONNRESET', 'EPIPE'])
 
 class NetConnection implements Connection {
   readonly local: Endpoint
@@ -34,11 +38,15 @@ class NetConnection implements Connection {
   /** Our end is on its way to the system, behind everything that was written. */
   #ending = false
   #reset = false
+  #failed = false
+  /** Why nothing can be written any more, while what the other side has sent is still read. */
+  #broken: NodeJS.ErrnoException | undefined
 
   constructor(socket: Socket) {
     this.#socket = socket
     this.local = { address: socket.localAddress ?? '', port: socket.localPort ?? 0 }
     this.remote = { address: socket.remoteAddress ?? '', port: socket.remotePort ?? 0 }
+    interceptWriteErrors(socket, (error) => this.#breaks(error))
     // This one stays: an error that comes after the end must not end the process.
     socket.on('error', (error) => {
       this.#fail(error)
@@ -46,6 +54,19 @@ class NetConnection implements Connection {
     socket.once('close', () => {
       this.#onClose()
     })
+  }
+
+  get unsent(): number {
+    const { destroyed, writableLength } = this.#socket
+    return destroyed || this.#broken !== undefined ? 0 : writableLength
+  }
+
+  get unacknowledged(): number | undefined {
+    const socket = this.#socket
+    if (socket.destroyed || this.#broken !== undefined || socket.bytesWritten === 0) return 0
+    // our end is on its way to the system
+    if (this.#ending || (socket.writableEnded && !socket.writableFinished)) return 1
+    return unacknowledgedOf(socket)
   }
 
   onGone(callback: () => void): void {
@@ -85,6 +106,7 @@ class NetConnection implements Connection {
 
   /** One writev for all chunks. */
   write(chunks: Uint8ArrayList): boolean {
+    if (this.#broken !== undefined) return true
     const socket = this.#socket
     socket.cork()
     for (const chunk of chunks) socket.write(chunk)
@@ -135,6 +157,15 @@ class NetConnection implements Connection {
 
   readonly #onEnd = (): void => {
     if (this.#checking !== undefined) return
+    const broken = this.#broken
+    if (broken !== undefined) {
+      this.#deliver()
+      // A reset that writing met is no longer told by the kernel: this end stands for it. EPIPE: the end came before the reset.
+      if (broken.code === 'EPIPE') this.#receiver?.end()
+      this.#fail(broken)
+      resetSocket(this.#socket)
+      return
+    }
     // Asked while the event is being told: right after it, a socket that has ended both ways is closed.
     this.#checking = hiddenReset(this.#socket).then((code) => {
       if (code !== undefined) {
@@ -147,8 +178,21 @@ class NetConnection implements Connection {
     })
   }
 
+  /** Writing has failed. Where the other side has cut the connection, what it sent before is read first. */
+  #breaks(error: NodeJS.ErrnoException): boolean {
+    const { destroyed, readableEnded } = this.#socket
+    if (this.#receiver === undefined || this.#reset || destroyed || readableEnded || !WAS_CUT.has(error.code ?? ''))
+      return false
+    this.#broken = error
+    this.#receiver.broken()
+    return true
+  }
+
   #fail(error: unknown): void {
-    if (!this.#reset) this.#receiver?.failed(error)
+    this.#deliver()
+    if (this.#reset || this.#failed) return
+    this.#failed = true
+    this.#receiver?.failed(error)
   }
 
   #onClose(): void {

@@ -30,7 +30,7 @@ export interface TcpPipe extends Pipe {
 export async function tcpConnect(trunk: Trunk, to: TcpTarget, options: TcpConnectOptions = {}): Promise<TcpPipe> {
   const checked = decodeRequest(to)
   if (!checked.ok) throw badArgument(`not a target of tcpConnect: ${checked.error.message}`)
-  const pipe = await trunk.open(NAME, encodeRequest(checked.value), options)
+  const pipe = await trunk.open(NAME, encodeRequest(checked.value), { ...options, readBeforeReset: true })
   const reply = decodeReply(pipe.reply)
   if (!reply.ok) {
     pipe.abort(reply.error)

@@ -65,6 +65,8 @@ export function connectionsOver(options: TcpConnectionOptions, attempts?: Attemp
   const slotsOf = perTrunk(() => new Slots(maxConnections))
   return defineProtocol<ConnectRequest>({
     name: NAME,
+    // what the other end of a connection sent before it was cut is delivered first
+    readBeforeReset: true,
     parse: (params) => unwrap(decodeRequest(params)),
     async handle(request) {
       const slots = slotsOf(request.trunk)

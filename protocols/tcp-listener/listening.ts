@@ -134,7 +134,7 @@ export class Listening implements TcpListening {
     this.#underWay.add(giveUp)
     try {
       const params = encodeRequest({ op: 'accept', listener: this.#listener, request })
-      const pipe = await this.#trunk.open(NAME, params, { signal: giveUp.signal })
+      const pipe = await this.#trunk.open(NAME, params, { signal: giveUp.signal, readBeforeReset: true })
       this.#underWay.delete(giveUp)
       this.#arrived(pipe, request)
     } catch (error) {

@@ -94,6 +94,8 @@ export function listenerOver(options: TcpListenerOptions, open: () => OpenSource
   }))
   return defineProtocol<ListenerRequest>({
     name: NAME,
+    // what the other end of a connection sent before it was cut is delivered first
+    readBeforeReset: true,
     parse: (params) => unwrap(decodeRequest(params)),
     async handle(request) {
       const state = stateOf(request.trunk)

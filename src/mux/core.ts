@@ -97,6 +97,7 @@ export class MuxCore {
 
   /** The handler of an accepted pipe has returned: what it has not ended is ended, what it has not read is stopped. */
   handlerEnded(pipe: PipeState): void {
+    this.dropUnread(pipe)
     if (pipe.handlerEnded || pipe.phase === 'gone') return
     pipe.handlerEnded = true
     if (pipe.phase === 'zombie') {
@@ -104,6 +105,8 @@ export class MuxCore {
       if (!this.#outbox.hasReset(pipe)) this.#outbox.list(pipe, Pending.DONE)
       return
     }
+    // a reset that waits for what goes before it will say that the slot is free
+    if (pipe.cutError !== undefined) return
     this.end(pipe)
     if (!pipe.receivedAll) this.stop(pipe, 'ERR_PIPE_STOPPED')
     // a stop is answered by the peer's muxer, not by its application: that may read what it has in its own time
@@ -135,7 +138,7 @@ export class MuxCore {
 
   /** No more writes. */
   end(pipe: PipeState): void {
-    if (pipe.endQueued) return
+    if (pipe.endQueued || pipe.cutError !== undefined) return
     pipe.endQueued = true
     this.#outbox.schedule(pipe)
   }
@@ -150,7 +153,7 @@ export class MuxCore {
     const queue = pipe.receiveQueue
     if (queue === undefined || left === 0) return pieces
     pipe.consumed += left
-    if (this.#table.windows.consumed(pipe, left)) {
+    if (!pipe.lingers && this.#table.windows.consumed(pipe, left)) {
       this.#now = clock.now()
       this.#table.windows.grow(pipe, this.#host.roundTripMs(), this.#now)
     }
@@ -158,6 +161,10 @@ export class MuxCore {
       const piece = queue.shift(left)
       left -= piece.byteLength
       pieces.push(piece)
+    }
+    if (pipe.lingers) {
+      this.#table.endLingering(pipe)
+      return pieces
     }
     this.#grant(pipe)
     this.#table.settle(pipe)
@@ -180,6 +187,33 @@ export class MuxCore {
     this.#table.windows.release(pipe)
     if (pipe.finalOffset < 0) this.#outbox.list(pipe, Pending.STOP)
     this.#table.settle(pipe)
+  }
+
+  /** What was left to be read when the pipe came to its end is not wanted. */
+  dropUnread(pipe: PipeState): void {
+    if (!pipe.lingers) return
+    pipe.readStopped = true
+    this.#table.endLingering(pipe)
+  }
+
+  /**
+   * Resets the pipe behind what was written: its reading stops at once, and the reset follows when everything before it has left. The listener is told of that by
+   * `failed`, which may be during this call; where the peer takes nothing more of it for `orphanTimeoutMs`, the reset goes without the rest.
+   */
+  cut(pipe: PipeState, error: TrunkError): void {
+    if (pipe.cutError !== undefined || pipe.phase === 'zombie' || pipe.phase === 'gone') return
+    const waits = pipe.queued > 0 || (pipe.endQueued && !pipe.endSent)
+    pipe.cutError = error
+    if ((pipe.outbound && !pipe.openSent) || (!waits && !this.#outbox.isLeaving(pipe))) {
+      const { listener } = pipe
+      this.reset(pipe, error)
+      listener?.failed(error)
+      return
+    }
+    this.stop(pipe, 'ERR_PIPE_STOPPED')
+    this.#table.orphan(pipe, this.#now)
+    if (waits) this.#outbox.schedule(pipe)
+    else this.#outbox.cutWithBatch(pipe)
   }
 
   /** Both directions are over, at both ends. The listener is not told. */
@@ -263,6 +297,10 @@ export class MuxCore {
     this.#now = now
     this.#outbox.tick(now)
     for (const orphan of this.#table.overdueOrphans(now)) {
+      if (orphan.cutError !== undefined) {
+        this.#outbox.cut(orphan)
+        continue
+      }
       const sentence = `pipe ${orphan.id}: its handler has ended, and the peer does not answer the stop`
       const error = new TrunkError('ERR_PIPE_ORPHANED', sentence)
       const { listener } = orphan

@@ -321,6 +321,7 @@ export class Inbox {
   #wasReset(pipe: PipeState, flags: number, payload: Uint8Array): void {
     const error = remoteError(payload, 'ERR_PIPE_RESET')
     const { listener } = pipe
+    pipe.linger()
     if (pipe.outbound) {
       if (flags === FrameFlag.FINAL) this.#table.free(pipe)
       else this.#table.becomeZombie(pipe)

@@ -74,6 +74,9 @@ export class Outbox {
    * then a pipe may be over, with nobody to tell of it.
    */
   readonly #leaving = new Ring<PipeListener>()
+  /** Counts the batches, and pipes whose reset follows the present one. */
+  #batch = 1
+  readonly #cuts = new Ring<PipeState>()
 
   constructor(settings: MuxSettings, host: MuxHost, table: PipeTable, now: number) {
     this.#settings = settings
@@ -216,7 +219,7 @@ export class Outbox {
       if (room < Math.min(maxInFlightBytes / 4, splitBytes)) break
       const pipe = this.#scheduler.next()
       if (pipe === undefined) break
-      this.#pullData(batch, pipe, Math.min(room, splitBytes))
+      this.#pullData(batch, pipe, Math.min(room, splitBytes), now)
       if (pipe.sendable) this.#scheduler.again(pipe)
     }
     if (this.#dataSent > before) this.#pace?.sent(this.#dataSent, this.#peerParsed, now)
@@ -296,7 +299,7 @@ export class Outbox {
     }
   }
 
-  #pullData(batch: Batch, pipe: PipeState, maxBytes: number): void {
+  #pullData(batch: Batch, pipe: PipeState, maxBytes: number, now: number): void {
     const queue = pipe.sendQueue
     if (queue !== undefined && queue.length > 0) {
       let left = Math.min(queue.length, pipe.creditLimit - pipe.sent, maxBytes)
@@ -309,7 +312,8 @@ export class Outbox {
         left -= piece.byteLength
         batch.payload(piece)
       }
-      this.#isLeaving(pipe)
+      this.#leaves(pipe)
+      if (pipe.cutError !== undefined) this.#table.orphan(pipe, now)
     }
     this.#pullEnd(batch, pipe)
   }
@@ -317,20 +321,49 @@ export class Outbox {
   #pullEnd(batch: Batch, pipe: PipeState): void {
     // the same rule as the scheduler's: a pipe that stays sendable without sending would be pulled for ever
     if (pipe.queued > 0 || !pipe.sendable) return
-    batch.offsetFrame(FrameType.END, pipe.id, pipe.sent)
-    pipe.endSent = true
-    this.#isLeaving(pipe)
+    if (pipe.endQueued) {
+      batch.offsetFrame(FrameType.END, pipe.id, pipe.sent)
+      pipe.endSent = true
+      this.#leaves(pipe)
+    }
+    if (pipe.cutError !== undefined) this.cutWithBatch(pipe)
     this.#table.settle(pipe)
   }
 
-  #isLeaving({ listener }: PipeState): void {
-    if (listener !== undefined) this.#leaving.push(listener)
+  #leaves(pipe: PipeState): void {
+    pipe.batch = this.#batch
+    if (pipe.listener !== undefined) this.#leaving.push(pipe.listener)
   }
 
   /** The line has let go of the last batch: chunks that were sent by reference are their writers' again. */
   batchLeft(): void {
     this.tails.batchLeft()
+    this.#batch++
     for (let left = this.#leaving.length; left > 0; left--) this.#leaving.shift()?.written()
+    for (let left = this.#cuts.length; left > 0; left--) {
+      const pipe = this.#cuts.shift()
+      if (pipe !== undefined) this.cut(pipe)
+    }
+  }
+
+  /** In the batch that the line holds there is something of this pipe. */
+  isLeaving(pipe: PipeState): boolean {
+    return pipe.batch === this.#batch
+  }
+
+  /** The pipe's reset follows the batch that is being made, or that the line holds: nothing else goes before it. */
+  cutWithBatch(pipe: PipeState): void {
+    pipe.cutDue = true
+    this.#cuts.push(pipe)
+  }
+
+  /** Resets a pipe whose reset has waited for what goes before it. */
+  cut(pipe: PipeState): void {
+    const { listener, cutError } = pipe
+    if (cutError === undefined || pipe.phase === 'zombie' || pipe.phase === 'gone') return
+    this.#table.becomeZombie(pipe)
+    this.reset(pipe, cutError)
+    listener?.failed(cutError)
   }
 
   // --- time ------------------------------------------------------------------------------------------------------------

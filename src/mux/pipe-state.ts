@@ -61,6 +61,11 @@ export class PipeState {
   endSent = false
   stopError: TrunkError | undefined
   unsentDropped = false
+  /** The last batch that had something of this pipe. */
+  batch = 0
+  /** To be reset with this error when everything before it has left; `cutDue` once that is in a batch. */
+  cutError: TrunkError | undefined
+  cutDue = false
 
   /** Receiving: what came in whole frames, was read, was granted, and where the end is (-1: not known). */
   received = 0
@@ -75,6 +80,10 @@ export class PipeState {
   touched = false
   readStopped = false
   discarded = false
+  /** What came before a reset is read before the reset is told: the choice of whoever opened or serves the pipe. */
+  readsBeforeReset = false
+  /** The pipe is over, and what came before is still there to be read. */
+  lingers = false
 
   handlerEnded = false
   doneReceived = false
@@ -113,13 +122,19 @@ export class PipeState {
     // nothing before the answer to the open: a STOP may have ended us already
     if (!this.outbound && this.phase === 'opening') return false
     const queued = this.queued
-    return queued === 0 ? this.endQueued : this.sent < this.creditLimit
+    if (queued > 0) return this.sent < this.creditLimit
+    return this.endQueued || (this.cutError !== undefined && !this.cutDue)
+  }
+
+  /** The peer, or the session, has ended the pipe: keeps what is unread for a reader that wants it. */
+  linger(): void {
+    this.lingers = this.readsBeforeReset && this.readable > 0
   }
 
   /** Drops the data of both directions and what was to be said about them. */
   clearData(): void {
     this.sendQueue = undefined
-    this.receiveQueue = undefined
+    if (!this.lingers) this.receiveQueue = undefined
     this.pending = 0
   }
 }

@@ -94,14 +94,21 @@ export class PipeTable {
       if (pipe.doneSent && !pipe.outbound) this.free(pipe)
       return
     }
+    // its reset follows what it has sent
+    if (pipe.cutError !== undefined) return
     const complete = pipe.receivedAll && (pipe.outbound || pipe.handlerEnded)
     if (complete && !pipe.doneSent && (pipe.pending & Pending.DONE) === 0) this.#outbox.list(pipe, Pending.DONE)
     if (complete && pipe.doneSent && pipe.doneReceived && pipe.endSent) this.free(pipe)
   }
 
-  /** The handler has returned and the peer was told to stop: from here on it has `orphanTimeoutMs` to say where it ended. */
+  /**
+   * Nobody here waits for the pipe any more, and the peer owes something: from here on it has `orphanTimeoutMs` to say where it ended, or to let more of what
+   * goes before a reset leave. Repeated, its time begins anew.
+   */
   orphan(pipe: PipeState, now: number): void {
     pipe.orphanedAt = now
+    // the oldest comes first
+    this.#orphans.delete(pipe)
     this.#orphans.add(pipe)
   }
 
@@ -110,8 +117,7 @@ export class PipeTable {
     if (pipe.phase === 'opening' && !pipe.outbound) this.inboundWaiting--
     pipe.phase = 'zombie'
     pipe.listener = undefined
-    pipe.clearData()
-    this.windows.release(pipe)
+    this.#clear(pipe)
     this.#host.pipeGone()
   }
 
@@ -121,8 +127,7 @@ export class PipeTable {
     pipe.phase = 'gone'
     this.#outbox.forget(pipe)
     pipe.listener = undefined
-    pipe.clearData()
-    this.windows.release(pipe)
+    this.#clear(pipe)
     this.pipes.delete(pipe.id)
     if (pipe.outbound) this.#outbound--
     else this.inbound--
@@ -130,10 +135,24 @@ export class PipeTable {
     this.#host.pipeGone()
   }
 
+  /** What the window had grown by is given back when nothing of it is left to be read. */
+  #clear(pipe: PipeState): void {
+    pipe.clearData()
+    if (!pipe.lingers) this.windows.release(pipe)
+  }
+
+  /** What was left to be read after the pipe's end has been, or never will be. */
+  endLingering(pipe: PipeState): void {
+    pipe.lingers = false
+    pipe.receiveQueue = undefined
+    this.windows.release(pipe)
+  }
+
   /** The session is over: every pipe fails. */
   fail(error: TrunkError): void {
     for (const pipe of this.pipes.values()) {
       const listener = pipe.phase === 'zombie' ? undefined : pipe.listener
+      if (pipe.phase !== 'zombie') pipe.linger()
       pipe.phase = 'gone'
       pipe.clearData()
       listener?.failed(error)
@@ -160,7 +179,7 @@ export class PipeTable {
     for (const orphan of this.#orphans) {
       if (orphan.orphanedAt + this.#settings.orphanTimeoutMs > now) return
       this.#orphans.delete(orphan)
-      if (orphan.phase !== 'zombie' && orphan.finalOffset < 0) yield orphan
+      if (orphan.phase !== 'zombie' && (orphan.finalOffset < 0 || orphan.cutError !== undefined)) yield orphan
     }
   }
 }

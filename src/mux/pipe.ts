@@ -7,7 +7,9 @@ import { Uint8ArrayList } from 'uint8arraylist'
 import { badArgument, isCodeShaped, TrunkError, toTrunkError, type ErrorCode } from '../errors.ts'
 import type { Bytes, Pipe, WaitsFor } from '../types.ts'
 import type { MuxCore } from './core.ts'
+import { PipeSource } from './pipe-source.ts'
 import type { PipeListener, PipeState } from './pipe-state.ts'
+import { ignore, rejected } from './rejected.ts'
 import { closeIterator, isSource } from './sources.ts'
 
 /** What a pipe needs of its trunk. */
@@ -66,6 +68,9 @@ export class TrunkPipe implements Pipe, PipeListener {
   #confirmed = false
   #gaveUpReading = false
   #confirmError: TrunkError | undefined
+  /** We reset the pipe behind what was written: with which error, and who waits for it. */
+  #cutError: TrunkError | undefined
+  #cut: Deferred | undefined
   #abort: AbortController | undefined
   #failure: ((error: TrunkError) => void) | undefined
   /** Called once when the pipe is over, well or not: whoever tied something to it lets go. */
@@ -111,11 +116,11 @@ export class TrunkPipe implements Pipe, PipeListener {
   }
 
   get readableLength(): number {
-    return this.#error === undefined ? this.#state.readable : 0
+    return this.#mayRead ? this.#state.readable : 0
   }
 
   get writableLength(): number {
-    if (this.#error !== undefined || this.#state.endQueued) return 0
+    if (this.#failed !== undefined || this.#state.endQueued) return 0
     return this.#core.room(this.#state)
   }
 
@@ -134,8 +139,13 @@ export class TrunkPipe implements Pipe, PipeListener {
   /** Everything that can be read now, 'end', or undefined where the reader has to wait. */
   take(): Uint8Array[] | 'end' | undefined {
     const state = this.#state
-    if (this.#error === undefined && state.readable > 0) return this.#core.read(state, this.#owner)
-    if (this.#error !== undefined && !this.#finished) throw this.#error
+    if (state.readable > 0 && this.#mayRead) {
+      const pieces = this.#core.read(state, this.#owner)
+      if (this.#error !== undefined) this.#finished = state.receivedAll
+      return pieces
+    }
+    const failed = this.#failed
+    if (failed !== undefined && !this.#finished) throw failed
     if (this.#gaveUpReading) throw new TrunkError('ERR_PIPE_CLOSED', 'the pipe was closed before it was read')
     if (!state.receivedAll && !state.readStopped) return undefined
     this.#checkOver()
@@ -149,7 +159,10 @@ export class TrunkPipe implements Pipe, PipeListener {
 
   stopReading(code: ErrorCode = 'ERR_PIPE_STOPPED'): void {
     if (!isCodeShaped(code)) throw badArgument(`a code has capital letters, digits and _, not ${JSON.stringify(code)}`)
-    if (this.#error !== undefined) return
+    if (this.#error !== undefined) {
+      this.#core.dropUnread(this.#state)
+      return
+    }
     this.#core.stop(this.#state, code)
     this.#source?.wake()
     this.#checkOver()
@@ -162,7 +175,7 @@ export class TrunkPipe implements Pipe, PipeListener {
     if (!single && !(chunk instanceof Uint8ArrayList)) {
       throw badArgument(`write takes a Uint8Array or a Uint8ArrayList, not ${typeof chunk}`)
     }
-    if (this.#error !== undefined || this.#state.endQueued) return rejected(this.#writeError())
+    if (this.#failed !== undefined || this.#state.endQueued) return rejected(this.#writeError())
     let offset = 0
     if (single) {
       if (chunk.byteLength > 0) offset = this.#core.write(this.#state, chunk)
@@ -174,7 +187,7 @@ export class TrunkPipe implements Pipe, PipeListener {
   }
 
   closeWrite(): Promise<void> {
-    if (this.#error !== undefined) return rejected(this.#error)
+    if (this.#failed !== undefined) return rejected(this.#failed)
     this.#core.end(this.#state)
     if (this.#state.endSent) return DONE
     return (this.#ending ??= new Deferred()).promise
@@ -192,14 +205,14 @@ export class TrunkPipe implements Pipe, PipeListener {
     })
     // raced below, unless the source throws before that
     failure.catch(ignore)
-    if (this.#error !== undefined) this.#failure?.(this.#error)
+    if (this.#failed !== undefined) this.#failure?.(this.#failed)
     try {
       iterator = Symbol.asyncIterator in source ? source[Symbol.asyncIterator]() : source[Symbol.iterator]()
       // raced once for the whole sink: a source that hangs must not hide the pipe's failure
       await Promise.race([this.#drain(iterator), failure])
     } catch (thrown) {
       const error = toTrunkError(thrown, 'ERR_ABORTED', 'the source of the pipe failed')
-      if (this.#error === undefined && this.#state.stopError === undefined) this.abort(error)
+      if (this.#failed === undefined && this.#state.stopError === undefined) this.abort(error)
       throw thrown
     } finally {
       this.#failure = undefined
@@ -219,7 +232,7 @@ export class TrunkPipe implements Pipe, PipeListener {
 
   /** Why nothing can be written: a stop by the peer ends the writing, too. */
   #writeError(): TrunkError {
-    return this.#error ?? this.#state.stopError ?? new TrunkError('ERR_PIPE_CLOSED', 'write after the end of writing')
+    return this.#failed ?? this.#state.stopError ?? new TrunkError('ERR_PIPE_CLOSED', 'write after the end of writing')
   }
 
   #waitForWritten(offset: number): Promise<void> {
@@ -244,12 +257,36 @@ export class TrunkPipe implements Pipe, PipeListener {
   }
 
   abort(reason: Error): void {
-    if (this.#error !== undefined) return
+    if (this.#error !== undefined) {
+      // what came before it failed is not wanted any more
+      this.#core.dropUnread(this.#state)
+      return
+    }
     const isOver = this.#state.phase === 'gone'
     if (isOver && !this.#isWriting) return
     const error = toTrunkError(reason, 'ERR_ABORTED', 'the pipe was aborted')
     if (!isOver) this.#core.reset(this.#state, error)
     this.failed(error)
+  }
+
+  abortWhenWritten(reason: Error): Promise<void> {
+    if (this.#cut !== undefined) return this.#cut.promise
+    if (this.#error !== undefined || this.#state.phase === 'gone') return DONE
+    const cut = (this.#cut = new Deferred())
+    this.#cutError = toTrunkError(reason, 'ERR_ABORTED', 'the pipe was aborted')
+    this.#failure?.(this.#cutError)
+    this.#core.cut(this.#state, this.#cutError)
+    this.#source?.wake()
+    return cut.promise
+  }
+
+  /** Why nothing can be done with the pipe any more, though its reset may still wait for what goes before. */
+  get #failed(): TrunkError | undefined {
+    return this.#error ?? this.#cutError
+  }
+
+  get #mayRead(): boolean {
+    return this.#failed === undefined || this.#state.lingers
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -357,6 +394,7 @@ export class TrunkPipe implements Pipe, PipeListener {
     for (const waiter of waiters ?? []) waiter.reject(error)
     this.#ending?.reject(error)
     this.#ending = undefined
+    this.#cut?.resolve()
     this.#failure?.(error)
     this.#confirmation?.reject(error)
     this.#abort?.abort(error)
@@ -379,117 +417,4 @@ export class TrunkPipe implements Pipe, PipeListener {
     if (state.receivedAll && !state.outbound && !state.handlerEnded) return 'handler'
     return 'nothing'
   }
-}
-
-/** The readable side as an async generator: written by hand, since a generator function costs a suspended frame and a promise per item. */
-class PipeSource implements AsyncGenerator<Uint8ArrayList, void, undefined> {
-  /** Items are lent until the next one is asked for. */
-  readonly lends: boolean
-  readonly #pipe: TrunkPipe
-  /** What the last item held, where items are lent. */
-  #lent: readonly Uint8Array[] | undefined
-  #iterated = false
-  #done = false
-  #waiter:
-    { resolve: (result: IteratorResult<Uint8ArrayList, void>) => void; reject: (error: unknown) => void } | undefined
-
-  constructor(pipe: TrunkPipe, lends: boolean) {
-    this.#pipe = pipe
-    this.lends = lends
-  }
-
-  [Symbol.asyncIterator](): this {
-    if (this.#iterated) throw new TrunkError('ERR_PIPE_BUSY', 'a pipe can be iterated once')
-    this.#iterated = true
-    return this
-  }
-
-  next(): Promise<IteratorResult<Uint8ArrayList, void>> {
-    if (this.#done) return Promise.resolve({ done: true, value: undefined })
-    if (this.#waiter !== undefined) return rejected(new TrunkError('ERR_PIPE_BUSY', 'the pipe is being read already'))
-    try {
-      const result = this.#result()
-      if (result !== undefined) return Promise.resolve(result)
-    } catch (error) {
-      this.#done = true
-      return rejected(error)
-    }
-    return new Promise((resolve, reject) => {
-      this.#waiter = { resolve, reject }
-    })
-  }
-
-  return(): Promise<IteratorResult<Uint8ArrayList, void>> {
-    if (!this.#done) {
-      this.#done = true
-      this.#pipe.stopReading() // which answers a `next` that waits
-    }
-    return Promise.resolve({ done: true, value: undefined })
-  }
-
-  throw(error: unknown): Promise<IteratorResult<Uint8ArrayList, void>> {
-    this.#done = true
-    this.#pipe.abort(toTrunkError(error, 'ERR_ABORTED', 'the reader failed'))
-    return rejected(error)
-  }
-
-  async [Symbol.asyncDispose](): Promise<void> {
-    await this.return()
-  }
-
-  #giveBack(): void {
-    if (this.#lent === undefined) return
-    this.#pipe.giveBack(this.#lent)
-    this.#lent = undefined
-  }
-
-  /** Something changed: a waiting `next` is answered if it can be. */
-  wake(): void {
-    const waiter = this.#waiter
-    if (waiter === undefined) return
-    try {
-      const result = this.#result()
-      if (result === undefined) return
-      this.#waiter = undefined
-      waiter.resolve(result)
-    } catch (error) {
-      this.#done = true
-      this.#waiter = undefined
-      waiter.reject(error)
-    }
-  }
-
-  #result(): IteratorResult<Uint8ArrayList, void> | undefined {
-    this.#giveBack()
-    const taken = this.#pipe.take()
-    if (taken === undefined) return undefined
-    if (taken !== 'end') {
-      // a copy: what the reader does to its list must not change what is given back
-      if (this.lends) this.#lent = [...taken]
-      return { done: false, value: listOf(taken) }
-    }
-    this.#done = true
-    return { done: true, value: undefined }
-  }
-}
-
-function listOf(pieces: Uint8Array[]): Uint8ArrayList {
-  let bytes = 0
-  for (const piece of pieces) bytes += piece.byteLength
-  return Uint8ArrayList.fromUint8Arrays(pieces, bytes)
-}
-
-function ignore(): void {
-  // the same failure reaches whoever waits on the promise itself
-}
-
-/** A rejected promise that ends no process where nobody waits for it. */
-async function rejection(error: unknown): Promise<never> {
-  throw error
-}
-
-function rejected(error: unknown): Promise<never> {
-  const promise = rejection(error)
-  promise.catch(ignore)
-  return promise
 }

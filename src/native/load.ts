@@ -120,6 +120,8 @@ export interface NativeSockets {
   send(fd: number, chunks: readonly Uint8Array[]): number
   /** Ends our side, behind what was sent. */
   shutdown(fd: number): void
+  /** Bytes (an end is one) that the socket was given and the other side's system has not said that it has. */
+  unacknowledged(fd: number): number
   /** No delay for small packets; and, for more than 0, keep-alive: the first probe after so many seconds of silence. */
   tune(fd: number, keepaliveSeconds: number): void
 }

@@ -8,6 +8,7 @@
 #include "native.h"
 
 #include <errno.h>
+#include <linux/sockios.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <stdlib.h>
@@ -320,6 +321,16 @@ static napi_value js_shutdown(napi_env env, napi_callback_info info) {
   return NULL;
 }
 
+/* unacknowledged(fd): bytes, and one for an end, that the other side's kernel has not acknowledged: a reset would throw them away. */
+static napi_value js_unacknowledged(napi_env env, napi_callback_info info) {
+  napi_value args[1], result;
+  int fd = -1, left = 0;
+  if (!read_fd_call(env, info, 1, args, &fd)) return NULL;
+  if (ioctl(fd, SIOCOUTQ, &left) != 0) return raise_errno(env, errno, "ioctl");
+  CHECK(env, napi_create_int32(env, left, &result));
+  return result;
+}
+
 /*
  * tune(fd, keepaliveSeconds): no delay for small packets (Nagle), and, where it is more than 0, a sign of life asked of a connection that has been silent for so
  * long, ten times at most and a second apart, as libuv does.
@@ -348,6 +359,7 @@ napi_status export_poller(napi_env env, napi_value exports) {
       {"poller", NULL, js_poller, NULL, NULL, NULL, napi_enumerable, NULL},
       {"send", NULL, js_send, NULL, NULL, NULL, napi_enumerable, NULL},
       {"shutdown", NULL, js_shutdown, NULL, NULL, NULL, napi_enumerable, NULL},
+      {"unacknowledged", NULL, js_unacknowledged, NULL, NULL, NULL, napi_enumerable, NULL},
       {"tune", NULL, js_tune, NULL, NULL, NULL, napi_enumerable, NULL},
   };
   return napi_define_properties(env, exports, sizeof functions / sizeof *functions, functions);

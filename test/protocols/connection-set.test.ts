@@ -62,6 +62,7 @@ describe('connections of the native addon', { skip }, () => {
       },
       end: () => void events.push('end'),
       drained: () => void events.push('drained'),
+      broken: () => void events.push('broken'),
       failed(error) {
         events.push((error as NodeJS.ErrnoException).code ?? 'failed')
         connection.reset()

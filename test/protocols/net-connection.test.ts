@@ -33,6 +33,7 @@ it('R-352: a turn of the event loop reads 128 KiB and one chunk of a connection 
       },
       end: resolve,
       drained: () => undefined,
+      broken: () => undefined,
       failed: assert.ifError,
       closed: () => undefined,
     })
@@ -66,6 +67,7 @@ it(
         data: () => assert.fail('nothing was sent'),
         end: () => assert.fail('it has not ended'),
         drained: () => undefined,
+        broken: () => undefined,
         failed: assert.ifError,
         closed: resolve,
       })

@@ -158,11 +158,13 @@ for (const { kind, attempts, skip } of KINDS)
 
     it('resets the connection when the pipe is reset after its end [R-106]', async () => {
       const { far, pipe, socket } = await ends()
-      const failed = errorOf(socket)
+      const ended = once(socket.resume(), 'end')
       await pipe.write(Buffer.alloc(100 * KIB))
       await pipe.closeWrite()
       pipe.abort(new Error('enough'))
-      assert.equal(await failed, 'ECONNRESET')
+      // the end was before the reset, of which writing tells
+      await ended
+      await eventually(() => (socket.write('x'), socket.destroyed), 'the connection is cut')
       await eventually(() => far.status().pipes.length === 0, 'the handler has ended')
     })
 
@@ -309,6 +311,8 @@ describe('bridge', () => {
     const connection: Connection = {
       local: { address: '', port: 0 },
       remote: { address: '', port: 0 },
+      unsent: 0,
+      unacknowledged: 0,
       onGone: () => undefined,
       start(receiver) {
         told = receiver
