@@ -8,6 +8,7 @@ export { filesystemClient } from './filesystem/client.ts'
 export type {
   AttributeOptions,
   CallOptions,
+  ClientOptions,
   FileEntry,
   FilesystemClient,
   FileStat,

@@ -67,6 +67,7 @@ export const ERROR_CODES = {
   ERR_MESSAGE_INVALID: { wire: 77, scope: 'pipe' },
   ERR_DENIED: { wire: 78, scope: 'pipe' },
   ERR_UNSUPPORTED: { wire: 79, scope: 'pipe' },
+  ERR_PIPE_STALLED: { wire: 80, scope: 'pipe' },
 
   // connecting and listening, by a transport or by a tcp protocol
   ERR_CONNECT_REFUSED: { wire: 128, scope: 'pipe' },

@@ -5,12 +5,13 @@
 import { decodeCbor, encodeCbor } from './cbor.ts'
 import type { Clock } from './clock.ts'
 import { abortError, badArgument, TrunkError, toTrunkError, type ErrorCode } from './errors.ts'
-import type { Limits } from './limits.ts'
+import { requireInteger, type Limits } from './limits.ts'
 import { TrunkPipe, type PipeOwner } from './mux/pipe.ts'
 import type { MuxCore } from './mux/core.ts'
 import type { PipeState } from './mux/pipe-state.ts'
 import { onAbort, requireSignal } from './on-abort.ts'
 import { OpenHeads, requireEarly, type OpenHead } from './open-head.ts'
+import { watchProgress } from './pipe-progress.ts'
 import { requireProtocol } from './protocol.ts'
 import type { Authenticator } from './session/handshake.ts'
 import { Driver } from './session/driver.ts'
@@ -142,23 +143,34 @@ export class TrunkSession implements Trunk, PipeOwner {
   open(protocol: string, params?: unknown, options: OpenOptions = NO_OPTIONS): Promise<Pipe> {
     // what is thrown in here rejects: one promise is all that an open costs
     return new Promise<Pipe>((resolve, reject) => {
-      const { signal, early, end } = options
+      const { signal, early, end, answerTimeoutMs, progressTimeoutMs } = options
+      requireMs('answerTimeoutMs', answerTimeoutMs)
+      requireMs('progressTimeoutMs', progressTimeoutMs)
       if (signal !== undefined) requireSignal(signal)
       requireEarly(early)
       const head = this.#heads.encode(protocol, params, options, this.#maxOpenBytes)
       if (signal?.aborted === true) throw signal.reason
       const mux = this.#mux()
       const pipe = new TrunkPipe(mux, this, protocol, (error) => {
+        leaveAnswer?.()
         if (error === undefined) resolve(pipe)
         else reject(signal?.aborted === true && error.origin === 'local' ? (signal.reason as Error) : error)
       })
       const state = mux.open(head, pipe, this.now())
       state.readsBeforeReset = options.readBeforeReset === true
       pipe.bind(state)
+      const { clock } = this.#parts
+      const leaveAnswer = answerTimeoutMs === undefined ? undefined : watchProgress(pipe, answerTimeoutMs, clock)
       // a copy: what the window does not take at once leaves after `open` has settled, when `early` is its owner's again
       if (early !== undefined && early.byteLength > 0) void pipe.write(new Uint8Array(early))
       if (end === true) void pipe.closeWrite()
-      if (signal !== undefined) pipe.onOver = onAbort(signal, () => pipe.abort(abortError(signal)))
+      const leaveSignal = signal && onAbort(signal, () => pipe.abort(abortError(signal)))
+      const leaveProgress = progressTimeoutMs === undefined ? undefined : watchProgress(pipe, progressTimeoutMs, clock)
+      if (leaveSignal === undefined && leaveProgress === undefined) return
+      pipe.onOver = () => {
+        leaveSignal?.()
+        leaveProgress?.()
+      }
     })
   }
 
@@ -384,6 +396,11 @@ interface Incoming {
 }
 
 const EMPTY = new Uint8Array(0)
+
+function requireMs(name: string, given: number | undefined): void {
+  if (given !== undefined) requireInteger(name, given, 1, 2 ** 31 - 1)
+}
+
 const NO_OPTIONS: OpenOptions = {}
 
 /** An open by the peer, as its handler sees it. */

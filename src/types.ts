@@ -167,6 +167,13 @@ export interface OpenOptions {
    * the end. So a connection that was cut gives what came before the cut. @default false: a pipe that fails drops what is unread
    */
   readBeforeReset?: boolean
+  /** How long the peer's answer may take, in milliseconds; ERR_PIPE_STALLED above it. @default as long as the session lives */
+  answerTimeoutMs?: number
+  /**
+   * How long the pipe may go without progress while somebody here waits for the peer (for its answer, for bytes, for leave to send, for the confirmation
+   * of the end), in milliseconds, from the open to its end; ERR_PIPE_STALLED above it. @default as long as the session lives
+   */
+  progressTimeoutMs?: number
 }
 
 /** What a pipe waits for, as `status()` says it. */

@@ -25,6 +25,15 @@ const MAX_HELD = 48
 /** Operations that are answered at once. */
 const MAX_QUICK = 48
 
+/** How long a peer may do nothing for a call, unless the client says otherwise: a disk that wakes up, a network file system that comes back. */
+export const PROGRESS_TIMEOUT_MS = 60_000
+/** The same for what is answered when all is done: hours of hashing or removing have no progress to be seen. */
+const LATE_TIMEOUT_MS = 3_600_000
+
+function answersLate(request: FileRequestInput): boolean {
+  return request.op === 'sha256' || request.op === 'remove' || (request.op === 'write' && request.durable !== false)
+}
+
 interface TrunkTurns {
   readonly held: Turns
   readonly quick: Turns
@@ -45,11 +54,14 @@ export class Calls {
   readonly #trunk: Trunk
   readonly #turns: TrunkTurns
   readonly #small: SmallFiles
+  readonly #progressTimeoutMs: number
 
-  constructor(trunk: Trunk) {
+  /** @param progressTimeoutMs how long the peer may do nothing for a call */
+  constructor(trunk: Trunk, progressTimeoutMs: number) {
     this.#trunk = trunk
     this.#turns = turnsOf(trunk)
-    this.#small = new SmallFiles(trunk, this.#turns.held)
+    this.#small = new SmallFiles(trunk, this.#turns.held, progressTimeoutMs)
+    this.#progressTimeoutMs = progressTimeoutMs
   }
 
   /** An operation whose accept says all. */
@@ -172,7 +184,11 @@ export class Calls {
   }
 
   #open(request: FileRequestInput, signal: AbortSignal | undefined, options: OpenOptions): Promise<Pipe> {
-    return this.#trunk.open(FILESYSTEM, encodeRequest(request), signal === undefined ? options : { ...options, signal })
+    const progressTimeoutMs = answersLate(request)
+      ? Math.max(this.#progressTimeoutMs, LATE_TIMEOUT_MS)
+      : this.#progressTimeoutMs
+    const all = { ...options, progressTimeoutMs }
+    return this.#trunk.open(FILESYSTEM, encodeRequest(request), signal === undefined ? all : { ...all, signal })
   }
 }
 

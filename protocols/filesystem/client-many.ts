@@ -50,9 +50,9 @@ export class SmallFiles {
   readonly #writes: Parcels<SmallWrite, undefined>
   readonly #reads: Parcels<Uint8Array, Uint8Array>
 
-  constructor(trunk: Trunk, turns: Turns) {
-    this.#writes = new Parcels(trunk, turns, WRITE)
-    this.#reads = new Parcels(trunk, turns, READ)
+  constructor(trunk: Trunk, turns: Turns, progressTimeoutMs: number) {
+    this.#writes = new Parcels(trunk, turns, WRITE, progressTimeoutMs)
+    this.#reads = new Parcels(trunk, turns, READ, progressTimeoutMs)
   }
 
   /** Writes a file of at most MAX_SMALL_BYTES, without waiting for the disk. The bytes must not change until it is done. */
@@ -71,13 +71,15 @@ class Parcels<Item, Result> {
   readonly #trunk: Trunk
   readonly #turns: Turns
   readonly #kind: Kind<Item, Result>
+  readonly #progressTimeoutMs: number
   /** At most one parcel. */
   #waiting: Call<Item, Result>[] = []
   #bytes = 0
   #signal: AbortSignal | undefined
   #scheduled = false
 
-  constructor(trunk: Trunk, turns: Turns, kind: Kind<Item, Result>) {
+  constructor(trunk: Trunk, turns: Turns, kind: Kind<Item, Result>, progressTimeoutMs: number) {
+    this.#progressTimeoutMs = progressTimeoutMs
     this.#trunk = trunk
     this.#turns = turns
     this.#kind = kind
@@ -132,7 +134,8 @@ class Parcels<Item, Result> {
     const leave = await this.#turns.take(signal)
     try {
       const early = encode(calls.map(({ item }) => item))
-      const options: OpenOptions = { early, end: true, ...(signal === undefined ? {} : { signal }) }
+      const progressTimeoutMs = this.#progressTimeoutMs
+      const options: OpenOptions = { early, end: true, progressTimeoutMs, ...(signal === undefined ? {} : { signal }) }
       const pipe = await this.#trunk.open(FILESYSTEM, encodeRequest({ op }), options)
       try {
         const outcomes = answers(op, decode(await receiveParcel(pipe.lent)), calls.length)

@@ -10,6 +10,15 @@ export interface CallOptions {
   signal?: AbortSignal
 }
 
+/** Options of {@link filesystemClient}. */
+export interface ClientOptions {
+  /**
+   * How long the peer may do nothing for a call that waits for it, in milliseconds; ERR_PIPE_STALLED above it. `sha256`, `remove` and writes that wait for
+   * the disk, which are answered when all is done, have an hour, or this where it is more. @default 60,000
+   */
+  progressTimeoutMs?: number
+}
+
 /** Which part of a file; the file's end cuts it. */
 export interface RangeOptions extends CallOptions {
   /** The bytes of an item are lent until the next one is asked for, as {@link Pipe.lent} says. @default false */

@@ -6,14 +6,15 @@
 import { badArgument, TrunkError } from '../../src/errors.ts'
 import { requireInteger } from '../../src/limits.ts'
 import type { Trunk } from '../../src/types.ts'
-import { Calls } from './client-calls.ts'
-import type { CallOptions, FilesystemClient, RangeOptions, WriteOptions } from './client-types.ts'
+import { Calls, PROGRESS_TIMEOUT_MS } from './client-calls.ts'
+import type { CallOptions, ClientOptions, FilesystemClient, RangeOptions, WriteOptions } from './client-types.ts'
 import { MAX_DATE_MS, type FileRequestInput, type FileType } from './messages.ts'
 import { clientPath, type ClientPath } from './path.ts'
 
 /** The files that the peer of `trunk` serves. Holds nothing itself; any number may be made. */
-export function filesystemClient(trunk: Trunk): FilesystemClient {
-  const call = new Calls(trunk)
+export function filesystemClient(trunk: Trunk, options: ClientOptions = {}): FilesystemClient {
+  const { progressTimeoutMs = PROGRESS_TIMEOUT_MS } = options
+  const call = new Calls(trunk, requireInteger('progressTimeoutMs', progressTimeoutMs, 1, 2 ** 31 - 1))
   const typeOf = async (path: ClientPath, options?: CallOptions): Promise<FileType> =>
     (await call.reply({ op: 'stat', path: path.bytes }, signalOf(options))).type
   /** ERR_NOT_DIRECTORY where `path` says that it is a directory, and it is something else. */

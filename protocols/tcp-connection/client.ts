@@ -10,8 +10,11 @@ export interface TcpTarget {
   readonly port: number
 }
 
-/** Options of {@link tcpConnect}: its signal gives the attempt up, and resets the pipe later. */
-export type TcpConnectOptions = Pick<OpenOptions, 'signal'>
+/** Options of {@link tcpConnect}: its signal gives the attempt up, and resets the pipe later. `answerTimeoutMs` is 60,000 unless it is given. */
+export type TcpConnectOptions = Pick<OpenOptions, 'signal' | 'answerTimeoutMs'>
+
+/** How long the peer may take: six times what it has by default to resolve and dial. */
+const ANSWER_TIMEOUT_MS = 60_000
 
 /** A pipe that carries a TCP connection. */
 export interface TcpPipe extends Pipe {
@@ -30,7 +33,11 @@ export interface TcpPipe extends Pipe {
 export async function tcpConnect(trunk: Trunk, to: TcpTarget, options: TcpConnectOptions = {}): Promise<TcpPipe> {
   const checked = decodeRequest(to)
   if (!checked.ok) throw badArgument(`not a target of tcpConnect: ${checked.error.message}`)
-  const pipe = await trunk.open(NAME, encodeRequest(checked.value), { ...options, readBeforeReset: true })
+  const pipe = await trunk.open(NAME, encodeRequest(checked.value), {
+    answerTimeoutMs: ANSWER_TIMEOUT_MS,
+    ...options,
+    readBeforeReset: true,
+  })
   const reply = decodeReply(pipe.reply)
   if (!reply.ok) {
     pipe.abort(reply.error)

@@ -22,7 +22,7 @@ export interface TcpBind {
 }
 
 /** Options of {@link tcpListen}: its signal gives the attempt up, and ends the listening later. */
-export interface TcpListenOptions extends Pick<OpenOptions, 'signal'> {
+export interface TcpListenOptions extends Pick<OpenOptions, 'signal' | 'answerTimeoutMs'> {
   /**
    * Connections asked for ahead of the application, 1 to 32. Each holds one of the trunk's places for opens that wait
    * (`maxWaitingPipes`, 64), so few are better where there are many listeners. @default 2
@@ -31,6 +31,9 @@ export interface TcpListenOptions extends Pick<OpenOptions, 'signal'> {
   /** @default the machine's monotonic clock */
   clock?: Clock
 }
+
+/** How long the peer may take to resolve and bind, unless the caller says otherwise. */
+const ANSWER_TIMEOUT_MS = 60_000
 
 /** A pipe that carries a connection which the peer accepted. */
 export type TcpIncoming = TcpPipe
@@ -53,8 +56,9 @@ export interface TcpListening extends AsyncIterable<TcpIncoming>, AsyncDisposabl
 export async function tcpListen(trunk: Trunk, at: TcpBind, options: TcpListenOptions = {}): Promise<TcpListening> {
   const accepts = requireInteger('accepts', options.accepts ?? 2, 1, 32)
   const request = listenRequest(at)
-  const { signal } = options
-  const control = await trunk.open(NAME, encodeRequest(request), signal === undefined ? {} : { signal })
+  const { signal, answerTimeoutMs = ANSWER_TIMEOUT_MS } = options
+  const open = signal === undefined ? { answerTimeoutMs } : { answerTimeoutMs, signal }
+  const control = await trunk.open(NAME, encodeRequest(request), open)
   const reply = listenReply(control)
   return new Listening(trunk, control, reply, { accepts, clock: options.clock ?? systemClock })
 }

@@ -73,6 +73,11 @@ export class PipeSource implements AsyncGenerator<Uint8ArrayList, void, undefine
     this.#lent = undefined
   }
 
+  /** Somebody has asked for more. */
+  get waits(): boolean {
+    return this.#waiter !== undefined
+  }
+
   /** Something changed: a waiting `next` is answered if it can be. */
   wake(): void {
     const waiter = this.#waiter

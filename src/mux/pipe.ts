@@ -7,6 +7,7 @@ import { Uint8ArrayList } from 'uint8arraylist'
 import { badArgument, isCodeShaped, TrunkError, toTrunkError, type ErrorCode } from '../errors.ts'
 import type { Bytes, Pipe, WaitsFor } from '../types.ts'
 import type { MuxCore } from './core.ts'
+import { Deferred, DONE, Waiter } from './deferred.ts'
 import { PipeSource } from './pipe-source.ts'
 import type { PipeListener, PipeState } from './pipe-state.ts'
 import { ignore, rejected } from './rejected.ts'
@@ -18,37 +19,6 @@ export interface PipeOwner {
   /** Reads a reply; throws where it is not valid. */
   decodeReply(reply: Uint8Array): unknown
 }
-
-/** A promise that is settled from outside. Its failure reaches whoever waits for it, and ends no process where nobody does. */
-class Deferred {
-  readonly promise: Promise<void>
-  resolve!: () => void
-  #reject!: (error: TrunkError) => void
-
-  constructor() {
-    this.promise = new Promise((resolve, reject) => {
-      this.resolve = resolve
-      this.#reject = reject
-    })
-  }
-
-  reject(error: TrunkError): void {
-    this.promise.catch(ignore)
-    this.#reject(error)
-  }
-}
-
-/** A write that waits until this much of the pipe has left. */
-class Waiter extends Deferred {
-  readonly offset: number
-
-  constructor(offset: number) {
-    super()
-    this.offset = offset
-  }
-}
-
-const DONE: Promise<void> = Promise.resolve()
 
 export class TrunkPipe implements Pipe, PipeListener {
   readonly protocol: string
@@ -406,6 +376,19 @@ export class TrunkPipe implements Pipe, PipeListener {
   }
 
   // --- status --------------------------------------------------------------------------------------------------------
+
+  /** Grows with whatever the peer does for the pipe. */
+  get progress(): number {
+    const { phase, received, creditLimit, sent } = this.#state
+    return received + creditLimit + sent + (phase === 'opening' ? 0 : 1)
+  }
+
+  /** True while somebody here can only go on when the peer has done something. */
+  get waitsForPeer(): boolean {
+    const what = this.waitsFor
+    if (what === 'nothing') return this.#source?.waits === true
+    return what === 'accept' || what === 'credit' || what === 'confirmation'
+  }
 
   /** What the pipe waits for now. */
   get waitsFor(): WaitsFor {
