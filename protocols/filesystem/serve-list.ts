@@ -8,6 +8,7 @@ import { encodeBatch, MAX_BATCH_ENTRIES, type WireEntry } from './entries.ts'
 import { encodeReply, type FileReply, type FileType } from './messages.ts'
 import { requirePath } from './path.ts'
 import type { Folder } from './root.ts'
+import { dateOf } from './times.ts'
 import type { Operation } from './serving.ts'
 
 /** Answers `stat`. */
@@ -74,8 +75,8 @@ function describe(stats: Stats): FileReply<'stat'> {
     type: typeOf(stats),
     size: stats.size,
     mode: stats.mode & 0o7777,
-    modifiedMs: stats.mtimeMs,
-    accessedMs: stats.atimeMs,
+    modifiedMs: dateOf(stats.mtimeMs),
+    accessedMs: dateOf(stats.atimeMs),
     links: stats.nlink,
   }
 }

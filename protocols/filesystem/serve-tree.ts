@@ -10,7 +10,6 @@ import {
   rmdirSync,
   unlink,
   unlinkSync,
-  utimesSync,
   type Dir,
   type Stats,
 } from 'node:fs'
@@ -21,6 +20,7 @@ import { MAX_PATH_DEPTH, requirePath } from './path.ts'
 import { requirePlain, stepInto, type Folder } from './root.ts'
 import { nameOf, openDirectory } from './serve-list.ts'
 import { PERMISSION_BITS, requireOneName } from './serve-write.ts'
+import { keepTimes } from './times.ts'
 import type { Operation, Serving } from './serving.ts'
 
 /** Entries of one directory that are removed at a time. */
@@ -148,8 +148,7 @@ function applyAttributes(self: Buffer, before: Stats, { mode, modifiedMs, access
     const kept = before.isDirectory() ? before.mode & 0o7000 : 0
     chmodSync(self, kept | (mode & PERMISSION_BITS))
   }
-  if (modifiedMs === undefined && accessedMs === undefined) return
-  utimesSync(self, (accessedMs ?? before.atimeMs) / 1000, (modifiedMs ?? before.mtimeMs) / 1000)
+  keepTimes(self, { modifiedMs, accessedMs })
 }
 
 /** Removes what is in the directory `name`; each level holds its own descriptors, so depth is bounded. */

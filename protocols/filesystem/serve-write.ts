@@ -4,17 +4,7 @@
  * `append` and `update` change a file in place. Never writes through a symbolic link, to anything but a regular file, beyond
  * `maxFileBytes`, and in place not to a file that has other names unless that is allowed.
  */
-import {
-  closeSync,
-  constants,
-  fchmodSync,
-  fstatSync,
-  futimesSync,
-  linkSync,
-  lstatSync,
-  openSync,
-  renameSync,
-} from 'node:fs'
+import { closeSync, constants, fchmodSync, fstatSync, linkSync, lstatSync, openSync, renameSync } from 'node:fs'
 import type { Uint8ArrayList } from 'uint8arraylist'
 import { TrunkError } from '../../src/errors.ts'
 import { freshName } from '../../src/fresh-bytes.ts'
@@ -26,6 +16,7 @@ import type { SmallWrite } from './parcel.ts'
 import { requirePath } from './path.ts'
 import { requireRegular, type Folder } from './root.ts'
 import type { Operation, Serving } from './serving.ts'
+import { keepTimes } from './times.ts'
 import { nameUnnamed, nameUnnamedOver, removeQuietly } from './unnamed.ts'
 
 const { O_APPEND, O_CREAT, O_EXCL, O_NOCTTY, O_NOFOLLOW, O_WRONLY } = constants
@@ -139,7 +130,7 @@ function takeName({ fd, folder, target, temporary }: Replacement, exclusive: boo
 
 function giveAttributes({ fd, mode }: Replacement, times: { readonly modifiedMs?: number | undefined }): void {
   if (mode !== undefined) fchmodSync(fd, mode & PERMISSION_BITS)
-  giveTime(fd, times.modifiedMs)
+  keepTimes(fd, { modifiedMs: times.modifiedMs, accessedMs: times.modifiedMs })
 }
 
 async function changeInPlace(
@@ -153,7 +144,7 @@ async function changeInPlace(
     const position = message.how === 'append' ? null : message.offset
     await receive(request.accept(), fd, position, position ?? size, serving)
     if (message.mode !== undefined) fchmodSync(fd, message.mode & PERMISSION_BITS)
-    giveTime(fd, message.modifiedMs)
+    keepTimes(fd, { modifiedMs: message.modifiedMs, accessedMs: message.modifiedMs })
     if (message.durable) await flush(fd)
   } finally {
     closeSync(fd)
@@ -216,12 +207,6 @@ async function receive(pipe: Pipe, fd: number, position: number | null, base: nu
 function firstAtOnce(fd: number, data: Uint8ArrayList, position: number | null): Uint8ArrayList {
   if (data.byteLength > AT_ONCE_BYTES) return data
   return data.sublist(writeAtOnce(fd, data.subarray(), position))
-}
-
-function giveTime(fd: number, modifiedMs: number | undefined): void {
-  if (modifiedMs === undefined) return
-  const seconds = modifiedMs / 1000
-  futimesSync(fd, seconds, seconds)
 }
 
 /** Gives the file its name only if nobody else has it: a hard link is atomic; where there are none, the name is reserved first. */

@@ -46,7 +46,10 @@ const MAX_DATE_MS = 8.64e15
 /** `2026-11-20 20:35:32` in UTC; `-` for what is no time. */
 export function formatTime(milliseconds: number): string {
   if (!Number.isFinite(milliseconds) || Math.abs(milliseconds) > MAX_DATE_MS) return '-'
-  return new Date(milliseconds).toISOString().slice(0, 19).replace('T', ' ')
+  return new Date(milliseconds)
+    .toISOString()
+    .replace('T', ' ')
+    .replace(/\.\d+Z$/, '')
 }
 
 /** Rows with their columns aligned; the columns in `right` are flushed right. The last column is not padded. */

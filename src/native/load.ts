@@ -87,6 +87,18 @@ export interface NativeNaming {
   name(fd: number, path: Uint8Array): void
 }
 
+/** Dates of files, which Node takes as a double of seconds. */
+export interface NativeTimes {
+  /** Sets them, of an open file or of what is at a path, as whole seconds since 1970 and nanoseconds beyond; undefined stays. */
+  setTimes(
+    file: number | Uint8Array,
+    accessedSeconds?: number,
+    accessedNanoseconds?: number,
+    modifiedSeconds?: number,
+    modifiedNanoseconds?: number,
+  ): void
+}
+
 /** What happened to a socket, as {@link NativePoller.read} tells it: bytes were read, it is writable, it has failed. Added up. */
 export const WAS_READ = 1
 export const WAS_WRITABLE = 2
@@ -127,7 +139,13 @@ export interface NativeSockets {
 }
 
 /** What the C files export. */
-export type NativeAddon = NativeDescriptors & NativeSwap & NativeVsock & NativeDevices & NativeNaming & NativeSockets
+export type NativeAddon = NativeDescriptors &
+  NativeSwap &
+  NativeVsock &
+  NativeDevices &
+  NativeNaming &
+  NativeTimes &
+  NativeSockets
 
 /** What came of loading: the addon, or a sentence that says why there is none. */
 export type NativeStatus = { readonly native: NativeAddon; readonly path: string } | { readonly problem: string }

@@ -8,6 +8,7 @@ NAPI_MODULE_INIT() {
   CHECK(env, export_vsock(env, exports));
   CHECK(env, export_device(env, exports));
   CHECK(env, export_naming(env, exports));
+  CHECK(env, export_times(env, exports));
   CHECK(env, export_poller(env, exports));
   return exports;
 }

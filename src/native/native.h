@@ -54,6 +54,7 @@ napi_status export_swap(napi_env env, napi_value exports);
 napi_status export_vsock(napi_env env, napi_value exports);
 napi_status export_device(napi_env env, napi_value exports);
 napi_status export_naming(napi_env env, napi_value exports);
+napi_status export_times(napi_env env, napi_value exports);
 napi_status export_poller(napi_env env, napi_value exports);
 
 #endif

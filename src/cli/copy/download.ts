@@ -2,10 +2,11 @@
  * Copies from the peer to this machine: one file, or a tree. The peer is not trusted: its names are single names, its modes lose
  * setuid, setgid and sticky, and in a tree nothing is written through a link that is already here.
  */
-import { chmod, lstat, mkdir, utimes } from 'node:fs/promises'
+import { chmod, lstat, mkdir } from 'node:fs/promises'
 import { lstatSync } from 'node:fs'
 import type { Stats } from 'node:fs'
 import { MAX_SMALL_BYTES } from '../../../protocols/filesystem/parcel.ts'
+import { keepTimes } from '../../../protocols/filesystem/times.ts'
 import { TrunkError } from '../../errors.ts'
 import type { Bytes } from '../../types.ts'
 import { byteString, printable, toBytes } from '../byte-string.ts'
@@ -58,7 +59,7 @@ export async function downloadTree(
       makeFolder: (entry) => makeFolder(here(entry.relative), entry),
       async finishFolder(relative, attributes) {
         const path = toBytes(here(relative))
-        await utimes(path, attributes.modifiedMs / 1000, attributes.modifiedMs / 1000)
+        keepTimes(path, { modifiedMs: attributes.modifiedMs, accessedMs: attributes.modifiedMs })
         await chmod(path, attributes.mode)
       },
       async copyFile(entry) {

@@ -6,6 +6,7 @@ import { constants } from 'node:fs'
 import { open, realpath, rename, stat, unlink } from 'node:fs/promises'
 import type { FileHandle } from 'node:fs/promises'
 import type { Stats } from 'node:fs'
+import { keepTimes } from '../../../protocols/filesystem/times.ts'
 import { hasNoUnnamed, nameUnnamedOver, unnamedFlags } from '../../../protocols/filesystem/unnamed.ts'
 import { freshName } from '../../fresh-bytes.ts'
 import type { Bytes } from '../../types.ts'
@@ -169,7 +170,7 @@ export async function replaceFile(
 async function fill(file: FileHandle, chunks: AsyncIterable<Bytes>, attributes: Attributes): Promise<void> {
   await writeAll(file, chunks)
   await file.chmod(attributes.mode & MODE_BITS)
-  await file.utimes(attributes.modifiedMs / 1000, attributes.modifiedMs / 1000)
+  keepTimes(file.fd, { modifiedMs: attributes.modifiedMs, accessedMs: attributes.modifiedMs })
 }
 
 async function openUnnamed(folder: Buffer): Promise<FileHandle | undefined> {

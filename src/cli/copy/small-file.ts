@@ -3,9 +3,10 @@
  * small files is little else. A larger file, whose calls may take the disk long, goes by local-file.ts. The promises are the same: no symbolic link is followed, a
  * target has all of the new content or is what it was.
  */
-import { closeSync, fchmodSync, fstatSync, futimesSync, openSync, readSync, renameSync, writeSync } from 'node:fs'
+import { closeSync, fchmodSync, fstatSync, openSync, readSync, renameSync, writeSync } from 'node:fs'
 import type { Stats } from 'node:fs'
 import { MAX_SMALL_BYTES } from '../../../protocols/filesystem/parcel.ts'
+import { keepTimes } from '../../../protocols/filesystem/times.ts'
 import { nameUnnamedOver, openUnnamed, removeQuietly } from '../../../protocols/filesystem/unnamed.ts'
 import { toBytes } from '../byte-string.ts'
 import type { ByteString } from '../byte-string.ts'
@@ -81,5 +82,5 @@ function fill(fd: number, bytes: Uint8Array, { mode, modifiedMs }: Attributes): 
   // a full disk can cut a write short; what is left over is tried again, and then says why
   for (let rest = bytes; rest.byteLength > 0;) rest = rest.subarray(writeSync(fd, rest))
   fchmodSync(fd, mode & MODE_BITS)
-  futimesSync(fd, modifiedMs / 1000, modifiedMs / 1000)
+  keepTimes(fd, { modifiedMs, accessedMs: modifiedMs })
 }

@@ -1,6 +1,7 @@
 /** Copies from this machine to the peer: one file, or a tree. */
 import { lstat, open } from 'node:fs/promises'
 import type { FileHandle } from 'node:fs/promises'
+import { dateOf } from '../../../protocols/filesystem/times.ts'
 import { TrunkError } from '../../errors.ts'
 import { byteString, printable, toBytes } from '../byte-string.ts'
 import type { ByteString } from '../byte-string.ts'
@@ -34,7 +35,7 @@ async function send(job: CopyJob, file: FileHandle, remote: ByteString, chunkByt
   if (stats.isDirectory()) throw new TrunkError('ERR_IS_DIRECTORY', 'it is a directory')
   const regular = stats.isFile()
   const chunks = readChunks(file, regular ? stats.size : Infinity, chunkBytes)
-  const attributes = regular ? { mode: stats.mode & MODE_BITS, modifiedMs: stats.mtimeMs } : {}
+  const attributes = regular ? { mode: stats.mode & MODE_BITS, modifiedMs: dateOf(stats.mtimeMs) } : {}
   await job.files.write(wirePath(remote), counted(job.progress, chunks, regular ? stats.size : 0), {
     ...attributes,
     ...howOf(job),
@@ -51,7 +52,7 @@ async function sendSmall(job: CopyJob, local: ByteString, remote: ByteString): P
   const small = readSmall(local)
   if (small === undefined) return false
   const { bytes, stats } = small
-  const attributes = { mode: stats.mode & MODE_BITS, modifiedMs: stats.mtimeMs }
+  const attributes = { mode: stats.mode & MODE_BITS, modifiedMs: dateOf(stats.mtimeMs) }
   await job.files.write(wirePath(remote), bytes, { ...attributes, ...howOf(job) })
   job.progress.add(bytes.byteLength)
   return true
@@ -93,7 +94,7 @@ async function makeFolder(job: CopyJob, local: ByteString, remote: ByteString): 
   if (path.length === 0) return undefined // the peer's root is always there
   try {
     await job.files.mkdir(path, { mode: (mode & MODE_BITS) | FILLING_MODE })
-    return { mode: mode & MODE_BITS, modifiedMs: mtimeMs }
+    return { mode: mode & MODE_BITS, modifiedMs: dateOf(mtimeMs) }
   } catch (error) {
     if (asFailure(error).code !== 'ERR_EXISTS') throw error
     const { type } = await job.files.stat(path, { signal: job.context.signal })
