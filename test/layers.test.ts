@@ -29,6 +29,7 @@ const FOUNDATION = new Set([
   'src/cbor.ts',
   'src/backoff.ts',
   'src/on-abort.ts',
+  'src/tell.ts',
 ])
 /** What transports and protocols may use besides: the way to the kernel, and what its errors mean. */
 const OUTSIDE = new Set([...FOUNDATION, 'src/policy.ts', 'src/net-errors.ts', 'src/fresh-bytes.ts'])

@@ -1,21 +1,13 @@
 /** The poller of the native addon: bytes of many sockets by one call. */
 import assert from 'node:assert/strict'
 import { once } from 'node:events'
+import { fstatSync } from 'node:fs'
 import { connect, createServer, type AddressInfo, type Socket } from 'node:net'
 import { afterEach, describe, it } from 'node:test'
+import { setFlagsFromString } from 'node:v8'
+import { runInNewContext } from 'node:vm'
 import { Worker } from 'node:worker_threads'
-import {
-  HAS_FAILED,
-  nativeStatus,
-  POLLER_READ_BYTES,
-  READABLE,
-  RECORD_FIELDS,
-  WAS_READ,
-  WAS_WRITABLE,
-  WRITABLE,
-  type NativeAddon,
-  type NativePoller,
-} from '../src/native/load.ts'
+import { nativeStatus, READABLE, WRITABLE, type NativeAddon, type NativePoller } from '../src/native/load.ts'
 import { resetSocket } from '../protocols/internal/reset-socket.ts'
 import { eventually, steady } from './helpers/eventually.ts'
 import { countHandles, nothingLeft } from './helpers/process-handles.ts'
@@ -65,6 +57,7 @@ describe('the poller', { skip }, () => {
 
   /** What a read tells, as text. */
   function told(from: NativePoller, room = 16): string[] {
+    const { HAS_FAILED, POLLER_READ_BYTES, RECORD_FIELDS, WAS_READ, WAS_WRITABLE } = native.constants
     const records = new Int32Array(RECORD_FIELDS * room)
     const into = new Uint8Array(POLLER_READ_BYTES * room)
     const count = from.read(into, 0, records)
@@ -212,6 +205,113 @@ describe('the poller', { skip }, () => {
     assert.throws(() => told(set), { code: 'ERR_INVALID_ARG_VALUE' })
     for (const { other } of [cut!, ended!]) other.destroy()
     await nothingLeft(handles)
+  })
+
+  it('R-456: takes no number that is not whole or of 31 bits, and another object’s methods neither', async () => {
+    const set = poller()
+    const [pair] = await pairs(1)
+    const { fd } = pair!
+    const watch = native.watch(fd, () => undefined)
+    const wrong = { code: 'ERR_INVALID_ARG_VALUE' }
+    for (const bad of [NaN, Infinity, -Infinity, fd + 0.5, fd + 2 ** 32, -1, '0', null, undefined]) {
+      const number = bad as number
+      for (const call of [
+        () => set.want(number, 1, READABLE),
+        () => set.want(fd, number, READABLE),
+        () => set.drop(number, false),
+        () => native.send(number, []),
+        () => native.shutdown(number),
+        () => native.tune(number, 0),
+        () => native.tune(fd, number),
+        () => native.close(number),
+        () => native.watch(number, () => undefined),
+        () => native.accept(number),
+        () => native.localAddress(number),
+        () => native.socketError(number),
+        () => native.writeError(number),
+        () => native.read(number, new Uint8Array(1)),
+        () => native.write(number, []),
+        () => native.keepLines(number),
+        () => native.replace(number, fd),
+        () => native.replace(fd, number),
+        () => native.name(number, Buffer.from('x')),
+        () => native.listen(LOOPBACK, number),
+        () => native.listen({ ...LOOPBACK, port: number }, 1),
+        () => native.connect({ ...LOOPBACK, port: 1 }, number),
+      ]) {
+        // a port, a number of connections or a time may be large
+        if (bad === fd + 2 ** 32 && /timeout|connect/.test(String(call))) continue
+        assert.throws(call, wrong, `${String(call)} with ${String(bad)}`)
+      }
+    }
+    for (const events of [NaN, 0.5, 1 + 2 ** 32, Infinity]) {
+      assert.throws(() => set.want(fd, 1, events), wrong)
+      assert.throws(() => watch.start(events), wrong)
+    }
+    for (const offset of [NaN, 0.5, 2 ** 32, -1]) {
+      assert.throws(() => set.read(new Uint8Array(1024 * 1024), offset, new Int32Array(3)), wrong)
+    }
+    assert.ok(fstatSync(0), 'stdin is open')
+    for (const other of [watch, {}, undefined, new Map(), native]) {
+      assert.throws(() => set.want.call(other as never, fd, 1, READABLE), wrong)
+      assert.throws(() => set.drop.call(other as never, fd, true), wrong)
+      assert.throws(() => set.read.call(other as never, new Uint8Array(1024 * 1024), 0, new Int32Array(3)), wrong)
+      assert.throws(() => set.close.call(other as never), wrong)
+    }
+    for (const other of [set, {}, undefined, new Map(), native]) {
+      assert.throws(() => watch.start.call(other as never, READABLE), wrong)
+      assert.throws(() => watch.stop.call(other as never), wrong)
+      assert.throws(() => watch.close.call(other as never), wrong)
+    }
+    watch.close()
+    native.close(fd)
+  })
+
+  it('R-457: closes its sockets when it was dropped and is collected', async () => {
+    const [pair] = await pairs(1)
+    const { fd, other } = pair!
+    const ended = once(other.resume(), 'end')
+    ;(() => {
+      native.poller().want(fd, 1, READABLE)
+    })()
+    setFlagsFromString('--expose-gc')
+    const collect = runInNewContext('gc') as () => void
+    let over = false
+    void ended.then(() => (over = true))
+    await eventually(() => (collect(), over), 'the connection is closed')
+  })
+
+  it('R-458: closes nothing of somebody else’s whose number was its socket’s', async () => {
+    for (const end of ['close', 'drop'] as const) {
+      const set = poller()
+      const [pair] = await pairs(1)
+      set.want(pair!.fd, 1, READABLE)
+      native.close(pair!.fd)
+      const heirs: number[] = []
+      while (heirs.at(-1) !== pair!.fd && heirs.length < 50) heirs.push(native.listen(LOOPBACK, 1))
+      assert.equal(heirs.at(-1), pair!.fd, 'the number is given anew')
+      if (end === 'drop') assert.throws(() => set.drop(pair!.fd, true), { code: 'EBADF' })
+      set.close()
+      assert.ok(native.localAddress(pair!.fd).port > 0)
+      for (const heir of heirs) native.close(heir)
+    }
+  })
+
+  it('R-459: sends nothing of memory that was taken away while it looked at the chunks', async () => {
+    const [pair] = await pairs(1)
+    const { fd, other } = pair!
+    const first = new Uint8Array(64 * 1024).fill(1)
+    const chunks = [first, Buffer.from('the rest')]
+    Object.defineProperty(chunks, 1, {
+      get: () => {
+        structuredClone(first, { transfer: [first.buffer] })
+        return Buffer.from('the rest')
+      },
+    })
+    const heard = once(other, 'data') as Promise<[Buffer]>
+    assert.equal(native.send(fd, chunks), 8)
+    assert.equal((await heard)[0].toString(), 'the rest')
+    native.close(fd)
   })
 
   it('R-343: leaves no connection open when its thread ends', async () => {

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { execFileSync, spawnSync } from 'node:child_process'
 import { once } from 'node:events'
-import { copyFileSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { copyFileSync, cpSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { connect, Socket } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -148,6 +148,21 @@ describe('native addon build', { skip }, () => {
     })
     assert.equal(built.toString(), '')
     assert.ok(existsSync(output))
+  })
+
+  it('R-461: checks its stack and its copies, and can write to no table once it is loaded', () => {
+    const output = join(folder, 'hardened.node')
+    execFileSync(process.execPath, ['src/native/build.mjs', '--output', output], { cwd: root })
+    const { segments, dynamic, text } = readElf(readFileSync(output))
+    assert.match(text, /__stack_chk_fail/)
+    assert.match(text, /__\w+_chk\b/)
+    const PT_GNU_STACK = 0x6474e551
+    const PT_GNU_RELRO = 0x6474e552
+    assert.ok(segments.has(PT_GNU_RELRO), 'no RELRO')
+    assert.equal((segments.get(PT_GNU_STACK) ?? 1) & 1, 0, 'an executable stack')
+    const DT_FLAGS_1 = 0x6ffffffb
+    const NOW = 1
+    assert.ok(((dynamic.get(DT_FLAGS_1) ?? 0) & NOW) !== 0, 'binds later')
   })
 
   it('R-455: takes the headers of npm’s package node, which lie elsewhere than its binary', () => {
@@ -297,6 +312,17 @@ describe('native addon loader', () => {
     assert.match(ask('app/lib', SRC), /"problem":"the native addon was not built/)
   })
 
+  it('R-462: does not use an addon that was built from other sources', { skip }, () => {
+    const sources = join(folder, 'other', 'src', 'native')
+    cpSync(join(root, 'src/native'), sources, { recursive: true })
+    const module = readFileSync(join(sources, 'module.c'), 'utf8')
+    const before = '"constants", constants'
+    assert.ok(module.includes(before))
+    writeFileSync(join(sources, 'module.c'), module.replace(before, '"numbers", constants'))
+    execFileSync(process.execPath, [join(sources, 'build.mjs')])
+    assert.match(ask('other', SRC), /"problem":"the native addon .* is of other sources than this: build it anew"/)
+  })
+
   it('R-454: gives a sentence where the addon is switched off', { skip }, () => {
     build('off', 'build', 'Release')
     assert.match(ask('off', SRC), /"path":/)
@@ -317,6 +343,25 @@ describe('native addon loader', () => {
     assert.match(ask('c', SRC), /"problem":"the native addon .* does not load/)
   })
 })
+
+/** Of a 64-bit little-endian ELF file: its segments' flags by type, its dynamic section's values by tag, and its bytes as text. */
+function readElf(file: Buffer): { segments: Map<number, number>; dynamic: Map<number, number>; text: string } {
+  const segments = new Map<number, number>()
+  const dynamic = new Map<number, number>()
+  const [start, size, count] = [Number(file.readBigUInt64LE(32)), file.readUInt16LE(54), file.readUInt16LE(56)]
+  for (let index = 0; index < count; index++) {
+    const at = start + index * size
+    const type = file.readUInt32LE(at)
+    segments.set(type, file.readUInt32LE(at + 4))
+    if (type !== 2) continue
+    const from = Number(file.readBigUInt64LE(at + 8))
+    const length = Number(file.readBigUInt64LE(at + 32))
+    for (let entry = from; entry < from + length; entry += 16) {
+      dynamic.set(Number(file.readBigUInt64LE(entry)), Number(file.readBigUInt64LE(entry + 8) & 0xffffffffn))
+    }
+  }
+  return { segments, dynamic, text: file.toString('latin1') }
+}
 
 function deferred(): { promise: Promise<string | undefined>; resolve: (value?: string) => void } {
   let resolve: (value?: string) => void = () => undefined

@@ -2,8 +2,9 @@
  * Runs test files: `node test/run.mjs [part of a path]... [--option]...`.
  *
  * Without a word: every file that needs no special hardware, but for those whose name ends in `.long.test.ts`; with
- * `--long` those alone, with `--all` both. With parts of paths: every file whose path contains one of them. With `--vm`:
- * the files that boot virtual machines, one after the other. Other options are node:test's.
+ * `--long` those alone, with `--all` both. With parts of paths: every file whose path contains one of them, with
+ * `--short` none of the long ones. With `--vm`: the files that boot virtual machines, one after the other. Other
+ * options are node:test's.
  *
  * Node 20 expands no globs, so the files are listed here. node:test's own summary is the last thing printed, and its
  * exit status is kept.
@@ -34,15 +35,16 @@ function testFiles(folder) {
 
 const words = process.argv.slice(2)
 /** Which files: this runner's own words, the rest are node:test's. */
-const OWN = ['--vm', '--long', '--all']
+const OWN = ['--vm', '--long', '--all', '--short']
 const vm = words.includes('--vm')
 const options = words.filter((word) => word.startsWith('-') && !OWN.includes(word))
 const filters = words.filter((word) => !word.startsWith('-'))
 
 /** Whether this run takes `file`. */
 function isAskedFor(file) {
-  if (filters.length > 0) return filters.some((filter) => file.includes(filter))
-  return vm || words.includes('--all') || file.endsWith('.long.test.ts') === words.includes('--long')
+  const long = file.endsWith('.long.test.ts')
+  if (filters.length > 0) return filters.some((filter) => file.includes(filter)) && !(long && words.includes('--short'))
+  return vm || words.includes('--all') || long === words.includes('--long')
 }
 
 const files = testFiles([root, 'test', ...(vm ? ['vm'] : [])].join(sep)).filter(isAskedFor)

@@ -5,17 +5,8 @@
  * Bounds: {@link MAX_SLABS}, whatever is held of them; beyond, each read is copied into memory of its own size.
  */
 import { getSystemErrorName } from 'node:util'
-import {
-  HAS_FAILED,
-  POLLER_READ_BYTES,
-  RECORD_FIELDS,
-  WAS_READ,
-  WAS_WRITABLE,
-  loadNative,
-  type NativeAddon,
-  type NativePoller,
-  type NativeWatch,
-} from '../../src/native/load.ts'
+import { loadNative, type NativeAddon, type NativePoller, type NativeWatch } from '../../src/native/load.ts'
+import { tell } from '../../src/tell.ts'
 
 /** A socket in the set. What is told to one that was dropped in the same turn is not told. */
 export interface Member {
@@ -56,7 +47,7 @@ export function connectionSet(): ConnectionSet | undefined {
 export class ConnectionSet {
   readonly native: NativeAddon
   readonly #members = new Map<number, Member>()
-  readonly #records = new Int32Array(RECORD_FIELDS * SLAB_READS)
+  readonly #records: Int32Array
   readonly #slabs = new Map<ArrayBufferLike, Slab>()
   #open: { readonly poller: NativePoller; readonly watch: NativeWatch } | undefined
   #slab: Slab | undefined
@@ -65,6 +56,7 @@ export class ConnectionSet {
 
   constructor(native: NativeAddon) {
     this.native = native
+    this.#records = new Int32Array(native.constants.RECORD_FIELDS * SLAB_READS)
   }
 
   /** Puts a socket in and gives its id; from here on it is the set's to close. Throws a system error, and has not taken it then. */
@@ -135,15 +127,18 @@ export class ConnectionSet {
   }
 
   #onReady(): void {
+    const { RECORD_FIELDS } = this.native.constants
     for (let round = 0; round < MAX_ROUNDS && this.#open !== undefined; round++) {
       const slab = this.#roomy()
       const count = this.#open.poller.read(slab.bytes, slab.used, this.#records)
-      for (let index = 0; index < count; index++) this.#tell(index * RECORD_FIELDS, slab)
+      // what was read of the others is in the records and nowhere else: one that throws must not keep it from them
+      for (let index = 0; index < count; index++) tell((at) => this.#tell(at, slab), index * RECORD_FIELDS)
       if (count < SLAB_READS) return
     }
   }
 
   #tell(at: number, slab: Slab): void {
+    const { WAS_READ, WAS_WRITABLE, HAS_FAILED } = this.native.constants
     const id = this.#records[at] ?? -1
     const member = this.#members.get(id)
     const what = this.#records[at + 1] ?? 0
@@ -169,7 +164,7 @@ export class ConnectionSet {
     const slab = this.#slab
     if (slab !== undefined) {
       if (slab.held === 0) slab.used = 0
-      if (slab.bytes.byteLength - slab.used >= POLLER_READ_BYTES) return slab
+      if (slab.bytes.byteLength - slab.used >= this.native.constants.POLLER_READ_BYTES) return slab
     }
     const next = this.#spare.pop() ?? this.#fresh()
     next.used = 0
@@ -178,7 +173,7 @@ export class ConnectionSet {
   }
 
   #fresh(): Slab {
-    const slab = { bytes: new Uint8Array(SLAB_READS * POLLER_READ_BYTES), held: 0, used: 0 }
+    const slab = { bytes: new Uint8Array(SLAB_READS * this.native.constants.POLLER_READ_BYTES), held: 0, used: 0 }
     this.#slabs.set(slab.bytes.buffer, slab)
     return slab
   }

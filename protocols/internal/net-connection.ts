@@ -6,6 +6,7 @@
  */
 import type { Socket } from 'node:net'
 import type { Uint8ArrayList } from 'uint8arraylist'
+import { tell } from '../../src/tell.ts'
 import type { Connection, ConnectionReceiver, Endpoint } from './connection.ts'
 import { hiddenReset, unacknowledgedOf } from './hidden-reset.ts'
 import { resetSocket } from './reset-socket.ts'
@@ -218,13 +219,13 @@ let deliveries: (() => void)[] = []
 /**
  * Calls `deliver` after the sockets that are readable in this turn of the event loop have been read. Between two of them Node runs what is due, so
  * that each chunk would go to the line alone, by a system call of its own: with many connections that is most of what a forward costs. Nobody waits longer
- * for it, since until then this process does nothing but read. Throws nothing.
+ * for it, since until then this process does nothing but read. One that throws keeps the others from nothing.
  */
 function afterReads(deliver: () => void): void {
   if (deliveries.push(deliver) > 1) return
   setImmediate(() => {
     const due = deliveries
     deliveries = []
-    for (const each of due) each()
+    for (const each of due) tell(each, undefined)
   })
 }

@@ -2,6 +2,7 @@
 #include "native.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <stdio.h>
 
 napi_value raise_api(napi_env env) {
@@ -38,10 +39,19 @@ napi_value raise_argument(napi_env env, const char *message) {
   return NULL;
 }
 
+bool read_whole(napi_env env, napi_value value, int64_t least, int64_t most, int64_t *number) {
+  double given = 0;
+  if (napi_get_value_double(env, value, &given) != napi_ok) return false;
+  /* NaN is in no range */
+  if (!(given >= (double)least && given <= (double)most)) return false;
+  *number = (int64_t)given;
+  return (double)*number == given;
+}
+
 bool read_fd(napi_env env, napi_value value, int *fd) {
-  int32_t number = -1;
-  if (napi_get_value_int32(env, value, &number) != napi_ok || number < 0) return false;
-  *fd = number;
+  int64_t number = -1;
+  if (!read_whole(env, value, 0, INT_MAX, &number)) return false;
+  *fd = (int)number;
   return true;
 }
 
@@ -65,4 +75,18 @@ bool read_bytes(napi_env env, napi_value value, uint8_t **bytes, size_t *length)
   if (napi_get_typedarray_info(env, value, &type, length, &data, NULL, NULL) != napi_ok) return false;
   *bytes = data;
   return type == napi_uint8_array;
+}
+
+bool read_wrapped(napi_env env, napi_value self, const napi_type_tag *tag, void **wrapped) {
+  bool is_ours = false;
+  *wrapped = NULL;
+  if (napi_check_object_type_tag(env, self, tag, &is_ours) != napi_ok || !is_ours) return false;
+  if (napi_unwrap(env, self, wrapped) != napi_ok) *wrapped = NULL;
+  return true;
+}
+
+napi_status export_constant(napi_env env, napi_value constants, const char *name, int64_t value) {
+  napi_value number;
+  napi_status status = napi_create_int64(env, value, &number);
+  return status == napi_ok ? napi_set_named_property(env, constants, name, number) : status;
 }

@@ -23,7 +23,7 @@ export interface NativeAccepted {
   readonly local: NativeAddress
 }
 
-/** What a descriptor is watched for, or ready for; a hang-up makes it ready for both. The two are added up. */
+/** What a descriptor is watched for, or ready for; a hang-up makes it ready for both. The two are added up. An addon that says otherwise is not used. */
 export const READABLE = 1
 export const WRITABLE = 2
 
@@ -99,14 +99,20 @@ export interface NativeTimes {
   ): void
 }
 
-/** What happened to a socket, as {@link NativePoller.read} tells it: bytes were read, it is writable, it has failed. Added up. */
-export const WAS_READ = 1
-export const WAS_WRITABLE = 2
-export const HAS_FAILED = 4
-/** Numbers of one record of {@link NativePoller.read}. */
-export const RECORD_FIELDS = 3
-/** Most that one `read` takes from one socket, and the room that it needs for each. */
-export const POLLER_READ_BYTES: number = 64 * 1024
+/** The addon's own numbers. */
+export interface NativeConstants {
+  /** See the constants of the same names. */
+  readonly READABLE: number
+  readonly WRITABLE: number
+  /** What happened to a socket, as {@link NativePoller.read} tells it: bytes were read, it is writable, it has failed. Added up. */
+  readonly WAS_READ: number
+  readonly WAS_WRITABLE: number
+  readonly HAS_FAILED: number
+  /** Numbers of one record of {@link NativePoller.read}. */
+  readonly RECORD_FIELDS: number
+  /** Most that one `read` takes from one socket, and the room that it needs for each. */
+  readonly POLLER_READ_BYTES: number
+}
 
 /** Reads from many sockets by one call. A socket that was put in is its own, until `drop`; a thread that ends closes what is left. */
 export interface NativePoller {
@@ -117,7 +123,7 @@ export interface NativePoller {
   /** Takes a socket out and closes it; with `reset` its other side sees ECONNRESET. Harmless for one that is not in. */
   drop(fd: number, reset: boolean): void
   /**
-   * Reads once from each socket that is ready, one behind the other from `offset` on, from as many as there is room for in both; {@link POLLER_READ_BYTES} each.
+   * Reads once from each socket that is ready, one behind the other from `offset` on, from as many as there is room for in both; `POLLER_READ_BYTES` each.
    * @returns how many records there are now: the id, what happened, and the number of bytes (0 is the end) or of the error (below 0, as libuv has it)
    */
   read(into: Uint8Array, offset: number, records: Int32Array): number
@@ -127,6 +133,7 @@ export interface NativePoller {
 
 /** The bytes of sockets, without Node's own. */
 export interface NativeSockets {
+  readonly constants: NativeConstants
   poller(): NativePoller
   /** Sends what the socket takes now of `chunks`, in order; gives how many bytes that were, 0 where it takes none. */
   send(fd: number, chunks: readonly Uint8Array[]): number
@@ -202,11 +209,19 @@ function isOurs(manifest: string): boolean {
 
 function open(path: string): NativeStatus {
   try {
-    return { native: createRequire(import.meta.url)(path) as NativeAddon, path }
+    const native = createRequire(import.meta.url)(path) as NativeAddon
+    if (!isOfTheseSources(native))
+      return { problem: `the native addon ${path} is of other sources than this: build it anew` }
+    return { native, path }
   } catch (error) {
     // A file for another system or an older libc: as good as none.
     return {
       problem: `the native addon ${path} does not load: ${error instanceof Error ? error.message : String(error)}`,
     }
   }
+}
+
+/** One that was built before, from what the sources were then, would be called for what it does not have. */
+function isOfTheseSources({ constants }: { readonly constants?: Partial<NativeConstants> }): boolean {
+  return constants?.READABLE === READABLE && constants.WRITABLE === WRITABLE
 }

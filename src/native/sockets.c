@@ -8,6 +8,7 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
+#include <limits.h>
 #include <netinet/in.h>
 #include <stdio.h>
 #include <string.h>
@@ -36,15 +37,14 @@ static bool read_text(napi_env env, napi_value object, const char *key, char *te
   return strlen(text) == length && length + 1 < size;
 }
 
-/* A property that is a whole number of 32 bits. Read as a double: Node-API would take any other number modulo 2^32. */
+/* A property that is a whole number of 32 bits. */
 static bool read_u32(napi_env env, napi_value object, const char *key, uint32_t *number) {
   napi_value value;
-  double given = 0;
+  int64_t given = 0;
   if (napi_get_named_property(env, object, key, &value) != napi_ok) return false;
-  if (napi_get_value_double(env, value, &given) != napi_ok) return false;
-  if (!(given >= 0 && given <= UINT32_MAX)) return false;
+  if (!read_whole(env, value, 0, UINT32_MAX, &given)) return false;
   *number = (uint32_t)given;
-  return (double)*number == given;
+  return true;
 }
 
 /* Digits to a number of 32 bits. */
@@ -137,11 +137,11 @@ static napi_value js_listen(napi_env env, napi_callback_info info) {
   napi_value args[2], result;
   union address address;
   socklen_t length = 0;
-  int32_t backlog = 0;
+  int64_t backlog = 0;
   const int on = 1;
   CHECK(env, napi_get_cb_info(env, info, &count, args, NULL, NULL));
   if (count < 1 || !read_address(env, args[0], &address, &length)) return raise_argument(env, "not a socket address");
-  if (count < 2 || napi_get_value_int32(env, args[1], &backlog) != napi_ok || backlog < 1) {
+  if (count < 2 || !read_whole(env, args[1], 1, INT_MAX, &backlog)) {
     return raise_argument(env, "backlog is not a positive whole number");
   }
   int fd = socket(address.any.sa_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
@@ -153,7 +153,7 @@ static napi_value js_listen(napi_env env, napi_callback_info info) {
     return fail_and_close(env, fd, "setsockopt");
   }
   if (bind(fd, &address.any, length) != 0) return fail_and_close(env, fd, "bind");
-  if (listen(fd, backlog) != 0) return fail_and_close(env, fd, "listen");
+  if (listen(fd, (int)backlog) != 0) return fail_and_close(env, fd, "listen");
   if (napi_create_int32(env, fd, &result) != napi_ok) {
     close(fd);
     return raise_api(env);
@@ -176,15 +176,15 @@ static napi_value js_connect(napi_env env, napi_callback_info info) {
   napi_value args[2], result;
   union address address;
   socklen_t length = 0;
-  uint32_t timeout = 0;
+  int64_t timeout = 0;
   CHECK(env, napi_get_cb_info(env, info, &count, args, NULL, NULL));
   if (count < 1 || !read_address(env, args[0], &address, &length)) return raise_argument(env, "not a socket address");
-  if (count < 2 || napi_get_value_uint32(env, args[1], &timeout) != napi_ok || timeout < 1) {
+  if (count < 2 || !read_whole(env, args[1], 1, UINT32_MAX, &timeout)) {
     return raise_argument(env, "timeoutMs is not a positive whole number");
   }
   int fd = socket(address.any.sa_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
   if (fd < 0) return raise_errno(env, errno, "socket");
-  if (address.any.sa_family == AF_VSOCK && !let_connecting_take(fd, timeout)) {
+  if (address.any.sa_family == AF_VSOCK && !let_connecting_take(fd, (uint32_t)timeout)) {
     return fail_and_close(env, fd, "setsockopt");
   }
   /* Interrupted or not, it goes on by itself. */

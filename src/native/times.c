@@ -8,20 +8,21 @@
 #include <sys/stat.h>
 
 #define MAX_NANOSECONDS 999999999
+/* As far as a number of JavaScript is whole. */
+#define MAX_SECONDS ((int64_t)1 << 53)
 
 /* A time out of two arguments; undefined leaves the file's own. False: they are none. */
 static bool read_time(napi_env env, napi_value seconds, napi_value nanoseconds, struct timespec *time) {
   napi_valuetype type;
-  int64_t whole = 0;
-  int32_t part = 0;
+  int64_t whole = 0, part = 0;
   if (napi_typeof(env, seconds, &type) != napi_ok) return false;
   if (type == napi_undefined) {
     *time = (struct timespec){.tv_nsec = UTIME_OMIT};
     return true;
   }
-  if (napi_get_value_int64(env, seconds, &whole) != napi_ok) return false;
-  if (napi_get_value_int32(env, nanoseconds, &part) != napi_ok || part < 0 || part > MAX_NANOSECONDS) return false;
-  *time = (struct timespec){.tv_sec = (time_t)whole, .tv_nsec = part};
+  if (!read_whole(env, seconds, -MAX_SECONDS, MAX_SECONDS, &whole)) return false;
+  if (!read_whole(env, nanoseconds, 0, MAX_NANOSECONDS, &part)) return false;
+  *time = (struct timespec){.tv_sec = (time_t)whole, .tv_nsec = (long)part};
   return true;
 }
 

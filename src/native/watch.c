@@ -19,25 +19,29 @@ struct watch {
   napi_async_cleanup_hook_handle hook;
 };
 
+static const napi_type_tag WATCH_TAG = {0x8f1c4be2a6d94037, 0x9d25e07b3c61f8aa};
+
+/*
+ * Gives back what Node-API keeps for it: it does not do so by itself, not even when the worker ends. In a turn of its own: close() is called from
+ * within the watch's callback as well, whose async context is in use until it has returned. The hook goes last, since the environment waits for it.
+ */
 static void on_closed(uv_handle_t *handle) {
   struct watch *watch = handle->data;
+  if (watch->context != NULL) napi_async_destroy(watch->env, watch->context);
+  if (watch->callback != NULL) napi_delete_reference(watch->env, watch->callback);
+  if (watch->object != NULL) napi_delete_reference(watch->env, watch->object);
   if (watch->hook != NULL) napi_remove_async_cleanup_hook(watch->hook);
   free(watch);
 }
 
-/* Gives back what Node-API keeps for it: it does not do so by itself, not even when the worker ends. */
-static void let_go(struct watch *watch) {
-  napi_async_destroy(watch->env, watch->context);
-  napi_delete_reference(watch->env, watch->callback);
-  napi_delete_reference(watch->env, watch->object);
+/* From here on epoll does not know the descriptor: it may be closed at once. */
+static void end_watch(struct watch *watch) {
+  if (!uv_is_closing((uv_handle_t *)&watch->poll)) uv_close((uv_handle_t *)&watch->poll, on_closed);
 }
 
 static void on_env_end(napi_async_cleanup_hook_handle hook, void *data) {
-  struct watch *watch = data;
   (void)hook;
-  if (uv_is_closing((uv_handle_t *)&watch->poll)) return;
-  let_go(watch);
-  uv_close((uv_handle_t *)&watch->poll, on_closed);
+  end_watch(data);
 }
 
 /*
@@ -63,47 +67,53 @@ static void on_ready(uv_poll_t *poll, int status, int events) {
   napi_close_handle_scope(env, scope);
 }
 
-static struct watch *this_watch(napi_env env, napi_callback_info info) {
+/* The watch that a method was called on and the call's arguments: false with an exception pending where it is called on something else; NULL: it is closed. */
+static bool this_watch(napi_env env, napi_callback_info info, size_t count, napi_value *args, struct watch **watch) {
   napi_value self;
   void *data = NULL;
-  if (napi_get_cb_info(env, info, NULL, NULL, &self, NULL) != napi_ok) return NULL;
-  /* Not wrapped (any more): closed before, or called on something else; either way there is nothing to do. */
-  if (napi_unwrap(env, self, &data) != napi_ok) return NULL;
-  return data;
+  if (napi_get_cb_info(env, info, &count, args, &self, NULL) != napi_ok) {
+    raise_api(env);
+    return false;
+  }
+  if (!read_wrapped(env, self, &WATCH_TAG, &data)) {
+    raise_argument(env, "this is not a watch");
+    return false;
+  }
+  *watch = data;
+  return true;
 }
 
 /* start(events): watches for 1 readable, 2 writable, 3 either; readable where nothing is given. Replaces what was watched for. */
 static napi_value js_watch_start(napi_env env, napi_callback_info info) {
-  struct watch *watch = this_watch(env, info);
-  size_t count = 1;
+  struct watch *watch;
   napi_value args[1];
   napi_valuetype type = napi_undefined;
-  int32_t events = UV_READABLE;
+  int64_t events = UV_READABLE;
+  if (!this_watch(env, info, 1, args, &watch)) return NULL;
   if (watch == NULL) return raise_argument(env, "the watch is closed");
-  CHECK(env, napi_get_cb_info(env, info, &count, args, NULL, NULL));
-  if (count > 0) CHECK(env, napi_typeof(env, args[0], &type));
-  if (type != napi_undefined && (napi_get_value_int32(env, args[0], &events) != napi_ok || events < 1 || events > 3)) {
+  CHECK(env, napi_typeof(env, args[0], &type));
+  if (type != napi_undefined && !read_whole(env, args[0], 1, UV_READABLE | UV_WRITABLE, &events)) {
     return raise_argument(env, "events is not 1, 2 or 3");
   }
-  int status = uv_poll_start(&watch->poll, events, on_ready);
+  int status = uv_poll_start(&watch->poll, (int)events, on_ready);
   return status == 0 ? NULL : raise_errno(env, -status, "epoll");
 }
 
+/* stop(): harmless for one that is stopped or closed. */
 static napi_value js_watch_stop(napi_env env, napi_callback_info info) {
-  struct watch *watch = this_watch(env, info);
-  if (watch != NULL) uv_poll_stop(&watch->poll);
+  struct watch *watch;
+  if (this_watch(env, info, 0, NULL, &watch) && watch != NULL) uv_poll_stop(&watch->poll);
   return NULL;
 }
 
+/* close(): harmless for one that is closed. */
 static napi_value js_watch_close(napi_env env, napi_callback_info info) {
-  struct watch *watch = this_watch(env, info);
+  struct watch *watch;
   napi_value self;
-  if (watch == NULL) return NULL;
+  if (!this_watch(env, info, 0, NULL, &watch) || watch == NULL) return NULL;
   CHECK(env, napi_get_cb_info(env, info, NULL, NULL, &self, NULL));
   CHECK(env, napi_remove_wrap(env, self, NULL));
-  let_go(watch);
-  /* From here on epoll does not know the descriptor: the caller may close it at once. */
-  if (!uv_is_closing((uv_handle_t *)&watch->poll)) uv_close((uv_handle_t *)&watch->poll, on_closed);
+  end_watch(watch);
   return NULL;
 }
 
@@ -115,6 +125,7 @@ static napi_status wrap_watch(napi_env env, struct watch *watch, napi_value call
   };
   napi_value name;
   napi_status status = napi_create_object(env, object);
+  if (status == napi_ok) status = napi_type_tag_object(env, *object, &WATCH_TAG);
   if (status == napi_ok) status = napi_define_properties(env, *object, sizeof methods / sizeof *methods, methods);
   if (status == napi_ok) status = napi_create_string_utf8(env, "trunkline:watch", NAPI_AUTO_LENGTH, &name);
   if (status == napi_ok) status = napi_async_init(env, NULL, name, &watch->context);
@@ -146,7 +157,7 @@ static napi_value js_watch(napi_env env, napi_callback_info info) {
   watch->env = env;
   watch->poll.data = watch;
   if (wrap_watch(env, watch, args[1], &object) != napi_ok) {
-    uv_close((uv_handle_t *)&watch->poll, on_closed);
+    end_watch(watch);
     return raise_api(env);
   }
   return object;
@@ -155,4 +166,9 @@ static napi_value js_watch(napi_env env, napi_callback_info info) {
 napi_status export_watch(napi_env env, napi_value exports) {
   const napi_property_descriptor function = {"watch", NULL, js_watch, NULL, NULL, NULL, napi_enumerable, NULL};
   return napi_define_properties(env, exports, 1, &function);
+}
+
+napi_status export_watch_constants(napi_env env, napi_value constants) {
+  napi_status status = export_constant(env, constants, "READABLE", UV_READABLE);
+  return status == napi_ok ? export_constant(env, constants, "WRITABLE", UV_WRITABLE) : status;
 }

@@ -124,6 +124,25 @@ describe('connections of the native addon', { skip }, () => {
     for (const { events } of all) if (events[0] !== '7') assert.deepEqual(events, ['closed'])
   })
 
+  it('R-460: are told what is theirs although another one’s receiver throws, whose error is the process’s', async () => {
+    const thrown: unknown[] = []
+    const others = process.listeners('uncaughtException')
+    process.removeAllListeners('uncaughtException')
+    process.on('uncaughtException', (error) => thrown.push(error))
+    try {
+      const all = await connections(8, ({ events }) => {
+        throw new Error(`receiver of ${events.length}`)
+      })
+      // in one turn, so that one round tells all of them
+      for (const { other } of all) other.write('at once')
+      await eventually(() => all.every(({ events }) => events[0] === '7'), 'all are told of their bytes')
+      await eventually(() => thrown.length === 8, 'each error is the process’s')
+    } finally {
+      process.removeAllListeners('uncaughtException')
+      for (const listener of others) process.on('uncaughtException', listener)
+    }
+  })
+
   it('R-346: are given bytes that stay what they are until they are given back, and then their memory again', async () => {
     const all = await connections(12)
     const blocks = all.map((_, index) => Buffer.alloc(512 * 1024, index + 1))

@@ -11,7 +11,7 @@
 import { readSync, writeSync } from 'node:fs'
 import type { SerialPort } from 'serialport'
 import { TrunkError } from '../../src/errors.ts'
-import { loadNative } from '../../src/native/load.ts'
+import { loadNative, type NativeDevices } from '../../src/native/load.ts'
 import type { Device, Ready } from './device-duplex.ts'
 import { codeOf, deviceLost } from './device-errors.ts'
 import { addonReadiness, packageReadiness, type PackagePoller } from './readiness.ts'
@@ -87,21 +87,14 @@ function ttyDevice(port: Port, ready: Ready): Device {
   const { fd } = port
   const native = loadNative()
   const readiness = native === undefined ? packageReadiness(port.poller, ready) : addonReadiness(native, fd, ready)
+  const bytes = native ?? nodeBytes
   return {
     read(into) {
-      const read = unlessLater(() => readSync(fd, into, 0, into.byteLength, null))
+      const read = bytes.read(fd, into)
       if (read === 0) throw deviceLost(undefined)
       return read
     },
-    write(chunks) {
-      let taken = 0
-      for (const chunk of chunks) {
-        const written = chunk.byteLength === 0 ? 0 : (unlessLater(() => writeSync(fd, chunk)) ?? 0)
-        taken += written
-        if (written < chunk.byteLength) break
-      }
-      return taken
-    },
+    write: (chunks) => bytes.write(fd, chunks),
     want(events) {
       readiness.want(events)
     },
@@ -112,6 +105,20 @@ function ttyDevice(port: Port, ready: Ready): Device {
       await port.close()
     },
   }
+}
+
+/** What the addon does, by Node: a call for each 4 KiB, and an error that is thrown for each that would have to wait. */
+const nodeBytes: Pick<NativeDevices, 'read' | 'write'> = {
+  read: (fd, into) => unlessLater(() => readSync(fd, into, 0, into.byteLength, null)),
+  write(fd, chunks) {
+    let taken = 0
+    for (const chunk of chunks) {
+      const written = chunk.byteLength === 0 ? 0 : (unlessLater(() => writeSync(fd, chunk)) ?? 0)
+      taken += written
+      if (written < chunk.byteLength) break
+    }
+    return taken
+  },
 }
 
 /** What `call` gives; undefined where it would have to wait. */
