@@ -48,8 +48,7 @@ export function splitPath(path: Uint8Array): PathResult {
     const slash = path.indexOf(SLASH, from)
     const to = slash === -1 ? path.byteLength : slash
     const name = path.subarray(from, to)
-    // A backslash is legal on Linux and a separator elsewhere: what is one name here must not become two at the other end.
-    const flaw = nameFlaw(name) ?? (name.includes(BACKSLASH) ? 'a backslash' : undefined)
+    const flaw = flawOf(name)
     if (flaw !== undefined) return refuse(`a path must not contain ${flaw}`)
     if (names.push(name) > MAX_PATH_DEPTH) return refuse(`a path has at most ${MAX_PATH_DEPTH} names`)
     from = to + 1
@@ -57,15 +56,20 @@ export function splitPath(path: Uint8Array): PathResult {
   return { ok: true, names }
 }
 
-/** What is wrong with a name in a listing; undefined for a good one. Never throws. */
-export function nameFlaw(name: Uint8Array): string | undefined {
+/** What is wrong with a name in a listing, which may be joined to a path here; undefined for a good one. Never throws. */
+export function nameFlaw(name: Uint8Array, platform: string = process.platform): string | undefined {
+  // A byte like any other, and here it would make two names of one. Servers are never on Windows, so paths may have it.
+  if (platform === 'win32' && name.includes(BACKSLASH)) return 'a backslash'
+  return flawOf(name)
+}
+
+function flawOf(name: Uint8Array): string | undefined {
   if (name.byteLength === 0) return 'an empty name'
   if (name.byteLength > MAX_NAME_BYTES) return `a name of more than ${MAX_NAME_BYTES} bytes`
   if (name[0] === DOT && (name.byteLength === 1 || (name.byteLength === 2 && name[1] === DOT)))
     return "the name '.' or '..'"
   if (name.includes(0)) return 'a zero byte'
   if (name.includes(SLASH)) return "'/' in a name"
-  if (process.platform === 'win32' && name.includes(BACKSLASH)) return 'a backslash'
   return undefined
 }
 

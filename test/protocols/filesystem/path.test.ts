@@ -19,6 +19,12 @@ describe('a path', () => {
     assert.deepEqual(names('.hidden/..x'), ['.hidden', '..x'])
   })
 
+  it('R-439: has backslashes in its names as it has other bytes', () => {
+    for (const path of ['\\', '..\\', '..\\..\\windows', 'C:\\windows', '\\\\host\\share'])
+      assert.deepEqual(names(path), [path])
+    assert.deepEqual(names('a\\b/c'), ['a\\b', 'c'])
+  })
+
   it('is the root when it is empty or one slash', () => {
     assert.deepEqual(names(''), [])
     assert.deepEqual(names('/'), [])
@@ -60,6 +66,8 @@ describe('a listed name', () => {
   it('is one name: anything that is a path, or climbs, is a flaw', () => {
     for (const bad of ['', '.', '..', 'a/b', '/', 'a\0', 'n'.repeat(256)])
       assert.notEqual(nameFlaw(bytes(bad)), undefined, bad)
+    assert.equal(nameFlaw(bytes('a\\b'), 'linux'), undefined)
+    assert.notEqual(nameFlaw(bytes('a\\b'), 'win32'), undefined)
     for (const good of ['a', '...', 'n'.repeat(255), 'a b', '-rf']) assert.equal(nameFlaw(bytes(good)), undefined, good)
   })
 })
