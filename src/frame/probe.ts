@@ -103,3 +103,24 @@ function costsOfTheRest(bytes: Uint8Array): Uint16Array[] {
   }
   return costs
 }
+
+const TELNET_IAC = 0xff
+/** WILL, WONT, DO, DONT. */
+const TELNET_VERBS: ReadonlySet<number | undefined> = new Set([0xfb, 0xfc, 0xfd, 0xfe])
+/** Text that other programs begin with, and what it says of the line. */
+const OPENINGS: readonly (readonly [opening: string, what: string])[] = [
+  ['HTTP/', 'but those of a web server or a WebSocket (websocket=on of a character device)'],
+  ['GET ', 'but those of a web client or a WebSocket (websocket=on of a character device)'],
+  ['SSH-', 'but those of an SSH server'],
+]
+
+/** Whose the first bytes of a line are, for the end of a sentence; undefined where they are nobody's that one could know. */
+export function protocolOf(first: Uint8Array): string | undefined {
+  if (first[0] === TELNET_IAC && TELNET_VERBS.has(first[1])) {
+    return 'but those of telnet (telnet=on of a character device, or a terminal server): it has to be a raw socket'
+  }
+  const found = OPENINGS.find(([opening]) =>
+    Uint8Array.from(opening, (letter) => letter.charCodeAt(0)).every((letter, at) => letter === first[at]),
+  )
+  return found?.[1]
+}

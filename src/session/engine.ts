@@ -171,7 +171,10 @@ export class Engine implements LineHost {
     else if (this.#line.midFrame && this.#options.guard === undefined)
       this.#end(new TrunkError('ERR_FRAME_TRUNCATED', 'the line ended inside a frame'), false)
     else if (this.state === 'hello') {
-      this.#end(new TrunkError('ERR_LINK_LOST', 'the peer left before the session was established'), false)
+      this.#end(
+        new TrunkError('ERR_LINK_LOST', `the peer left before the session was established${this.#line.seen}`),
+        false,
+      )
     } else this.#end(new TrunkError('ERR_LINK_LOST', 'the line ended without a goodbye'), false)
   }
 

@@ -11,7 +11,7 @@ import { FrameType, SYNC_WORD } from '../frame/constants.ts'
 import type { GuardTools } from '../frame/guard.ts'
 import { GuardedBatch } from '../frame/guarded-batch.ts'
 import { GuardedDecoder, type GuardedHandler } from '../frame/guarded-decoder.ts'
-import { diagnose, isProbe, PROBE, STRIPPED_SYNC_WORD } from '../frame/probe.ts'
+import { diagnose, isProbe, PROBE, protocolOf, STRIPPED_SYNC_WORD } from '../frame/probe.ts'
 import { TokenBucket } from '../mux/token-bucket.ts'
 import { decodeReady, Handshake, READY_BYTES, type Authenticator } from './handshake.ts'
 import { decodeHello, EPOCH_BYTES, type Hello } from './hello.ts'
@@ -33,6 +33,13 @@ export interface GuardedLineOptions {
 const STALL_MS = 1_000
 /** After an answer that did not complete it: nothing for so long, twice, and bytes are missing. Between the two what waits for us is read. */
 const GAP_MS = 750
+/**
+ * A terminal that nobody had open echoes what waits for it between its opening and its becoming raw: several greetings in one burst. What is wrong with a line
+ * is wrong with the greeting after that as well.
+ */
+const AGAIN_MS = 500
+/** Of what came first so much is kept. */
+const FIRST_BYTES = 16
 /** Greetings of strangers, and mangled ones, that are looked at: so many at once, and so many a second. An honest peer greets once a second. */
 const LOOKS = 20
 const LOOKS_PER_SECOND = 5
@@ -60,9 +67,13 @@ export class GuardedLine implements SessionLine, GuardedHandler {
   /** A greeting is to be sent; and when the next one will be, in any case. */
   #owesGreeting = true
   #repeatAt: number
-  #echoes = 0
-  /** What the line did to the last probe. */
+  /** When our own hello came back first. */
+  #echoedAt: number | undefined
+  /** What the line did to the last probe, and when it did so first. */
   #diagnosis: string | undefined
+  #diagnosedAt = 0
+  /** What came before anything else: another protocol is told by it. */
+  #first: Uint8Array = new Uint8Array(0)
   /** Looking at greetings that are new costs; a flood of them is not looked at. */
   readonly #looks: TokenBucket
   /** Bytes of the stripped sync word that match so far. */
@@ -92,7 +103,9 @@ export class GuardedLine implements SessionLine, GuardedHandler {
     if (this.#peer !== undefined) return ': a hello came, but no answer to ours'
     if (this.#diagnosis !== undefined) return `: the line changes bytes on their way here: ${this.#diagnosis}`
     const { skippedBytes } = this.#decoder
-    return skippedBytes > 0 ? `: ${skippedBytes} bytes came that are not trunkline's` : ': nothing came'
+    if (skippedBytes === 0) return ': nothing came'
+    const other = protocolOf(this.#first)
+    return `: ${skippedBytes} bytes came that are not trunkline's${other === undefined ? '' : `, ${other}`}`
   }
 
   #newHandshake(hello: Hello): Handshake {
@@ -107,6 +120,7 @@ export class GuardedLine implements SessionLine, GuardedHandler {
     this.#answered = this.#asked
     this.#silent = false
     if (this.#peer === undefined) this.#lookForStripped(chunk)
+    if (this.#first.byteLength < FIRST_BYTES) this.#first = firstOf(this.#first, chunk)
     this.#decoder.push(chunk)
   }
 
@@ -134,14 +148,15 @@ export class GuardedLine implements SessionLine, GuardedHandler {
     )
   }
 
-  /** Twice the same is no accident. */
+  /** Twice the same, not in one burst, is no accident. */
   #mangled(bytes: Uint8Array): void {
     if (!this.#looks.take(this.#heardAt)) return
     const diagnosis = diagnose(bytes)
-    if (this.#diagnosis === diagnosis) {
+    if (this.#diagnosis !== diagnosis) {
+      this.#diagnosis = diagnosis
+      this.#diagnosedAt = this.#heardAt
+    } else if (this.#heardAt - this.#diagnosedAt >= AGAIN_MS)
       throw new TrunkError('ERR_LINE_NOT_RAW', `the line changes bytes on their way here: ${diagnosis}`)
-    }
-    this.#diagnosis = diagnosis
   }
 
   /** A sync word without its eighth bits would be noise for ever. */
@@ -224,11 +239,11 @@ export class GuardedLine implements SessionLine, GuardedHandler {
     )
   }
 
-  /** Our own hello has come back. Once may be left over from a terminal that had not been opened yet. */
+  /** Our own hello has come back. Once, in one burst, may be left over from a terminal that was not raw yet. */
   #echo(): void {
     if (this.#stands) return
-    this.#echoes++
-    if (this.#echoes < 2) return
+    this.#echoedAt ??= this.#heardAt
+    if (this.#heardAt - this.#echoedAt < AGAIN_MS) return
     throw new TrunkError(
       'ERR_SELF_CONNECTION',
       'the line echoes: the hello that came back is our own (a terminal that is not in raw mode, or a loop)',
@@ -353,6 +368,10 @@ export class GuardedLine implements SessionLine, GuardedHandler {
       this.#heardAt = now
     } else throw new TrunkError('ERR_LINE_DAMAGED', 'the line is damaged: the rest of a frame is missing')
   }
+}
+
+function firstOf(before: Uint8Array, chunk: Uint8Array): Uint8Array {
+  return Uint8Array.of(...before, ...chunk.subarray(0, FIRST_BYTES - before.byteLength))
 }
 
 function restarted(how: string): TrunkError {

@@ -1,7 +1,7 @@
 /** The probe: what a line's settings do to bytes, told from what arrives in its place, by the values. */
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
-import { diagnose, isProbe, PROBE, PROBE_BYTES, STRIPPED_SYNC_WORD } from '../../src/frame/probe.ts'
+import { diagnose, isProbe, PROBE, PROBE_BYTES, protocolOf, STRIPPED_SYNC_WORD } from '../../src/frame/probe.ts'
 import { bigEndian, concat, frame, hex, SYNC, TYPE, utf8 } from '../helpers/naive-codec.ts'
 import * as naive from '../helpers/naive-guarded-codec.ts'
 
@@ -134,5 +134,16 @@ describe('the probe', () => {
     }
     // twice as fast as it is sent: only half of what comes is the probe's
     assert.ok(diagnose(arrives((byte) => [byte, byte])).length > 0)
+  })
+})
+
+describe('the first bytes of a line', () => {
+  it('tell telnet, a WebSocket and SSH from noise', () => {
+    // what QEMU's character devices say of themselves with telnet=on and, asked by a greeting, with websocket=on
+    assert.match(protocolOf(Uint8Array.of(0xff, 0xfb, 0x01, 0xff, 0xfb, 0x03)) ?? '', /telnet=on/)
+    assert.match(protocolOf(Buffer.from('HTTP/1.1 400 Bad Request')) ?? '', /websocket=on/)
+    assert.match(protocolOf(Buffer.from('SSH-2.0-OpenSSH_9.2')) ?? '', /SSH/)
+    for (const other of ['', 'HT', 'login: ', '\xff\xff\xff'])
+      assert.equal(protocolOf(Buffer.from(other, 'latin1')), undefined)
   })
 })

@@ -122,12 +122,27 @@ describe('a line that is not raw', () => {
     const mangled = mangle(voice.greeting(), 0x0d, 0x0a)
     assert.equal(seat.hear(mangled).say().byteLength, 0)
     seat.assertLives()
+    seat.advance(1000)
     seat.hear(mangled)
     assert.equal(
       decodedReason(seat),
       'the line changes bytes on their way here: 0x0d arrives as 0x0a: CR becomes NL (icrnl)',
     )
     endsAndTells(seat, voice, 'ERR_LINE_NOT_RAW', 36)
+  })
+
+  it('is not one whose terminal had not been raw yet: one burst of echoes, however many greetings are in it [R-470]', () => {
+    const { seat, voice } = met()
+    const echo = mangle(concat(seat.advance(1000), seat.advance(1000), seat.advance(1000)), 0x0d, 0x0a)
+    for (const chunk of CHUNKINGS[2]!.cut(echo)) seat.hear(chunk)
+    // a terminal that is raw and echoes sends them back as they are
+    seat.advance(499)
+    seat.hear(naive.greeting(voice.theirHello!), naive.greeting(voice.theirHello!), echo).assertLives()
+    const next = new GuardedVoice()
+    next.hear(seat.say())
+    seat.hear(next.greeting())
+    stand(seat, next)
+    seat.assertLives()
   })
 
   it('is named for each of the settings of a terminal, with the values [R-058]', () => {
@@ -139,7 +154,10 @@ describe('a line that is not raw', () => {
       [0xff, [0xff, 0xff], 'parmrk'],
     ] as const) {
       const { seat, voice } = met()
-      for (let i = 0; i < 2; i++) seat.hear(mangle(voice.greeting(), value, ...to), new Uint8Array(300))
+      for (let i = 0; i < 2; i++) {
+        seat.advance(1000)
+        seat.hear(mangle(voice.greeting(), value, ...to), new Uint8Array(300))
+      }
       endsAndTells(seat, voice, 'ERR_LINE_NOT_RAW', 36)
       assert.match(decodedReason(seat), new RegExp(named))
     }
@@ -149,6 +167,7 @@ describe('a line that is not raw', () => {
     const { seat, voice } = met()
     const stripped = voice.greeting().map((byte) => byte & 0x7f)
     seat.hear(stripped).assertLives()
+    seat.advance(1000)
     for (const chunk of CHUNKINGS[2]!.cut(stripped)) seat.hear(chunk)
     assert.match(decodedReason(seat), /eighth bit/)
     endsAndTells(seat, voice, 'ERR_LINE_NOT_RAW', 36)
@@ -159,6 +178,7 @@ describe('a line that is not raw', () => {
     const { seat } = met()
     for (let i = 0; i < 4; i++) seat.hear(Uint8Array.of(0x55), stripped.subarray(1)).assertLives()
     seat.hear(stripped.subarray(0, 1), stripped).assertLives()
+    seat.advance(1000)
     seat.hear(stripped.subarray(0, 1), stripped)
     endsAndTells(seat, met().voice, 'ERR_LINE_NOT_RAW', 36)
   })
@@ -195,7 +215,9 @@ describe('a line that is not raw', () => {
     // the same twice, but nobody looks
     seat.hear(mangled(0x80), mangled(0x80)).assertLives()
     seat.advance(1000)
-    seat.hear(mangled(0x80), mangled(0x80))
+    seat.hear(mangled(0x80))
+    seat.advance(1000)
+    seat.hear(mangled(0x80))
     endsAndTells(seat, voice, 'ERR_LINE_NOT_RAW', 36)
   })
 

@@ -26,6 +26,10 @@ describe('waiting for a peer', () => {
     for (const [heard, sentence] of [
       [[], 'no session after 10000 ms: nothing came'],
       [[seededBytes(1, 1234)], "no session after 10000 ms: 1234 bytes came that are not trunkline's"],
+      [
+        [Uint8Array.of(0xff), Uint8Array.of(0xfb, 1, 0xff, 0xfb, 3)],
+        "no session after 10000 ms: 6 bytes came that are not trunkline's, but those of telnet (telnet=on of a character device, or a terminal server): it has to be a raw socket",
+      ],
       [[stranger.greeting()], 'no session after 10000 ms: a hello came, but no answer to ours'],
       [
         [stranger.greeting().map((byte) => (byte === 0x0d ? 0x0a : byte))],

@@ -7,6 +7,7 @@
  */
 import { fstatSync } from 'node:fs'
 import { Socket } from 'node:net'
+import { isatty } from 'node:tty'
 import { TrunkError } from '../../src/errors.ts'
 import type { Link, TransportOptions } from '../../src/types.ts'
 import { socketLink } from './socket-link.ts'
@@ -27,6 +28,10 @@ export function takeStdio({ clock, limits }: TransportOptions): Link {
 
 function requireLine(fd: number, name: string): void {
   if (isPipeOrSocket(fd)) return
+  if (isatty(fd)) {
+    const advice = 'a line has to be without one (ssh -T instead of -t, docker exec -i instead of -it)'
+    throw new TrunkError('ERR_TRANSPORT_UNAVAILABLE', `${name} is a terminal: ${advice}`)
+  }
   const advice = 'start this process from a program that speaks to it, as exec:COMMAND does'
   throw new TrunkError('ERR_TRANSPORT_UNAVAILABLE', `${name} is no pipe and no socket: ${advice}`)
 }

@@ -33,7 +33,12 @@ function startPeer(address: string, target: Target): Advice {
 function silence(address: string, target: Target): Advice {
   const start = startPeer(address, target)
   if (target.type === 'device') {
-    return [...start, 'On a real serial port, both ends have to have the same baud rate, and the cable has to cross.']
+    return [
+      ...start,
+      'On a real serial port, both ends have to have the same baud rate, and the cable has to cross.',
+      'Another program that has a terminal open at the other end (screen, minicom, a login) reads what is meant for',
+      'trunkline: run the doctor there as well, as root; it names that program.',
+    ]
   }
   if (target.type === 'socket' && target.kind === 'qemu') {
     return [...start, 'QEMU serves one client at a time: while another one is connected, we wait unheard.']
@@ -53,6 +58,7 @@ const notRaw: Advice = [
   'Something on the way treats the bytes as text. Where it is a terminal of the other machine, there:',
   '  stty -F DEVICE raw -echo -ixon -ixoff cs8 -parenb -istrip',
   'Else look for flow control by XON/XOFF, a terminal server, or a monitor that shares the line (mux=on in QEMU).',
+  'A line through ssh or docker has to be without a terminal: ssh -T, not -t; docker exec -i, not -it.',
 ]
 const echo: Advice = [
   'At the other end is a terminal that nobody has opened, or a login: start trunkline serve on it. Until then, there:',
@@ -84,12 +90,14 @@ const ADVICE: Readonly<Record<string, Adviser>> = {
   ],
   ERR_LINE_DAMAGED: () => [
     'Bytes were lost or changed: compare the baud rates, and look for whoever else writes to the line (a login, the kernel).',
+    'Once, right after a machine was restored from a snapshot, it means nothing: the session was older than that machine.',
   ],
   ERR_AUTH_REQUIRED: () => sameToken,
   ERR_AUTH_FAILED: () => sameToken,
   ERR_NOT_TRUNKLINE: () => [
     'Another program answers at this address: compare it with what trunkline serve has printed.',
     'On a serial line that is a console or a login: give trunkline a line of its own.',
+    'Through ssh or docker: no terminal (ssh -T, docker exec -i without -t), and no login script that prints.',
   ],
   ERR_HELLO_INVALID: () => [
     'Something changes the bytes on the way, or the peer is not a trunkline: compare the versions.',
