@@ -2,8 +2,12 @@
 import assert from 'node:assert/strict'
 import { randomBytes } from 'node:crypto'
 import { once } from 'node:events'
+import { existsSync, writeFileSync } from 'node:fs'
 import type { Socket } from 'node:net'
+import { join } from 'node:path'
 import { after, before, describe, it } from 'node:test'
+import { temporaryFolder } from '../helpers/temporary-folder.ts'
+import { tried } from './bed/accelerator.ts'
 import { dial } from './bed/dial.ts'
 import { Guest, GUEST_SERIAL, GUEST_UART } from './bed/guest.ts'
 import { run } from './bed/job.ts'
@@ -13,6 +17,23 @@ const SERIAL_BYTES = 1024 * 1024
 const UART_BYTES = 16 * 1024
 /** The address of AF_VSOCK's loopback. */
 const CID_LOCAL = 1
+
+describe('the accelerator', () => {
+  it('is KVM only where a guest has booted by it: the device alone says nothing [R-468]', async () => {
+    const device = join(temporaryFolder(), 'kvm')
+    const boots = () => Promise.resolve()
+    assert.equal(await tried(boots, device), 'tcg', 'there is no device')
+    writeFileSync(device, '')
+    assert.equal(await tried(boots, device), 'kvm')
+    const hangs = () => Promise.reject(new Error('no guest after 30000 ms'))
+    assert.equal(await tried(hangs, device), 'tcg')
+    if (existsSync('/dev/kvm')) return
+    // QEMU itself, with a device that is none
+    const bed = await prepareBed()
+    const real = async () => (await Guest.boot({ bed, accelerator: 'kvm', bootMs: 20_000 })).stop()
+    assert.equal(await tried(real, device), 'tcg')
+  })
+})
 
 describe('the test bed', () => {
   let guest: Guest

@@ -25,7 +25,9 @@ export class Control implements Machine {
       this.#reject = reject
     })
     this.ready.catch(() => undefined) // whoever waits for it is told
-    createInterface({ input: socket, crlfDelay: Infinity }).on('line', (line) => {
+    const lines = createInterface({ input: socket, crlfDelay: Infinity })
+    lines.on('error', () => undefined) // it passes the socket's on
+    lines.on('line', (line) => {
       this.#take(line)
     })
     socket.on('error', () => undefined) // 'close' follows

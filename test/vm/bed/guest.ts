@@ -1,5 +1,5 @@
 /**
- * A guest: QEMU without KVM, a console, a virtio port for control, and the two lines under test, a virtio port and a UART, each with a unix socket
+ * A guest: QEMU, by KVM where that boots one and else emulated (accelerator.ts), a console, a virtio port for control, and the two lines under test, a virtio port and a UART, each with a unix socket
  * on this side. QEMU ends with this process, however that ends: the kernel sees to it. Everything else of a guest is in one temporary folder.
  */
 import { spawn, type ChildProcess } from 'node:child_process'
@@ -7,6 +7,7 @@ import { once } from 'node:events'
 import { appendFileSync, constants, copyFileSync, mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { accelerator, TRIAL_MS, type Accelerator } from './accelerator.ts'
 import { Control } from './control.ts'
 import { archive, folderEntries, type Entry } from './cpio.ts'
 import { BedError } from './debian.ts'
@@ -63,8 +64,14 @@ export interface GuestOptions {
   readonly memoryMiB?: number
   /** @default 1 */
   readonly processors?: number
-  /** What kind they are, as QEMU names it. @default {@link PROCESSOR} */
+  /** What kind they are, as QEMU names it. @default {@link PROCESSOR} where it is emulated, else this machine's */
   readonly processor?: string
+  /** @default what boots a guest on this machine */
+  readonly accelerator?: Accelerator
+  /** Further arguments of QEMU. */
+  readonly devices?: readonly string[]
+  /** Longest time from QEMU's start to a guest that takes commands. @default 300 s */
+  readonly bootMs?: number
   /** Shows the console on stderr, with the kernel's messages. */
   readonly verbose?: boolean
 }
@@ -83,7 +90,8 @@ export class Guest {
 
   /** Boots a guest; resolves when it takes commands. */
   static async boot(options: GuestOptions): Promise<Guest> {
-    const qemu = new Qemu(options)
+    const accel = options.accelerator ?? (await accelerator(() => Guest.#tryKvm(options.bed)))
+    const qemu = new Qemu({ ...options, accelerator: accel })
     try {
       const qmp = new Qmp(await dial(qemu.socket('qmp'), () => qemu.failure))
       await qmp.start()
@@ -95,6 +103,12 @@ export class Guest {
       await qemu.stop()
       throw error
     }
+  }
+
+  /** Boots one by KVM, for as long as that takes, and stops it. */
+  static async #tryKvm(bed: Bed): Promise<void> {
+    const guest = await Guest.boot({ bed, accelerator: 'kvm', memoryMiB: 512, bootMs: TRIAL_MS })
+    await guest.stop()
   }
 
   /** This side's socket of the virtio port under test (`serial`), of the UART (`uart`), or of the further port. */
@@ -134,10 +148,12 @@ class Qemu {
   readonly #child: ChildProcess
   readonly #exit: Promise<Error>
   readonly #onExit: () => void
+  readonly #bootMs: number
   #console = ''
   #failure: Error | undefined
 
   constructor(options: GuestOptions) {
+    this.#bootMs = options.bootMs ?? BOOT_MS
     this.#onExit = () => {
       this.#child.kill('SIGKILL')
       rmSync(this.#folder, { recursive: true, force: true })
@@ -177,8 +193,8 @@ class Qemu {
     let timer: NodeJS.Timeout | undefined
     const late = new Promise<never>((_, reject) => {
       timer = setTimeout(
-        () => reject(new Error(`no guest after ${BOOT_MS} ms; the console:\n${this.#console}`)),
-        BOOT_MS,
+        () => reject(new Error(`no guest after ${this.#bootMs} ms; the console:\n${this.#console}`)),
+        this.#bootMs,
       )
     })
     const gone = this.#exit.then((failure) => {
@@ -210,12 +226,23 @@ class Qemu {
   }
 
   #arguments(options: GuestOptions): string[] {
-    const { bed, port, memoryMiB = 1024, processors = 1, processor = PROCESSOR, verbose = false } = options
+    const { bed, port, memoryMiB = 1024, processors = 1, verbose = false, devices = [] } = options
+    const isKvm = options.accelerator === 'kvm'
+    const { processor = isKvm ? 'host' : PROCESSOR } = options
     const socket = (id: string) => ['-chardev', `socket,id=${id},path=${this.socket(id)},server=on,wait=off`]
     const virtioPort = (id: string) => [...socket(id), '-device', `virtserialport,chardev=${id},name=${id}`]
     return [
       ...MACHINE,
-      ...['-accel', 'tcg,thread=multi', '-cpu', processor, '-smp', String(processors), '-m', String(memoryMiB)],
+      ...[
+        '-accel',
+        isKvm ? 'kvm' : 'tcg,thread=multi',
+        '-cpu',
+        processor,
+        '-smp',
+        String(processors),
+        '-m',
+        String(memoryMiB),
+      ],
       ...['-kernel', bed.kernel, '-initrd', this.socket('archive')],
       ...['-append', `${KERNEL_LINE} ${verbose ? 'loglevel=7' : 'quiet'}`],
       ...['-qmp', `unix:${this.socket('qmp')},server=on,wait=off`],
@@ -224,6 +251,7 @@ class Qemu {
       // the first port of a controller is for a console, so there is one more than we name
       ...['-device', 'virtio-serial-pci,max_ports=4'],
       ...portsOf(port).flatMap(virtioPort),
+      ...devices,
     ]
   }
 }

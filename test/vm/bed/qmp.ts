@@ -17,7 +17,9 @@ export class Qmp {
     socket.once('close', () => {
       for (const resolve of this.#waiting.splice(0)) resolve({ error: { desc: 'QEMU is gone' } })
     })
-    createInterface({ input: socket }).on('line', (line) => {
+    const lines = createInterface({ input: socket })
+    lines.on('error', () => undefined) // it passes the socket's on
+    lines.on('line', (line) => {
       const message = JSON.parse(line) as Reply
       // its greeting and its events are none of our business
       if ('return' in message || 'error' in message) this.#waiting.shift()?.(message)
