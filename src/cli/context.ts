@@ -4,23 +4,28 @@
  */
 import pc from 'picocolors'
 import { pause as pauseOf, systemClock } from '../clock.ts'
-import type { Clock } from '../clock.ts'
+import type { Clock, Timer } from '../clock.ts'
 import { TrunkError } from '../errors.ts'
 import { rawEnvironment } from './byte-string.ts'
+import { onAbort } from '../on-abort.ts'
 import { asFailure, errorLine } from './failure.ts'
-import { standardOutput } from './output.ts'
-import type { Output } from './output.ts'
+import { standardError, standardOutput } from './output.ts'
+import type { ErrorOutput, Output } from './output.ts'
+import { Owner } from './owner.ts'
+
+/** How long closing what is left of an interrupted command may take: a moment, unless a disk or a reader stands still. */
+const TIDY_MS = 500
+
+const [STDIN, STDOUT, STDERR] = [0, 1, 2] as const
 
 /** Colours and weights of text; each leaves it as it is where colours are off. */
 export type Colors = ReturnType<typeof pc.createColors>
 
-/** Standard error, for lines and the progress bar. */
-export type ErrorOutput = NodeJS.WritableStream & { readonly isTTY?: boolean; readonly columns?: number }
-
 /** See the head of this file. */
 export interface Context {
   readonly env: Readonly<Record<string, string | undefined>>
-  readonly stdin: NodeJS.ReadStream
+  /** The descriptor of standard input. */
+  readonly stdin: number
   readonly stdout: Output
   readonly stderr: ErrorOutput
   readonly colors: Colors
@@ -29,28 +34,20 @@ export interface Context {
   readonly signal: AbortSignal
   /** Local files and directories to remove when the process is ended at once. Whoever adds one takes it out again. */
   readonly temporaries: Set<Buffer>
+  /** Ends what the command has started. */
+  readonly owner: Owner
 }
 
 /** The context of the real process. `signal` is from {@link handleSignals}. */
 export function processContext(signal: AbortSignal, temporaries: Set<Buffer>): Context {
-  const { stdout, stderr } = process
   const env = rawEnvironment(process.env)
-  const plain = env['NO_COLOR'] !== undefined || env['TERM'] === 'dumb' || !stdout.isTTY
-  // Whoever read our error lines may have gone: that is no reason to end.
-  stderr.on('error', () => undefined)
-  return {
-    env,
-    // Opened when it is first asked for: to look at standard input is to read from it.
-    get stdin() {
-      return process.stdin
-    },
-    stdout: standardOutput(stdout),
-    stderr,
-    colors: pc.createColors(!plain),
-    clock: systemClock,
-    signal,
-    temporaries,
-  }
+  const owner = new Owner()
+  const clock = systemClock
+  const stderr = standardError(STDERR, { signal, owner, clock })
+  const stdout = standardOutput(STDOUT, { signal, owner, clock }, () => stderr.flushed())
+  const plain = env['NO_COLOR'] !== undefined || env['TERM'] === 'dumb' || !stdout.isTerminal
+  const colors = pc.createColors(!plain)
+  return { env, stdin: STDIN, stdout, stderr, colors, clock, signal, temporaries, owner }
 }
 
 /** Says `text` in one line on stderr. */
@@ -67,6 +64,48 @@ export function sayError(context: Context, thrown: unknown, subject?: string): v
 /** Waits, unless the user interrupts: then it rejects with the signal's reason. The process lives meanwhile, whatever becomes of the session. */
 export async function pause(context: Context, delayMs: number): Promise<void> {
   await pauseOf(context.clock, delayMs, context.signal)
+}
+
+/**
+ * The outcome of `work`, unless the user interrupts first: then it rejects with the signal's reason at once. For what takes no signal: the calls of the thread pool, where
+ * a FIFO without a writer or a disk that is gone waits for ever.
+ * @param discard gives back an outcome that comes too late
+ */
+export function raced<T>(
+  { signal, owner }: Context,
+  work: Promise<T>,
+  discard: (outcome: T) => void = () => undefined,
+): Promise<T> {
+  return new Promise((resolve, reject) => {
+    const letGo = onAbort(signal, () => {
+      owner.leave(work.then(discard))
+      reject(asError(signal.reason))
+    })
+    work.then(resolve, reject).finally(() => letGo())
+  })
+}
+
+/** Waits for the end of something that the command is done with; not for ever once the user has interrupted. */
+export async function tidied(context: Context, work: Promise<unknown>): Promise<void> {
+  const { clock, owner, signal } = context
+  await new Promise<void>((resolve, reject) => {
+    let timer: Timer | undefined
+    const letGo = onAbort(signal, () => {
+      timer = clock.after(
+        TIDY_MS,
+        () => {
+          owner.leave(work)
+          resolve()
+        },
+        true,
+      )
+    })
+    const over = (): void => {
+      letGo()
+      timer?.cancel()
+    }
+    work.finally(over).then(() => resolve(), reject)
+  })
 }
 
 /** Resolves when the user interrupts. */

@@ -85,6 +85,11 @@ export function about(subject: string, thrown: unknown): Failure {
   return asFailure(thrown, subject)
 }
 
+/** `ENOENT` and the like; undefined for what is no error of the system, or of Node. */
+export function errnoOf(error: unknown): string | undefined {
+  return error instanceof Error && 'code' in error && typeof error.code === 'string' ? error.code : undefined
+}
+
 /** What went wrong on this machine, by the operating system's own name for it. */
 const LOCAL: Readonly<Record<string, readonly [code: ErrorCode, sentence: string]>> = {
   ENOENT: ['ERR_NOT_FOUND', 'no such file or directory'],
@@ -103,12 +108,16 @@ const LOCAL: Readonly<Record<string, readonly [code: ErrorCode, sentence: string
   EMFILE: ['ERR_HANDLE_LIMIT', 'too many files are open'],
   EBUSY: ['ERR_BUSY', 'is busy'],
   ESTALE: ['ERR_FILE_CHANGED', 'changed while it was read'],
+  EBADF: ['ERR_IO', 'is closed, or open for the other direction'],
+  ENXIO: ['ERR_NOT_REGULAR', 'is a socket, or a device that is not there'],
+  EINVAL: ['ERR_IO', 'cannot be read or written like this'],
+  EIO: ['ERR_IO', 'the device reported an error'],
 }
 
 /** An error of Node or of this machine as a {@link TrunkError}; itself if it is one. */
 export function localError(thrown: unknown): TrunkError {
   if (thrown instanceof TrunkError) return thrown
-  const errno = thrown instanceof Error && 'code' in thrown ? String(thrown.code) : ''
+  const errno = errnoOf(thrown) ?? ''
   const known = Object.hasOwn(LOCAL, errno) ? LOCAL[errno] : undefined
   if (known !== undefined) return new TrunkError(known[0], known[1], { cause: thrown })
   if (errno === 'ABORT_ERR') return new TrunkError('ERR_ABORTED', 'interrupted', { cause: thrown })

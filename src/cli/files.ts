@@ -10,9 +10,26 @@ import type { ByteString } from './byte-string.ts'
 /** The client side of the filesystem protocol. */
 export type Files = ReturnType<typeof filesystemClient>
 
-/** Runs `body` with the peer's files. */
+/** Runs `body` with the peer's files. Every call ends with the user's interrupt: none has to be told. */
 export function withFiles<T>(context: Context, peer: PeerOptions, body: (files: Files) => Promise<T>): Promise<T> {
-  return withTrunk(context, peer, (trunk) => body(filesystemClient(trunk)))
+  return withTrunk(context, peer, (trunk) => body(endedBy(context.signal, filesystemClient(trunk))))
+}
+
+/** `files`, each call of which ends with `signal` as well. */
+export function endedBy(signal: AbortSignal, files: Files): Files {
+  const own = { signal }
+  return {
+    stat: (path, options) => files.stat(path, { ...own, ...options }),
+    list: (path, options) => files.list(path, { ...own, ...options }),
+    read: (path, options) => files.read(path, { ...own, ...options }),
+    readSmall: (path, options) => files.readSmall(path, { ...own, ...options }),
+    write: (path, source, options) => files.write(path, source, { ...own, ...options }),
+    mkdir: (path, options) => files.mkdir(path, { ...own, ...options }),
+    remove: (path, options) => files.remove(path, { ...own, ...options }),
+    rename: (from, to, options) => files.rename(from, to, { ...own, ...options }),
+    setAttributes: (path, options) => files.setAttributes(path, { ...own, ...options }),
+    sha256: (path, options) => files.sha256(path, { ...own, ...options }),
+  }
 }
 
 /** The outcome of `operation`, whose failure then names `path`, a path of the peer. */

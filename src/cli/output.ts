@@ -1,78 +1,121 @@
 /**
- * Standard output with back-pressure: `write` resolves when the bytes have left, so a slow reader of our output is felt by
- * the peer and not by memory. It never blocks the event loop on a full pipe, so the session below stays alive.
- * A reader that has gone away (EPIPE) is a quiet end.
+ * Standard output and standard error, on the descriptors themselves. Output has back-pressure: `write` resolves when the bytes have left, so a slow reader of it is felt by the
+ * peer and not by memory. A reader that has gone away (EPIPE) is a quiet end. The user's interrupt ends a write that nobody takes; what an interrupted command has to
+ * say then has a moment for it. Lines on standard error wait in a queue with a bound, and come before what is written to standard output after them.
  */
-import { fstatSync, write as writeFile } from 'node:fs'
+import { isatty } from 'node:tty'
+import type { Clock, Timer } from '../clock.ts'
+import { abortError } from '../errors.ts'
+import { onAbort } from '../on-abort.ts'
 import type { Bytes } from '../types.ts'
-import { outputClosed } from './failure.ts'
+import { DescriptorOutput } from './descriptor/output.ts'
+import { about, errnoOf, outputClosed } from './failure.ts'
+import type { Owner } from './owner.ts'
 
 /** Where a command's results go. */
 export interface Output {
   readonly isTerminal: boolean
-  /** Columns of the terminal; 80 where it is none. */
-  readonly columns: number
   /** Resolves when what was given has left. */
   write(data: string | Bytes): Promise<void>
   /** `write` of `text` and a line end. */
   line(text: string): Promise<void>
 }
 
-function isRegularFile(fd: number): boolean {
-  try {
-    return fstatSync(fd).isFile()
-  } catch {
-    return false // a descriptor that cannot be examined is written to by Node's own stream, which reports what is wrong
+/** Standard error, for lines and the progress bar. */
+export interface ErrorOutput {
+  readonly isTTY?: boolean
+  readonly columns?: number
+  /** Never waits, never fails. */
+  write(text: string): void
+  /** Resolves when all of it has left, or cannot leave. */
+  flushed(): Promise<void>
+}
+
+/** Whose outputs they are. */
+export interface OutputContext {
+  readonly signal: AbortSignal
+  readonly owner: Owner
+  readonly clock: Clock
+}
+
+/** How long an interrupted command waits for a reader that does not take its last words. */
+const LAST_WORDS_MS = 500
+/** Characters that wait for a reader of standard error; lines beyond are left out. */
+export const MAX_WAITING_LINES: number = 256 * 1024
+
+/** Standard output of the process. `before` is waited for before each write. */
+export function standardOutput(fd: number, context: OutputContext, before: () => Promise<void>): Output {
+  const output = new DescriptorOutput(fd, context.clock, 'any')
+  let stuck = false
+  const put = async (chunks: readonly Uint8Array[]): Promise<void> => {
+    await before()
+    await output.write(chunks)
   }
-}
-
-/** Node writes to a regular file synchronously, which would stop the session for the time of the write. */
-function fileWriter(fd: number): (chunk: Uint8Array) => Promise<void> {
-  const once = (chunk: Uint8Array): Promise<number> =>
-    new Promise((resolve, reject) => {
-      writeFile(fd, chunk, 0, chunk.byteLength, null, (error, written) => {
-        if (error) reject(error)
-        else resolve(written)
-      })
-    })
-  return async (chunk) => {
-    for (let rest = chunk; rest.byteLength > 0;) rest = rest.subarray(await once(rest))
-  }
-}
-
-function streamWriter(stream: NodeJS.WriteStream): (chunk: Uint8Array) => Promise<void> {
-  // What fails is reported to the write it happened in; without a listener it would end the process as well.
-  stream.on('error', () => undefined)
-  return (chunk) =>
-    new Promise((resolve, reject) => {
-      stream.write(chunk, (error) => {
-        if (error) reject(error)
-        else resolve()
-      })
-    })
-}
-
-/** The process's standard output. */
-export function standardOutput(stream: NodeJS.WriteStream & { fd?: number }): Output {
-  const fd = stream.fd
-  let put: ((chunk: Uint8Array) => Promise<void>) | undefined
   const write = async (data: string | Bytes): Promise<void> => {
-    put ??= fd !== undefined && isRegularFile(fd) ? fileWriter(fd) : streamWriter(stream)
-    const chunks = typeof data === 'string' ? [Buffer.from(data)] : data instanceof Uint8Array ? [data] : data
+    const chunks = typeof data === 'string' ? [Buffer.from(data)] : data instanceof Uint8Array ? [data] : [...data]
+    if (stuck) throw abortError(context.signal)
     try {
-      for (const chunk of chunks) await put(chunk)
+      await inTime(context, put(chunks), context.signal.aborted ? LAST_WORDS_MS : 0)
     } catch (error) {
-      const code = error instanceof Error && 'code' in error ? error.code : undefined
+      stuck = context.signal.aborted
+      const code = errnoOf(error)
       if (code === 'EPIPE' || code === 'ERR_STREAM_DESTROYED') throw outputClosed(error)
-      throw error
+      throw about('standard output', error)
     }
   }
-  return {
-    isTerminal: stream.isTTY,
-    get columns() {
-      return stream.isTTY ? stream.columns : 80
-    },
-    write,
-    line: (text) => write(`${text}\n`),
+  return { isTerminal: isatty(fd), write, line: (text) => write(`${text}\n`) }
+}
+
+/** Standard error of the process. */
+export function standardError(fd: number, context: OutputContext): ErrorOutput {
+  // By no stream of Node's: that would make a pipe non-blocking for the children that share it.
+  const output = new DescriptorOutput(fd, context.clock, 'pool')
+  let waiting = ''
+  let leftOut = 0
+  let writing: Promise<void> | undefined
+  const writeAll = async (): Promise<void> => {
+    while (waiting !== '') {
+      const text = waiting
+      waiting = ''
+      if (leftOut > 0) waiting = `trunkline: ${leftOut} further lines were left out\n`
+      leftOut = 0
+      // Whoever read our lines may have gone: that is no reason to end, and there is nobody to tell.
+      await output.write([Buffer.from(text)]).catch(() => undefined)
+    }
+    writing = undefined
   }
+  return {
+    isTTY: isatty(fd),
+    get columns() {
+      return isatty(fd) ? process.stderr.columns : 80
+    },
+    write(text) {
+      if (waiting.length + text.length > MAX_WAITING_LINES) leftOut += 1
+      else waiting += text
+      writing ??= writeAll()
+    },
+    async flushed() {
+      if (writing !== undefined) await inTime(context, writing, LAST_WORDS_MS).catch(() => undefined)
+    },
+  }
+}
+
+/** The outcome of `work`; once the user has interrupted it has `lastMs` more, then nobody waits for it. */
+function inTime({ signal, owner, clock }: OutputContext, work: Promise<void>, lastMs: number): Promise<void> {
+  return new Promise((resolve, reject) => {
+    let timer: Timer | undefined
+    const leave = (): void => {
+      owner.leave(work)
+      reject(abortError(signal))
+    }
+    const letGo = onAbort(signal, () => {
+      if (lastMs === 0) leave()
+      else timer = clock.after(lastMs, leave, true)
+    })
+    const over = (): void => {
+      letGo()
+      timer?.cancel()
+    }
+    work.finally(over).then(resolve, reject)
+  })
 }

@@ -2,17 +2,16 @@
  * The peer of a command: `--to ADDRESS` or $TRUNKLINE_TO, with `--token-file` or $TRUNKLINE_TOKEN_FILE, and with `--wait` one that is not there
  * yet. `withTrunk` owns the trunk's lifetime: it is closed, gracefully, whatever the command does. That no session came about is exit status 3.
  */
-import { readFile } from 'node:fs/promises'
 import { InvalidArgumentError } from 'commander'
 import type { Command } from 'commander'
 import { Backoff } from '../backoff.ts'
 import { connect, DEFAULT_LIMITS } from '../index.ts'
 import type { ConnectionStatus, ReconnectingTrunk, Trunk, TrunkOptions } from '../index.ts'
 import { redial } from '../redial.ts'
-import { byteString, printable, toBytes } from './byte-string.ts'
 import type { Context } from './context.ts'
-import { about, asFailure, EXIT, Failure, usageError } from './failure.ts'
+import { asFailure, EXIT, Failure, usageError } from './failure.ts'
 import { FirstSession } from './first-session.ts'
+import { readToken } from './token-file.ts'
 
 /** How a command names its peer. */
 export interface PeerOptions {
@@ -21,9 +20,6 @@ export interface PeerOptions {
   /** Seconds to wait until it is there; Infinity: for ever. */
   wait?: number
 }
-
-/** A token file larger than this is not one. */
-const MAX_TOKEN_BYTES = 4096
 
 /** Longest wait that is counted: a day. */
 const MAX_WAIT_SECONDS = 86_400
@@ -53,24 +49,6 @@ export function addPeerOptions(command: Command): Command {
     .option('--to <address>', 'the peer (default: $TRUNKLINE_TO)')
     .option('--token-file <file>', 'file with the secret that both sides have')
     .option('--wait [seconds]', 'wait until the peer is there; without a number for ever', parseWait)
-}
-
-/** The secret in `file`, without the line end that editors add; undefined where no file is named. */
-export async function readToken(context: Context, file: string | undefined): Promise<Uint8Array | undefined> {
-  const path = file ?? context.env['TRUNKLINE_TOKEN_FILE']
-  if (path === undefined || path === '') return undefined
-  let bytes: Buffer
-  try {
-    bytes = await readFile(toBytes(byteString(path)))
-  } catch (error) {
-    throw about(printable(path), error)
-  }
-  let end = bytes.length
-  if (bytes[end - 1] === 0x0a) end -= 1
-  if (bytes[end - 1] === 0x0d) end -= 1
-  if (end > MAX_TOKEN_BYTES)
-    throw usageError(`${printable(path)}: a token has at most ${MAX_TOKEN_BYTES} bytes, not ${end}`)
-  return bytes.subarray(0, end)
 }
 
 function noSession(thrown: unknown): Failure {
@@ -146,10 +124,11 @@ export async function withTrunk<T>(
   body: (trunk: Trunk) => Promise<T>,
 ): Promise<T> {
   const trunk = await connectPeer(context, options)
+  const close = context.owner.own(() => trunk.close())
   try {
     return await body(trunk)
   } finally {
     // What the command did was confirmed pipe by pipe; a goodbye that goes wrong takes nothing of it back.
-    await trunk.close().catch(() => undefined)
+    await close().catch(() => undefined)
   }
 }

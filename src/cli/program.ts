@@ -46,7 +46,9 @@ export function createProgram(context: Context, print: (text: string) => void): 
     // The line is printed once, in its own form, by run().
     .configureOutput({
       writeOut: print,
-      writeErr: (text) => void context.stderr.write(text),
+      writeErr: (text) => {
+        context.stderr.write(text)
+      },
       outputError: () => undefined,
     })
     .configureHelp({ helpWidth: HELP_WIDTH, subcommandTerm: (command) => command.name() })

@@ -90,7 +90,8 @@ export function startProgress(context: Context, label: string, drawn: boolean): 
   }
   const bar = new cliProgress.SingleBar({
     format: line,
-    stream: stderr,
+    // of a stream it uses `write`, and what else is there
+    stream: stderr as unknown as NodeJS.WritableStream,
     fps: DRAWS_PER_SECOND,
     barsize: Math.min(Math.max((stderr.columns ?? 80) - TEXT_WIDTH, BAR_WIDTHS[0]), BAR_WIDTHS[1]),
     barCompleteChar: '\u2588',

@@ -1,7 +1,11 @@
 /**
- * One run of the command line: arguments in, exit status out. Every error ends here, as one line on stderr.
+ * One run of the command line: arguments in, exit status out. Every error ends here, as one line on stderr, and so does everything that the command has started. After the
+ * user's interrupt a run lasts UNWIND_MS at the longest.
  */
 import { CommanderError } from 'commander'
+import type { Timer } from '../clock.ts'
+import { DEFAULT_LIMITS } from '../index.ts'
+import { onAbort } from '../on-abort.ts'
 import { rawArguments } from './byte-string.ts'
 import { sayError } from './context.ts'
 import type { Context } from './context.ts'
@@ -13,6 +17,9 @@ import { createProgram } from './program.ts'
 /** Help and version were asked for and have been printed: not a failure, though commander throws for them. */
 const PRINTED: ReadonlySet<string> = new Set(['commander.helpDisplayed', 'commander.version'])
 
+/** A server or a forward drains for `closeTimeoutMs`; saying goodbye and closing what is left come after that. */
+const UNWIND_MS = DEFAULT_LIMITS.closeTimeoutMs + 3_000
+
 function failureOf(thrown: unknown): Failure {
   if (!(thrown instanceof CommanderError)) return asFailure(thrown)
   if (thrown.code === 'commander.help') return usageError('no command given; trunkline --help lists them')
@@ -20,15 +27,39 @@ function failureOf(thrown: unknown): Failure {
 }
 
 /** Runs the command that `args` (without the interpreter and the script) ask for. Never rejects. */
-export async function run(args: readonly string[], context: Context): Promise<ExitStatus> {
+export function run(args: readonly string[], context: Context): Promise<ExitStatus> {
+  const { clock, signal } = context
+  return new Promise((resolve) => {
+    let overdue: Timer | undefined
+    const letGo = onAbort(signal, () => {
+      overdue = clock.after(
+        UNWIND_MS,
+        () => {
+          sayError(context, signal.reason)
+          resolve(EXIT.failed)
+        },
+        true,
+      )
+    })
+    void toItsEnd(args, context).then((status) => {
+      letGo()
+      overdue?.cancel()
+      resolve(status)
+    })
+  })
+}
+
+async function toItsEnd(args: readonly string[], context: Context): Promise<ExitStatus> {
+  let status: ExitStatus = EXIT.done
   try {
     await parse(args, context)
-    return EXIT.done
   } catch (thrown) {
     const failure = failureOf(thrown)
     sayError(context, failure)
-    return failure.status
+    status = failure.status
   }
+  await context.owner.end()
+  return status
 }
 
 async function parse(args: readonly string[], context: Context): Promise<void> {

@@ -145,6 +145,12 @@ export interface NativeSockets {
   tune(fd: number, keepaliveSeconds: number): void
 }
 
+/** The end of the process, which does not wait for its threads as `process.exit` does. */
+export interface NativeExit {
+  /** Does not return. `blocking` has a bit for each of the descriptors 0 to 2 that is to block again. */
+  exit(status: number, blocking: number): void
+}
+
 /** What the C files export. */
 export type NativeAddon = NativeDescriptors &
   NativeSwap &
@@ -152,7 +158,8 @@ export type NativeAddon = NativeDescriptors &
   NativeDevices &
   NativeNaming &
   NativeTimes &
-  NativeSockets
+  NativeSockets &
+  NativeExit
 
 /** What came of loading: the addon, or a sentence that says why there is none. */
 export type NativeStatus = { readonly native: NativeAddon; readonly path: string } | { readonly problem: string }

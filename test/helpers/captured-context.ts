@@ -1,7 +1,7 @@
 /** A command's world without a process: its output is held, nothing is read, nobody interrupts. */
-import { Writable } from 'node:stream'
 import pc from 'picocolors'
 import type { Context } from '../../src/cli/context.ts'
+import { Owner } from '../../src/cli/owner.ts'
 import { systemClock } from '../../src/clock.ts'
 
 /**
@@ -22,23 +22,20 @@ export function capturedContext(
     if (typeof data === 'string') stdout += data
     else for (const chunk of data instanceof Uint8Array ? [data] : data) stdout += Buffer.from(chunk).toString()
   }
-  const errors = new Writable({
-    write(chunk: Buffer, _encoding, done) {
-      stderr += chunk.toString()
-      done()
-    },
-  })
+  const errors = {
+    write: (text: string): void => void (stderr += text),
+    flushed: () => Promise.resolve(),
+  }
   const context: Context = {
     env,
-    get stdin() {
-      return process.stdin
-    },
-    stdout: { isTerminal: false, columns: 80, write, line: (text) => write(`${text}\n`) },
-    stderr: terminal === 0 ? errors : Object.assign(errors, { isTTY: true, columns: terminal }),
+    stdin: 0,
+    stdout: { isTerminal: false, write, line: (text) => write(`${text}\n`) },
+    stderr: terminal === 0 ? errors : { ...errors, isTTY: true, columns: terminal },
     colors: pc.createColors(false),
     clock: systemClock,
     signal: new AbortController().signal,
     temporaries: new Set(),
+    owner: new Owner(),
   }
   return { context, stdout: () => stdout, stderr: () => stderr }
 }

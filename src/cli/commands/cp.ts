@@ -4,6 +4,7 @@ import type { Command } from 'commander'
 import { TrunkError } from '../../errors.ts'
 import { printable, toBytes } from '../byte-string.ts'
 import type { ByteString } from '../byte-string.ts'
+import { raced } from '../context.ts'
 import type { Context } from '../context.ts'
 import { downloadFile, downloadTree } from '../copy/download.ts'
 import { counted } from '../copy/job.ts'
@@ -11,8 +12,8 @@ import type { CopyJob } from '../copy/job.ts'
 import { statIfThere } from '../copy/local-file.ts'
 import { remoteType } from '../copy/remote-type.ts'
 import { localSizes, remoteSizes, scan } from '../copy/scan.ts'
-import { standardInput } from '../copy/standard-input.ts'
 import { uploadFile, uploadTree } from '../copy/upload.ts'
+import { readDescriptor } from '../descriptor/input.ts'
 import { about, usageError } from '../failure.ts'
 import { atRemote, withFiles } from '../files.ts'
 import { addPeerOptions } from '../peer.ts'
@@ -65,7 +66,7 @@ async function cp(context: Context, src: string, dst: string, options: CpOptions
 async function upload(job: CopyJob, source: Endpoint, target: ByteString, recursive: boolean): Promise<void> {
   if (source.type !== 'local') {
     const { context, files, progress } = job
-    const bytes = counted(progress, standardInput(context))
+    const bytes = counted(progress, readDescriptor(context, { fd: context.stdin, name: 'standard input' }))
     await atRemote(
       target,
       files.write(wirePath(target), bytes, { signal: context.signal }).then(() => undefined),
@@ -73,7 +74,7 @@ async function upload(job: CopyJob, source: Endpoint, target: ByteString, recurs
     return
   }
   const local = source.path
-  const isDirectory = await at(local, isLocalDirectory(local))
+  const isDirectory = await at(local, raced(job.context, isLocalDirectory(local)))
   requireRecursive(isDirectory, recursive, printable(local))
   const remote = intoFolder(target, local, (await remoteType(job.files, target)) === 'directory')
   requireFileName(remote, isDirectory, shownRemote(remote))
@@ -95,7 +96,7 @@ async function download(job: CopyJob, remote: ByteString, target: Endpoint, recu
   const status = await atRemote(remote, files.stat(wirePath(remote), { signal: context.signal }))
   const isDirectory = status.type === 'directory'
   requireRecursive(isDirectory, recursive, shownRemote(remote))
-  const existing = await at(target.path, statIfThere(target.path))
+  const existing = await at(target.path, raced(context, statIfThere(target.path)))
   const local = intoFolder(target.path, remote, existing?.isDirectory() === true)
   requireFileName(local, isDirectory, printable(local))
   if (!isDirectory) await downloadFile(job, remote, local, status).catch(blame(printable(local), shownRemote(remote)))

@@ -4,8 +4,8 @@ import { printable } from '../byte-string.ts'
 import type { Context } from '../context.ts'
 import type { Finding } from '../doctor/findings.ts'
 import { EXIT, reportedFailure, usageError } from '../failure.ts'
-import { readToken } from '../peer.ts'
 import type { PeerOptions } from '../peer.ts'
+import { readToken } from '../token-file.ts'
 
 interface DoctorOptions extends Pick<PeerOptions, 'to' | 'tokenFile'> {
   json?: boolean

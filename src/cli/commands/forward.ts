@@ -42,21 +42,20 @@ async function forward(context: Context, options: ForwardOptions): Promise<void>
   // loaded here: every other command starts without them
   const { listenHere } = await import('../forward/listen-here.ts')
   const { listenThere } = await import('../forward/listen-there.ts')
+  const { owner, stdout } = context
   const trunk = await connectPeerForGood(context, options, connectionLog(context))
-  const forwards: Forward[] = []
-  try {
-    for (const spec of local) forwards.push(owned(await listenHere(context, trunk, spec)))
-    for (const spec of remote) forwards.push(owned(await listenThere(context, trunk, spec, remote.length)))
-    for (const { description } of forwards) await context.stdout.line(`forwarding ${description}`)
-    await Promise.race([interrupted(context), trunk.closed, ...forwards.map(({ ended }) => ended)])
-  } finally {
-    for (const each of forwards) each.close()
-    await trunk.close()
+  const close = owner.own(() => trunk.close())
+  const owned = (forward: Forward): Forward => {
+    owner.own(() => forward.close())
+    // Its end is looked at by the race below, but only while that runs.
+    forward.ended.catch(() => undefined)
+    return forward
   }
-}
-
-/** Its end is looked at by the race above, but only while that runs. */
-function owned(forward: Forward): Forward {
-  forward.ended.catch(() => undefined)
-  return forward
+  const forwards: Forward[] = []
+  for (const spec of local) forwards.push(owned(await listenHere(context, trunk, spec)))
+  for (const spec of remote) forwards.push(owned(await listenThere(context, trunk, spec, remote.length)))
+  for (const { description } of forwards) await stdout.line(`forwarding ${description}`)
+  await Promise.race([interrupted(context), trunk.closed, ...forwards.map(({ ended }) => ended)])
+  for (const each of forwards) each.close()
+  await close()
 }

@@ -7,11 +7,11 @@ import type { Command } from 'commander'
 import { serve } from '../../index.ts'
 import type { Protocol, Server, TrunkOptions } from '../../index.ts'
 import { byteString, printable, toBytes } from '../byte-string.ts'
-import { interrupted } from '../context.ts'
+import { interrupted, raced } from '../context.ts'
 import type { Context } from '../context.ts'
 import { about, asFailure, EXIT, Failure } from '../failure.ts'
-import { readToken } from '../peer.ts'
 import { refusalLog } from '../refusal-log.ts'
+import { readToken } from '../token-file.ts'
 
 interface ServeOptions {
   fs?: string
@@ -44,9 +44,9 @@ export function addServe(program: Command, context: Context): void {
 }
 
 /** Loads what is offered, and nothing else. */
-async function protocolsOf(options: ServeOptions): Promise<Protocol[]> {
+async function protocolsOf(context: Context, options: ServeOptions): Promise<Protocol[]> {
   const protocols: Protocol[] = []
-  if (options.fs !== undefined) protocols.push(await filesystemOf(options.fs))
+  if (options.fs !== undefined) protocols.push(await filesystemOf(context, options.fs))
   const { connect, listen } = options
   if (connect !== undefined) {
     const { tcpConnection } = await import('../../../protocols/tcp-connection.ts')
@@ -69,12 +69,12 @@ function named(option: string, make: () => Protocol): Protocol {
   }
 }
 
-async function filesystemOf(value: string): Promise<Protocol> {
+async function filesystemOf(context: Context, value: string): Promise<Protocol> {
   const readOnly = value.endsWith(READ_ONLY_SUFFIX)
   const path = readOnly ? value.slice(0, -READ_ONLY_SUFFIX.length) : value
   const root = toBytes(byteString(path))
   try {
-    if (!(await stat(root)).isDirectory())
+    if (!(await raced(context, stat(root))).isDirectory())
       throw new Failure('ERR_NOT_DIRECTORY', `${printable(path)}: not a directory`, EXIT.failed)
   } catch (error) {
     throw about(printable(path), error)
@@ -86,7 +86,7 @@ async function filesystemOf(value: string): Promise<Protocol> {
 async function serveAddress(context: Context, address: string, options: ServeOptions): Promise<void> {
   const log = refusalLog(context)
   let rejection: Failure | undefined
-  const protocols = await protocolsOf(options)
+  const protocols = await protocolsOf(context, options)
   const token = await readToken(context, options.tokenFile)
   const serverOptions: TrunkOptions = {
     protocols,
@@ -101,11 +101,12 @@ async function serveAddress(context: Context, address: string, options: ServeOpt
     ...(token === undefined ? {} : { token }),
   }
   const server = await start(address, serverOptions)
+  const close = context.owner.own(() => server.close())
   const single = /^stdio:/i.test(address)
   if (!single) await context.stdout.line(server.address)
   const ended = drain(server)
   await Promise.race([ended, interrupted(context)])
-  await server.close()
+  await close()
   await ended
   if (single && rejection !== undefined)
     throw new Failure(rejection.code, rejection.message, EXIT.noSession, { silent: true })

@@ -6,6 +6,7 @@
 import { TrunkError } from '../../errors.ts'
 import { printable } from '../byte-string.ts'
 import type { ByteString } from '../byte-string.ts'
+import { asError } from '../context.ts'
 import { depthOf, HERE, parentOf } from '../remote-path.ts'
 import { inParallel } from './in-parallel.ts'
 import { Troubles } from './job.ts'
@@ -57,12 +58,14 @@ export async function copyTree<E extends TreeEntry>(job: CopyJob, root: E, copy:
 
 class TreeRun<E extends TreeEntry> {
   readonly #copy: TreeCopy<E>
+  readonly #signal: AbortSignal
   readonly #troubles: Troubles
   readonly #folders = new Map<ByteString, Promise<FolderState>>()
   readonly #made: Map<ByteString, Attributes>[] = []
 
   constructor(job: CopyJob, copy: TreeCopy<E>) {
     this.#copy = copy
+    this.#signal = job.context.signal
     this.#troubles = new Troubles(job)
   }
 
@@ -74,6 +77,7 @@ class TreeRun<E extends TreeEntry> {
 
   async copyEntry(entry: E): Promise<void> {
     const { relative, type, error } = entry
+    if (this.#signal.aborted) throw asError(this.#signal.reason)
     if (error !== undefined) {
       this.#troubles.report(this.#copy.sourceName(relative), error)
       return
@@ -114,6 +118,7 @@ class TreeRun<E extends TreeEntry> {
 
   async #try(entry: { readonly relative: ByteString }, operation: () => Promise<void>): Promise<FolderState> {
     try {
+      if (this.#signal.aborted) throw asError(this.#signal.reason)
       await operation()
       return 'there'
     } catch (error) {

@@ -11,11 +11,13 @@ import { TrunkError } from '../../errors.ts'
 import type { Bytes } from '../../types.ts'
 import { byteString, printable, toBytes } from '../byte-string.ts'
 import type { ByteString } from '../byte-string.ts'
+import { raced } from '../context.ts'
+import { errnoOf } from '../failure.ts'
 import { HERE, joinPath, shownRemote, wirePath } from '../remote-path.ts'
 import { copyTree, FILLING_MODE } from './copy-tree.ts'
 import { counted, MODE_BITS } from './job.ts'
 import type { Attributes, CopyJob } from './job.ts'
-import { errnoOf, replaceFile, writeLocalFile } from './local-file.ts'
+import { replaceFile, writeLocalFile } from './local-file.ts'
 import { walkRemote } from './remote-tree.ts'
 import type { RemoteEntry } from './remote-tree.ts'
 import { replaceSmall } from './small-file.ts'
@@ -56,11 +58,11 @@ export async function downloadTree(
     { relative: HERE, type: 'directory', size, mode, modifiedMs },
     {
       entries: walkRemote(job.files, remote, job.context.signal),
-      makeFolder: (entry) => makeFolder(here(entry.relative), entry),
+      makeFolder: (entry) => raced(job.context, makeFolder(here(entry.relative), entry)),
       async finishFolder(relative, attributes) {
         const path = toBytes(here(relative))
         keepTimes(path, { modifiedMs: attributes.modifiedMs, accessedMs: attributes.modifiedMs })
-        await chmod(path, attributes.mode)
+        await raced(job.context, chmod(path, attributes.mode))
       },
       async copyFile(entry) {
         const path = here(entry.relative)

@@ -1,5 +1,8 @@
 /** Runs a job for each item of a source, a bounded number at a time, and pulls no further item while all slots are taken. */
 
+/** Items after which the event loop has its turn, though all of them be done at once: a signal is heard there, and the session lives. */
+const TURN = 128
+
 /**
  * Resolves when every job has ended. The first job that rejects stops the pulling; what runs is waited for, then that
  * error is thrown. The source is closed in every case.
@@ -11,6 +14,7 @@ export async function inParallel<T>(
 ): Promise<void> {
   const failures: unknown[] = []
   let active = 0
+  let pulled = 0
   let wake: (() => void) | undefined
   const settled = (): Promise<void> => new Promise((resolve) => (wake = resolve))
   const finished = (): void => {
@@ -24,6 +28,8 @@ export async function inParallel<T>(
         failures.push(error)
         finished()
       })
+      pulled += 1
+      if (pulled % TURN === 0) await new Promise((resolve) => setImmediate(resolve))
       while (active >= width && failures.length === 0) await settled()
       if (failures.length > 0) break
     }

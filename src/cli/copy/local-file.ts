@@ -12,7 +12,11 @@ import { freshName } from '../../fresh-bytes.ts'
 import type { Bytes } from '../../types.ts'
 import { byteString, fromBytes, toBytes } from '../byte-string.ts'
 import type { ByteString } from '../byte-string.ts'
+import { raced, tidied } from '../context.ts'
 import type { Context } from '../context.ts'
+import { openToWrite } from '../descriptor/open.ts'
+import { DescriptorOutput } from '../descriptor/output.ts'
+import { errnoOf } from '../failure.ts'
 import { folderPrefix, joinPath } from '../remote-path.ts'
 import { MODE_BITS } from './job.ts'
 import type { Attributes } from './job.ts'
@@ -36,7 +40,7 @@ export function openInTree(path: ByteString): Promise<FileHandle> {
  * shorter is told by, which is an error.
  */
 export async function* readChunks(
-  file: FileHandle,
+  file: Pick<FileHandle, 'read' | 'stat'>,
   size: number,
   chunkBytes: number = CHUNK_BYTES,
 ): AsyncGenerator<Uint8Array, void, undefined> {
@@ -71,7 +75,7 @@ export async function* readChunks(
 }
 
 /** Fails where a file that said `size` has ended at `at` because it has become shorter. Files of /sys say more than they have. */
-async function requireEnd(file: FileHandle, size: number, at: number): Promise<void> {
+async function requireEnd(file: Pick<FileHandle, 'stat'>, size: number, at: number): Promise<void> {
   if (size === Infinity || at >= size || (await file.stat()).size >= size) return
   throw Object.assign(new Error('became shorter while it was read'), { code: 'ESTALE' })
 }
@@ -83,10 +87,11 @@ export async function writeLocalFile(
   chunks: AsyncIterable<Bytes>,
   attributes: Attributes,
 ): Promise<void> {
-  const existing = await statIfThere(path)
-  if (existing !== undefined && !existing.isFile()) await writeInPlace(path, chunks)
+  const existing = await raced(context, statIfThere(path))
+  if (existing !== undefined && !existing.isFile()) await writeInPlace(context, path, existing.isFIFO(), chunks)
   // Renaming onto a symbolic link would replace the link; a copy changes what it points to.
-  else await replaceFile(context, existing === undefined ? path : await resolved(path), chunks, attributes)
+  else
+    await replaceFile(context, existing === undefined ? path : await raced(context, resolved(path)), chunks, attributes)
 }
 
 /** Where `path` really is. Node would give it as text, and so lose what is not UTF-8. */
@@ -104,17 +109,19 @@ export async function statIfThere(path: ByteString): Promise<Stats | undefined> 
   }
 }
 
-/** `ENOENT` and the like; undefined for what is no error of the system. */
-export function errnoOf(error: unknown): string | undefined {
-  return error instanceof Error && 'code' in error && typeof error.code === 'string' ? error.code : undefined
-}
-
-async function writeInPlace(path: ByteString, chunks: AsyncIterable<Bytes>): Promise<void> {
-  const file = await open(toBytes(path), constants.O_WRONLY)
+async function writeInPlace(
+  context: Context,
+  path: ByteString,
+  isFifo: boolean,
+  chunks: AsyncIterable<Bytes>,
+): Promise<void> {
+  const output = new DescriptorOutput(await openToWrite(context, toBytes(path), isFifo), context.clock, 'any')
   try {
-    await writeAll(file, chunks)
+    for await (const chunk of chunks) {
+      await raced(context, output.write(chunk instanceof Uint8Array ? [chunk] : [...chunk]))
+    }
   } finally {
-    await file.close()
+    output.close()
   }
 }
 
@@ -138,24 +145,24 @@ export async function replaceFile(
   chunks: AsyncIterable<Bytes>,
   attributes: Attributes,
 ): Promise<void> {
-  const unnamed = await openUnnamed(folderOf(path))
+  const unnamed = await raced(context, openUnnamed(folderOf(path)), (file) => void file?.close())
   if (unnamed !== undefined) {
     try {
-      await fill(unnamed, chunks, attributes)
+      await fill(context, unnamed, chunks, attributes)
       nameUnnamedOver(unnamed.fd, toBytes(path), () => temporaryBeside(path))
     } finally {
-      await unnamed.close()
+      await tidied(context, unnamed.close())
     }
     return
   }
   const temporary = temporaryBeside(path)
   context.temporaries.add(temporary)
   try {
-    const file = await open(temporary, WRITE_NEW, 0o600)
+    const file = await raced(context, open(temporary, WRITE_NEW, 0o600))
     try {
-      await fill(file, chunks, attributes)
+      await fill(context, file, chunks, attributes)
     } finally {
-      await file.close()
+      await tidied(context, file.close())
     }
     await rename(temporary, toBytes(path))
   } catch (error) {
@@ -167,9 +174,14 @@ export async function replaceFile(
   }
 }
 
-async function fill(file: FileHandle, chunks: AsyncIterable<Bytes>, attributes: Attributes): Promise<void> {
-  await writeAll(file, chunks)
-  await file.chmod(attributes.mode & MODE_BITS)
+async function fill(
+  context: Context,
+  file: FileHandle,
+  chunks: AsyncIterable<Bytes>,
+  attributes: Attributes,
+): Promise<void> {
+  for await (const chunk of chunks) await raced(context, writeAll(file, chunk))
+  await raced(context, file.chmod(attributes.mode & MODE_BITS))
   keepTimes(file.fd, { modifiedMs: attributes.modifiedMs, accessedMs: attributes.modifiedMs })
 }
 
@@ -184,11 +196,9 @@ async function openUnnamed(folder: Buffer): Promise<FileHandle | undefined> {
   }
 }
 
-async function writeAll(file: FileHandle, chunks: AsyncIterable<Bytes>): Promise<void> {
-  for await (const chunk of chunks) {
-    const { bytesWritten } = chunk instanceof Uint8Array ? await file.write(chunk) : await file.writev([...chunk])
-    // A full disk or a signal can cut a write short; what is left over is tried again, and then says why.
-    let rest = bytesWritten < chunk.byteLength ? chunk.subarray(bytesWritten) : undefined
-    while (rest !== undefined && rest.byteLength > 0) rest = rest.subarray((await file.write(rest)).bytesWritten)
-  }
+async function writeAll(file: FileHandle, chunk: Bytes): Promise<void> {
+  const { bytesWritten } = chunk instanceof Uint8Array ? await file.write(chunk) : await file.writev([...chunk])
+  // A full disk or a signal can cut a write short; what is left over is tried again, and then says why.
+  let rest = bytesWritten < chunk.byteLength ? chunk.subarray(bytesWritten) : undefined
+  while (rest !== undefined && rest.byteLength > 0) rest = rest.subarray((await file.write(rest)).bytesWritten)
 }

@@ -9,6 +9,9 @@ import type { ByteString } from '../byte-string.ts'
 import { HERE, joinPath } from '../remote-path.ts'
 import type { EntryType, TreeEntry } from './copy-tree.ts'
 
+/** Entries after which the event loop has its turn. */
+const TURN = 256
+
 interface Level {
   readonly relative: ByteString
   readonly dir: Dir
@@ -40,8 +43,12 @@ async function typeAt(path: ByteString): Promise<EntryType> {
 /** Every entry below `root`, which itself is not among them. Throws where the root cannot be listed. */
 export async function* walkLocal(root: ByteString): AsyncGenerator<TreeEntry, void, undefined> {
   const levels: Level[] = [await openLevel(root, HERE)]
+  let seen = 0
   try {
     for (let level = levels.at(-1); level !== undefined; level = levels.at(-1)) {
+      seen += 1
+      // whoever takes the entries may do so at once
+      if (seen % TURN === 0) await new Promise((resolve) => setImmediate(resolve))
       const next = level.dir.readSync()
       if (next === null) {
         levels.pop()

@@ -1,10 +1,14 @@
 /** Copies from this machine to the peer: one file, or a tree. */
+import { closeSync, fstatSync } from 'node:fs'
 import { lstat, open } from 'node:fs/promises'
 import type { FileHandle } from 'node:fs/promises'
 import { dateOf } from '../../../protocols/filesystem/times.ts'
 import { TrunkError } from '../../errors.ts'
 import { byteString, printable, toBytes } from '../byte-string.ts'
 import type { ByteString } from '../byte-string.ts'
+import { raced, tidied } from '../context.ts'
+import { readDescriptor } from '../descriptor/input.ts'
+import { openToRead } from '../descriptor/open.ts'
 import { asFailure } from '../failure.ts'
 import { HERE, joinPath, shownRemote, wirePath } from '../remote-path.ts'
 import { copyTree, FILLING_MODE } from './copy-tree.ts'
@@ -15,31 +19,41 @@ import { openInTree, readChunks } from './local-file.ts'
 import { walkLocal } from './local-tree.ts'
 import { Portions, readSmall } from './small-file.ts'
 
-/** Copies one file, or whatever can be read like one (a FIFO, `/dev/fd/63`). */
+/** Copies one file, or whatever can be read like one (a FIFO, `/dev/fd/63`, a device). */
 export async function uploadFile(job: CopyJob, local: ByteString, remote: ByteString): Promise<void> {
-  const file = await open(toBytes(local), 'r')
-  try {
-    const stats = await file.stat()
-    if (stats.isFile()) {
-      job.progress.expect(stats.size)
-      job.progress.complete()
+  const { context, files, progress } = job
+  const fd = await openToRead(context, toBytes(local))
+  if (!fstatSync(fd).isFile()) {
+    const bytes = readDescriptor(context, { fd, name: printable(local), close: true })
+    try {
+      await files.write(wirePath(remote), counted(progress, bytes), howOf(job))
+    } finally {
+      await bytes.return?.()
     }
+    return
+  }
+  closeSync(fd)
+  const file = await raced(context, open(toBytes(local), 'r'))
+  try {
+    progress.expect((await raced(context, file.stat())).size)
+    progress.complete()
     await send(job, file, remote)
   } finally {
-    await file.close()
+    await tidied(context, file.close())
   }
 }
 
 async function send(job: CopyJob, file: FileHandle, remote: ByteString, chunkBytes?: number): Promise<void> {
-  const stats = await file.stat()
-  if (stats.isDirectory()) throw new TrunkError('ERR_IS_DIRECTORY', 'it is a directory')
-  const regular = stats.isFile()
-  const chunks = readChunks(file, regular ? stats.size : Infinity, chunkBytes)
-  const attributes = regular ? { mode: stats.mode & MODE_BITS, modifiedMs: dateOf(stats.mtimeMs) } : {}
-  await job.files.write(wirePath(remote), counted(job.progress, chunks, regular ? stats.size : 0), {
-    ...attributes,
-    ...howOf(job),
-  })
+  const { context } = job
+  const stats = await raced(context, file.stat())
+  if (!stats.isFile()) throw new TrunkError('ERR_NOT_REGULAR', 'it is no regular file any more')
+  const interruptible = {
+    read: (...args: Parameters<FileHandle['read']>) => raced(context, file.read(...args)),
+    stat: () => raced(context, file.stat()),
+  } as Pick<FileHandle, 'read' | 'stat'>
+  const chunks = readChunks(interruptible, stats.size, chunkBytes)
+  const attributes = { mode: stats.mode & MODE_BITS, modifiedMs: dateOf(stats.mtimeMs) }
+  await job.files.write(wirePath(remote), counted(job.progress, chunks, stats.size), { ...attributes, ...howOf(job) })
 }
 
 /** No copy waits for the disk, whichever way it goes: as with cp and scp, a power cut may undo what was just copied. */
@@ -74,11 +88,11 @@ export async function uploadTree(job: CopyJob, local: ByteString, remote: ByteSt
     async copyFile({ relative }) {
       await portions.take()
       if (await sendSmall(job, here(relative), there(relative))) return
-      const file = await openInTree(here(relative))
+      const file = await raced(job.context, openInTree(here(relative)))
       try {
         await send(job, file, there(relative), TREE_CHUNK_BYTES)
       } finally {
-        await file.close()
+        await tidied(job.context, file.close())
       }
     },
     sourceName: (relative) => printable(here(relative)),
@@ -89,7 +103,7 @@ export async function uploadTree(job: CopyJob, local: ByteString, remote: ByteSt
 }
 
 async function makeFolder(job: CopyJob, local: ByteString, remote: ByteString): Promise<Attributes | undefined> {
-  const { mode, mtimeMs } = await lstat(toBytes(local))
+  const { mode, mtimeMs } = await raced(job.context, lstat(toBytes(local)))
   const path = wirePath(remote)
   if (path.length === 0) return undefined // the peer's root is always there
   try {
