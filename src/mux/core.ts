@@ -272,6 +272,16 @@ export class MuxCore {
     this.#outbox.peerParsed(offset, now)
   }
 
+  /** Bytes of data frames that were sent so far. */
+  get dataSent(): number {
+    return this.#outbox.dataSent
+  }
+
+  /** The peer has answered something that went behind `offset` bytes of data frames: so it has parsed those. */
+  peerAnswered(offset: number, now: number): void {
+    this.#outbox.peerAnswered(offset, now)
+  }
+
   /** Adds frames to `batch` until nothing is left to send or `maxBytes` are reached. */
   pull(batch: Batch, maxBytes: number, now: number): void {
     this.#now = now

@@ -40,6 +40,9 @@ const AHEAD_BYTES = 64 * 1024
  * call. Bulk on one pipe became 1.1 times as fast between two processes, 1.1 to 1.6 times in one; twice as much no longer fits a processor's cache (docs/performance.md).
  */
 const NEAR_AHEAD_BYTES = 256 * 1024
+/** A peer that has not said for so long what it has parsed, while data wait for that, is asked. */
+const ASK_AFTER_MS = 100
+const ASKED = -1
 const NOTHING = new Uint8Array(0)
 
 export class Outbox {
@@ -67,6 +70,10 @@ export class Outbox {
   #peerParsed = 0
   #parsed = 0
   #parsedTold = 0
+  /** When the peer is asked what it has parsed: {@link ASKED} while an answer is awaited, Infinity while nothing waits for it. */
+  #askAt = Infinity
+  /** The last time it had to be asked. */
+  #asksAtOnce = false
   /** What the pipes may take ahead of the line together, if their credit lasts. */
   #ahead = AHEAD_BYTES
   /**
@@ -194,10 +201,49 @@ export class Outbox {
   peerParsed(offset: number, now: number): void {
     if (offset > this.#dataSent) throw violation(`the peer has parsed ${offset} bytes of ${this.#dataSent}`)
     if (offset > this.#peerParsed) {
-      this.#peerParsed = offset
+      this.#asksAtOnce = false
+      this.#released(offset)
       this.#pace?.parsed(offset, this.#dataSent, this.#host.leastRoundTripMs() ?? 0, now)
     }
     if (!this.#scheduler.isEmpty) this.#host.wake()
+  }
+
+  /**
+   * The peer has answered what went behind `offset` bytes of data frames. Frames are parsed in order, so it has parsed them, whether it says so or not: it may say it
+   * seldom, and a line may bear less under way than that.
+   */
+  peerAnswered(offset: number, now: number): void {
+    const asked = this.#askAt === ASKED
+    if (asked) this.#askAt = Infinity
+    if (offset > this.#peerParsed) {
+      this.#released(offset)
+      // where it was asked at once the answer took as long as the line did
+      if (this.#asksAtOnce) this.#pace?.parsed(offset, this.#dataSent, this.#host.leastRoundTripMs() ?? 0, now)
+      this.#asksAtOnce ||= asked
+    }
+    if (!this.#scheduler.isEmpty) this.#host.wake()
+  }
+
+  #released(offset: number): void {
+    this.#peerParsed = offset
+    this.#askAt = Infinity
+  }
+
+  /** Nothing more may leave before the peer has parsed more: where it does not say so for a while, it is asked. */
+  #awaitParsed(now: number): void {
+    if (this.#askAt !== Infinity || this.#scheduler.isEmpty) return
+    this.#askAt = now + ASK_AFTER_MS
+    if (this.#asksAtOnce) this.#ask()
+  }
+
+  #ask(): void {
+    this.#askAt = ASKED
+    this.#host.askParsed?.()
+  }
+
+  /** Bytes of data frames, headers included, that were sent. */
+  get dataSent(): number {
+    return this.#dataSent
   }
 
   /** Adds frames to `batch` until nothing is left to send or `maxBytes` are reached. */
@@ -216,7 +262,10 @@ export class Outbox {
     while (batch.bytes < maxBytes && batch.hasRoom) {
       const room = maxInFlightBytes - (this.#dataSent - this.#peerParsed) - HEADER_BYTES
       // a trickle of tiny frames would cost more than waiting for the peer's next word
-      if (room < Math.min(maxInFlightBytes / 4, splitBytes)) break
+      if (room < Math.min(maxInFlightBytes / 4, splitBytes)) {
+        this.#awaitParsed(now)
+        break
+      }
       const pipe = this.#scheduler.next()
       if (pipe === undefined) break
       this.#pullData(batch, pipe, Math.min(room, splitBytes), now)
@@ -370,10 +419,11 @@ export class Outbox {
 
   /** When a reset that waits may go; Infinity without one. */
   deadline(): number {
-    return this.#resetsAt
+    return Math.min(this.#resetsAt, this.#askAt === ASKED ? Infinity : this.#askAt)
   }
 
   tick(now: number): void {
+    if (this.#askAt !== ASKED && now >= this.#askAt) this.#ask()
     if (now < this.#resetsAt) return
     this.#resetsAt = Infinity
     this.#host.wake()

@@ -44,6 +44,8 @@ export interface MuxHost {
   roundTripMs(): number | undefined
   /** The shortest one that was measured: what an empty line needs. A paced line carries no data before it is known, which the host wakes for. */
   leastRoundTripMs(): number | undefined
+  /** Data wait for the peer to say what it has parsed: asks it for a sign, whose answer goes to `peerAnswered`. @default nobody is asked */
+  askParsed?(): unknown
 }
 
 /** Counts of what was tolerated. */

@@ -288,6 +288,7 @@ export class Engine implements LineHost {
         },
         roundTripMs: () => this.roundTripMs,
         leastRoundTripMs: () => this.#pings.leastMs,
+        askParsed: () => this.ping(),
       },
       this.#now,
     )
@@ -312,6 +313,7 @@ export class Engine implements LineHost {
     if (answer === undefined) this.counters.strayPongs++
     else {
       if (this.#pings.leastMs === undefined) this.ping()
+      this.mux?.peerAnswered(answer.parsed, this.#now)
       this.#host.wake() // on a paced line data may have waited for this
       this.#host.ponged(answer.id, answer.roundTripMs)
     }
@@ -436,7 +438,7 @@ export class Engine implements LineHost {
       batch.frame(FrameType.PONG, 0, 0, Pings.answer(this.#pongFor, now))
       this.#pongFor = undefined
     }
-    const ping = this.#pings.take(now)
+    const ping = this.#pings.take(now, this.mux.dataSent)
     if (ping !== undefined) batch.frame(FrameType.PING, 0, 0, ping)
   }
 

@@ -14,7 +14,8 @@ export class Pings {
   roundTripMs: number | undefined
   /** The shortest one: what the line needs when nothing else is on it. */
   leastMs: number | undefined
-  readonly #sentAt = new Map<number, number>()
+  /** By number: when it was sent, and behind how many bytes of data frames. */
+  readonly #sent = new Map<number, { readonly at: number; readonly behind: number }>()
   #id = 0
   #wanted = false
   #measuredAt: number
@@ -37,26 +38,26 @@ export class Pings {
 
   /** True where the last measurement is old, and none is under way. */
   isDue(now: number): boolean {
-    return now - this.#measuredAt > MEASURE_MS && this.#sentAt.size === 0
+    return now - this.#measuredAt > MEASURE_MS && this.#sent.size === 0
   }
 
-  /** The payload of the ping that was wanted, once. */
-  take(now: number): Uint8Array | undefined {
+  /** The payload of the ping that was wanted, once; it goes behind so many bytes of data frames. */
+  take(now: number, behind = 0): Uint8Array | undefined {
     if (!this.#wanted) return undefined
     this.#wanted = false
-    this.#sentAt.set(this.#id, now)
+    this.#sent.set(this.#id, { at: now, behind })
     const payload = new Uint8Array(PING_BYTES)
     writeU64(payload, 0, this.#id)
     writeU64(payload, 8, Math.round(now * 1000))
     return payload
   }
 
-  /** An answer: its number and round trip; undefined where nothing was asked. */
-  answered(payload: Uint8Array, now: number): { id: number; roundTripMs: number } | undefined {
+  /** An answer: its number, its round trip, and how many bytes of data frames the peer has parsed for sure; undefined where nothing was asked. */
+  answered(payload: Uint8Array, now: number): { id: number; roundTripMs: number; parsed: number } | undefined {
     const id = readU64(payload, 0)
-    const sentAt = this.#sentAt.get(id)
-    if (sentAt === undefined) return undefined
-    const sample = Math.max(0, now - sentAt)
+    const sent = this.#sent.get(id)
+    if (sent === undefined) return undefined
+    const sample = Math.max(0, now - sent.at)
     if (this.#unheeded > 0) this.#unheeded--
     else {
       this.leastMs = Math.min(this.leastMs ?? Infinity, sample)
@@ -64,8 +65,8 @@ export class Pings {
     }
     this.#measuredAt = now
     // answers coalesce: this one answers all pings before it too
-    for (const earlier of this.#sentAt.keys()) if (earlier <= id) this.#sentAt.delete(earlier)
-    return { id, roundTripMs: sample }
+    for (const earlier of this.#sent.keys()) if (earlier <= id) this.#sent.delete(earlier)
+    return { id, roundTripMs: sample, parsed: sent.behind }
   }
 
   /** The answer to a ping of the peer. */
@@ -77,6 +78,6 @@ export class Pings {
   }
 
   clear(): void {
-    this.#sentAt.clear()
+    this.#sent.clear()
   }
 }

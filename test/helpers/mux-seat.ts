@@ -84,6 +84,8 @@ export class MuxSeat implements MuxHost {
   now = 0
   wakes = 0
   gone = 0
+  /** How often the peer was to be asked what it has parsed. */
+  asked = 0
   roundTrip: number | undefined
   /** What an empty line needs; undefined: nobody knows yet. By itself as much as a peer needs that is not near. */
   leastRoundTrip: number | undefined = 2
@@ -123,6 +125,10 @@ export class MuxSeat implements MuxHost {
 
   roundTripMs(): number | undefined {
     return this.roundTrip
+  }
+
+  askParsed(): void {
+    this.asked++
   }
 
   leastRoundTripMs(): number | undefined {

@@ -84,7 +84,7 @@ describe('pings', () => {
     const measure = (at: number, ms: number): void => {
       const id = pings.want()
       pings.take(at)
-      assert.deepEqual(pings.answered(pong(id), at + ms), { id, roundTripMs: ms })
+      assert.deepEqual(pings.answered(pong(id), at + ms), { id, roundTripMs: ms, parsed: 0 })
     }
     assert.equal(pings.roundTripMs, undefined)
     assert.equal(pings.leastMs, undefined)
@@ -104,7 +104,7 @@ describe('pings', () => {
     for (const ms of [500, 700]) {
       const id = pings.want()
       pings.take(0)
-      assert.deepEqual(pings.answered(pong(id), ms), { id, roundTripMs: ms })
+      assert.deepEqual(pings.answered(pong(id), ms), { id, roundTripMs: ms, parsed: 0 })
       assert.deepEqual([pings.roundTripMs, pings.leastMs], [undefined, undefined])
     }
     assert.equal(pings.isDue(2700), false, 'it was measured all the same')
@@ -119,7 +119,7 @@ describe('pings', () => {
     const pings = new Pings(0)
     pings.want()
     pings.take(10)
-    assert.deepEqual(pings.answered(pong(1), 5), { id: 1, roundTripMs: 0 })
+    assert.deepEqual(pings.answered(pong(1), 5), { id: 1, roundTripMs: 0, parsed: 0 })
   })
 
   it('are all answered by the answer to a later one, and each once', () => {
@@ -130,10 +130,10 @@ describe('pings', () => {
     }
     assert.equal(pings.answered(pong(4), 5), undefined)
     assert.equal(pings.answered(pong(0), 5), undefined)
-    assert.deepEqual(pings.answered(pong(2), 5), { id: 2, roundTripMs: 3 })
+    assert.deepEqual(pings.answered(pong(2), 5), { id: 2, roundTripMs: 3, parsed: 0 })
     assert.equal(pings.answered(pong(1), 5), undefined)
     assert.equal(pings.answered(pong(2), 5), undefined)
-    assert.deepEqual(pings.answered(pong(3), 6), { id: 3, roundTripMs: 3 })
+    assert.deepEqual(pings.answered(pong(3), 6), { id: 3, roundTripMs: 3, parsed: 0 })
   })
 
   it('are due two seconds after the last answer, where none is under way', () => {
