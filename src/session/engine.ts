@@ -18,7 +18,7 @@ import type { PipeState } from '../mux/pipe-state.ts'
 import { violation } from '../mux/settings.ts'
 import { GuardedLine } from './guarded-line.ts'
 import { Handshake, type Authenticator } from './handshake.ts'
-import { settle, type Hello } from './hello.ts'
+import { noSession, settle, type Hello } from './hello.ts'
 import { checkSessionFrame } from './session-frames.ts'
 import { Keepalive } from './keepalive.ts'
 import type { LineHost, SessionLine } from './line.ts'
@@ -477,7 +477,7 @@ export class Engine implements LineHost {
       return
     }
     if (this.mux === undefined) {
-      if (now >= this.#helloBy()) this.#end(this.#noSession(), true)
+      if (now >= this.#helloBy()) this.#end(noSession(this.#limits, this.#line.seen), true)
       return
     }
     if (now >= this.#closeBy) {
@@ -506,8 +506,4 @@ export class Engine implements LineHost {
     this.mux?.stoodStill(now)
   }
 
-  #noSession(): TrunkError {
-    const { helloTimeoutMs } = this.#limits
-    return new TrunkError('ERR_HELLO_TIMEOUT', `no session after ${helloTimeoutMs} ms${this.#line.seen}`)
-  }
 }

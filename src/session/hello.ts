@@ -155,3 +155,8 @@ export function settle(
     orphanTimeoutMs: limits.orphanTimeoutMs,
   }
 }
+
+/** Why a side gives up before a session stands; `seen` is what has come instead. */
+export function noSession({ helloTimeoutMs }: Readonly<Limits>, seen: string): TrunkError {
+  return new TrunkError('ERR_HELLO_TIMEOUT', `no session after ${helloTimeoutMs} ms${seen}`)
+}
