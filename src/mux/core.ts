@@ -17,6 +17,7 @@ import { ByteQueue } from './byte-queue.ts'
 import { GATHERED_BYTES, Inbox } from './inbox.ts'
 import { Outbox } from './outbox.ts'
 import { Pending, type PipeListener, type PipeState } from './pipe-state.ts'
+import { PinnedChunks } from './pinned.ts'
 import { PipeTable } from './pipe-table.ts'
 import type { MuxCounters, MuxHost, MuxSettings } from './settings.ts'
 
@@ -35,7 +36,11 @@ export class MuxCore {
     this.#now = now
     this.#table = new PipeTable(settings, host)
     this.#outbox = new Outbox(settings, host, this.#table, now)
-    this.#inbox = new Inbox(settings, host, this.#table, this.#outbox, now)
+    const pinned = new PinnedChunks((piece) => {
+      host.release?.(piece)
+    })
+    this.#table.attach(this.#outbox, pinned)
+    this.#inbox = new Inbox(settings, host, this.#table, this.#outbox, pinned, now)
   }
 
   get pipes(): ReadonlyMap<number, PipeState> {

@@ -9,7 +9,7 @@ import { decodeStatus, MAX_STATUS_BYTES } from '../frame/status.ts'
 import { ByteQueue } from './byte-queue.ts'
 import type { Outbox } from './outbox.ts'
 import { Pending, type PipeState } from './pipe-state.ts'
-import { PinnedChunks } from './pinned.ts'
+import type { PinnedChunks } from './pinned.ts'
 import type { PipeTable } from './pipe-table.ts'
 import { Ring } from './ring.ts'
 import { violation, type MuxCounters, type MuxHost, type MuxSettings } from './settings.ts'
@@ -43,14 +43,19 @@ export class Inbox {
   /** Pipes that got bytes in this chunk of the link, told once at its end. */
   readonly #touched = new Ring<PipeState>()
 
-  constructor(settings: MuxSettings, host: MuxHost, table: PipeTable, outbox: Outbox, now: number) {
+  constructor(
+    settings: MuxSettings,
+    host: MuxHost,
+    table: PipeTable,
+    outbox: Outbox,
+    pinned: PinnedChunks,
+    now: number,
+  ) {
     this.#settings = settings
     this.#host = host
     this.#table = table
     this.#outbox = outbox
-    this.#pinned = new PinnedChunks((piece) => {
-      host.release?.(piece)
-    })
+    this.#pinned = pinned
     this.#resetTokens = new TokenBucket(settings.resetBurst * RESET_SLACK, settings.resetsPerSecond, now)
   }
 

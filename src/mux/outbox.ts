@@ -92,7 +92,6 @@ export class Outbox {
     this.#scheduler = new Scheduler(settings.splitBytes)
     this.#resetTokens = new TokenBucket(settings.peerResetBurst, settings.peerResetsPerSecond, now)
     this.#pace = settings.paced ? new Pace(settings.maxInFlightBytes) : undefined
-    table.attach(this)
   }
 
   // --- what is to be sent ----------------------------------------------------------------------------------------------
@@ -108,6 +107,11 @@ export class Outbox {
   mayBeAhead(pipe: PipeState): number {
     const share = Math.floor(this.#ahead / Math.max(1, this.#scheduler.length))
     return Math.max(AHEAD_BYTES, Math.min(share, pipe.creditLimit - pipe.sent))
+  }
+
+  /** A pipe that is over has no turn: while the peer lets no data go, no turn would come to find that out. */
+  unschedule(pipe: PipeState): void {
+    if (pipe.scheduled) this.#scheduler.leave(pipe)
   }
 
   /** Lists a control frame: a bit of {@link Pending}. */

@@ -10,7 +10,7 @@ import type { PipeState } from './pipe-state.ts'
 const SLACK_BYTES = 512 * 1024
 
 export class PinnedChunks {
-  /** Pipes that were given views since the last count. */
+  /** Pipes that were given views since the last count, and are not over: a reader that gives everything back may be never counted again. */
   readonly #pipes = new Set<PipeState>()
   /** Chunks that are in `#bytes`. Weak: what no queue holds any more is not held here. */
   #noted = new WeakSet<ArrayBufferLike>()
@@ -30,6 +30,11 @@ export class PinnedChunks {
     if (this.#noted.has(piece.buffer)) return
     this.#noted.add(piece.buffer)
     this.#bytes += piece.buffer.byteLength
+  }
+
+  /** `pipe` is over. What may still be read of it is copied out: nobody but its reader holds it from here on. */
+  forget(pipe: PipeState): void {
+    if (this.#pipes.delete(pipe)) pipe.receiveQueue?.compact(this.#release)
   }
 
   /** The link's chunk is parsed: copies pieces out where they pin too much. */

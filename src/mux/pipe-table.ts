@@ -7,6 +7,7 @@ import { TrunkError } from '../errors.ts'
 import { MAX_PIPE_ID } from '../frame/constants.ts'
 import type { Outbox } from './outbox.ts'
 import { Pending, PipeState } from './pipe-state.ts'
+import type { PinnedChunks } from './pinned.ts'
 import { violation, type MuxHost, type MuxSettings } from './settings.ts'
 import { WindowPool } from './window.ts'
 
@@ -19,6 +20,7 @@ export class PipeTable {
   readonly #settings: MuxSettings
   readonly #host: MuxHost
   #outbox!: Outbox
+  #pinned!: PinnedChunks
   #nextId: number
   #lastPeerId = 0
   #outbound = 0
@@ -32,9 +34,10 @@ export class PipeTable {
     this.windows = new WindowPool(settings.initialWindowBytes, settings.maxWindowBytes, settings.windowPoolBytes)
   }
 
-  /** Ties the table to what sends its pipes' control frames; once. */
-  attach(outbox: Outbox): void {
+  /** Ties the table to what sends its pipes' frames, and to what counts what they hold; once. */
+  attach(outbox: Outbox, pinned: PinnedChunks): void {
     this.#outbox = outbox
+    this.#pinned = pinned
   }
 
   /** A new pipe of ours, or why there can be none. */
@@ -116,9 +119,18 @@ export class PipeTable {
   becomeZombie(pipe: PipeState): void {
     if (pipe.phase === 'opening' && !pipe.outbound) this.inboundWaiting--
     pipe.phase = 'zombie'
-    pipe.listener = undefined
-    this.#clear(pipe)
+    this.#letGo(pipe)
     this.#host.pipeGone()
+  }
+
+  /** What others hold of a pipe that is over is let go of: a session may have millions of them. */
+  #letGo(pipe: PipeState): void {
+    pipe.listener = undefined
+    pipe.clearData()
+    // what the window had grown by is given back when nothing of it is left to be read
+    if (!pipe.lingers) this.windows.release(pipe)
+    this.#pinned.forget(pipe)
+    this.#outbox.unschedule(pipe)
   }
 
   /** Over: nothing of it is left but the knowledge that its id was used. */
@@ -126,19 +138,12 @@ export class PipeTable {
     if (pipe.phase === 'gone') return
     pipe.phase = 'gone'
     this.#outbox.forget(pipe)
-    pipe.listener = undefined
-    this.#clear(pipe)
+    this.#letGo(pipe)
     this.pipes.delete(pipe.id)
     if (pipe.outbound) this.#outbound--
     else this.inbound--
     if (pipe.orphanedAt >= 0) this.#orphans.delete(pipe)
     this.#host.pipeGone()
-  }
-
-  /** What the window had grown by is given back when nothing of it is left to be read. */
-  #clear(pipe: PipeState): void {
-    pipe.clearData()
-    if (!pipe.lingers) this.windows.release(pipe)
   }
 
   /** What was left to be read after the pipe's end has been, or never will be. */
@@ -154,7 +159,7 @@ export class PipeTable {
       const listener = pipe.phase === 'zombie' ? undefined : pipe.listener
       if (pipe.phase !== 'zombie') pipe.linger()
       pipe.phase = 'gone'
-      pipe.clearData()
+      this.#letGo(pipe)
       listener?.failed(error)
     }
     this.pipes.clear()

@@ -21,6 +21,14 @@ export class Ring<T> {
     return item
   }
 
+  /** Takes out what is not to be kept. The order of the others stays. */
+  keep(isKept: (item: T) => boolean): void {
+    for (let left = this.length; left > 0; left--) {
+      const item = this.shift()
+      if (item !== undefined && isKept(item)) this.push(item)
+    }
+  }
+
   clear(): void {
     this.#items = []
     this.#head = 0

@@ -8,12 +8,20 @@ import { Ring } from './ring.ts'
 
 /** What a pipe may have queued to pass the bulk. */
 const SMALL_BYTES = 4 * 1024
+/** Fewer pipes that are over are not looked for. */
+const MIN_LEFT = 32
+
+function isScheduled(pipe: PipeState): boolean {
+  return pipe.scheduled
+}
 
 export class Scheduler {
   readonly #small = new Ring<PipeState>()
   readonly #bulk = new Ring<PipeState>()
   readonly #splitBytes: number
   #smallServed = 0
+  /** Of those that are entered, so many are over. */
+  #left = 0
 
   /** @param splitBytes largest frame of data; what one turn sends */
   constructor(splitBytes: number) {
@@ -26,6 +34,11 @@ export class Scheduler {
 
   /** Pipes that have something to send. */
   get length(): number {
+    return this.entered - this.#left
+  }
+
+  /** Pipes that are held: those that have something to send, and no more than as many again, or a few, that are over. */
+  get entered(): number {
     return this.#small.length + this.#bulk.length
   }
 
@@ -42,8 +55,26 @@ export class Scheduler {
     this.#bulk.push(pipe)
   }
 
+  /** Takes out a pipe that is entered and is over: it never comes back. */
+  leave(pipe: PipeState): void {
+    pipe.scheduled = false
+    this.#left++
+    // one by one would cost the square of what a session that is lost had under way
+    if (this.#left < MIN_LEFT || this.#left < this.length) return
+    this.#left = 0
+    this.#small.keep(isScheduled)
+    this.#bulk.keep(isScheduled)
+  }
+
   /** The pipe whose turn it is, taken out. */
   next(): PipeState | undefined {
+    let pipe = this.#take()
+    for (; pipe?.scheduled === false; pipe = this.#take()) this.#left--
+    if (pipe !== undefined) pipe.scheduled = false
+    return pipe
+  }
+
+  #take(): PipeState | undefined {
     let pipe: PipeState | undefined
     if (this.#small.length > 0 && (this.#smallServed < this.#splitBytes || this.#bulk.length === 0)) {
       pipe = this.#small.shift()
@@ -52,7 +83,6 @@ export class Scheduler {
       pipe = this.#bulk.shift()
       this.#smallServed = 0
     }
-    if (pipe !== undefined) pipe.scheduled = false
     return pipe
   }
 }

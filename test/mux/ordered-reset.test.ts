@@ -163,7 +163,7 @@ describe('a reset by the peer, where the pipe reads before it', () => {
     assert.equal(pipe.signal.aborted, true)
     assert.equal(pipe.readableLength, 5000)
     const first = await pipe.source.next()
-    assert.deepEqual(first.value?.subarray(), pattern(5000))
+    assert.deepEqual(first.value?.subarray(), new Uint8Array(pattern(5000)))
     assert.equal(await fate(pipe.source.next()), 'ERR_PIPE_RESET')
     assert.equal(pipe.state.receiveQueue, undefined)
   })

@@ -51,6 +51,29 @@ describe('views of the link’s chunks', () => {
     assert.deepEqual(bytes, expected.flat())
   })
 
+  it('R-365: are let go of with their pipe, and what may still be read is copied out', () => {
+    const released: Uint8Array[] = []
+    const pinned = new PinnedChunks((piece) => released.push(piece))
+    const slab = new Uint8Array(64 * 1024).fill(7)
+    const use = (id: number, readAll: boolean): ByteQueue => {
+      const { pipe, queue } = pipeWithQueue(id)
+      queue.append(slab.subarray(0, 4096))
+      // one slab, which is read into again: so little is noted that nothing is ever counted
+      pinned.note(pipe, slab.subarray(0, 4096))
+      pinned.weigh()
+      if (readAll) queue.shift(4096)
+      pinned.forget(pipe)
+      return queue
+    }
+    for (let id = 1; id < 200; id += 2) assert.equal(use(id, true).length, 0)
+    assert.equal(released.length, 0)
+    const left = use(201, false)
+    assert.equal(released.length, 1)
+    const piece = left.shift(4096)
+    assert.notEqual(piece.buffer, slab.buffer)
+    assert.deepEqual(piece, slab.slice(0, 4096))
+  })
+
   it('are never copied for a reader that keeps up', () => {
     const pinned = new PinnedChunks(() => undefined)
     const { pipe, queue } = pipeWithQueue(1)

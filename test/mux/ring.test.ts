@@ -29,6 +29,9 @@ describe('the ring', () => {
         if (dice === 0) {
           ring.clear()
           model = []
+        } else if (dice < 5) {
+          ring.keep((item) => item % 3 !== 0)
+          model = model.filter((item) => item % 3 !== 0)
         } else if (dice < (climbs ? 700 : 300)) {
           ring.push(number)
           model.push(number++)
