@@ -57,7 +57,7 @@ if (files.length === 0) {
 const reporter = options.some((option) => option.startsWith('--test-reporter')) ? [] : ['--test-reporter=spec']
 const preload = ['--import', 'tsx', '--import', './test/helpers/quick-assert.mjs']
 /** No test and no file takes a tenth of this: what hangs has to fail, not to wait for somebody who looks. */
-const TIMEOUT_MS = vm ? 1_200_000 : 240_000
+const TIMEOUT_MS = vm || files.some((file) => file.endsWith('.long.test.ts')) ? 1_200_000 : 240_000
 
 const args = [
   ...preload,
