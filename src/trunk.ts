@@ -3,7 +3,7 @@
  * one session; when it has ended nothing of it is left.
  */
 import { decodeCbor, encodeCbor } from './cbor.ts'
-import type { Clock } from './clock.ts'
+import type { Clock, Timer } from './clock.ts'
 import { abortError, badArgument, TrunkError, toTrunkError, type ErrorCode } from './errors.ts'
 import { requireInteger, type Limits } from './limits.ts'
 import { TrunkPipe, type PipeOwner } from './mux/pipe.ts'
@@ -251,6 +251,11 @@ export class TrunkSession implements Trunk, PipeOwner {
 
   now(): number {
     return this.#parts.clock.now()
+  }
+
+  closeTimer(callback: () => void): Timer {
+    const { clock, limits } = this.#parts
+    return clock.after(limits.closeTimeoutMs, callback)
   }
 
   decodeReply(reply: Uint8Array): unknown {

@@ -271,7 +271,12 @@ export interface ReconnectingTrunk extends Trunk {
   watch(): AsyncIterable<ConnectionStatus>
 }
 
-/** One flow-controlled, bidirectional byte stream: an it-stream-types Duplex, so `it-pipe` takes it as it is. */
+/**
+ * One flow-controlled, bidirectional byte stream: an it-stream-types Duplex, so `it-pipe` takes it as it is.
+ *
+ * Leaving a block with `await using pipe` is `close` with a limit: a `sink` that runs ends first, reading stops, and what was written arrives. It rejects where the peer did not
+ * take all that was written, and with ERR_CLOSE_TIMEOUT after `closeTimeoutMs`. A block that is left by an exception ends its pipe, too: `abort` says that it is to be broken off.
+ */
 export interface Pipe extends AsyncDisposable {
   readonly id: number
   readonly protocol: string

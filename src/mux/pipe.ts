@@ -4,6 +4,7 @@
  */
 import type { Source } from 'it-stream-types'
 import { Uint8ArrayList } from 'uint8arraylist'
+import type { Timer } from '../clock.ts'
 import { badArgument, isCodeShaped, TrunkError, toTrunkError, type ErrorCode } from '../errors.ts'
 import type { Bytes, Pipe, WaitsFor } from '../types.ts'
 import type { MuxCore } from './core.ts'
@@ -16,6 +17,8 @@ import { closeIterator, isSource } from './sources.ts'
 /** What a pipe needs of its trunk. */
 export interface PipeOwner {
   now(): number
+  /** Calls `callback` when what is closed has had its time. */
+  closeTimer(callback: () => void): Timer
   /** Reads a reply; throws where it is not valid. */
   decodeReply(reply: Uint8Array): unknown
 }
@@ -260,10 +263,30 @@ export class TrunkPipe implements Pipe, PipeListener {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    // both directions are over here: what is queued still leaves, and a reset would only cut the peer's handler
-    if (this.#state.endQueued && this.#state.receivedAll) return
-    this.abort(new TrunkError('ERR_ABORTED', 'the pipe was disposed before it was finished'))
-    await DONE
+    if (this.#failed !== undefined) {
+      // whoever used it has heard of that
+      this.#core.dropUnread(this.#state)
+      return
+    }
+    const timer = this.#owner.closeTimer(() => {
+      this.abort(new TrunkError('ERR_CLOSE_TIMEOUT', 'the pipe was disposed, and the peer has not finished in time'))
+    })
+    try {
+      // a sink ends what it writes: its end here would call whole what is not
+      if (this.#failure !== undefined) this.#confirmation ??= new Deferred()
+      const closing = this.close()
+      if (this.#source !== undefined && !this.#state.receivedAll) {
+        this.#gaveUpReading = !this.#state.readStopped
+        this.#core.stop(this.#state, 'ERR_PIPE_STOPPED')
+        this.#source.wake()
+      }
+      await closing
+    } catch (error) {
+      // what the peer did not do with a pipe that was only read concerns nobody who has left
+      if (this.#state.written > 0) throw error
+    } finally {
+      timer.cancel()
+    }
   }
 
   /** Somebody waits for what was written to leave: the peer may have answered all of it before the line says so. */

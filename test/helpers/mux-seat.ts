@@ -92,13 +92,29 @@ export class MuxSeat implements MuxHost {
   /** The last batch, as the line got it. */
   parts: readonly Uint8Array[] = []
 
+  /** What is called when a pipe that was disposed has had its time. */
+  closeTimer: (() => void) | undefined
+
   readonly #owner: PipeOwner = {
     now: () => this.now,
+    closeTimer: (callback) => {
+      this.closeTimer = callback
+      return {
+        cancel: () => {
+          this.closeTimer = undefined
+        },
+      }
+    },
     decodeReply: (reply) => {
       const text = Buffer.from(reply).toString()
       if (text === BAD_REPLY) throw new RangeError('not a reply')
       return text
     },
+  }
+
+  /** What was closed has had its time. */
+  passCloseTime(): void {
+    this.closeTimer?.()
   }
 
   constructor(settings: Partial<MuxSettings> = {}) {

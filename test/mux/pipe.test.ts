@@ -5,7 +5,7 @@ import { Uint8ArrayList } from 'uint8arraylist'
 import { TrunkError } from '../../src/errors.ts'
 import type { TrunkPipe } from '../../src/mux/pipe.ts'
 import type { Bytes } from '../../src/types.ts'
-import { BAD_REPLY, failedWith, fate, inWords, MuxSeat, status, turns } from '../helpers/mux-seat.ts'
+import { BAD_REPLY, failedWith, fate, MuxSeat, status, turns } from '../helpers/mux-seat.ts'
 import { TYPE, utf8 } from '../helpers/naive-codec.ts'
 import { pattern } from '../helpers/protocols.ts'
 import { noStrayRejections } from '../helpers/stray-rejections.ts'
@@ -661,22 +661,28 @@ describe('a pipe in hand: breaking off', () => {
     assert.equal(pipe.signal.aborted, false)
   })
 
-  it('is what leaving a block does to a pipe that is not finished, and to no other', async () => {
+  it('R-367: is not what leaving a block does, but for a pipe whose peer has had its time', async () => {
     const seat = new MuxSeat()
-    const dispose = async (pipe: TrunkPipe): Promise<void> => {
-      await pipe[Symbol.asyncDispose]()
-    }
-    const [unread, unended, neither, finished] = Array.from({ length: 4 }, () => seat.holdOpened())
-    for (const pipe of [unread!, finished!]) void pipe.closeWrite()
-    for (const pipe of [unended!, finished!]) seat.offset('END', pipe.id, 0)
-    const frames = seat.said()
-    assert.ok(frames.includes(`END ${finished!.id} @0`))
-    for (const pipe of [unread!, unended!, neither!, finished!]) await dispose(pipe)
-    for (const pipe of [unread!, unended!, neither!]) failedWith(pipe, 'ERR_ABORTED')
-    assert.equal(finished!.error, undefined)
-    assert.deepEqual(
-      seat.pull().map((frame) => inWords(frame).slice(0, 7)),
-      ['RESET 1', 'RESET 3', 'RESET 5'],
-    )
+    const [written, read, late] = Array.from({ length: 3 }, () => seat.holdOpened())
+    void written!.write(pattern(3))
+    const dispose = (pipe: TrunkPipe): Promise<void> => pipe[Symbol.asyncDispose]()
+    const leaving = [written!, read!].map((pipe) => dispose(pipe))
+    await turns()
+    assert.deepEqual(seat.said(), ['DATA 1 3', 'END 1 @3', 'END 3 @0'])
+    seat.take('DONE', 1, status(199))
+    seat.take('DONE', 3, status(199))
+    // what the peer did not take of what was written is told; where nothing was, it concerns nobody
+    assert.deepEqual([await fate(leaving[0]!), await fate(leaving[1]!)], ['ERR_NO_SPACE', 'well'])
+    assert.equal(seat.closeTimer, undefined, 'no timer is left')
+
+    void late!.write(pattern(1))
+    const waiting = dispose(late!)
+    await turns()
+    seat.pull()
+    assert.equal(await fate(waiting), 'waits')
+    seat.passCloseTime()
+    assert.equal(await fate(waiting), 'ERR_CLOSE_TIMEOUT')
+    assert.ok(seat.said().some((frame) => frame.startsWith('RESET 5')))
+    assert.equal(await fate(dispose(late!)), 'well', 'it has failed, which its user knows')
   })
 })

@@ -15,6 +15,7 @@ import {
   protocol,
 } from '../helpers/protocols.ts'
 import { noStrayRejections } from '../helpers/stray-rejections.ts'
+import { manualClock } from '../helpers/manual-clock.ts'
 import { trunkPair } from '../helpers/trunk-pair.ts'
 
 noStrayRejections()
@@ -244,18 +245,75 @@ describe('close', () => {
     await closed(near, far)
   })
 
-  it('resets a pipe that `await using` leaves unfinished', async () => {
+  it('R-367: delivers what was written before `await using` leaves the block, ended there or not', async () => {
+    for (const ends of [true, false]) {
+      const test = manual()
+      const [near, far] = await trunkPair({}, { protocols: [test.protocol] })
+      const reading = test.next().then(async ({ pipe, finish }) => {
+        const bytes = await collect(pipe.source)
+        finish()
+        return bytes
+      })
+      {
+        await using pipe = await near.open('manual')
+        await pipe.write(pattern(300_000))
+        if (ends) await pipe.closeWrite()
+      }
+      assert.equal((await reading).byteLength, 300_000)
+      await closed(near, far)
+    }
+  })
+
+  it('R-367: ends a sink before it ends the pipe that `await using` leaves', async () => {
     const test = manual()
     const [near, far] = await trunkPair({}, { protocols: [test.protocol] })
-    const taken = test.next()
+    const reading = test.next().then(async ({ pipe, finish }) => {
+      const bytes = await collect(pipe.source)
+      finish()
+      return bytes
+    })
+    let sinking: Promise<void> | undefined
     {
       await using pipe = await near.open('manual')
-      await pipe.write(Buffer.from('x'))
+      sinking = pipe.sink(
+        (async function* () {
+          for (let i = 0; i < 20; i++) yield pattern(10_000)
+        })(),
+      )
     }
-    const { pipe: b, finish } = await taken
+    await sinking
+    assert.equal((await reading).byteLength, 200_000)
+    await closed(near, far)
+  })
+
+  it('R-367: breaks off a pipe whose peer does not finish within closeTimeoutMs after it was left', async () => {
+    const clock = manualClock()
+    const test = manual()
+    const [near, far] = await trunkPair({ clock, limits: { closeTimeoutMs: 700 } }, { protocols: [test.protocol] })
+    const pipe = await near.open('manual')
+    const { pipe: b, finish } = await test.next()
+    await pipe.write(Buffer.from('x'))
+    const leaving = outcome(Promise.resolve(pipe[Symbol.asyncDispose]()))
+    clock.advance(699)
+    assert.equal(b.signal.aborted, false)
+    clock.advance(1)
+    assert.equal(await leaving, 'ERR_CLOSE_TIMEOUT')
     await eventually(() => b.signal.aborted, 'the handler is told')
-    assert.equal(await outcome(collect(b.source)), 'ERR_ABORTED')
     finish()
+    await closed(near, far)
+  })
+
+  it('R-367: tells a reader that is not done when `await using` leaves the block, and no other', async () => {
+    const [near, far] = await trunkPair({}, { protocols: [produce] })
+    const pipe = await near.open('produce', 3_000_000)
+    const first = await pipe.source.next()
+    assert.ok(first.done !== true)
+    await pipe[Symbol.asyncDispose]()
+    assert.equal(await outcome(pipe.source.next()), 'ERR_PIPE_CLOSED')
+    {
+      await using broken = await near.open('produce', 1000)
+      broken.abort(new TrunkError('ERR_BUSY', 'on purpose'))
+    }
     await closed(near, far)
   })
 })
