@@ -123,9 +123,9 @@ export function isKnownCode(code: string): code is KnownCode {
   return Object.hasOwn(ERROR_CODES, code)
 }
 
-/** A sentence without control characters (C0, DEL, C1, line and paragraph separators): what a peer says ends up on somebody's terminal. */
+/** A sentence without control characters (C0, DEL, C1, separators of lines, what turns the direction of writing): what a peer says ends up on somebody's terminal. */
 export function withoutControls(sentence: string): string {
-  return sentence.replace(/[\p{Cc}\u2028\u2029]/gu, ' ')
+  return sentence.replace(/[\p{Cc}\u061C\u200E\u200F\u2028-\u202E\u2066-\u2069\uFEFF]/gu, ' ')
 }
 
 /** True where `code` has the shape of a code, known or not. */

@@ -78,9 +78,16 @@ export function toBytes(path: ByteString): Buffer {
   return Buffer.concat(parts)
 }
 
-// Control characters (C0, DEL, C1) and the escapes above: what must not reach a terminal as it is.
-// eslint-disable-next-line no-control-regex -- control characters are what it looks for
-const UNPRINTABLE = /[\u0000-\u001F\u007F-\u009F\u2028\u2029\uDC80-\uDCFF]/gu
+// Control characters (C0, DEL, C1), what turns the direction of writing or shows nothing, and the escapes above: what must not reach a terminal as it is.
+// eslint-disable-next-line no-control-regex -- these characters are what it looks for
+const UNPRINTABLE = /[\u0000-\u001F\u007F-\u009F\u061C\u200E\u200F\u2028-\u202E\u2066-\u2069\uFEFF\uDC80-\uDCFF]/gu
+
+/** `value` as one line of JSON for programs, which says the same and holds nothing that a terminal would obey: JSON itself escapes no more than C0. */
+export function printableJson(value: unknown): string {
+  return JSON.stringify(value).replace(UNPRINTABLE, (character) => {
+    return `\\u${character.charCodeAt(0).toString(16).padStart(4, '0')}`
+  })
+}
 
 /** `text` for a person's eyes: one line, and nothing in it that a terminal would obey. A peer chooses names and sentences. */
 export function printable(text: string | ByteString): string {

@@ -5,7 +5,7 @@ import { TrunkError } from '../../errors.ts'
 import type { Trunk } from '../../index.ts'
 import { measureRate, measureRoundTrips } from '../bench/measure.ts'
 import type { RateOverTime, RoundTrips } from '../bench/measure.ts'
-import { printable } from '../byte-string.ts'
+import { printable, printableJson } from '../byte-string.ts'
 import type { Context } from '../context.ts'
 import { formatBytes, formatDuration, formatRate, sparkline } from '../format.ts'
 import { addPeerOptions, withTrunk } from '../peer.ts'
@@ -59,7 +59,7 @@ async function bench(context: Context, options: BenchCommandOptions): Promise<vo
     await show('from the peer', describeRate(read))
     const write = await measureRate(context, trunk, 'write', seconds)
     await show('to the peer', describeRate(write))
-    if (json) await stdout.line(JSON.stringify({ address, peer: peer.name, seconds, roundTrip, read, write }))
+    if (json) await stdout.line(printableJson({ address, peer: peer.name, seconds, roundTrip, read, write }))
   })
 }
 

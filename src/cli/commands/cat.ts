@@ -3,11 +3,12 @@ import type { Command } from 'commander'
 import { pipe } from 'it-pipe'
 import type { Bytes } from '../../types.ts'
 import type { Context } from '../context.ts'
-import { atRemote, withFiles } from '../files.ts'
+import { withFiles } from '../files.ts'
 import type { Files } from '../files.ts'
 import { addPeerOptions } from '../peer.ts'
 import type { PeerOptions } from '../peer.ts'
-import { remotePath, wirePath } from '../remote-path.ts'
+import { remotePath, shownRemote, wirePath } from '../remote-path.ts'
+import { each } from '../troubles.ts'
 import type { ByteString } from '../byte-string.ts'
 
 /** Adds the command. */
@@ -21,7 +22,7 @@ export function addCat(program: Command, context: Context): void {
   addPeerOptions(command).action(async (paths: string[], options: PeerOptions) => {
     const remote = paths.map(remotePath)
     await withFiles(context, options, async (files) => {
-      for (const path of remote) await atRemote(path, printFile(context, files, path))
+      await each(context, remote, shownRemote, (path) => printFile(context, files, path))
     })
   })
 }

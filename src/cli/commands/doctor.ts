@@ -1,6 +1,6 @@
 /** `trunkline doctor`: what is wrong with a line, if anything is, and what to do about it. See src/cli/doctor/. */
 import type { Command } from 'commander'
-import { printable } from '../byte-string.ts'
+import { printable, printableJson } from '../byte-string.ts'
 import type { Context } from '../context.ts'
 import type { Finding } from '../doctor/findings.ts'
 import { EXIT, reportedFailure, usageError } from '../failure.ts'
@@ -45,7 +45,7 @@ async function doctor(context: Context, address: string | undefined, options: Do
     if (options.json !== true) await stdout.line(linesOf(finding, colors).join('\n'))
   }
   const problems = findings.filter(({ level }) => level === 'problem').length
-  if (options.json === true) await stdout.line(JSON.stringify({ address, healthy: problems === 0, findings }))
+  if (options.json === true) await stdout.line(printableJson({ address, healthy: problems === 0, findings }))
   else await stdout.line(summaryOf(findings, colors))
   if (problems > 0) throw reportedFailure(EXIT.failed)
 }

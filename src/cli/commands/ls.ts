@@ -4,21 +4,25 @@
  * they are, a terminal gets nothing that it would obey.
  */
 import type { Command } from 'commander'
-import { byteString, escapedText, fromBytes, printable, toBytes } from '../byte-string.ts'
+import { byteString, escapedText, fromBytes, printable, printableJson, toBytes } from '../byte-string.ts'
 import type { ByteString } from '../byte-string.ts'
 import type { Context } from '../context.ts'
 import { asFailure } from '../failure.ts'
-import { atRemote, withFiles } from '../files.ts'
+import { withFiles } from '../files.ts'
 import type { Files } from '../files.ts'
 import { formatMode, formatTime } from '../format.ts'
 import { addPeerOptions } from '../peer.ts'
 import type { PeerOptions } from '../peer.ts'
 import { lastPart, remotePath, shownRemote, wirePath } from '../remote-path.ts'
+import { each } from '../troubles.ts'
 
 /** Entries of one directory that are held to be sorted: about 2 MiB. */
 const MAX_SORTED = 10_000
 /** Digits of a size in a long line: 999 TB. */
 const SIZE_WIDTH = 15
+
+/** What listing says of an entry that is no directory. */
+const NO_FOLDER: ReadonlySet<string> = new Set(['ERR_NOT_DIRECTORY', 'ERR_SYMLINK', 'ERR_NOT_REGULAR'])
 
 interface LsOptions extends PeerOptions {
   long?: boolean
@@ -46,12 +50,13 @@ export function addLs(program: Command, context: Context): void {
   addPeerOptions(command).action(async (paths: string[], options: LsOptions) => {
     const remote = paths.map(remotePath)
     await withFiles(context, options, async (files) => {
-      for (const [i, path] of remote.entries()) {
-        if (remote.length > 1 && options.json !== true) {
-          await context.stdout.line(`${i > 0 ? '\n' : ''}${shownRemote(path)}`)
-        }
-        await atRemote(path, listOne(context, files, path, options))
-      }
+      let first = true
+      await each(context, remote, shownRemote, async (path) => {
+        if (remote.length > 1 && options.json !== true)
+          await context.stdout.line(`${first ? '' : '\n'}${shownRemote(path)}`)
+        first = false
+        await listOne(context, files, path, options)
+      })
     })
   })
 }
@@ -69,8 +74,9 @@ async function listOne(context: Context, files: Files, path: ByteString, options
       }
     }
   } catch (error) {
-    if (asFailure(error).code !== 'ERR_NOT_DIRECTORY') throw error
+    if (!NO_FOLDER.has(asFailure(error).code)) throw error
     const { type, size, mode, modifiedMs } = await files.stat(wirePath(path), { signal: context.signal })
+    if (type === 'directory') throw error
     held.push({ name: lastPart(path), type, size, mode, modifiedMs })
   }
   if (sorting) held.sort((a, b) => Buffer.compare(toBytes(a.name), toBytes(b.name)))
@@ -85,7 +91,7 @@ async function print(context: Context, entries: readonly Entry[], options: LsOpt
 
 function line(context: Context, entry: Entry, options: LsOptions): string {
   const { name, type, size, mode, modifiedMs } = entry
-  if (options.json === true) return JSON.stringify({ ...jsonName(name), type, size, mode, modifiedMs })
+  if (options.json === true) return printableJson({ ...jsonName(name), type, size, mode, modifiedMs })
   const slash = type === 'directory' && context.stdout.isTerminal ? '/' : ''
   const text = context.stdout.isTerminal ? printable(name) : escapedText(name)
   const shown = type === 'directory' ? context.colors.blue(text) + slash : text

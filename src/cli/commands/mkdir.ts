@@ -1,10 +1,11 @@
 /** `trunkline mkdir`: directories of the peer. */
 import type { Command } from 'commander'
 import type { Context } from '../context.ts'
-import { atRemote, withFiles } from '../files.ts'
+import { withFiles } from '../files.ts'
 import { addPeerOptions } from '../peer.ts'
 import type { PeerOptions } from '../peer.ts'
-import { remotePath, wirePath } from '../remote-path.ts'
+import { remotePath, shownRemote, wirePath } from '../remote-path.ts'
+import { each } from '../troubles.ts'
 
 /** Adds the command. */
 export function addMkdir(program: Command, context: Context): void {
@@ -19,7 +20,7 @@ export function addMkdir(program: Command, context: Context): void {
     const remote = paths.map(remotePath)
     const recursive = options.parents ?? false
     await withFiles(context, options, async (files) => {
-      for (const path of remote) await atRemote(path, files.mkdir(wirePath(path), { recursive }))
+      await each(context, remote, shownRemote, (path) => files.mkdir(wirePath(path), { recursive }))
     })
   })
 }

@@ -6,7 +6,7 @@ import { pause } from '../context.ts'
 import { formatDuration } from '../format.ts'
 import { addPeerOptions, withTrunk } from '../peer.ts'
 import type { PeerOptions } from '../peer.ts'
-import { printable } from '../byte-string.ts'
+import { printable, printableJson } from '../byte-string.ts'
 
 interface PingOptions extends PeerOptions {
   count: number
@@ -47,21 +47,28 @@ async function ping(context: Context, options: PingOptions): Promise<void> {
     const { address, peer } = trunk.status()
     const json = options.json === true
     const times: number[] = []
-    for (let i = 0; i < options.count; i += 1) {
-      if (i > 0) await pause(context, options.interval * 1000)
-      const milliseconds = await trunk.ping({ signal: context.signal })
-      times.push(milliseconds)
-      if (!json)
-        await context.stdout.line(`pong from ${printable(peer.name)} at ${address}: ${formatDuration(milliseconds)}`)
-    }
-    const minMs = times.reduce((least, ms) => Math.min(least, ms))
-    const maxMs = times.reduce((most, ms) => Math.max(most, ms))
-    const averageMs = times.reduce((sum, ms) => sum + ms, 0) / times.length
-    if (json)
-      await context.stdout.line(JSON.stringify({ address, count: times.length, minMs, averageMs, maxMs, times }))
-    else {
-      const [least, mean, most] = [minMs, averageMs, maxMs].map(formatDuration)
-      await context.stdout.line(`${times.length} round trips, shortest ${least}, average ${mean}, longest ${most}`)
+    try {
+      for (let i = 0; i < options.count; i += 1) {
+        if (i > 0) await pause(context, options.interval * 1000)
+        const milliseconds = await trunk.ping({ signal: context.signal })
+        times.push(milliseconds)
+        if (!json)
+          await context.stdout.line(`pong from ${printable(peer.name)} at ${address}: ${formatDuration(milliseconds)}`)
+      }
+    } finally {
+      // However it ends: an interrupted one has measured something, too.
+      if (times.length > 0) await summarise(context, address, times, json)
     }
   })
+}
+
+async function summarise(context: Context, address: string, times: readonly number[], json: boolean): Promise<void> {
+  const minMs = times.reduce((least, ms) => Math.min(least, ms))
+  const maxMs = times.reduce((most, ms) => Math.max(most, ms))
+  const averageMs = times.reduce((sum, ms) => sum + ms, 0) / times.length
+  if (json) await context.stdout.line(printableJson({ address, count: times.length, minMs, averageMs, maxMs, times }))
+  else {
+    const [least, mean, most] = [minMs, averageMs, maxMs].map(formatDuration)
+    await context.stdout.line(`${times.length} round trips, shortest ${least}, average ${mean}, longest ${most}`)
+  }
 }

@@ -4,10 +4,13 @@ import { printable } from '../byte-string.ts'
 import type { ByteString } from '../byte-string.ts'
 import type { Context } from '../context.ts'
 import { asFailure, usageError } from '../failure.ts'
-import { atRemote, withFiles } from '../files.ts'
+import { withFiles } from '../files.ts'
 import type { Files } from '../files.ts'
 import { addPeerOptions } from '../peer.ts'
 import type { PeerOptions } from '../peer.ts'
+import { removeTree } from '../remove-tree.ts'
+import { each } from '../troubles.ts'
+import type { Troubles } from '../troubles.ts'
 import { lastPart, remotePath, shownRemote, wirePath } from '../remote-path.ts'
 
 interface RmOptions extends PeerOptions {
@@ -31,16 +34,17 @@ export function addRm(program: Command, context: Context): void {
     // `DIR/.` means what is in DIR, which is not what would go.
     if (dot !== undefined) throw usageError(`${shownRemote(dot)} is no name that can be removed`)
     await withFiles(context, options, async (files) => {
-      for (const path of remote) await removeOne(files, path, options)
+      await each(context, remote, shownRemote, (path, troubles) => removeOne(files, path, options, troubles))
     })
   })
 }
 
-async function removeOne(files: Files, path: ByteString, options: RmOptions): Promise<void> {
+async function removeOne(files: Files, path: ByteString, options: RmOptions, troubles: Troubles): Promise<void> {
   try {
-    await atRemote(path, files.remove(wirePath(path), { recursive: options.recursive ?? false }))
+    const { type } = await files.stat(wirePath(path))
+    if (options.recursive === true && type === 'directory') await removeTree(files, path, troubles)
+    else await files.remove(wirePath(path))
   } catch (error) {
-    if (options.force === true && asFailure(error).code === 'ERR_NOT_FOUND') return
-    throw error
+    if (options.force !== true || asFailure(error).code !== 'ERR_NOT_FOUND') throw error
   }
 }

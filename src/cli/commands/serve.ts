@@ -9,7 +9,7 @@ import type { Protocol, Server, TrunkOptions } from '../../index.ts'
 import { byteString, printable, toBytes } from '../byte-string.ts'
 import { interrupted, raced } from '../context.ts'
 import type { Context } from '../context.ts'
-import { about, asFailure, EXIT, Failure } from '../failure.ts'
+import { about, asFailure, EXIT, Failure, usageError } from '../failure.ts'
 import { refusalLog } from '../refusal-log.ts'
 import { readToken } from '../token-file.ts'
 
@@ -27,6 +27,14 @@ function append(value: string, previous: string[] | undefined): string[] {
   return [...(previous ?? []), value]
 }
 
+/** For an option of which a second one would be taken for a further one, and could only replace the first. */
+function once(option: string): (value: string, previous: string | undefined) => string {
+  return (value, previous) => {
+    if (previous === undefined) return value
+    throw usageError(`${option} was given twice, and there can be one: serve at a second address for the other`)
+  }
+}
+
 /** Adds the command. */
 export function addServe(program: Command, context: Context): void {
   program
@@ -34,11 +42,11 @@ export function addServe(program: Command, context: Context): void {
     .summary('wait for peers at an address, and offer them files and ports')
     .description('Wait for peers at an address. They may do what the options name, and nothing else.')
     .argument('<address>', 'where: tcp://HOST:PORT (port 0: any), unix:///PATH, stdio:')
-    .option('--fs <dir[:ro]>', 'offer the files below a directory; :ro for reading only')
+    .option('--fs <dir[:ro]>', 'offer the files below a directory; :ro for reading only', once('--fs'))
     .option('--connect <host:port>', 'let peers connect to it (any: to everywhere); repeatable', append)
     .option('--listen <host:port>', 'let peers listen there (port *: any port); repeatable', append)
     .option('--bench', 'let peers measure the line (trunkline doctor does)')
-    .option('--token-file <file>', 'admit only peers that have the secret in this file')
+    .option('--token-file <file>', 'admit only peers that have the secret in this file', once('--token-file'))
     .addHelpText('after', '\nExample:\n  $ trunkline serve tcp://127.0.0.1:7000 --fs /srv:ro --connect 127.0.0.1:5432')
     .action((address: string, options: ServeOptions) => serveAddress(context, address, options))
 }

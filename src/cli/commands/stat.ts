@@ -1,6 +1,6 @@
 /** `trunkline stat`: what a file of the peer is. */
 import type { Command } from 'commander'
-import { printable } from '../byte-string.ts'
+import { printable, printableJson } from '../byte-string.ts'
 import type { ByteString } from '../byte-string.ts'
 import type { Context } from '../context.ts'
 import { atRemote, withFiles } from '../files.ts'
@@ -8,7 +8,8 @@ import type { Files } from '../files.ts'
 import { formatBytes, formatMode, formatTable, formatTime } from '../format.ts'
 import { addPeerOptions } from '../peer.ts'
 import type { PeerOptions } from '../peer.ts'
-import { remotePath, wirePath } from '../remote-path.ts'
+import { remotePath, shownRemote, wirePath } from '../remote-path.ts'
+import { each } from '../troubles.ts'
 
 interface StatOptions extends PeerOptions {
   sha256?: boolean
@@ -28,7 +29,9 @@ export function addStat(program: Command, context: Context): void {
   addPeerOptions(command).action(async (paths: string[], options: StatOptions) => {
     const remote = paths.map(remotePath)
     await withFiles(context, options, async (files) => {
-      for (const path of remote) await context.stdout.line(await describe(context, files, path, options))
+      await each(context, remote, shownRemote, async (path) => {
+        await context.stdout.line(await describe(context, files, path, options))
+      })
     })
   })
 }
@@ -39,7 +42,7 @@ async function describe(context: Context, files: Files, path: ByteString, option
   const wantsHash = options.sha256 === true && type === 'file'
   const hash = wantsHash ? await atRemote(path, files.sha256(wirePath(path), { signal })) : undefined
   const sha256 = hash === undefined ? undefined : Buffer.from(hash).toString('hex')
-  if (options.json === true) return JSON.stringify({ path: printable(path), type, size, mode, modifiedMs, sha256 })
+  if (options.json === true) return printableJson({ path: printable(path), type, size, mode, modifiedMs, sha256 })
   const rows = [
     ['path', printable(path)],
     ['type', type],

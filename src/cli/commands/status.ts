@@ -1,6 +1,6 @@
 /** `trunkline status`: what the session with the peer has agreed on. */
 import type { Command } from 'commander'
-import { printable } from '../byte-string.ts'
+import { printable, printableJson } from '../byte-string.ts'
 import type { Context } from '../context.ts'
 import { formatBytes, formatDuration, formatTable } from '../format.ts'
 import type { TrunkStatus } from '../../index.ts'
@@ -19,7 +19,7 @@ export function addStatus(program: Command, context: Context): void {
     await withTrunk(context, options, async (trunk) => {
       await trunk.ping({ signal: context.signal })
       const status = trunk.status()
-      await context.stdout.line(options.json === true ? JSON.stringify(status) : describe(context, status))
+      await context.stdout.line(options.json === true ? printableJson(status) : describe(context, status))
     })
   })
 }

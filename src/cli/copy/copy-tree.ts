@@ -8,8 +8,8 @@ import { printable } from '../byte-string.ts'
 import type { ByteString } from '../byte-string.ts'
 import { asError } from '../context.ts'
 import { depthOf, HERE, parentOf } from '../remote-path.ts'
+import { Troubles } from '../troubles.ts'
 import { inParallel } from './in-parallel.ts'
-import { Troubles } from './job.ts'
 import type { Attributes, CopyJob } from './job.ts'
 
 /**
@@ -66,7 +66,7 @@ class TreeRun<E extends TreeEntry> {
   constructor(job: CopyJob, copy: TreeCopy<E>) {
     this.#copy = copy
     this.#signal = job.context.signal
-    this.#troubles = new Troubles(job)
+    this.#troubles = new Troubles(job.context, job.progress)
   }
 
   /** The root has to work, or there is nothing to copy into. */

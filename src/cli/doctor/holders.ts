@@ -2,8 +2,10 @@
  * Who has a device open: every process's descriptors, as far as we may look and as the time allows. A login that waits on a terminal (a getty) is told apart:
  * it takes bytes off the line, writes its own, and comes back when it is ended.
  */
-import { statSync, type Stats } from 'node:fs'
+import { accessSync, constants, statSync, type Stats } from 'node:fs'
 import type { Clock } from '../../clock.ts'
+import { byteString, toBytes } from '../byte-string.ts'
+import { errnoOf } from '../failure.ts'
 import { note, ok, problem, type Finding } from './findings.ts'
 import { at, linkAt, nameOf, namesIn, processes, textAt, type Machine, type Process } from './machine.ts'
 
@@ -54,8 +56,8 @@ function holdersOf(machine: Machine, device: Held, clock: Clock): { holders: Pro
   for (const process of processes(machine)) {
     const folder = `/proc/${process.pid}/fd`
     const numbers = clock.now() < until ? namesIn(machine, folder) : []
-    // A process shows its descriptors, is a kernel thread (which has no words), or is closed to us.
-    if (numbers.length === 0 && process.command.length > 0) hidden += 1
+    // A process shows its descriptors, is a kernel thread (which has no words), has ended meanwhile, or is closed to us.
+    if (numbers.length === 0 && process.command.length > 0 && isClosed(machine, folder)) hidden += 1
     const paths = numbers.map((number) => `${folder}/${number}`)
     const waits = isGetty(process) && process.command.includes(device.name)
     if (waits || (paths.some((path) => leadsTo(machine, path, device)) && !makes(machine, paths, device))) {
@@ -63,6 +65,16 @@ function holdersOf(machine: Machine, device: Held, clock: Clock): { holders: Pro
     }
   }
   return { holders, hidden }
+}
+
+/** True where a folder is there and we may not look into it. */
+function isClosed(machine: Machine, folder: string): boolean {
+  try {
+    accessSync(toBytes(byteString(at(machine, folder))), constants.R_OK | constants.X_OK)
+    return false
+  } catch (error) {
+    return errnoOf(error) === 'EACCES' || errnoOf(error) === 'EPERM'
+  }
 }
 
 /** True where the descriptor is of that device, and not of another one that has its name in a container. */
