@@ -22,10 +22,11 @@ export interface ClientPath {
 export const MAX_PATH_BYTES = 4096
 /** Longest name in bytes: NAME_MAX of every file system in use. */
 export const MAX_NAME_BYTES = 255
-/** Most names in a path: bounds the descriptor walk. */
-export const MAX_PATH_DEPTH = 64
 
 export const SLASH: number = 0x2f
+/** Most names in a path: bounds the time of the walk, which holds one directory at a time. */
+export const MAX_PATH_DEPTH = 512
+
 const DOT = 0x2e
 const BACKSLASH = 0x5c
 

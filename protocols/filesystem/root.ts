@@ -10,10 +10,12 @@
 import { closeSync, constants, fstatSync, lstatSync, openSync, statSync, type Stats } from 'node:fs'
 import { TrunkError } from '../../src/errors.ts'
 import { errnoOf, toFailure } from './failures.ts'
+import { SLASH } from './path.ts'
 import { openUnnamed } from './unnamed.ts'
 
 /** Linux: a descriptor that names a file without opening it. Not in `fs.constants`; the same number on every architecture Node supports. */
 const O_PATH = 0o10000000
+const ABOVE = Buffer.from('..')
 const { O_DIRECTORY, O_NOFOLLOW, O_NONBLOCK, O_NOCTTY } = constants
 
 /** A directory below the root that was really reached. `close` gives its descriptor back; repeating it is harmless. */
@@ -24,7 +26,11 @@ export interface Folder {
   readonly self: Buffer
   /** Makes a file in this directory that has no name yet; undefined where there are none. The descriptor belongs to the caller. */
   unnamed(mode: number): number | undefined
+  /** Whether a descriptor holds it: then it is found however deep it is, and wherever it is moved. */
+  readonly isHeld: boolean
   stat(): Stats
+  /** The directory that it is in now. The caller closes it. */
+  above(): Folder
   close(): void
 }
 
@@ -121,6 +127,7 @@ export function stepInto(folder: Folder, name: Uint8Array): Folder {
 
 /** A directory that is held by a descriptor. */
 class OpenFolder implements Folder {
+  readonly isHeld = true
   readonly self: Buffer
   readonly #prefix: Buffer
   readonly #owned: boolean
@@ -145,6 +152,10 @@ class OpenFolder implements Folder {
     return fstatSync(this.#fd)
   }
 
+  above(): Folder {
+    return new OpenFolder(openSync(this.entry(ABOVE), O_PATH | O_DIRECTORY | O_NOFOLLOW))
+  }
+
   /** The same directory for someone who must not close it. */
   lend(): OpenFolder {
     return new OpenFolder(this.#fd, false)
@@ -158,6 +169,7 @@ class OpenFolder implements Folder {
 
 /** A directory that is known by a path whose names were checked one by one. */
 class CheckedFolder implements Folder {
+  readonly isHeld = false
   readonly self: Buffer
 
   constructor(path: Buffer) {
@@ -175,6 +187,10 @@ class CheckedFolder implements Folder {
 
   stat(): Stats {
     return lstatSync(this.self)
+  }
+
+  above(): Folder {
+    return new CheckedFolder(this.self.subarray(0, this.self.lastIndexOf(SLASH)))
   }
 
   close(): void {

@@ -2,31 +2,16 @@
  * Changing the tree: mkdir, rename, remove, attributes. Each acts on names in directories that were really reached. Removing
  * removes a link itself, never what it points to; renaming and attributes are for regular files and directories only.
  */
-import {
-  chmodSync,
-  lstatSync,
-  mkdirSync,
-  renameSync,
-  rmdirSync,
-  unlink,
-  unlinkSync,
-  type Dir,
-  type Stats,
-} from 'node:fs'
+import { chmodSync, lstatSync, mkdirSync, renameSync, rmdirSync, type Stats } from 'node:fs'
 import { TrunkError } from '../../src/errors.ts'
-import { errnoOf, toFailure } from './failures.ts'
+import { errnoOf } from './failures.ts'
 import type { RequestOf } from './messages.ts'
-import { MAX_PATH_DEPTH, requirePath } from './path.ts'
+import { requirePath } from './path.ts'
+import { emptyDirectory, removeEntry } from './remove-tree.ts'
 import { requirePlain, stepInto, type Folder } from './root.ts'
-import { nameOf, openDirectory } from './serve-list.ts'
 import { PERMISSION_BITS, requireOneName } from './serve-write.ts'
 import { keepTimes } from './times.ts'
 import type { Operation, Serving } from './serving.ts'
-
-/** Entries of one directory that are removed at a time. */
-const REMOVE_BATCH = 64
-/** A file up to this size is unlinked at once: the kernel gives its blocks back in microseconds. A large one takes a thread. */
-const QUICK_REMOVE_BYTES = 4 * 1024 * 1024
 
 /** Answers `mkdir`. */
 export function serveMkdir({ message, request, serving }: Operation<'mkdir'>): void {
@@ -97,13 +82,9 @@ export async function serveRemove({ message, request, serving }: Operation<'remo
     const entry = folder.entry(name)
     const stats = lstatSync(entry)
     if (stats.isDirectory()) {
-      if (message.recursive) await emptyDirectory(folder, name, request.signal, 1)
+      if (message.recursive) await emptyDirectory(folder, name, request.signal)
       rmdirSync(entry)
-    } else if (stats.size <= QUICK_REMOVE_BYTES) unlinkSync(entry)
-    else {
-      const failure = await removeFile(entry)
-      if (failure !== undefined) throw toFailure(failure)
-    }
+    } else await removeEntry(entry, stats.size)
   } finally {
     folder.close()
   }
@@ -149,62 +130,6 @@ function applyAttributes(self: Buffer, before: Stats, { mode, modifiedMs, access
     chmodSync(self, kept | (mode & PERMISSION_BITS))
   }
   keepTimes(self, { modifiedMs, accessedMs })
-}
-
-/** Removes what is in the directory `name`; each level holds its own descriptors, so depth is bounded. */
-async function emptyDirectory(parent: Folder, name: Uint8Array, signal: AbortSignal, depth: number): Promise<void> {
-  if (depth > MAX_PATH_DEPTH)
-    throw new TrunkError('ERR_PATH_INVALID', `the tree has more than ${MAX_PATH_DEPTH} levels`)
-  const folder = stepInto(parent, name)
-  try {
-    const directory = await openDirectory(folder)
-    try {
-      while (await removeSome(folder, directory, signal, depth));
-    } finally {
-      await directory.close()
-    }
-  } finally {
-    folder.close()
-  }
-}
-
-/** One batch; false at the directory's end. */
-async function removeSome(folder: Folder, directory: Dir, signal: AbortSignal, depth: number): Promise<boolean> {
-  const removals: Promise<unknown>[] = []
-  let more = true
-  try {
-    for (let seen = 0; seen < REMOVE_BATCH; seen++) {
-      signal.throwIfAborted()
-      const found = await directory.read()
-      more = found !== null
-      if (found === null) break
-      const name = nameOf(found)
-      const entry = folder.entry(name)
-      const stats = lstatSync(entry, { throwIfNoEntry: false })
-      if (stats === undefined) continue
-      if (stats.isDirectory()) {
-        await emptyDirectory(folder, name, signal, depth + 1)
-        rmdirSync(entry)
-      } else if (stats.size <= QUICK_REMOVE_BYTES) unlinkSync(entry)
-      else removals.push(removeFile(entry))
-    }
-  } finally {
-    // Settled before the descriptor that they go through is closed, also after a failure.
-    await Promise.all(removals)
-  }
-  const failed = (await Promise.all(removals)).find((failure) => failure !== undefined)
-  if (failed !== undefined) throw toFailure(failed)
-  return more
-}
-
-/** Gives the failure, if any; never rejects. */
-function removeFile(entry: Buffer): Promise<unknown> {
-  return new Promise((resolve) => {
-    unlink(entry, (error) => {
-      // Gone already is as good as removed.
-      resolve(error === null || errnoOf(error) === 'ENOENT' ? undefined : error)
-    })
-  })
 }
 
 function renameEntry(from: Buffer, to: Buffer): void {

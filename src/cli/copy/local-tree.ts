@@ -1,6 +1,7 @@
 /**
- * A local directory tree as entries, each directory before what is in it. Streams: one open directory per level, no list of the
- * whole tree. Directories are read with synchronous calls, as small files are (small-file.ts). Symbolic links are reported, never followed.
+ * A local directory tree as entries, each directory before what is in it. One directory is open at a time, however deep the
+ * tree is; what is kept is a few words per directory that is yet to be looked into. Directories are read
+ * with synchronous calls, as small files are (small-file.ts). Symbolic links are reported, never followed.
  */
 import type { Dir, Dirent } from 'node:fs'
 import { lstat, opendir } from 'node:fs/promises'
@@ -12,16 +13,9 @@ import type { EntryType, TreeEntry } from './copy-tree.ts'
 /** Entries after which the event loop has its turn. */
 const TURN = 256
 
-interface Level {
-  readonly relative: ByteString
-  readonly dir: Dir
-}
-
-async function openLevel(root: ByteString, relative: ByteString): Promise<Level> {
+async function openFolder(root: ByteString, relative: ByteString): Promise<Dir> {
   // Node takes 'buffer' here and gives names as bytes; its types know only the encodings of text.
-  const path = toBytes(joinPath(root, relative))
-  const dir = await opendir(path, { encoding: 'buffer' as BufferEncoding, bufferSize: 256 })
-  return { relative, dir }
+  return await opendir(toBytes(joinPath(root, relative)), { encoding: 'buffer' as BufferEncoding, bufferSize: 256 })
 }
 
 /** Undefined where the file system does not say it in a listing. */
@@ -40,32 +34,37 @@ async function typeAt(path: ByteString): Promise<EntryType> {
   return stats.isSymbolicLink() ? 'symlink' : 'other'
 }
 
-/** Every entry below `root`, which itself is not among them. Throws where the root cannot be listed. */
+/**
+ * Every entry below `root`, which itself is not among them. Throws where the root cannot be listed; that a directory below it cannot
+ * be is its own affair: it comes once more, with the error, and the rest goes on.
+ */
 export async function* walkLocal(root: ByteString): AsyncGenerator<TreeEntry, void, undefined> {
-  const levels: Level[] = [await openLevel(root, HERE)]
+  const folders: ByteString[] = [HERE]
   let seen = 0
+  for (let relative = folders.pop(); relative !== undefined; relative = folders.pop()) {
+    try {
+      for await (const entry of entriesOf(root, relative)) {
+        seen += 1
+        // whoever takes the entries may do so at once
+        if (seen % TURN === 0) await new Promise((resolve) => setImmediate(resolve))
+        if (entry.type === 'directory') folders.push(entry.relative)
+        yield entry
+      }
+    } catch (error) {
+      if (relative === HERE) throw error
+      yield { relative, type: 'directory', error }
+    }
+  }
+}
+
+async function* entriesOf(root: ByteString, folder: ByteString): AsyncGenerator<TreeEntry, void, undefined> {
+  const dir = await openFolder(root, folder)
   try {
-    for (let level = levels.at(-1); level !== undefined; level = levels.at(-1)) {
-      seen += 1
-      // whoever takes the entries may do so at once
-      if (seen % TURN === 0) await new Promise((resolve) => setImmediate(resolve))
-      const next = level.dir.readSync()
-      if (next === null) {
-        levels.pop()
-        level.dir.closeSync()
-        continue
-      }
-      const relative = joinPath(level.relative, fromBytes(next.name as unknown as Uint8Array))
-      const type = typeOf(next) ?? (await typeAt(joinPath(root, relative)))
-      yield { relative, type }
-      if (type !== 'directory') continue
-      try {
-        levels.push(await openLevel(root, relative))
-      } catch (error) {
-        yield { relative, type, error }
-      }
+    for (let next = dir.readSync(); next !== null; next = dir.readSync()) {
+      const relative = joinPath(folder, fromBytes(next.name as unknown as Uint8Array))
+      yield { relative, type: typeOf(next) ?? (await typeAt(joinPath(root, relative))) }
     }
   } finally {
-    for (const { dir } of levels) dir.closeSync()
+    dir.closeSync()
   }
 }

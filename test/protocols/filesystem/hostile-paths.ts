@@ -48,8 +48,8 @@ const texts: readonly string[] = [
   'n'.repeat(256),
   `a/${'n'.repeat(300)}/b`,
   'n/'.repeat(2100) + 'n',
-  Array(65).fill('d').join('/'),
-  `/${Array(65).fill('d').join('/')}`,
+  Array(513).fill('d').join('/'),
+  `/${Array(513).fill('d').join('/')}`,
   'é'.repeat(128),
 ]
 

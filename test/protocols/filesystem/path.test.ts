@@ -38,8 +38,8 @@ describe('a path', () => {
   it('reaches its bounds and not beyond [R-004]', () => {
     assert.equal(splitPath(bytes('n'.repeat(255))).ok, true)
     assert.equal(splitPath(bytes('n'.repeat(256))).ok, false)
-    assert.equal(splitPath(bytes(Array(64).fill('d').join('/'))).ok, true)
-    assert.equal(splitPath(bytes(Array(65).fill('d').join('/'))).ok, false)
+    assert.equal(splitPath(bytes(Array(512).fill('d').join('/'))).ok, true)
+    assert.equal(splitPath(bytes(Array(513).fill('d').join('/'))).ok, false)
     const longest = Array(16).fill('n'.repeat(255)).join('/')
     assert.equal(splitPath(bytes(`/${longest}`)).ok, true)
     assert.equal(splitPath(bytes(`${longest}/n`)).ok, false)

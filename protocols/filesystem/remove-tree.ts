@@ -1,0 +1,170 @@
+/**
+ * Empties a directory, whatever its depth. The walk holds descriptors, and those of its last levels only; it comes back to a directory that it let go of through
+ * `..`, and goes on only where that is the very directory that it came from. Where there are no descriptors to walk with (no /proc), what a path cannot reach
+ * is found out before anything is removed.
+ */
+import { lstatSync, rmdirSync, unlink, unlinkSync, type Dir } from 'node:fs'
+import { TrunkError } from '../../src/errors.ts'
+import { errnoOf, toFailure } from './failures.ts'
+import { stepInto, type Folder } from './root.ts'
+import { nameOf, openDirectory } from './serve-list.ts'
+
+/** Large files of one directory that are removed at a time. */
+const REMOVE_BATCH = 64
+/** A file up to this size is unlinked at once: the kernel gives its blocks back in microseconds. A large one takes a thread. */
+const QUICK_REMOVE_BYTES = 4 * 1024 * 1024
+/** Levels whose two descriptors are held. */
+const HELD_LEVELS = 16
+/** Levels at most: each is a directory on the disk, and some hundred bytes here. */
+export const MAX_TREE_LEVELS = 100_000
+
+/** A directory between the top and where the walk is. */
+interface Level {
+  /** In the one above; a character for each byte. */
+  readonly name: string
+  readonly dev: number
+  readonly ino: number
+  /** Undefined where it was let go of. */
+  folder: Folder | undefined
+  directory: Dir | undefined
+}
+
+/** Removes what is in the directory `name`, which stays. An abort stops it where it is. */
+export async function emptyDirectory(
+  parent: Folder,
+  name: Uint8Array,
+  signal: AbortSignal,
+  maxLevels: number = MAX_TREE_LEVELS,
+): Promise<void> {
+  const top = stepInto(parent, name)
+  const walk = new Removal(signal, maxLevels)
+  try {
+    if (!top.isHeld) await requireReachable(top, signal)
+    await walk.run(top)
+  } finally {
+    await walk.close()
+    top.close()
+  }
+}
+
+class Removal {
+  readonly #signal: AbortSignal
+  readonly #maxLevels: number
+  readonly #levels: Level[] = []
+  #removals: Promise<unknown>[] = []
+
+  constructor(signal: AbortSignal, maxLevels: number) {
+    this.#signal = signal
+    this.#maxLevels = maxLevels
+  }
+
+  async run(top: Folder): Promise<void> {
+    await this.#enter(top, '')
+    for (let level = this.#levels.at(-1); level?.folder !== undefined; level = this.#levels.at(-1)) {
+      this.#signal.throwIfAborted()
+      level.directory ??= await openDirectory(level.folder)
+      const found = await level.directory.read()
+      if (found === null) await this.#leave(level, level.folder)
+      else await this.#remove(level.folder, nameOf(found))
+    }
+  }
+
+  /** Gives back what is held, once nothing goes through it any more. */
+  async close(): Promise<void> {
+    await Promise.all(this.#removals)
+    for (const level of this.#levels) await letGo(level)
+  }
+
+  async #remove(folder: Folder, name: Buffer): Promise<void> {
+    const entry = folder.entry(name)
+    const stats = lstatSync(entry, { throwIfNoEntry: false })
+    if (stats === undefined) return
+    if (stats.isDirectory()) {
+      await this.#settle()
+      await this.#enter(stepInto(folder, name), name.toString('latin1'))
+    } else if (stats.size <= QUICK_REMOVE_BYTES) unlinkSync(entry)
+    else if (this.#removals.push(removeFile(entry)) >= REMOVE_BATCH) await this.#settle()
+  }
+
+  async #enter(folder: Folder, name: string): Promise<void> {
+    if (this.#levels.length >= this.#maxLevels) {
+      folder.close()
+      throw new TrunkError('ERR_PATH_INVALID', `the tree has more than ${this.#maxLevels} levels`)
+    }
+    const { dev, ino } = folder.stat()
+    this.#levels.push({ name, dev, ino, folder, directory: undefined })
+    const far = this.#levels.at(-1 - HELD_LEVELS)
+    if (far !== undefined) await letGo(far)
+  }
+
+  /** The directory `level` is empty: on to the one above, which removes it. */
+  async #leave(level: Level, folder: Folder): Promise<void> {
+    await this.#settle()
+    const above = this.#levels.at(-2)
+    if (above !== undefined) above.folder ??= comeBack(folder, above)
+    await letGo(level)
+    this.#levels.pop()
+    if (above?.folder !== undefined) rmdirSync(above.folder.entry(Buffer.from(level.name, 'latin1')))
+  }
+
+  async #settle(): Promise<void> {
+    const removals = this.#removals
+    this.#removals = []
+    const failed = (await Promise.all(removals)).find((failure) => failure !== undefined)
+    if (failed !== undefined) throw toFailure(failed)
+  }
+}
+
+/** The directory above, if it is still the one that the walk came from: whoever moved the tree meanwhile must not have us remove elsewhere. */
+function comeBack(folder: Folder, { dev, ino }: Level): Folder {
+  const above = folder.above()
+  const stats = above.stat()
+  if (stats.dev === dev && stats.ino === ino) return above
+  above.close()
+  throw new TrunkError('ERR_FILE_CHANGED', 'a directory was moved while it was removed')
+}
+
+async function letGo(level: Level): Promise<void> {
+  const { directory, folder } = level
+  level.directory = undefined
+  level.folder = undefined
+  await directory?.close()
+  folder?.close()
+}
+
+/** Looks into every directory below `folder`, one at a time: throws where one cannot be reached. */
+async function requireReachable(folder: Folder, signal: AbortSignal): Promise<void> {
+  const names: Buffer[] = []
+  const directory = await openDirectory(folder)
+  try {
+    for (let found = await directory.read(); found !== null; found = await directory.read()) {
+      signal.throwIfAborted()
+      if (lstatSync(folder.entry(nameOf(found)), { throwIfNoEntry: false })?.isDirectory() === true) {
+        names.push(nameOf(found))
+      }
+    }
+  } finally {
+    await directory.close()
+  }
+  for (const name of names) await requireReachable(stepInto(folder, name), signal)
+}
+
+/** Removes what is no directory and has so many bytes. */
+export async function removeEntry(entry: Buffer, bytes: number): Promise<void> {
+  if (bytes <= QUICK_REMOVE_BYTES) {
+    unlinkSync(entry)
+    return
+  }
+  const failure = await removeFile(entry)
+  if (failure !== undefined) throw toFailure(failure)
+}
+
+/** Gives the failure, if any; never rejects. */
+function removeFile(entry: Buffer): Promise<unknown> {
+  return new Promise((resolve) => {
+    unlink(entry, (error) => {
+      // Gone already is as good as removed.
+      resolve(error === null || errnoOf(error) === 'ENOENT' ? undefined : error)
+    })
+  })
+}
