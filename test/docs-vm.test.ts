@@ -111,7 +111,7 @@ describe('docs/transports', () => {
   for (const { place, words } of commands) {
     it(`has a command line that is one: trunkline ${words.join(' ')} (${place})`, async () => {
       const ran: string[] = []
-      const program = createProgram(capturedContext().context, () => undefined)
+      const program = await createProgram(capturedContext().context, () => undefined)
       for (const command of program.commands) command.action(() => void ran.push(command.name()))
       await program.parseAsync(words, { from: 'user' })
       assert.deepEqual(ran, words.slice(0, 1))

@@ -1,4 +1,3 @@
-#!/usr/bin/env node
 /** The `trunkline` command: what connects src/cli/run.ts to the real process. */
 import { processContext } from './context.ts'
 import { leave, removeTemporaries } from './leave.ts'
@@ -10,4 +9,7 @@ const context = processContext(
   handleSignals(() => removeTemporaries({ temporaries })),
   temporaries,
 )
-await leave(context, await run(process.argv.slice(2), context))
+
+// What Node says of a program whose wait never ends; none of ours is known.
+process.exitCode = 13
+void run(process.argv.slice(2), context).then((status) => leave(context, status))

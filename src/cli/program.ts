@@ -1,20 +1,6 @@
 /** The command tree. Each command adds itself; what they share about wrong usage is set here once. */
 import { createRequire } from 'node:module'
 import { Command } from 'commander'
-import { addBench } from './commands/bench.ts'
-import { addCat } from './commands/cat.ts'
-import { addCp } from './commands/cp.ts'
-import { addDemo } from './commands/demo.ts'
-import { addDoctor } from './commands/doctor.ts'
-import { addForward } from './commands/forward.ts'
-import { addLs } from './commands/ls.ts'
-import { addMkdir } from './commands/mkdir.ts'
-import { addMv } from './commands/mv.ts'
-import { addPing } from './commands/ping.ts'
-import { addRm } from './commands/rm.ts'
-import { addServe } from './commands/serve.ts'
-import { addStat } from './commands/stat.ts'
-import { addStatus } from './commands/status.ts'
 import type { Context } from './context.ts'
 
 /** A terminal's usual width, with a margin. */
@@ -25,16 +11,41 @@ The peer is --to ADDRESS or $TRUNKLINE_TO; its paths start with a colon. More: C
 Example:
   $ trunkline ls --to tcp://127.0.0.1:7000 :/var/log`
 
+/** Put in by src/cli/bundle.mjs: to look for package.json costs more than to load any of the commands. */
+declare const TRUNKLINE_VERSION: string
+
 function version(): string {
+  if (typeof TRUNKLINE_VERSION !== 'undefined') return TRUNKLINE_VERSION
   const found = createRequire(import.meta.url)('trunkline/package.json') as { version: string }
   return found.version
 }
 
+type Add = (program: Command, context: Context) => void
+
+/** The commands, in the order of the help. Each is loaded when it is the one that was asked for, so none costs the others anything. */
+const COMMANDS: Readonly<Record<string, () => Promise<Add>>> = {
+  serve: async () => (await import('./commands/serve.ts')).addServe,
+  ls: async () => (await import('./commands/ls.ts')).addLs,
+  cat: async () => (await import('./commands/cat.ts')).addCat,
+  stat: async () => (await import('./commands/stat.ts')).addStat,
+  mkdir: async () => (await import('./commands/mkdir.ts')).addMkdir,
+  rm: async () => (await import('./commands/rm.ts')).addRm,
+  mv: async () => (await import('./commands/mv.ts')).addMv,
+  cp: async () => (await import('./commands/cp.ts')).addCp,
+  forward: async () => (await import('./commands/forward.ts')).addForward,
+  ping: async () => (await import('./commands/ping.ts')).addPing,
+  status: async () => (await import('./commands/status.ts')).addStatus,
+  doctor: async () => (await import('./commands/doctor.ts')).addDoctor,
+  bench: async () => (await import('./commands/bench.ts')).addBench,
+  demo: async () => (await import('./commands/demo.ts')).addDemo,
+}
+
 /**
- * The program with all its commands, each bound to `context`.
+ * The program with its commands, each bound to `context`.
  * @param print takes the help and the version, where they are asked for
+ * @param word the first argument; where it is a command's name, the program has no other command
  */
-export function createProgram(context: Context, print: (text: string) => void): Command {
+export async function createProgram(context: Context, print: (text: string) => void, word = ''): Promise<Command> {
   const program = new Command('trunkline')
   program
     .description('Many pipes over one line between a virtual machine and its host.')
@@ -53,23 +64,8 @@ export function createProgram(context: Context, print: (text: string) => void): 
     })
     .configureHelp({ helpWidth: HELP_WIDTH, subcommandTerm: (command) => command.name() })
     .addHelpText('after', FOOTER)
-  const add = [
-    addServe,
-    addLs,
-    addCat,
-    addStat,
-    addMkdir,
-    addRm,
-    addMv,
-    addCp,
-    addForward,
-    addPing,
-    addStatus,
-    addDoctor,
-    addBench,
-    addDemo,
-  ]
-  for (const addCommand of add) addCommand(program, context)
+  const loaders = Object.hasOwn(COMMANDS, word) ? [COMMANDS[word]] : Object.values(COMMANDS)
+  for (const load of loaders) (await load?.())?.(program, context)
   // After the commands, which have their own options to show: here the footer says it in less room.
   program.configureHelp({
     helpWidth: HELP_WIDTH,

@@ -64,7 +64,7 @@ async function toItsEnd(args: readonly string[], context: Context): Promise<Exit
 
 async function parse(args: readonly string[], context: Context): Promise<void> {
   const printed: string[] = []
-  const program = createProgram(context, (text) => printed.push(text))
+  const program = await createProgram(context, (text) => printed.push(text), args[0])
   try {
     await program.parseAsync(withBareWait(rawArguments(args)), { from: 'user' })
   } catch (thrown) {

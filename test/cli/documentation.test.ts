@@ -9,9 +9,9 @@ import { capturedContext } from '../helpers/captured-context.ts'
 
 const PAGE = readFileSync(new URL('../../docs/command-line.md', import.meta.url), 'utf8')
 
-describe('docs/command-line.md', () => {
-  const program = createProgram(capturedContext().context, () => undefined)
+const program = await createProgram(capturedContext().context, () => undefined)
 
+describe('docs/command-line.md', () => {
   for (const command of program.commands) {
     it(`describes ${command.name()} and its options`, () => {
       assert.match(PAGE, new RegExp(`^### .*\\b${command.name()}\\b`, 'm'))

@@ -7,7 +7,7 @@ import { fileURLToPath } from 'node:url'
 import { eventually } from './eventually.ts'
 
 /** The built command. */
-export const BINARY: string = fileURLToPath(new URL('../../dist/src/cli/main.js', import.meta.url))
+export const BINARY: string = fileURLToPath(new URL('../../dist/bin/trunkline.cjs', import.meta.url))
 
 /** How a command ended. */
 export interface Outcome {

@@ -1,6 +1,7 @@
 /** The packed tarball, installed and used as a user would: what is in it, what it runs, what its types say, what stays closed. */
 import assert from 'node:assert/strict'
-import { existsSync, readFileSync, writeFileSync } from 'node:fs'
+import { cpSync, existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, before, describe, it } from 'node:test'
 import { addPrograms, packedConsumer, type Consumer } from '../helpers/packed-consumer.ts'
@@ -37,6 +38,8 @@ describe('the packed package', () => {
       'README.md',
       'LICENSE',
       'dist/src/index.js',
+      'dist/bin/main.cjs',
+      'dist/bin/third-party-licenses.txt',
       'dist/src/index.d.ts',
       'docs/errors.md',
     ]) {
@@ -50,6 +53,11 @@ describe('the packed package', () => {
         !['package.json', 'README.md', 'LICENSE', 'CHANGELOG.md', 'SECURITY.md'].includes(path),
     )
     assert.deepEqual(strange, [])
+    // the command is in dist/bin
+    assert.deepEqual(
+      files.filter((path) => path.startsWith('dist/src/cli/')),
+      [],
+    )
     assert.deepEqual(
       files.filter((path) => /tsbuildinfo|\.test\.|\.tgz|node_modules/.test(path)),
       [],
@@ -73,6 +81,29 @@ describe('the packed package', () => {
     const { status, output } = await consumer.run('node_modules/.bin/trunkline', '--help')
     assert.equal(status, 0, output)
     assert.match(output, /^Usage: trunkline/)
+  })
+
+  it('runs its command from its two files alone, without any package beside them [R-491]', async () => {
+    const alone = mkdtempSync(join(tmpdir(), 'trunkline-alone-'))
+    try {
+      cpSync(join(consumer.folder, 'node_modules/trunkline/dist/bin'), alone, { recursive: true })
+      writeFileSync(join(alone, 'hello.txt'), 'hello')
+      const command = join(alone, 'trunkline.cjs')
+      const peer = `exec:${process.execPath} ${command} serve stdio: --fs ${alone}`
+      const { status, output } = await consumer.run(process.execPath, command, 'cat', '--to', peer, ':/hello.txt')
+      assert.equal(output, 'hello')
+      assert.equal(status, 0)
+    } finally {
+      rmSync(alone, { recursive: true, force: true })
+    }
+  })
+
+  it('names every package whose code its command contains, with its licence [R-492]', () => {
+    const text = readFileSync(join(consumer.folder, 'node_modules/trunkline/dist/bin/third-party-licenses.txt'), 'utf8')
+    for (const name of ['commander', 'cborg', 'valibot', 'uint8arraylist', 'string-width'])
+      assert.match(text, new RegExp(`^${name} \\d+\\.\\d+\\.\\d+ \\(`, 'm'))
+    const parts = text.split('-'.repeat(80))
+    for (const part of parts) assert.match(part, /permission|licen[cs]e/i, part.slice(0, 200))
   })
 
   it('carries the conformance suite for authors of transports [R-117]', async () => {

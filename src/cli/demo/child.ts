@@ -23,13 +23,24 @@ export interface Child {
   stop(): Promise<void>
 }
 
+/** Put in where the command line is one file: what was started, and whether that is an executable which brings its own Node. */
+declare const TRUNKLINE_STARTED: string | undefined
+declare const TRUNKLINE_EXECUTABLE: boolean | undefined
+
 /** The program that the children are. */
-export const MAIN: string = fileURLToPath(new URL(`../main${extname(import.meta.url)}`, import.meta.url))
+export const MAIN: string =
+  typeof TRUNKLINE_STARTED === 'string'
+    ? TRUNKLINE_STARTED
+    : fileURLToPath(new URL(`../main${extname(import.meta.url)}`, import.meta.url))
+
+const isExecutable = typeof TRUNKLINE_EXECUTABLE === 'boolean' && TRUNKLINE_EXECUTABLE
 
 /** Starts a child and sends it its plan. */
 export function startChild(role: Role, plan: object): Child {
   // The arguments of Node itself are inherited, so that it also runs from the sources.
-  const child = fork(MAIN, ['demo', '--role', role], { stdio: ['ignore', 'ignore', 'inherit', 'ipc'] })
+  const words = ['demo', '--role', role]
+  const [first, ...rest] = isExecutable ? words : [MAIN, ...words]
+  const child = fork(first ?? MAIN, rest, { stdio: ['ignore', 'ignore', 'inherit', 'ipc'] })
   const exited = new Promise<void>((resolve) => {
     child.once('exit', () => resolve())
     child.once('error', () => resolve())

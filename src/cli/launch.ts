@@ -1,0 +1,85 @@
+#!/usr/bin/env node
+/**
+ * The `trunkline` command as it is installed: starts main.cjs, the whole command line in one file, with the code that V8 made of it when the same
+ * command ran before. Compiling is half of what a short command costs.
+ *
+ * Node's own compile cache (module.enableCompileCache) is not there on Node 20, and keeps its files in the temporary folder, which every user may
+ * write: V8 runs what it finds in such a file. So the files are kept here, in the user's cache folder, and only while nobody else can write there.
+ *
+ * Bounds: one file for each command, some 600 kB, and MAX_FILES of them. Where a file cannot be kept the command starts without.
+ */
+/* eslint-disable trunkline/byte-paths -- the folder of the environment, where it is UTF-8, and names of our own */
+import { lstatSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import { Script } from 'node:vm'
+
+/** Put in by src/cli/bundle.mjs: of what main.cjs contains. V8 compares the length of a source, and nothing else of it. */
+declare const BUNDLE_HASH: string
+
+type Main = (exports: object, require: NodeJS.Require, module: object, filename: string) => void
+
+const MAX_FILES = 32
+/** A command's name; other words have no file of their own. */
+const COMMAND = /^[a-z]{2,8}$/
+/** Groups and others may write. */
+const WRITABLE_BY_OTHERS = 0o022
+
+/** Where the files are, if they can be trusted there. */
+function cacheFolder(): string | undefined {
+  const { env, execArgv, platform } = process
+  // Other flags make other code: each of the two would throw the other's away.
+  if (env['NODE_DISABLE_COMPILE_CACHE'] || env['NODE_OPTIONS'] || execArgv.length > 0) return undefined
+  if (platform === 'win32') return env['LOCALAPPDATA'] && `${env['LOCALAPPDATA']}\\trunkline\\cache`
+  const parent = env['XDG_CACHE_HOME'] || (env['HOME'] && `${env['HOME']}/.cache`)
+  const isText = parent?.startsWith('/') && !parent.includes('\uFFFD')
+  return isText ? `${parent}/trunkline` : undefined
+}
+
+function isOurs(folder: string): boolean {
+  const { uid, mode } = lstatSync(folder)
+  return process.geteuid === undefined || (uid === process.geteuid() && (mode & WRITABLE_BY_OTHERS) === 0)
+}
+
+function readCode(folder: string, name: string): Buffer | undefined {
+  try {
+    return isOurs(folder) ? readFileSync(`${folder}/${name}`) : undefined
+  } catch {
+    return undefined // the first run of this command, or a folder that is not to be read: it only takes longer
+  }
+}
+
+function writeCode(folder: string, name: string, code: Buffer): void {
+  try {
+    // As root with a user's $HOME (sudo): nothing of root's is left there.
+    const home = process.env['XDG_CACHE_HOME'] || process.env['HOME']
+    if (process.geteuid !== undefined && home !== undefined && statSync(home).uid !== process.geteuid()) return
+    mkdirSync(folder, { recursive: true, mode: 0o700 })
+    if (!isOurs(folder)) return
+    const part = `${folder}/${name}.${process.pid}`
+    writeFileSync(part, code, { mode: 0o600, flag: 'wx' })
+    renameSync(part, `${folder}/${name}`)
+    const files = readdirSync(folder).map((file) => ({ file, at: lstatSync(`${folder}/${file}`).mtimeMs }))
+    files.sort((a, b) => b.at - a.at)
+    for (const { file } of files.slice(MAX_FILES)) rmSync(`${folder}/${file}`, { force: true })
+  } catch {
+    // A disk that is full or read-only is no reason for a command that has done its work to fail.
+  }
+}
+
+const [, , word = ''] = process.argv
+const folder = cacheFolder()
+const name = `${BUNDLE_HASH}-${process.versions.v8}-${process.arch}-${COMMAND.test(word) ? word : 'other'}`
+const cachedData = folder === undefined ? undefined : readCode(folder, name)
+const filename = `${__dirname}/main.cjs`
+const script = new Script(readFileSync(filename, 'latin1'), { filename, ...(cachedData && { cachedData }) })
+
+process.once('exit', (status) => {
+  // Only now does it hold what was compiled on the way. A wrong command says nothing about the next.
+  const known = cachedData !== undefined && script.cachedDataRejected !== true
+  if (folder !== undefined && status === 0 && !known) writeCode(folder, name, script.createCachedData())
+})
+// Nothing is left to be done then: the process need not take its heap apart.
+process.once('beforeExit', () => process.exit())
+
+const main = script.runInThisContext() as Main
+const module = { exports: {} }
+main(module.exports, require, module, filename)

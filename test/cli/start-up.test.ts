@@ -1,0 +1,119 @@
+/** What a command costs before it does anything, and the code that it keeps for the next time. */
+import assert from 'node:assert/strict'
+import { execFileSync } from 'node:child_process'
+import { chmodSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { after, before, describe, it } from 'node:test'
+import { BINARY, serving, trunkline, type Serving } from '../helpers/command-line.ts'
+
+/** User and system time of the children of a shell that ran `command`, in milliseconds. */
+function cpuTime(command: readonly string[], env: NodeJS.ProcessEnv): number {
+  const script = '"$@" >/dev/null || exit 1; times'
+  const printed = execFileSync('sh', ['-c', script, 'sh', ...command], { env, encoding: 'utf8' })
+  const [user = '', system = ''] = (printed.trim().split('\n')[1] ?? '').split(' ')
+  const milliseconds = (text: string): number => {
+    const [minutes = '0', seconds = '0'] = text.split(/m|s/)
+    return Number(minutes) * 60_000 + Number(seconds) * 1000
+  }
+  return milliseconds(user) + milliseconds(system)
+}
+
+describe('the start of a command', () => {
+  let server: Serving
+  let cache: string
+  let env: Record<string, string>
+
+  before(async () => {
+    cache = mkdtempSync(join(tmpdir(), 'trunkline-cache-'))
+    env = { HOME: cache, XDG_CACHE_HOME: cache, NODE_OPTIONS: '', NODE_DISABLE_COMPILE_CACHE: '' }
+    server = await serving(['--fs', cache])
+  })
+
+  after(async () => {
+    await server.stop()
+    rmSync(cache, { recursive: true, force: true })
+  })
+
+  const folder = (): string => join(cache, 'trunkline')
+  const kept = (): string[] => readdirSync(folder()).map((name) => join(folder(), name))
+  const list = (more: Record<string, string> = {}) =>
+    trunkline(['ls', '--to', server.address, ':/'], { env: { ...env, ...more } })
+
+  it('reads itself and one file beside it, and loads no module of Node that it does not use [R-485]', () => {
+    const probe = join(cache, 'probe.cjs')
+    writeFileSync(
+      probe,
+      `const fs = require('node:fs'), read = fs.readFileSync, files = []
+       fs.readFileSync = (...args) => (files.push(String(args[0])), read(...args))
+       process.on('exit', () => fs.writeSync(2, JSON.stringify({ files, own: Object.keys(require.cache), node: process.moduleLoadList })))`,
+    )
+    const command = [process.execPath, '--require', probe, BINARY, 'ls', '--to', server.address, ':/']
+    const printed = execFileSync('sh', ['-c', '"$@" 2>&1 >/dev/null', 'sh', ...command], {
+      env: { ...process.env, ...env },
+      encoding: 'utf8',
+    })
+    const loaded = JSON.parse(printed) as { files: string[]; own: string[]; node: string[] }
+    assert.deepEqual(loaded.files, [BINARY, join(BINARY, '..', 'main.cjs')])
+    assert.deepEqual(loaded.own.sort(), [BINARY, probe].sort())
+    const needless = ['child_process', 'dns/promises', 'fs/promises', 'http', 'perf_hooks', 'readline', 'zlib']
+    assert.deepEqual(
+      needless.filter((name) => loaded.node.includes(`NativeModule ${name}`)),
+      [],
+    )
+    assert.ok(loaded.node.includes('NativeModule net'), 'the list is not what this test takes it for')
+  })
+
+  it('keeps its code where only its user may write, and takes it the next time [R-486]', async () => {
+    assert.equal((await list()).status, 0)
+    const [file = ''] = kept()
+    assert.equal(kept().length, 1)
+    assert.equal(statSync(folder()).mode & 0o777, 0o700)
+    assert.equal(statSync(file).mode & 0o777, 0o600)
+    const { ino } = statSync(file)
+    assert.equal((await list()).status, 0)
+    assert.equal(statSync(file).ino, ino, 'the second run did not take the code of the first')
+  })
+
+  it('replaces code that is damaged, and does its work all the same [R-487]', async () => {
+    assert.equal((await list()).status, 0)
+    const [file = ''] = kept()
+    const good = readFileSync(file).byteLength
+    writeFileSync(file, 'not code')
+    const { status, stderr } = await list()
+    assert.equal(status, 0, stderr)
+    assert.ok(statSync(file).size > good / 2, 'the damaged code was left')
+  })
+
+  it('neither takes nor keeps code where others may write, nor where it is told not to [R-488]', async () => {
+    assert.equal((await list()).status, 0)
+    const [file = ''] = kept()
+    writeFileSync(file, 'not code')
+    chmodSync(folder(), 0o777)
+    assert.equal((await list()).status, 0)
+    assert.equal(readFileSync(file, 'latin1'), 'not code')
+    chmodSync(folder(), 0o700)
+    assert.equal((await list({ NODE_DISABLE_COMPILE_CACHE: '1' })).status, 0)
+    assert.equal(readFileSync(file, 'latin1'), 'not code')
+  })
+
+  it('keeps code of at most 32 commands and releases [R-489]', async () => {
+    rmSync(folder(), { recursive: true, force: true })
+    assert.equal((await list()).status, 0)
+    for (let i = 0; i < 40; i += 1) writeFileSync(join(folder(), `older-${i}`), '')
+    assert.equal((await trunkline(['ping', '-c', '1', '--to', server.address], { env })).status, 0)
+    assert.equal(kept().length, 32)
+    assert.ok(kept().some((file) => file.endsWith('-ping')))
+  })
+
+  it('takes at most three and a half times the processor time of a bare Node: five times without the bundle [R-490]', () => {
+    const { NODE_EXTRA_CA_CERTS: _certificates, ...rest } = process.env
+    const plain = { ...rest, ...env }
+    const command = [process.execPath, BINARY, 'ls', '--to', server.address, ':/']
+    cpuTime(command, plain)
+    const ratios = Array.from({ length: 5 }, () => {
+      return cpuTime(command, plain) / cpuTime([process.execPath, '-e', '0'], plain)
+    })
+    assert.ok(Math.min(...ratios) < 3.5, `${ratios.map((ratio) => ratio.toFixed(2)).join(', ')} times`)
+  })
+})
