@@ -12,6 +12,7 @@ import { loadNative, type NativeAddress } from '../src/native/load.ts'
 import { listenError } from '../src/net-errors.ts'
 import { requireInteger } from '../src/limits.ts'
 import type { Link, Listener, Transport, TransportOptions, TransportTraits } from '../src/types.ts'
+import { readIntoSlabs } from './internal/accepted.ts'
 import { dialDuplex } from './internal/dial-duplex.ts'
 import { SlabReader } from './internal/slab-reader.ts'
 import { socketLink } from './internal/socket-link.ts'
@@ -71,7 +72,10 @@ function listenByServer(host: string, port: number, written: string, options: Tr
         if (bound === null || typeof bound === 'string') throw new Error('the server has no address')
         return `tcp://${formatHostPort(bound.address, bound.port)}`
       },
-      toLink: (socket) => linkOf(socket, options),
+      toLink(accepted) {
+        const { socket, reader } = readIntoSlabs(accepted)
+        return linkOf(socket, options, reader)
+      },
     },
     options,
   )

@@ -8,6 +8,7 @@
 import { createServer, connect } from 'node:net'
 import type { Socket } from 'node:net'
 import type { Link, Transport, TransportOptions, TransportTraits } from '../src/types.ts'
+import { readIntoSlabs } from './internal/accepted.ts'
 import { dialDuplex } from './internal/dial-duplex.ts'
 import { serveSockets } from './internal/serve-sockets.ts'
 import { SlabReader } from './internal/slab-reader.ts'
@@ -72,7 +73,10 @@ export function unix(address: string | UnixOptions): Transport {
             claim.publish()
             return written
           },
-          toLink: (socket) => toLink(socket, options),
+          toLink(accepted) {
+            const { socket, reader } = readIntoSlabs(accepted)
+            return toLink(socket, options, reader)
+          },
           release: claim.release,
         },
         options,
