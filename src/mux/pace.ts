@@ -2,6 +2,9 @@
  * How much may be under way on a line whose speed nobody tells: between a serial port of 9,600 baud and a virtio port lie four orders of magnitude,
  * and a hypervisor's socket looks the same for both. Found out by the time that bytes wait on the way to the peer's parser: while that is short, more with each
  * round trip; when it is long, less. So a small message waits for less than a tenth of a second of bulk, on any line.
+ *
+ * A round trip may be long for what others do: a guest that seldom has its turn, the bulk of the other direction. Then less under way makes it no shorter, and would only
+ * starve this direction. So what a smaller limit has brought is looked at, and where it was nothing, the present round trip is what a line without us takes.
  */
 
 /** Begins with so little that a slow line is not filled before it is known. */
@@ -12,6 +15,14 @@ const MIN_BYTES = 1024
 const TARGET_MS = 75
 /** From one conclusion to the next it becomes at most so much more. */
 const STEP = 2
+/** A limit that has fallen to so much of what it was is to have made the round trip shorter, */
+const JUDGED_AT = 0.7
+/** by so much of what it would have, were all of it our own bytes' doing. */
+const MIN_EFFECT = 0.12
+/** What goes through in so many milliseconds, at the best rate of late, may always be under way: a quarter of what may wait. */
+const FLOOR_MS = TARGET_MS / 4
+/** From one conclusion to the next the best rate of late counts so much less: it may have been another load's. */
+const RATE_DECAY = 0.9
 /** Batches whose time is remembered. */
 const MAX_MARKS = 64
 /** A frame of a slow line: its header is a thirtieth of it. */
@@ -23,6 +34,8 @@ const FRAMES_UNDER_WAY = 3
 interface Mark {
   readonly offset: number
   readonly at: number
+  /** What was under way then, itself included. */
+  readonly underWay: number
   /** True where there was as much under way as may be: what its time tells is the line's doing. */
   readonly full: boolean
 }
@@ -34,6 +47,15 @@ export class Pace {
   readonly #marks: Mark[] = []
   /** Nothing more is concluded before data that were sent after the last conclusion have been parsed. */
   #notBefore = 0
+  /** What a line takes at present without us, as far as that is known. */
+  #baseMs = 0
+  /** How long it took with how much under way, before the limit fell. */
+  #before: { readonly underWay: number; readonly ms: number } | undefined
+  /** The same, since it is known that others make it long. */
+  #grown: { readonly underWay: number; readonly ms: number } | undefined
+  /** Bytes a millisecond, the best of late; and since when and where the next one is measured. */
+  #rate = 0
+  #since: { readonly offset: number; readonly at: number } | undefined
 
   constructor(maxBytes: number) {
     this.#max = maxBytes
@@ -48,7 +70,8 @@ export class Pace {
   /** Data up to `offset` go to the line; `parsedBytes` of them have been parsed. */
   sent(offset: number, parsedBytes: number, now: number): void {
     if (this.#marks.length >= MAX_MARKS) return
-    this.#marks.push({ offset, at: now, full: (offset - parsedBytes) * 2 >= this.limit })
+    const underWay = offset - parsedBytes
+    this.#marks.push({ offset, at: now, underWay, full: underWay * 2 >= this.limit })
   }
 
   /** The peer has parsed up to `offset`; `sentBytes` have been sent so far. An empty line needs `emptyMs` for its answer. */
@@ -57,12 +80,50 @@ export class Pace {
     let last: Mark | undefined
     while (marks[0] !== undefined && marks[0].offset <= offset) last = marks.shift()
     if (last === undefined || offset < this.#notBefore) return
+    const ms = Math.max(now - last.at, 1)
+    this.#measureRate(offset, now)
+    // the load may have gone: the shortest time of late is the most that a line without us takes
+    this.#baseMs = Math.max(emptyMs, Math.min(this.#baseMs, ms))
+    this.#judge(last.underWay, ms)
+    this.#judgeGrowth(last.underWay, ms, emptyMs)
     // with so much under way it took so long: so much more, or less, takes as long as it is to take
-    const factor = (emptyMs + TARGET_MS) / Math.max(now - last.at, 1)
+    const factor = (this.#baseMs + TARGET_MS) / ms
     if (factor > 1 && !last.full) return
+    if (factor >= 1) this.#before = undefined
+    else this.#before ??= { underWay: last.underWay, ms }
     // half of the way: what is under way now was sent under another limit, and would be answered twice
     const limit = this.limit * Math.min(STEP, (1 + factor) / 2)
-    this.limit = Math.min(this.#max, Math.max(MIN_BYTES, Math.floor(limit)))
+    const floor = Math.max(MIN_BYTES, Math.min(this.limit, this.#rate * FLOOR_MS))
+    this.limit = Math.min(this.#max, Math.max(floor, Math.floor(limit)))
     this.#notBefore = sentBytes
+  }
+
+  /** Whether less under way has made the round trip shorter. */
+  #judge(underWay: number, ms: number): void {
+    const before = this.#before
+    if (before === undefined || underWay > before.underWay * JUDGED_AT) return
+    const own = before.ms * (1 - underWay / before.underWay)
+    const hadEffect = before.ms - ms >= own * MIN_EFFECT
+    this.#before = undefined
+    if (hadEffect) return
+    this.#baseMs = ms
+    this.#grown = { underWay, ms }
+  }
+
+  /** Whether more under way has made it longer after all, as beside the bulk of the other direction on a slow line: then it is ours again. */
+  #judgeGrowth(underWay: number, ms: number, emptyMs: number): void {
+    const grown = this.#grown
+    if (grown === undefined || underWay * JUDGED_AT < grown.underWay) return
+    const own = grown.ms * (underWay / grown.underWay - 1)
+    const isOurs = ms - grown.ms >= own * MIN_EFFECT
+    this.#grown = isOurs ? undefined : { underWay, ms }
+    if (isOurs) this.#baseMs = emptyMs
+  }
+
+  #measureRate(offset: number, now: number): void {
+    const since = this.#since
+    this.#since = { offset, at: now }
+    if (since === undefined) return
+    this.#rate = Math.max(this.#rate * RATE_DECAY, (offset - since.offset) / Math.max(now - since.at, 1))
   }
 }

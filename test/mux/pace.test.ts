@@ -94,6 +94,110 @@ function limitAfter(bytes: number, ms: number, emptyMs = 0): number {
   return pace.limit
 }
 
+/** A sender beside others: an answer takes its own bytes' time and what the others make it take, `othersMs` at each instant. Gives bytes a millisecond of each second. */
+function beside(bytesPerMs: number, othersMs: (now: number) => number, seconds: number): number[] {
+  const pace = new Pace(MAX_BYTES)
+  const onLine: { end: number; parsedAt: number }[] = []
+  const rates: number[] = []
+  let sent = 0
+  let parsed = 0
+  let freeAt = 0
+  let before = 0
+  for (let now = 0; now < seconds * 1000; now += 0.5) {
+    while (onLine[0] !== undefined && onLine[0].parsedAt <= now) {
+      parsed = onLine.shift()!.end
+      pace.parsed(parsed, sent, 1, now)
+    }
+    const at = sent
+    for (;;) {
+      const frame = Math.min(pace.limit - (sent - parsed), pace.split(16 * 1024))
+      if (frame < 256) break
+      freeAt = Math.max(now, freeAt) + frame / bytesPerMs
+      sent += frame
+      onLine.push({ end: sent, parsedAt: Math.max(onLine.at(-1)?.parsedAt ?? 0, freeAt + othersMs(now)) })
+    }
+    if (sent > at) pace.sent(sent, parsed, now)
+    if (now % 1000 === 999.5) {
+      rates.push((parsed - before) / 1000)
+      before = parsed
+    }
+  }
+  return rates
+}
+
+describe('the pace where others make the round trip long', () => {
+  for (const othersMs of [150, 300, 600]) {
+    it(`R-368: does not starve behind ${othersMs} ms of theirs, whatever it sends`, () => {
+      const rates = beside(50_000, () => othersMs, 60)
+      const late = rates.slice(30)
+      const mean = late.reduce((sum, rate) => sum + rate, 0) / late.length
+      // nearly half of what the peer lets be under way, each round trip
+      assert.ok(mean > (MAX_BYTES * 0.4) / othersMs, `${mean.toFixed(1)} KB/s`)
+    })
+  }
+
+  it('R-368: does not starve where their time differs from turn to turn', () => {
+    const rates = beside(50_000, (now) => 100 + 250 * Math.abs(Math.sin(now / 170)), 60)
+    const late = rates.slice(30)
+    const mean = late.reduce((sum, rate) => sum + rate, 0) / late.length
+    assert.ok(mean > 20, `${mean.toFixed(1)} KB/s`)
+    // a time that is long by chance is taken for one's own doing, for a few round trips
+    assert.ok(Math.min(...late) > 15, `${Math.min(...late).toFixed(1)} KB/s in the worst second`)
+  })
+
+  it('R-368: comes back when a busy time is over, and starves in none that follows', () => {
+    const rates = beside(50_000, (now) => (Math.floor(now / 20_000) % 2 === 0 ? 1 : 250), 80)
+    for (const [from, least] of [
+      [10, 5000],
+      [35, 500],
+      [50, 5000],
+      [75, 500],
+    ] as const) {
+      assert.ok(rates[from]! > least, `${rates[from]!.toFixed(1)} KB/s in second ${from}`)
+    }
+  })
+
+  for (const bytesPerMs of [11.52, 300]) {
+    it(`R-369: keeps a message from waiting long beside bulk both ways at ${bytesPerMs} KB/s`, () => {
+      // whose answers wait behind the other's bulk: neither may take that for a reason to have more under way
+      const ends = [0, 1].map(() => ({
+        pace: new Pace(MAX_BYTES),
+        onLine: [] as { end: number; parsedAt: number }[],
+        sent: 0,
+        parsed: 0,
+        freeAt: 0,
+      }))
+      let worst = 0
+      let carried = 0
+      for (let now = 0; now < 120_000; now += 0.5) {
+        for (const [index, end] of ends.entries()) {
+          const far = ends[1 - index]!
+          while (end.onLine[0] !== undefined && end.onLine[0].parsedAt <= now) {
+            end.parsed = end.onLine.shift()!.end
+            end.pace.parsed(end.parsed, end.sent, 3, now)
+          }
+          const at = end.sent
+          for (;;) {
+            const frame = Math.min(end.pace.limit - (end.sent - end.parsed), end.pace.split(16 * 1024))
+            if (frame < 256) break
+            end.freeAt = Math.max(now, end.freeAt) + frame / bytesPerMs
+            end.sent += frame
+            const answerAt = end.freeAt + 3 + Math.max(0, far.freeAt - now)
+            end.onLine.push({ end: end.sent, parsedAt: Math.max(end.onLine.at(-1)?.parsedAt ?? 0, answerAt) })
+            if (now > 60_000) {
+              worst = Math.max(worst, end.freeAt - now)
+              carried += frame
+            }
+          }
+          if (end.sent > at) end.pace.sent(end.sent, end.parsed, now)
+        }
+      }
+      assert.ok(worst < 200, `${worst.toFixed(0)} ms of bulk are in front of a message`)
+      assert.ok(carried > bytesPerMs * 60_000, 'both together fill half of both ways')
+    })
+  }
+})
+
 describe('the pace, step by step', () => {
   it('sends frames of a third of what may be under way, of 512 bytes at least, and never beyond a split', () => {
     const pace = new Pace(MAX_BYTES)
