@@ -36,6 +36,8 @@ export interface LineFacts {
   readonly traits: TransportTraits
   /** Waits for a peer as long as it takes. */
   readonly patient?: boolean
+  /** Asked before a peer gets a session; throws what refuses it. */
+  readonly admit?: () => void
 }
 
 /** Says hello over `link`; resolves when the session stands. The link keeps its contract (safe-link.ts), and is closed if this rejects. */
@@ -80,6 +82,7 @@ function newSession(link: Link, role: Role, line: LineFacts, settings: Settings)
     traits: line.traits,
     guard: bare ? guardTools : undefined,
     patient: line.patient,
+    admit: line.admit,
     onRefused: options.onRefused,
     hello: hello(),
     renewHello: hello,

@@ -46,6 +46,8 @@ export interface Limits {
   orphanTimeoutMs: number
   /** Sessions that one server holds at a time. */
   maxSessions: number
+  /** Links beside them that are in their hello: what is not proved yet takes no session's place. */
+  maxHandshakes: number
   /** Dialling the peer, by a transport. */
   connectTimeoutMs: number
   /** First wait before connecting or opening a device anew; it doubles with each attempt, ±20 %. */
@@ -76,6 +78,7 @@ export const DEFAULT_LIMITS: Readonly<Limits> = {
   closeTimeoutMs: 5_000,
   orphanTimeoutMs: 60_000,
   maxSessions: 256,
+  maxHandshakes: 1024,
   connectTimeoutMs: 10_000,
   reconnectMinMs: 100,
   reconnectMaxMs: 5_000,
@@ -114,6 +117,7 @@ export const LIMIT_BOUNDS: Readonly<Record<keyof Limits, readonly [min: number, 
   closeTimeoutMs: [1, MAX_MS],
   orphanTimeoutMs: [1, MAX_MS],
   maxSessions: [1, 100_000],
+  maxHandshakes: [1, 100_000],
   connectTimeoutMs: [1, MAX_MS],
   reconnectMinMs: [1, MAX_MS],
   reconnectMaxMs: [1, MAX_MS],

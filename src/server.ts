@@ -1,14 +1,14 @@
 /** What `serve` gives: sessions over the links that a listener accepts, or one after the other over a line that outlives them. */
 import { TrunkError, toTrunkError } from './errors.ts'
-import { establish, isBare, sessionOver, type Settings } from './establish.ts'
+import { isBare, sessionOver, type Settings } from './establish.ts'
 import { onAbort } from './on-abort.ts'
 import { TokenBucket } from './mux/token-bucket.ts'
 import { SharedLine } from './session/shared-line.ts'
+import { Strangers } from './strangers.ts'
 import { tell } from './tell.ts'
+import type { TrunkSession } from './trunk.ts'
 import type { Link, Listener, Server, Transport, TransportTraits, Trunk } from './types.ts'
 
-/** Links that are being told that the server is full; each is gone after a second at most. */
-const MAX_TURNED_AWAY = 16
 /** Sessions that may fail in a row on one line without a pause, and how often one may afterwards. */
 const RESTART_BURST = 5
 const RESTARTS_PER_SECOND = 1
@@ -21,15 +21,17 @@ export class TrunkServer implements Server {
   readonly #settings: Settings
   readonly #starting = new AbortController()
   readonly #accepting: Promise<void>
-  /** Links that are saying hello: at most maxSessions. */
-  readonly #establishing = new Set<Promise<Trunk>>()
+  /** Links that are saying hello: at most maxHandshakes. */
+  readonly #establishing = new Set<Promise<void>>()
   /** Trunks that no iteration has taken; those that have closed are dropped, so at most maxSessions. */
   readonly #fresh = new Set<Trunk>()
   readonly #waiting: ((result: IteratorResult<Trunk, void>) => void)[] = []
   /** Lines that outlive their sessions, until they are closed. */
   readonly #lines = new Set<Promise<void>>()
+  /** Places that are taken: by sessions that stand, and by those whose peer has been admitted and is about to. */
   #sessions = 0
-  #turnedAway = 0
+  /** Links that have proved nothing yet. */
+  readonly #strangers: Strangers
   #closing: Promise<void> | undefined
   #error: TrunkError | undefined
 
@@ -38,6 +40,7 @@ export class TrunkServer implements Server {
     this.#listener = listener
     this.#transport = transport
     this.#settings = settings
+    this.#strangers = new Strangers(settings.limits.maxHandshakes)
     this.#accepting = this.#accept()
   }
 
@@ -77,14 +80,13 @@ export class TrunkServer implements Server {
   async #accept(): Promise<void> {
     try {
       for await (const link of this.#listener) {
-        if (isBare(this.#transport.traits)) this.#keep(this.#serveLine(link))
-        else if (this.#sessions >= this.#settings.limits.maxSessions) {
-          const error = new TrunkError(
-            'ERR_SESSION_LIMIT',
-            `at most ${this.#settings.limits.maxSessions} sessions at a time`,
-          )
-          this.#turnAway(link, error)
-        } else void this.#start(link)
+        if (!isBare(this.#transport.traits)) void this.#greet(link)
+        else if (this.#lines.size < this.#settings.limits.maxSessions) this.#keep(this.#serveLine(link))
+        else {
+          const error = this.#tooMany()
+          this.#rejected(link, error)
+          link.abort(error)
+        }
       }
     } catch (error) {
       this.#error = toTrunkError(error, 'ERR_LINK_FAILED', 'listening failed')
@@ -141,64 +143,82 @@ export class TrunkServer implements Server {
     })
   }
 
-  /** One link from its hello to its end; gives the error that ended it, if any. Never rejects. */
-  async #start(
-    link: Link,
-    rejected: (error: Error) => void = (error) => {
+  /** A link of a stranger, until it is over. Never rejects. */
+  async #greet(link: Link): Promise<void> {
+    const rejected = (error: Error): void => {
       this.#rejected(link, error)
-    },
-  ): Promise<Error | undefined> {
-    let ended: Error | undefined
-    this.#sessions++
-    try {
-      const options = { ...this.#settings.options, signal: this.#starting.signal }
-      const establishing = establish(
-        link,
-        'serve',
-        { ...pick(this.#transport), address: this.address, patient: isBare(this.#transport.traits) },
-        { ...this.#settings, options },
-      )
-      this.#establishing.add(establishing)
-      let trunk: Trunk
-      try {
-        trunk = await establishing
-      } finally {
-        this.#establishing.delete(establishing)
-      }
-      this.trunks.add(trunk)
-      this.#fresh.add(trunk)
-      this.#offer()
-      await trunk.closed.catch((error: unknown) => {
-        // the session stood: what ends it is told by its own `closed` and its pipes, it was not rejected
-        ended = error as Error
-      })
-      this.trunks.delete(trunk)
-      this.#fresh.delete(trunk)
-    } catch (error) {
-      ended = error as Error
-      rejected(ended)
-    } finally {
-      this.#sessions--
     }
-    return ended
-  }
-
-  /** Tells the peer why, where that holds few links: a hello that is aborted before it begins. A flood is cut at once. */
-  #turnAway(link: Link, error: TrunkError): void {
-    this.#rejected(link, error)
-    if (this.#turnedAway >= MAX_TURNED_AWAY) {
-      link.abort(error)
+    const place = new Place(this)
+    let session: TrunkSession
+    try {
+      const facts = { ...pick(this.#transport), address: this.address }
+      session = sessionOver(link, 'serve', { ...facts, admit: () => place.take() }, this.#settings)
+    } catch (error) {
+      rejected(error as Error)
       return
     }
-    this.#turnedAway++
-    const session = sessionOver(link, 'serve', { ...pick(this.#transport), address: this.address }, this.#settings)
-    void session
-      .establish(AbortSignal.abort(error))
-      .catch(() => session.closed)
-      .catch(() => {
-        // that is the error that we sent
-      })
-      .finally(() => this.#turnedAway--)
+    const leave = this.#strangers.add(link.peer ?? '', () => {
+      const sentence = `more than ${this.#strangers.max} links were in their hello, and this was the oldest of its address`
+      session.cut(new TrunkError('ERR_SESSION_LIMIT', sentence, { scope: 'link' }))
+    })
+    await this.#run(session, leave, rejected)
+    place.giveBack()
+    // what failed in its hello stays a stranger until nothing of its link is left: it may be told why, which takes a moment
+    await session.closed.catch(() => undefined)
+    leave()
+  }
+
+  /** One link of a line that outlives it, from its hello to its end; gives the error that ended it, if any. Never rejects. */
+  async #start(link: Link, rejected: (error: Error) => void): Promise<Error | undefined> {
+    try {
+      const facts = { ...pick(this.#transport), address: this.address, patient: true }
+      const session = sessionOver(link, 'serve', facts, this.#settings)
+      return await this.#run(session, () => undefined, rejected)
+    } catch (error) {
+      rejected(error as Error)
+      return error as Error
+    }
+  }
+
+  /** A place of a session, if there is one: see {@link Place}. */
+  takePlace(): void {
+    if (this.#sessions >= this.#settings.limits.maxSessions) throw this.#tooMany()
+    this.#sessions++
+  }
+
+  /** Gives a place back. */
+  givePlace(): void {
+    this.#sessions--
+  }
+
+  #tooMany(): TrunkError {
+    return new TrunkError('ERR_SESSION_LIMIT', `at most ${this.#settings.limits.maxSessions} sessions at a time`)
+  }
+
+  /** A session from its hello to its end; gives the error that ended it, if any. `stands` is called when it is one. Never rejects. */
+  async #run(session: TrunkSession, stands: () => void, rejected: (error: Error) => void): Promise<Error | undefined> {
+    const establishing = session.establish(this.#starting.signal)
+    this.#establishing.add(establishing)
+    try {
+      await establishing
+    } catch (error) {
+      rejected(error as Error)
+      return error as Error
+    } finally {
+      this.#establishing.delete(establishing)
+    }
+    stands()
+    this.trunks.add(session)
+    this.#fresh.add(session)
+    this.#offer()
+    // the session stood: what ends it is told by its own `closed` and its pipes, it was not rejected
+    const ended = await session.closed.then(
+      () => undefined,
+      (error: unknown) => error as Error,
+    )
+    this.trunks.delete(session)
+    this.#fresh.delete(session)
+    return ended
   }
 
   #rejected(link: Link, error: Error): void {
@@ -227,6 +247,26 @@ export class TrunkServer implements Server {
   #finish(): void {
     this.#over = true
     for (const resolve of this.#waiting.splice(0)) resolve({ done: true, value: undefined })
+  }
+}
+
+/** The place that a session has among those of its server, from when its peer is admitted: it is taken and given back once. */
+class Place {
+  readonly #server: TrunkServer
+  #taken = false
+
+  constructor(server: TrunkServer) {
+    this.#server = server
+  }
+
+  take(): void {
+    this.#server.takePlace()
+    this.#taken = true
+  }
+
+  giveBack(): void {
+    if (this.#taken) this.#server.givePlace()
+    this.#taken = false
   }
 }
 

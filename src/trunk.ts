@@ -48,6 +48,8 @@ export interface TrunkParts {
   /** Waits for a peer as long as it takes. */
   readonly patient: boolean | undefined
   readonly authenticator: Authenticator | undefined
+  /** Asked before a peer gets a session; throws what refuses it. */
+  readonly admit?: (() => void) | undefined
   readonly protocols: ReadonlyMap<string, Protocol>
   readonly onRefused: ((refusal: Refusal) => void) | undefined
 }
@@ -90,6 +92,7 @@ export class TrunkSession implements Trunk, PipeOwner {
       preferredFrameBytes: parts.traits.preferredFrameBytes,
       authenticator: parts.authenticator,
       guard: parts.guard,
+      admit: parts.admit,
       patient: parts.patient,
       now: this.#startedAt,
       host: {
@@ -241,6 +244,12 @@ export class TrunkSession implements Trunk, PipeOwner {
 
   abort(reason: Error): void {
     this.#engine.abort(toTrunkError(reason, 'ERR_SESSION_ABORTED', 'the trunk was aborted'), this.now())
+  }
+
+  /** Ends at once, and says nothing: for a link that is not worth a goodbye. */
+  cut(error: TrunkError): void {
+    this.#engine.cut(error, this.now())
+    this.#driver.cut(error)
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

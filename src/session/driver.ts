@@ -98,6 +98,11 @@ export class Driver {
     }
   }
 
+  /** Ends at once, whatever is still to be said or waited for. */
+  cut(error: TrunkError): void {
+    this.#finish(error)
+  }
+
   #received(chunk: Uint8Array): void {
     // after the end what still comes is dropped, but read, so that the peer's writes do not block its own end
     if (this.#ended) return

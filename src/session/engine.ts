@@ -19,7 +19,7 @@ import { violation } from '../mux/settings.ts'
 import { GuardedLine } from './guarded-line.ts'
 import { Handshake, type Authenticator } from './handshake.ts'
 import { noSession, settle, type Hello } from './hello.ts'
-import { checkSessionFrame } from './session-frames.ts'
+import { checkSessionFrame, CONCERNS_ANYBODY } from './session-frames.ts'
 import { Keepalive } from './keepalive.ts'
 import type { LineHost, SessionLine } from './line.ts'
 import { Pings } from './pings.ts'
@@ -51,6 +51,8 @@ export interface EngineOptions {
   readonly authenticator?: Authenticator | undefined
   /** Given for a line that does not tell when the peer comes and goes, or may change bytes. */
   readonly guard?: GuardTools | undefined
+  /** Asked before a peer that has proved what it has to prove gets a session; throws what refuses it. May be asked on a plain line only. */
+  readonly admit?: (() => void) | undefined
   /** Waits for a peer as long as it takes: nobody can tell when one will be there. */
   readonly patient?: boolean | undefined
   readonly host: EngineHost
@@ -66,16 +68,6 @@ const FRAMES_PER_BATCH = 4
 const MAX_GUARDED_FRAME_BYTES = 16 * 1024
 /** A timer this late means that this process (or its machine) stood still: the peer gets a fresh interval (reliability: R-133). */
 const SUSPENDED_MS = 1000
-/** What is said by BYE before the session stands on a guarded line, where the next one to listen may be another: what concerns whoever it is. */
-const CONCERNS_ANYBODY: ReadonlySet<string> = new Set([
-  'ERR_LINE_NOT_RAW',
-  'ERR_LINE_MISMATCH',
-  'ERR_VERSION_MISMATCH',
-  'ERR_HELLO_INVALID',
-  'ERR_AUTH_REQUIRED',
-  'ERR_AUTH_FAILED',
-  'ERR_SESSION_LIMIT',
-])
 
 export class Engine implements LineHost {
   state: EngineState = 'hello'
@@ -259,6 +251,11 @@ export class Engine implements LineHost {
   }
 
   /** LineHost: see there. */
+  admit(): void {
+    this.#options.admit?.()
+  }
+
+  /** LineHost: see there. */
   askForLife(): void {
     this.ping()
   }
@@ -352,6 +349,13 @@ export class Engine implements LineHost {
     if (this.state === 'ended') return
     this.#now = now
     this.#end(error, true)
+  }
+
+  /** Ends at once, with `error`, and tells the peer nothing. */
+  cut(error: TrunkError, now: number): void {
+    if (this.state === 'ended') return
+    this.#now = now
+    this.#end(error, false)
   }
 
   /** True when a graceful close has nothing left to wait for. */
@@ -505,5 +509,4 @@ export class Engine implements LineHost {
     if (this.#closeBy !== Infinity) this.#closeBy = now + this.#limits.closeTimeoutMs
     this.mux?.stoodStill(now)
   }
-
 }

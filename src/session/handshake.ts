@@ -73,6 +73,11 @@ export class Handshake {
     return this.#readyReceived
   }
 
+  /** True where our READY waits for the peer's proof. */
+  get answersLast(): boolean {
+    return this.#authenticator !== undefined && this.own.role === 'serve'
+  }
+
   /** Takes the peer's HELLO. */
   hello(payload: Uint8Array): void {
     if (this.#peer !== undefined) throw new TrunkError('ERR_PROTOCOL_VIOLATION', 'a second hello')
@@ -97,7 +102,7 @@ export class Handshake {
   readyPayload(state?: ReadyState): Uint8Array | undefined {
     if (this.#peer === undefined || this.#peerPayload === undefined) return undefined
     const authenticator = this.#authenticator
-    if (authenticator !== undefined && this.own.role === 'serve' && !this.#readyReceived) return undefined
+    if (this.answersLast && !this.#readyReceived) return undefined
     this.#readySent = true
     const proof = authenticator?.proof(this.own.role, this.#ownPayload, this.#peerPayload)
     return encodeCbor({ epoch: this.#peer.epoch, proof, state }, READY_BYTES, 'the answer to the hello')

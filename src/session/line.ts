@@ -10,6 +10,8 @@ import type { Hello } from './hello.ts'
 export interface LineHost extends FrameHandler {
   /** There may be something to pull. */
   wake(): void
+  /** The peer has proved what it has to prove and gets our READY next; throws what refuses it. */
+  admit(): void
   /** Both have answered: frames may go. Called once, with the hellos that were answered. */
   stands(peer: Hello, own: Hello): void
   /** Largest payload of a frame of this type that is accepted. */

@@ -21,6 +21,8 @@ export class PlainLine implements SessionLine {
   #helloSent = false
   /** Our READY, where it had to wait for the peer's. */
   #ready: Uint8Array | undefined
+  /** The peer gets our READY: never beside a goodbye that refuses it. */
+  #admitted = false
   #stands = false
 
   constructor(handshake: Handshake, host: LineHost) {
@@ -66,10 +68,12 @@ export class PlainLine implements SessionLine {
   handshakeFrame(type: number, payload: Uint8Array): void {
     if (type === FrameType.HELLO) {
       this.#handshake.hello(payload)
+      if (!this.#handshake.answersLast) this.#admit()
       this.#host.wake()
       return
     }
     this.#handshake.ready(payload)
+    if (this.#handshake.answersLast) this.#admit()
     // ours may have been waiting for it (the serving side with a token); it goes out before anything that follows
     this.#ready ??= this.#handshake.takeReady()
     this.#host.wake()
@@ -79,13 +83,18 @@ export class PlainLine implements SessionLine {
     this.#host.stands(peer, this.#handshake.own)
   }
 
+  #admit(): void {
+    this.#host.admit()
+    this.#admitted = true
+  }
+
   pull(): void {
     if (!this.#helloSent) {
       this.#helloSent = true
       this.batch.raw(SYNC_WORD)
       this.batch.frame(FrameType.HELLO, 0, 0, this.#handshake.helloPayload)
     }
-    const ready = this.#ready ?? this.#handshake.takeReady()
+    const ready = this.#ready ?? (this.#admitted ? this.#handshake.takeReady() : undefined)
     this.#ready = undefined
     if (ready !== undefined) this.batch.frame(FrameType.READY, 0, 0, ready)
   }

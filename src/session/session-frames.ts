@@ -25,3 +25,14 @@ export function checkSessionFrame(type: number, length: number, standing: boolea
     throw violation(`a frame of type ${type} ${standing ? 'after' : 'before'} the session was established`)
   }
 }
+
+/** What is said by BYE before the session stands on a guarded line, where the next one to listen may be another: what concerns whoever it is. */
+export const CONCERNS_ANYBODY: ReadonlySet<string> = new Set([
+  'ERR_LINE_NOT_RAW',
+  'ERR_LINE_MISMATCH',
+  'ERR_VERSION_MISMATCH',
+  'ERR_HELLO_INVALID',
+  'ERR_AUTH_REQUIRED',
+  'ERR_AUTH_FAILED',
+  'ERR_SESSION_LIMIT',
+])

@@ -13,8 +13,6 @@ import { Victim } from '../helpers/victim.ts'
 import { nothingLeftOf } from './arena.ts'
 
 const MIB = 1024 * 1024
-/** Sessions that a server holds by default. */
-const SESSIONS = 256
 /** What a link has from its start, to read into and to write from: it is not the peer's to make more of it. */
 const LINK_BUFFERS = 64 * 1024
 const MAX_P99_MS = 100
@@ -48,22 +46,15 @@ describe('crowds without manners', { timeout: 120_000 }, () => {
     const again = await victim.call('serve', { limits: { helloTimeoutMs: 4_000 } })
     const trunk = await connect(again)
     const base = await victim.call('begin')
-    // whoever is turned away may be so before it has noticed that it was connected
-    const dialled = await Promise.allSettled(Array.from({ length: 300 }, () => dialRaw(again)))
-    const peers = dialled.filter((one) => one.status === 'fulfilled').map(({ value }) => value)
-    assert.ok(peers.length >= SESSIONS - 1, `${peers.length} were connected`)
+    const peers = await Promise.all(Array.from({ length: 300 }, () => dialRaw(again)))
     const bytes = greeting()
     await Promise.all(peers.map((peer, i) => peer.send(bytes.subarray(0, i % bytes.byteLength))))
     for (let i = 0; i < 20; i++) await trunk.ping()
     const growth = (await victim.call('held')) - base
-    assert.ok(growth < SESSIONS * (LINK_BUFFERS + 2 * 4096) + MIB, `${growth} bytes held`)
+    assert.ok(growth < 300 * (LINK_BUFFERS + 2 * 4096) + MIB, `${growth} bytes held`)
     await Promise.all(peers.map((peer) => peer.ended))
     const { rejected, p99, strays } = await victim.call('report')
-    const timedOut = rejected.filter((code) => code === 'ERR_HELLO_TIMEOUT').length
-    const turnedAway = rejected.filter((code) => code === 'ERR_SESSION_LIMIT').length
-    assert.equal(timedOut + turnedAway, 300, [...new Set(rejected)].join())
-    // on a slow machine the first of them are given up before the last have come
-    assert.ok(timedOut >= SESSIONS - 1 && turnedAway > 0, `${timedOut} timed out, ${turnedAway} turned away`)
+    assert.equal(rejected.filter((code) => code === 'ERR_HELLO_TIMEOUT').length, 300, [...new Set(rejected)].join())
     assert.deepEqual(strays, [])
     assert.ok(p99 < MAX_P99_MS, `p99 ${p99} ms`)
     await served(again)

@@ -9,6 +9,11 @@ import type { Link, Listener } from '../../src/types.ts'
 
 /** Links that were accepted and not taken: the backlog that servers on Unix usually ask for. */
 export const MAX_UNTAKEN_LINKS = 128
+/**
+ * Connections that the kernel has made and we have not accepted: more than strangers bring between two turns of the event loop. Where it is full, whoever
+ * comes next tries again only after a second.
+ */
+export const KERNEL_BACKLOG = 512
 
 /** A {@link Listener} and the calls that feed it. */
 export class LinkListener implements Listener {

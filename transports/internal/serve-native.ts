@@ -1,14 +1,14 @@
 /**
  * Listening for TCP through the native addon, where it is there: accepted sockets can then be read into slabs like dialled ones (Node takes
  * `onread` when it makes a socket, and its server makes its own). Otherwise the same as serve-sockets.ts, which is used without the addon.
- * Promises: a listener that stands, or the system's error; nothing is left after either. Bounds: a kernel backlog of 128, 128 untaken links.
+ * Promises: a listener that stands, or the system's error; nothing is left after either. Bounds: a kernel backlog of 512, 128 untaken links.
  */
 import { isIPv6, Socket } from 'node:net'
 import type { OnReadOpts, SocketConstructorOpts } from 'node:net'
 import type { NativeAddress, NativeDescriptors } from '../../src/native/load.ts'
 import type { Link, TransportOptions } from '../../src/types.ts'
 import { acceptLoop } from './accept-loop.ts'
-import { LinkListener, MAX_UNTAKEN_LINKS } from './link-listener.ts'
+import { KERNEL_BACKLOG, LinkListener } from './link-listener.ts'
 import { SlabReader } from './slab-reader.ts'
 
 /** Listens at a literal address. Throws the system's error. */
@@ -20,7 +20,7 @@ export function serveNative(
   { clock }: TransportOptions,
 ): LinkListener {
   const family = isIPv6(at.host) ? 'ipv6' : 'ipv4'
-  const fd = native.listen({ family, address: at.host, port: at.port }, MAX_UNTAKEN_LINKS)
+  const fd = native.listen({ family, address: at.host, port: at.port }, KERNEL_BACKLOG)
   const listener = new LinkListener(addressOf(native, fd, toAddress), () => {
     stop()
   })

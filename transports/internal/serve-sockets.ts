@@ -1,12 +1,12 @@
 /**
  * Listening with Node's servers, for tcp and unix.
  * Promises: a listener that stands when the call resolves, or a rejection (ERR_ADDRESS_*, ERR_BIND_DENIED, or the signal's reason)
- * after which nothing is left. Bounds: a kernel backlog of 128, and 128 accepted links that wait to be taken.
+ * after which nothing is left. Bounds: a kernel backlog of 512, and 128 accepted links that wait to be taken.
  */
 import type { ListenOptions, Server, Socket } from 'node:net'
 import { linkError, listenError } from '../../src/net-errors.ts'
 import type { Link, TransportOptions } from '../../src/types.ts'
-import { LinkListener, MAX_UNTAKEN_LINKS } from './link-listener.ts'
+import { KERNEL_BACKLOG, LinkListener } from './link-listener.ts'
 
 /** What {@link serveSockets} listens with. */
 export interface SocketServer {
@@ -57,7 +57,7 @@ export async function serveSockets(setup: SocketServer, options: TransportOption
 function listening(server: Server, listen: ListenOptions): Promise<void> {
   return new Promise((resolve, reject) => {
     server.once('error', reject)
-    server.listen({ backlog: MAX_UNTAKEN_LINKS, ...listen }, () => {
+    server.listen({ backlog: KERNEL_BACKLOG, ...listen }, () => {
       server.off('error', reject)
       resolve()
     })
