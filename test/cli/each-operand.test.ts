@@ -107,6 +107,19 @@ describe('serve', () => {
   })
 })
 
+describe('forward', () => {
+  for (const bind of ['*:', ':']) {
+    it(`-L ${bind}PORT:HOST:PORT listens at every address, of both families at one port [R-424]`, async () => {
+      const forward = start(['forward', '-L', `${bind}0:127.0.0.1:1`], { to: server.address })
+      const [first = '', second = ''] = await forward.lines(2)
+      forward.child.kill('SIGTERM')
+      const port = /^forwarding 0\.0\.0\.0:(\d+) -> 127\.0\.0\.1:1$/.exec(first)?.[1]
+      assert.equal(second, `forwarding [::]:${port ?? '?'} -> 127.0.0.1:1`)
+      assert.equal((await forward.ended).status, 0)
+    })
+  }
+})
+
 describe('what a server names', () => {
   const HOSTILE = 'a\u009B31m\u202Egnp.exe\u2066\u200F\u061C\u007F\uFEFF'
   // eslint-disable-next-line no-control-regex -- these are what must not be there

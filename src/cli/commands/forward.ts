@@ -5,10 +5,10 @@
 import type { Command } from 'commander'
 import { interrupted } from '../context.ts'
 import type { Context } from '../context.ts'
-import { usageError } from '../failure.ts'
+import { asFailure, usageError } from '../failure.ts'
 import { connectionLog } from '../forward/connection-log.ts'
 import type { Forward } from '../forward/forward.ts'
-import { parseForward } from '../forward/spec.ts'
+import { EVERYWHERE, parseForward } from '../forward/spec.ts'
 import type { ForwardSpec } from '../forward/spec.ts'
 import { addPeerOptions, connectPeerForGood } from '../peer.ts'
 import type { PeerOptions } from '../peer.ts'
@@ -52,10 +52,27 @@ async function forward(context: Context, options: ForwardOptions): Promise<void>
     return forward
   }
   const forwards: Forward[] = []
-  for (const spec of local) forwards.push(owned(await listenHere(context, trunk, spec)))
-  for (const spec of remote) forwards.push(owned(await listenThere(context, trunk, spec, remote.length)))
+  for (const spec of local)
+    forwards.push(...(await everywhere(spec, async (one) => owned(await listenHere(context, trunk, one)))))
+  for (const spec of remote) {
+    const listen = async (one: ForwardSpec): Promise<Forward> =>
+      owned(await listenThere(context, trunk, one, remote.length))
+    forwards.push(...(await everywhere(spec, listen)))
+  }
   for (const { description } of forwards) await stdout.line(`forwarding ${description}`)
   await Promise.race([interrupted(context), trunk.closed, ...forwards.map(({ ended }) => ended)])
   for (const each of forwards) each.close()
   await close()
+}
+
+/** Has `listen` called once, or, where every address is meant, for both families at the same port; that of IPv6 may be missing. */
+async function everywhere(spec: ForwardSpec, listen: (spec: ForwardSpec) => Promise<Forward>): Promise<Forward[]> {
+  if (spec.bind !== EVERYWHERE) return [await listen(spec)]
+  const first = await listen({ ...spec, bind: '0.0.0.0' })
+  try {
+    return [first, await listen({ ...spec, bind: '::', port: first.port })]
+  } catch (error) {
+    if (asFailure(error).code === 'ERR_ADDRESS_UNAVAILABLE') return [first]
+    throw error
+  }
 }

@@ -9,6 +9,8 @@ import type { Context } from '../context.ts'
 export interface Forward {
   /** `127.0.0.1:8080 -> HOST:PORT`, with the real port. */
   readonly description: string
+  /** Where it listens, the real one. */
+  readonly port: number
   /** Takes no further connections; those that stand go on. Frees the port. */
   close(): void
   /** Rejects when it can no longer take connections; never resolves before `close`. */

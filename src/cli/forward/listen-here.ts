@@ -38,7 +38,7 @@ export async function listenHere(context: Context, trunk: Trunk, spec: ForwardSp
   const ended = takeAll(acceptor, (connection) => {
     void forwardOne(context, trunk, connection, target, description).then(() => slots.release())
   })
-  return { description, close: () => acceptor.close(), ended }
+  return { description, port, close: () => acceptor.close(), ended }
 }
 
 async function bind({ clock }: Context, slots: Slots, host: string, port: number): Promise<Acceptor> {

@@ -62,6 +62,7 @@ async function listen(
 
 class ForwardFromThere implements Forward {
   readonly description: string
+  readonly port: number
   readonly ended: Promise<void>
   readonly #context: Context
   readonly #trunk: ReconnectingTrunk
@@ -82,6 +83,7 @@ class ForwardFromThere implements Forward {
     this.#context = context
     this.#trunk = trunk
     this.#spec = spec
+    this.port = port
     this.#port = port
     this.#backoff = new Backoff({ limits: DEFAULT_LIMITS, clock: context.clock })
     this.#listening = listening

@@ -3,7 +3,7 @@ import { InvalidArgumentError } from 'commander'
 
 /** One forward. */
 export interface ForwardSpec {
-  /** Where to listen; undefined for the default, which is loopback. */
+  /** Where to listen; undefined for the default, which is loopback, {@link EVERYWHERE} for every address. */
   readonly bind: string | undefined
   /** 0 lets the system choose. */
   readonly port: number
@@ -11,7 +11,10 @@ export interface ForwardSpec {
   readonly hostPort: number
 }
 
-const SPEC = /^(?:(\[[^\]]+\]|[^:[\]]+):)?(\d{1,5}):(\[[^\]]+\]|[^:[\]]+):(\d{1,5})$/
+/** As ssh has it; nothing before the colon means the same. */
+export const EVERYWHERE = '*'
+
+const SPEC = /^(?:(\[[^\]]+\]|[^:[\]]*):)?(\d{1,5}):(\[[^\]]+\]|[^:[\]]+):(\d{1,5})$/
 const MAX_PORT = 65_535
 
 function withoutBrackets(host: string): string {
@@ -23,7 +26,7 @@ export function parseForward(text: string): ForwardSpec {
   const [, bind, port = '', host = '', hostPort = ''] = SPEC.exec(text) ?? []
   if (host === '') throw new InvalidArgumentError('It is written [BIND:]PORT:HOST:PORT.')
   const spec = {
-    bind: bind === undefined ? undefined : withoutBrackets(bind),
+    bind: bind === undefined ? undefined : withoutBrackets(bind === '' ? EVERYWHERE : bind),
     port: Number(port),
     host: withoutBrackets(host),
     hostPort: Number(hostPort),
