@@ -30,6 +30,12 @@ describe('CBOR', () => {
     }
   })
 
+  for (const { name, hex: text, value, integer } of fixture.taken) {
+    it(`R-379: takes ${name}, in a hello or anywhere`, () => {
+      assert.equal(decode(fromHex(text)), integer === undefined ? value : BigInt(integer))
+    })
+  }
+
   for (const { name, hex: text } of fixture.invalid) {
     it(`refuses ${name}`, () => {
       assert.throws(() => decode(fromHex(text)), refused)

@@ -57,6 +57,21 @@ describe('golden vectors of lines that do not tell', () => {
     })
   }
 
+  it('R-379: writes and reads frames as long as they are beside each other, both ways, however the line cuts them', () => {
+    for (const from of ['a', 'b'] as const) {
+      const sent = golden.bulk.filter((vector) => vector.from === from)
+      const chain = sumOf(from === 'a' ? golden.chains.aToB : golden.chains.bToA)
+      const { bytes, sum } = writeGuarded(sent.map(frameOf), chain)
+      assert.equal(hex(bytes), sent.map((vector) => vector.hex).join(''))
+      assert.equal(sum, sumOf(sent.at(-1)?.sum ?? ''))
+      for (const { cut } of CHUNKINGS) {
+        const ear = new GuardedEar(chain)
+        ear.hear(cut(concat(fromHex(greeting), bytes)))
+        assert.deepEqual(ear.frames.slice(1), sent.map(frameOf))
+      }
+    }
+  })
+
   it('writes the frames of a chain', () => {
     let sum = start
     for (const vector of golden.chained) {

@@ -67,6 +67,7 @@ interface Fixtures {
   'cbor.json': {
     values: (HexBytes & { value: unknown })[]
     bytes: { length: number; head: string }[]
+    taken: (HexBytes & { name: string; value?: number; integer?: string })[]
     invalid: (HexBytes & { name: string })[]
   }
   'hellos.json': {
@@ -87,6 +88,7 @@ interface Fixtures {
     greetings: (HexBytes & { state: 'new' | 'heard' | 'stands' | null; ready?: string })[]
     farewells: { toB: string; toNobody: string }
     chained: (HexBytes & FrameFields & { what: string; start: string; sum: string })[]
+    bulk: (HexBytes & FrameFields & { from: 'a' | 'b'; start: string; sum: string })[]
     damage: (HexBytes & { what: string })[]
     session: { runs: { a: string[]; b: string[] }; steps: GuardedStep[] }
   }

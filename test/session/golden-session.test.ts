@@ -119,6 +119,13 @@ const actions: ((a: SideA) => void)[] = [
     a.mux.handlerEnded(a.pipe(5))
   },
   (a) => {
+    a.mux.accept(a.pipe(7), new Uint8Array(0))
+    assert.equal(a.read(7), 'whole')
+    a.mux.stop(a.pipe(7), 'ERR_PIPE_STOPPED')
+    a.mux.handlerEnded(a.pipe(7))
+  },
+  () => undefined,
+  (a) => {
     a.engine.close(0)
   },
 ]
@@ -159,6 +166,7 @@ describe('the golden session', () => {
         '2 confirmed well',
         '3 confirmed well',
         '5 failed ERR_ABORTED',
+        '7 confirmed well',
         'ended: well',
       ])
       assert.deepEqual(a.mux.counters, { lateFrames: 0, staleCredits: 0, refusedOpens: 0 })
