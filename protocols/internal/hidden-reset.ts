@@ -4,6 +4,7 @@
  */
 import type { Socket } from 'node:net'
 import { loadNative } from '../../src/native/load.ts'
+import { descriptorOf } from '../../src/native/pending-error.ts'
 
 /**
  * The system's code of the error behind an 'end' that has just been emitted; undefined where the end is one.
@@ -34,10 +35,4 @@ export async function hiddenReset(socket: Socket): Promise<string | undefined> {
 export function unacknowledgedOf(socket: Socket): number | undefined {
   const fd = descriptorOf(socket)
   return fd === undefined ? undefined : loadNative()?.unacknowledged(fd)
-}
-
-/** Node has no public name for it; where it is missing one day, the empty write above does. */
-export function descriptorOf(socket: Socket): number | undefined {
-  const fd = (socket as { _handle?: { fd?: unknown } })._handle?.fd
-  return typeof fd === 'number' && fd >= 0 ? fd : undefined
 }

@@ -6,10 +6,12 @@
  * `close` or `abort` no listener, timer or descriptor is left; where writing fails since the peer is gone, what it sent comes first. Assumes: the streams are open, in bytes, and nobody else touches them.
  * Bounds: holds at most one chunk that was read and one batch that is being written; `close` waits `closeTimeoutMs`.
  */
+import { Socket } from 'node:net'
 import type { Readable, Writable } from 'node:stream'
 import { setImmediate as nextTurn } from 'node:timers'
 import type { Clock } from '../../src/clock.ts'
 import { badArgument, toTrunkError, TrunkError } from '../../src/errors.ts'
+import { errorBehindEnd } from '../../src/native/pending-error.ts'
 import { linkError } from '../../src/net-errors.ts'
 import type { Bytes, DirectLink, DirectReceiver, Link } from '../../src/types.ts'
 import { Interruption, sinkInto } from './link-sink.ts'
@@ -281,7 +283,10 @@ class SocketLink implements LineLink {
   }
 
   readonly #onEnd = (): void => {
-    if (!this.#rest.settle()) void this.#conclude(undefined)
+    if (this.#rest.settle()) return
+    const { readable } = this.#line
+    // asked while the event is being told: right after it, a socket that has ended both ways is closed
+    void this.#conclude(readable instanceof Socket ? errorBehindEnd(readable) : undefined)
   }
 
   readonly #onWriteError = (error: Error): void => {
