@@ -6,6 +6,7 @@
  *   node program.mjs measure FOLDER BYTES STREAMED
  *                                           times sessions, copies, and STREAMED bytes over a pipe, checks everything, ends
  *   node program.mjs hold FOLDER            session after session: checks it, then moves bytes every way until it breaks; runs for ever
+ *   node program.mjs both FOLDER MS         pours both ways at once for MS milliseconds, and says how much came through
  *   node program.mjs answer                 the serving side of the next one
  *   node program.mjs bare FOLDER 0 STREAMED times STREAMED bytes over a link of the transport, without trunkline
  *
@@ -20,7 +21,7 @@ import { setTimeout as pause } from 'node:timers/promises'
 import { connect, defineProtocol, serve, TrunkError } from 'trunkline'
 import { filesystem, filesystemClient } from 'trunkline/protocols/filesystem'
 import { tcpConnect, tcpConnection } from 'trunkline/protocols/tcp-connection'
-import { answerLinks, overLink, overPipes, poured } from './streams.mjs'
+import { answerLinks, bothWays, overLink, overPipes, poured, poured2 } from './streams.mjs'
 
 const [task, folder = '.', size = '0', streamed = '0'] = process.argv.slice(2)
 const address = process.env.TRUNKLINE_TO
@@ -154,7 +155,7 @@ async function serveForEver() {
   })
   say('calling')
   const server = await serve(address, {
-    protocols: [filesystem({ root: folder }), tcpConnection({ allow: [`127.0.0.1:${port}`] }), marked, poured],
+    protocols: [filesystem({ root: folder }), tcpConnection({ allow: [`127.0.0.1:${port}`] }), marked, poured, poured2],
     onRejected: ({ error }) => say('rejected', { code: codeOf(error) }),
   })
   say('serving', { digest: sha256(down) })
@@ -328,6 +329,13 @@ async function hold() {
   }
 }
 
+async function both() {
+  const trunk = await dial()
+  await trunk.ping()
+  say('both ways', await bothWays(trunk, bytes))
+  await trunk.close()
+}
+
 // --- without a session ------------------------------------------------------------------------------------------------------------
 
 async function answer() {
@@ -338,9 +346,9 @@ async function bare() {
   say('poured', { streams: await overLink(address, Number(streamed)) })
 }
 
-const tasks = { serve: serveForEver, measure, hold, answer, bare }
+const tasks = { serve: serveForEver, measure, hold, both, answer, bare }
 check(
   address !== undefined && task in tasks,
-  'usage: TRUNKLINE_TO=ADDRESS node program.mjs serve|measure|hold|answer|bare FOLDER BYTES STREAMED',
+  'usage: TRUNKLINE_TO=ADDRESS node program.mjs serve|measure|hold|both|answer|bare FOLDER BYTES STREAMED',
 )
 await tasks[task]()

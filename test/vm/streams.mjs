@@ -79,6 +79,48 @@ export async function overPipes(trunk, total) {
   )
 }
 
+// --- both ways at once ------------------------------------------------------------------------------------------------------------
+
+/** Bytes at the end of each direction's stream: how many bytes of the other one had come in time. */
+const RESULT_BYTES = 8
+
+/** Writes and reads for `ms`, each as fast as it goes; gives how many bytes came in that time here and, by its own word, at the peer. */
+async function pourBothWays(pipe, ms) {
+  const until = performance.now() + ms
+  let here = 0
+  const reading = (async () => {
+    let last = Buffer.alloc(0)
+    for await (const list of pipe.lent) {
+      if (performance.now() < until) here += list.byteLength
+      last = Buffer.concat([last, list.subarray(Math.max(0, list.byteLength - RESULT_BYTES))]).subarray(-RESULT_BYTES)
+    }
+    return last.readDoubleBE()
+  })()
+  while (performance.now() < until) await pipe.write(block)
+  const result = Buffer.alloc(RESULT_BYTES)
+  result.writeDoubleBE(here)
+  await pipe.write(result)
+  await pipe.closeWrite()
+  return { here, there: await reading }
+}
+
+/** The serving side's end of {@link bothWays}. */
+export const poured2 = defineProtocol({
+  name: 'poured-both-ways',
+  parse: (params) => params,
+  async handle({ params, accept }) {
+    await pourBothWays(accept(), params.ms)
+  },
+})
+
+/** Bytes a second to the serving side and from it, both at once. */
+export async function bothWays(trunk, ms) {
+  const pipe = await trunk.open('poured-both-ways', { ms })
+  const { here, there } = await pourBothWays(pipe, ms)
+  await pipe.close()
+  return { up: (there * 1000) / ms, down: (here * 1000) / ms }
+}
+
 // --- over a bare link -------------------------------------------------------------------------------------------------------------
 
 const MARK = Buffer.from('bytes for nobody')

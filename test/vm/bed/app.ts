@@ -15,8 +15,10 @@ const NPM_MS = 300_000
 /** What the guest has no use for: other platforms' binaries. */
 const NOT_FOR_THE_GUEST = /\/prebuilds\/(?!linux-x64)[^/]+$/
 
-/** Gives the folder; it is removed when the process ends. */
+/** Gives the folder; it is removed when the process ends. TRUNKLINE_VM_APP names one that was made before, and is used as it is. */
 export async function installedApp(): Promise<string> {
+  const { TRUNKLINE_VM_APP: made } = process.env
+  if (made !== undefined) return made
   const [copy, app] = [temporaryFolder(), temporaryFolder()]
   cpSync(ROOT, copy, { recursive: true, filter: (path) => !LEFT_OUT.has(relative(ROOT, path)) })
   symlinkSync(join(ROOT, 'node_modules'), join(copy, 'node_modules'))

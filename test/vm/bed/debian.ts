@@ -19,6 +19,13 @@ const PROGRAMS: Readonly<Record<string, readonly string[]>> = {
   flock: ['util-linux'],
   xz: ['xz-utils'],
 }
+/** Likewise, for the tests of libvirt alone. */
+const LIBVIRT: Readonly<Record<string, readonly string[]>> = {
+  libvirtd: ['libvirt-daemon-system'],
+  virsh: ['libvirt-clients'],
+}
+/** Likewise, for user-mode Linux. */
+const USER_MODE: Readonly<Record<string, readonly string[]>> = { 'linux.uml': ['user-mode-linux'] }
 const APT = [
   '-q',
   '-o=APT::Sandbox::User=root',
@@ -58,8 +65,20 @@ export function missingPrograms(): string[] {
 
 /** Installs the programs that are missing. */
 export function installPrograms(): void {
-  const missing = missingPrograms()
-  const packages = [...new Set(missing.flatMap((program) => PROGRAMS[program] ?? []))]
+  install(PROGRAMS)
+}
+
+export function installLibvirt(): void {
+  install(LIBVIRT)
+}
+
+export function installUserMode(): void {
+  install(USER_MODE)
+}
+
+function install(programs: Readonly<Record<string, readonly string[]>>): void {
+  const missing = Object.keys(programs).filter((program) => !isThere(program))
+  const packages = [...new Set(missing.flatMap((program) => programs[program] ?? []))]
   if (packages.length === 0) return
   const advice = `apt-get install ${packages.join(' ')}`
   if (!isRoot()) throw new BedError(`missing: ${missing.join(', ')}. Only root can install; as root: ${advice}`)

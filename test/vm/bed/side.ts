@@ -10,7 +10,7 @@ export interface Place {
 }
 
 /** What it does there, as program.mjs says. */
-export type Task = 'serve' | 'measure' | 'hold' | 'answer' | 'bare'
+export type Task = 'serve' | 'measure' | 'hold' | 'both' | 'answer' | 'bare'
 
 /** A line of the program's. */
 export interface Said {
