@@ -68,6 +68,8 @@ export const commandLine = {
   ...settings,
   entryPoints: ['src/cli/main.ts'],
   external: ['serialport'],
+  // A script that V8 was given has no loader for import(): the one that is left, of serialport, becomes a require.
+  supported: { 'dynamic-import': false },
   plugins: [lazyBuiltins],
   metafile: true,
   define: {
