@@ -1,7 +1,7 @@
 /**
  * Reading and hashing a range of a file. The end of a file is where reading ends: what it is said to have is a guess (files of /proc say 0, those of /sys
  * a page). Promises that an ended pipe is the whole range: a file that became shorter meanwhile, which it is asked for again, is
- * ERR_FILE_CHANGED, never a short end. Holds two chunks per transfer, whatever the file's size.
+ * ERR_FILE_CHANGED, never a short end. Holds two chunks per transfer, whatever the file's size, and 64 MiB of them in all.
  */
 import { createHash } from 'node:crypto'
 import { closeSync, constants, fstatSync } from 'node:fs'
@@ -12,11 +12,21 @@ import { encodeReply, type RequestOf } from './messages.ts'
 import { requirePath } from './path.ts'
 import { requireRegular } from './root.ts'
 import type { Operation, Serving } from './serving.ts'
+import { Turns } from './turns.ts'
 
 /** A file that says that it has at most this is read before it is accepted, and needs no pooled chunk. */
 const SMALL_BYTES = 64 * 1024
 /** Read of a file that says that it has nothing. */
 const LEAST_BYTES = 4096
+
+/** Transfers of this process that hold two chunks each, 64 MiB together: beyond them each holds one piece of {@link SMALL_BYTES}. */
+const MAX_READING_AHEAD = 64
+let readingAhead = 0
+/**
+ * Chunks of this process that are being hashed at a time, whichever trunks they are for: a turn is one chunk, so that any number of hashes leaves the
+ * event loop and the thread pool to everybody else.
+ */
+const hashing = new Turns(2)
 
 /** A range of an open file that is read from its start on. */
 interface Range {
@@ -51,10 +61,15 @@ export async function serveSha256({ message, request, serving }: Operation<'sha2
     const hash = createHash('sha256')
     let at = range.offset
     while (at < range.end) {
-      request.signal.throwIfAborted()
-      const bytes = await readAt(range.fd, chunk, Math.min(CHUNK_BYTES, range.end - at), at)
+      const leave = await hashing.take(request.signal)
+      let bytes: number
+      try {
+        bytes = await readAt(range.fd, chunk, Math.min(CHUNK_BYTES, range.end - at), at)
+        if (bytes > 0) hash.update(chunk.subarray(0, bytes))
+      } finally {
+        leave()
+      }
       if (bytes === 0) break
-      hash.update(chunk.subarray(0, bytes))
       at += bytes
     }
     requireEnd(range, at)
@@ -116,8 +131,33 @@ export function readWhole(fd: number, buffer: Uint8Array, offset: number, expect
   return bytes
 }
 
-/** Reads one chunk ahead while the other is being sent. */
+/** Reads one chunk ahead while the other is being sent; in small pieces where others hold all that may be read ahead. */
 async function sendRange(range: Range, pipe: Pipe, from: number): Promise<void> {
+  if (readingAhead >= MAX_READING_AHEAD) {
+    await sendInPieces(range, pipe, from)
+    return
+  }
+  readingAhead++
+  try {
+    await sendAhead(range, pipe, from)
+  } finally {
+    readingAhead--
+  }
+}
+
+async function sendInPieces(range: Range, pipe: Pipe, from: number): Promise<void> {
+  const piece = Buffer.allocUnsafeSlow(SMALL_BYTES)
+  let at = from
+  while (at < range.end) {
+    const bytes = await readAt(range.fd, piece, Math.min(SMALL_BYTES, range.end - at), at)
+    if (bytes === 0) break
+    await pipe.write(piece.subarray(0, bytes))
+    at += bytes
+  }
+  requireEnd(range, at)
+}
+
+async function sendAhead(range: Range, pipe: Pipe, from: number): Promise<void> {
   const { fd, end } = range
   let current = takeChunk()
   let other = takeChunk()
