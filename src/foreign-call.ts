@@ -9,6 +9,9 @@ import { onAbort } from './on-abort.ts'
 /** What a call that was told to give up has to do so: whoever keeps to its contract says by itself why, and leaves nothing. */
 export const GIVING_UP_MS = 1000
 
+/** The part of it before it is told: what keeps the time itself knows better what it waited for ("no such device") than we do. */
+const OWN_WORDS_MS = GIVING_UP_MS / 2
+
 /** What {@link callInTime} is given. */
 export interface ForeignCall<T> {
   /** Makes the call. */
@@ -26,7 +29,8 @@ export interface ForeignCall<T> {
 
 /**
  * Resolves with what the call gives. Rejects with its own `TrunkError`, with ERR_LINK_FAILED for any other, with the reason of `signal`, or with
- * `timedOut()`; in the last two cases the call is told first, by its signal, and has {@link GIVING_UP_MS} to end by itself.
+ * `timedOut()`; in the last two cases the call is told first, by its signal, and has {@link GIVING_UP_MS} to end by itself. A call that keeps `timeoutMs` itself
+ * ends before it is told.
  */
 export function callInTime<T>(foreign: ForeignCall<T>): Promise<T> {
   const { call, signal, clock, timeoutMs, timedOut, failed, late } = foreign
@@ -44,12 +48,12 @@ export function callInTime<T>(foreign: ForeignCall<T>): Promise<T> {
       if (signal.aborted) reject(signal.reason as Error)
       else reject(toTrunkError(thrown, 'ERR_LINK_FAILED', failed))
     }
-    const giveUp = (reason: unknown): void => {
+    const giveUp = (reason: unknown, leftMs: number): void => {
       if (own.signal.aborted) return
       timer?.cancel()
       // held, as the wait before it: whoever awaits us is to be answered, also where nothing else keeps the process alive
       timer = clock.after(
-        GIVING_UP_MS,
+        leftMs,
         () => {
           fail(reason)
         },
@@ -58,15 +62,15 @@ export function callInTime<T>(foreign: ForeignCall<T>): Promise<T> {
       own.abort(reason)
     }
     timer = clock.after(
-      timeoutMs,
+      timeoutMs + OWN_WORDS_MS,
       () => {
-        giveUp(timedOut())
+        giveUp(timedOut(), GIVING_UP_MS - OWN_WORDS_MS)
       },
       true,
     )
     let letGo = (): void => undefined
     letGo = onAbort(signal, () => {
-      giveUp(signal.reason)
+      giveUp(signal.reason, GIVING_UP_MS)
     })
     // through a function of ours, so that one that throws at once has rejected
     void (async () => await call(own.signal))().then(

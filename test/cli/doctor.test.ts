@@ -404,9 +404,23 @@ describe('doctor on a device', () => {
     assert.ok(!(await findings('serial:///dev/no-line', other)).some(({ check }) => check === 'console'))
   })
 
-  it('says that it could not look at every process', async () => {
-    const machine = machineOf({ '/dev/no-line': '->/dev/null', '/proc/77/cmdline': '/usr/bin/theirs\0' })
-    assert.match(told(await findings('serial:///dev/no-line', machine)), /in-use note: .*; 1 of other users are hidden/)
+  it('counts as hidden whose descriptors are closed to us, and nobody who has ended meanwhile [R-426]', async () => {
+    const processes = {
+      '/dev/no-line': '->/dev/null',
+      // what may not be entered as a folder stands for one of another user, also to root
+      '/proc/77/cmdline': '/usr/bin/theirs\0',
+      '/proc/77/fd': '',
+      // without words: a kernel thread
+      '/proc/78/cmdline': '',
+      '/proc/78/fd': '',
+      // no descriptors any more
+      '/proc/79/cmdline': '/usr/bin/ended\0',
+    }
+    const look = async (files: Record<string, string>): Promise<string> =>
+      told(await findings('serial:///dev/no-line', machineOf(files)))
+    assert.match(await look(processes), /in-use note: .*; 1 of other users are hidden from us/)
+    const { '/proc/77/fd': _, ...seen } = processes
+    assert.match(await look(seen), /^in-use ok: no other process has it open$/m)
   })
 })
 

@@ -1,7 +1,7 @@
 /** The real `trunkline` command on descriptors that the test gives it, and how to know that it stands still. */
 import { spawn, spawnSync, type ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
-import { closeSync, constants, openSync, readdirSync, readFileSync, readSync, writeSync } from 'node:fs'
+import { closeSync, constants, openSync, readdirSync, readFileSync, writeSync } from 'node:fs'
 import { join } from 'node:path'
 import { BINARY } from './command-line.ts'
 import { steady } from './eventually.ts'
@@ -108,10 +108,4 @@ export function makePipe({ full = false }: { full?: boolean } = {}): Pipe {
       closeSync(write)
     },
   }
-}
-
-/** What a pipe's reader finds in it now. */
-export function takeAll({ read }: Pipe): string {
-  const bytes = Buffer.alloc(1024 * 1024)
-  return bytes.subarray(0, readSync(read, bytes)).toString()
 }

@@ -7,7 +7,16 @@ import { spawnSync } from 'node:child_process'
 import { describe, it } from 'node:test'
 import { setImmediate as nextTurn } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
-import { connect, overLink, serve, type Link, type Server, type Trunk, type TrunkOptions } from '../../src/index.ts'
+import {
+  connect,
+  overLink,
+  serve,
+  TrunkError,
+  type Link,
+  type Server,
+  type Trunk,
+  type TrunkOptions,
+} from '../../src/index.ts'
 import { memoryPair } from '../../transports/memory.ts'
 import { CALL_BREACHES, FedListener, LINK_BREACHES, transportOf } from '../helpers/foreign-objects.ts'
 import { manualClock, type ManualClock } from '../helpers/manual-clock.ts'
@@ -284,8 +293,32 @@ describe('[R-392] a transport that breaks its contract', () => {
     const connecting = outcome(connect(transport, { clock, limits: { connectTimeoutMs: 300 } }))
     await nextTurn()
     clock.advance(300)
+    await nextTurn()
+    clock.advance(500)
     assert.equal(await connecting, 'ERR_CONNECT_TIMEOUT')
     assert.equal(clock.pending, 0)
+  })
+
+  it('is not told before a transport that keeps the time itself has said why [R-425]', async () => {
+    for (const way of ['connect', 'listen'] as const) {
+      const clock = manualClock()
+      const transport = transportOf({
+        // as a serial line does that is not there yet: a last attempt, when the time is over
+        [way]: ({ signal }: { signal: AbortSignal }) =>
+          new Promise((_resolve, reject) => {
+            signal.addEventListener('abort', () => reject(signal.reason as Error))
+            clock.after(300, () => {
+              setImmediate(reject, new TrunkError('ERR_NOT_FOUND', 'there is no such device'))
+            })
+          }),
+      })
+      const call = way === 'connect' ? connect : serve
+      const calling = outcome(call(transport, { clock, limits: { connectTimeoutMs: 300 } }))
+      await nextTurn()
+      clock.advance(300)
+      assert.equal(await calling, 'ERR_NOT_FOUND')
+      assert.equal(clock.pending, 0)
+    }
   })
 
   it('by its facts is a bad argument, also where a factory of options.transports makes it', async () => {
