@@ -216,7 +216,7 @@ describe('a forward between two sessions, with time turned by hand', () => {
     const client = connectTo({ port: portOf(forward.description), host: '127.0.0.1' })
     const reset = once(client, 'error') as Promise<[NodeJS.ErrnoException]>
     await once(client, 'connect')
-    await eventually(() => clock.pending === 1, 'its time runs')
+    await eventually(() => clock.pending === 2, 'its time and the time of the dial run')
     clock.advance(9_999)
     await new Promise((resolve) => setImmediate(resolve))
     assert.equal(client.destroyed, false)
