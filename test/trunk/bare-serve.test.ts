@@ -187,7 +187,8 @@ describe('a server of a line that does not tell', TIMEOUT, () => {
           new Set(
             received.filter(({ type }) => type === TYPE.HELLO).map((one) => hex(fieldsOf(one).epoch as Uint8Array)),
           )
-        await hand.until((voice) => epochs(voice).size === 2, 'greetings of before, and of the next session')
+        // each greeting has an epoch of its own while nobody is known: four that filled the line, and the next session's
+        await hand.until((voice) => epochs(voice).size === 5, 'greetings of before, and of the next session')
         await hand.meet()
         await theTrunk(server)
         hand.voice.assertClean()
