@@ -1,13 +1,15 @@
 /**
  * The calls of a filesystem client: pipes, turns and replies. Promises that nothing a peer answers is taken unchecked, that each pipe
  * is over when its call is, and that at most 48 operations of a trunk that hold the peer's descriptors run at a time; further
- * ones wait, and can be aborted while they do. Assumes arguments that were checked.
+ * ones wait, and can be aborted while they do. Where the peer has descriptors for fewer, fewer run (crowd.ts). Assumes arguments that were checked.
  */
 import { Uint8ArrayList } from 'uint8arraylist'
+import type { Clock } from '../../src/clock.ts'
 import { badArgument, TrunkError } from '../../src/errors.ts'
 import type { Bytes, OpenOptions, Pipe, Trunk } from '../../src/types.ts'
 import { SmallFiles } from './client-many.ts'
 import type { CallOptions, FileEntry, RangeOptions, SmallOptions, WriteSource } from './client-types.ts'
+import { Crowd, isRefusal, type Entered } from './crowd.ts'
 import { BatchReader } from './entries.ts'
 import {
   decodeReply,
@@ -35,7 +37,7 @@ function answersLate(request: FileRequestInput): boolean {
 }
 
 interface TrunkTurns {
-  readonly held: Turns
+  readonly held: Crowd
   readonly quick: Turns
 }
 
@@ -44,7 +46,7 @@ const turnsByTrunk = new WeakMap<Trunk, TrunkTurns>()
 function turnsOf(trunk: Trunk): TrunkTurns {
   const known = turnsByTrunk.get(trunk)
   if (known !== undefined) return known
-  const turns = { held: new Turns(MAX_HELD), quick: new Turns(MAX_QUICK) }
+  const turns = { held: new Crowd(MAX_HELD), quick: new Turns(MAX_QUICK) }
   turnsByTrunk.set(trunk, turns)
   return turns
 }
@@ -55,13 +57,15 @@ export class Calls {
   readonly #turns: TrunkTurns
   readonly #small: SmallFiles
   readonly #progressTimeoutMs: number
+  readonly #clock: Clock
 
   /** @param progressTimeoutMs how long the peer may do nothing for a call */
-  constructor(trunk: Trunk, progressTimeoutMs: number) {
+  constructor(trunk: Trunk, progressTimeoutMs: number, clock: Clock) {
     this.#trunk = trunk
     this.#turns = turnsOf(trunk)
-    this.#small = new SmallFiles(trunk, this.#turns.held, progressTimeoutMs)
+    this.#small = new SmallFiles(trunk, this.#turns.held, progressTimeoutMs, clock)
     this.#progressTimeoutMs = progressTimeoutMs
+    this.#clock = clock
   }
 
   /** An operation whose accept says all. */
@@ -97,9 +101,8 @@ export class Calls {
     mayRead?: () => Promise<void>,
   ): AsyncGenerator<Uint8ArrayList, void, undefined> {
     await mayRead?.()
-    const leave = await this.#turns.held.take(signal)
+    const { value: pipe, leave } = await this.#hold(signal, () => this.#open(request, signal, { end: true }))
     try {
-      const pipe = await this.#open(request, signal, { end: true })
       // one generator rather than one for each of its promises: several in a row cost more than what a small file does
       let complete = false
       try {
@@ -139,9 +142,9 @@ export class Calls {
     request: FileRequestInput & { op: 'list' },
     { signal }: CallOptions = {},
   ): AsyncGenerator<FileEntry, void, undefined> {
-    const leave = await this.#turns.held.take(signal)
+    const open = (): Promise<Pipe> => this.#open(request, signal, { end: true })
+    const { value: pipe, leave } = await this.#hold(signal, open, true)
     try {
-      const pipe = await this.#open(request, signal, { end: true })
       yield* reading(pipe, entriesOf(pipe.source))
     } finally {
       leave()
@@ -160,27 +163,42 @@ export class Calls {
       const shared = await this.#small.write({ path, content: early, mode, modifiedMs }, signal)
       if (shared !== 'alone') return early.byteLength
     }
-    return await this.#during('held', signal, async () => {
+    const options = early === undefined ? {} : { early, end: true }
+    const { value: pipe, leave } = await this.#hold(signal, () => this.#open(request, signal, options))
+    try {
       if (early !== undefined) {
-        const pipe = await this.#open(request, signal, { early, end: true })
         await pipe.close()
         return early.byteLength
       }
-      const pipe = await this.#open(request, signal, {})
       const counted = new CountedSource(source)
       await pipe.sink(counted)
       await pipe.close()
       return counted.bytes
-    })
-  }
-
-  async #during<T>(kind: keyof TrunkTurns, signal: AbortSignal | undefined, work: () => Promise<T>): Promise<T> {
-    const leave = await this.#turns[kind].take(signal)
-    try {
-      return await work()
     } finally {
       leave()
     }
+  }
+
+  /** All of an operation: what is refused for want of a descriptor has not begun, and is done again where there is room. */
+  async #during<T>(kind: keyof TrunkTurns, signal: AbortSignal | undefined, work: () => Promise<T>): Promise<T> {
+    if (kind === 'quick') {
+      const leave = await this.#turns.quick.take(signal)
+      try {
+        return await work()
+      } catch (error) {
+        if (!isRefusal(error)) throw error
+      } finally {
+        leave()
+      }
+    }
+    const { value, leave } = await this.#hold(signal, work)
+    leave()
+    return value
+  }
+
+  #hold<T>(signal: AbortSignal | undefined, attempt: () => Promise<T>, pulled = false): Promise<Entered<T>> {
+    const entrance = { signal, pulled, clock: this.#clock, patienceMs: this.#progressTimeoutMs }
+    return this.#turns.held.enter(entrance, attempt)
   }
 
   #open(request: FileRequestInput, signal: AbortSignal | undefined, options: OpenOptions): Promise<Pipe> {

@@ -3,8 +3,10 @@
  * each call has its own outcome, that calls share a pipe only where they share their signal, and that a peer without such pipes, or a call without
  * company, is told apart: then the answer is `alone`, and the caller uses a pipe for the one file.
  */
+import type { Clock } from '../../src/clock.ts'
 import { TrunkError } from '../../src/errors.ts'
-import type { OpenOptions, Trunk } from '../../src/types.ts'
+import type { OpenOptions, Pipe, Trunk } from '../../src/types.ts'
+import { isRefusal, type Crowd } from './crowd.ts'
 import { toFailure } from './failures.ts'
 import type { Decoded } from '../internal/decoded.ts'
 import { encodeRequest, FILESYSTEM } from './messages.ts'
@@ -19,7 +21,6 @@ import {
   ROW_BYTES,
   type SmallWrite,
 } from './parcel.ts'
-import type { Turns } from './turns.ts'
 
 /** What an older peer says to an operation that it does not know. */
 const UNKNOWN: ReadonlySet<string> = new Set(['ERR_PARAMS_INVALID', 'ERR_UNSUPPORTED'])
@@ -50,9 +51,9 @@ export class SmallFiles {
   readonly #writes: Parcels<SmallWrite, undefined>
   readonly #reads: Parcels<Uint8Array, Uint8Array>
 
-  constructor(trunk: Trunk, turns: Turns, progressTimeoutMs: number) {
-    this.#writes = new Parcels(trunk, turns, WRITE, progressTimeoutMs)
-    this.#reads = new Parcels(trunk, turns, READ, progressTimeoutMs)
+  constructor(trunk: Trunk, crowd: Crowd, progressTimeoutMs: number, clock: Clock) {
+    this.#writes = new Parcels(trunk, crowd, WRITE, progressTimeoutMs, clock)
+    this.#reads = new Parcels(trunk, crowd, READ, progressTimeoutMs, clock)
   }
 
   /** Writes a file of at most MAX_SMALL_BYTES, without waiting for the disk. The bytes must not change until it is done. */
@@ -69,19 +70,21 @@ export class SmallFiles {
 /** Fills parcels and sends them: when one is full, or when the turn of the event loop is over. */
 class Parcels<Item, Result> {
   readonly #trunk: Trunk
-  readonly #turns: Turns
+  readonly #crowd: Crowd
   readonly #kind: Kind<Item, Result>
   readonly #progressTimeoutMs: number
+  readonly #clock: Clock
   /** At most one parcel. */
   #waiting: Call<Item, Result>[] = []
   #bytes = 0
   #signal: AbortSignal | undefined
   #scheduled = false
 
-  constructor(trunk: Trunk, turns: Turns, kind: Kind<Item, Result>, progressTimeoutMs: number) {
+  constructor(trunk: Trunk, crowd: Crowd, kind: Kind<Item, Result>, progressTimeoutMs: number, clock: Clock) {
     this.#progressTimeoutMs = progressTimeoutMs
     this.#trunk = trunk
-    this.#turns = turns
+    this.#crowd = crowd
+    this.#clock = clock
     this.#kind = kind
   }
 
@@ -117,7 +120,9 @@ class Parcels<Item, Result> {
       const outcomes = calls.length > 1 ? await this.#send(calls, signal) : undefined
       for (const [index, { resolve, reject }] of calls.entries()) {
         const outcome = outcomes === undefined ? 'alone' : outcomes[index]
-        if (outcome instanceof TrunkError) reject(outcome)
+        // it is asked for once more where there is room for it
+        if (isRefusal(outcome)) resolve('alone')
+        else if (outcome instanceof TrunkError) reject(outcome)
         else resolve(outcome as Outcome<Result>)
       }
     } catch (error) {
@@ -131,12 +136,16 @@ class Parcels<Item, Result> {
     signal: AbortSignal | undefined,
   ): Promise<(Outcome<Result> | TrunkError)[] | undefined> {
     const { op, encode, decode } = this.#kind
-    const leave = await this.#turns.take(signal)
+    const early = encode(calls.map(({ item }) => item))
+    const progressTimeoutMs = this.#progressTimeoutMs
+    const options: OpenOptions = { early, end: true, progressTimeoutMs, ...(signal === undefined ? {} : { signal }) }
+    const open = (): Promise<Pipe> => this.#trunk.open(FILESYSTEM, encodeRequest({ op }), options)
+    const entrance = { signal, clock: this.#clock, patienceMs: progressTimeoutMs }
+    let leave: (() => void) | undefined
     try {
-      const early = encode(calls.map(({ item }) => item))
-      const progressTimeoutMs = this.#progressTimeoutMs
-      const options: OpenOptions = { early, end: true, progressTimeoutMs, ...(signal === undefined ? {} : { signal }) }
-      const pipe = await this.#trunk.open(FILESYSTEM, encodeRequest({ op }), options)
+      const entered = await this.#crowd.enter(entrance, open)
+      leave = entered.leave
+      const pipe = entered.value
       try {
         const outcomes = answers(op, decode(await receiveParcel(pipe.lent)), calls.length)
         await pipe.close()
@@ -150,7 +159,7 @@ class Parcels<Item, Result> {
       without.add(this.#trunk)
       return undefined
     } finally {
-      leave()
+      leave?.()
     }
   }
 }

@@ -1,6 +1,7 @@
 /** What the client of `filesystem` takes and gives. Types only. */
 import type { Source } from 'it-stream-types'
 import type { Uint8ArrayList } from 'uint8arraylist'
+import type { Clock } from '../../src/clock.ts'
 import type { Bytes } from '../../src/types.ts'
 import type { FileType } from './messages.ts'
 import type { FilePath } from './path.ts'
@@ -17,6 +18,8 @@ export interface ClientOptions {
    * the disk, which are answered when all is done, have an hour, or this where it is more. @default 60,000
    */
   progressTimeoutMs?: number
+  /** @default the machine's */
+  clock?: Clock
 }
 
 /** Which part of a file; the file's end cuts it. */

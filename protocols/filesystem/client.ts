@@ -3,6 +3,7 @@
  * is one pipe (client-calls.ts), and one more where a slash at the end of a path says that a directory is meant: the peer is asked
  * first what is there.
  */
+import { systemClock } from '../../src/clock.ts'
 import { badArgument, TrunkError } from '../../src/errors.ts'
 import { requireInteger } from '../../src/limits.ts'
 import type { Trunk } from '../../src/types.ts'
@@ -13,8 +14,8 @@ import { clientPath, type ClientPath } from './path.ts'
 
 /** The files that the peer of `trunk` serves. Holds nothing itself; any number may be made. */
 export function filesystemClient(trunk: Trunk, options: ClientOptions = {}): FilesystemClient {
-  const { progressTimeoutMs = PROGRESS_TIMEOUT_MS } = options
-  const call = new Calls(trunk, requireInteger('progressTimeoutMs', progressTimeoutMs, 1, 2 ** 31 - 1))
+  const { progressTimeoutMs = PROGRESS_TIMEOUT_MS, clock = systemClock } = options
+  const call = new Calls(trunk, requireInteger('progressTimeoutMs', progressTimeoutMs, 1, 2 ** 31 - 1), clock)
   const typeOf = async (path: ClientPath, options?: CallOptions): Promise<FileType> =>
     (await call.reply({ op: 'stat', path: path.bytes }, signalOf(options))).type
   /** ERR_NOT_DIRECTORY where `path` says that it is a directory, and it is something else. */

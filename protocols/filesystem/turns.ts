@@ -6,23 +6,31 @@ import { abortError } from '../../src/errors.ts'
 import { onAbort } from '../../src/on-abort.ts'
 
 export class Turns {
-  #free: number
+  #atATime: number
+  #taken = 0
   /** Those who wait; as many as the program has started calls. A Set keeps their order and lets any of them leave. */
   readonly #waiting = new Set<() => void>()
 
   constructor(atATime: number) {
-    this.#free = atATime
+    this.#atATime = atATime
+  }
+
+  /** Changes how many there are; what runs goes on where there are fewer now. */
+  set atATime(value: number) {
+    this.#atATime = value
+    this.#pass()
   }
 
   /** Waits for a turn; the function it gives ends the turn (once counts). Rejects when `signal` aborts first. */
   async take(signal?: AbortSignal): Promise<() => void> {
     if (signal?.aborted === true) throw abortError(signal)
-    if (this.#free > 0) this.#free--
+    if (this.#taken < this.#atATime) this.#taken++
     else await this.#wait(signal)
     let held = true
     return () => {
       if (!held) return
       held = false
+      this.#taken--
       this.#pass()
     }
   }
@@ -43,14 +51,13 @@ export class Turns {
     })
   }
 
-  /** Hands the turn to the next one, who never sees it free. */
+  /** Hands turns to those who wait, who never see them free. */
   #pass(): void {
-    const [next] = this.#waiting
-    if (next === undefined) {
-      this.#free++
-      return
+    for (const next of this.#waiting) {
+      if (this.#taken >= this.#atATime) return
+      this.#taken++
+      this.#waiting.delete(next)
+      next()
     }
-    this.#waiting.delete(next)
-    next()
   }
 }
