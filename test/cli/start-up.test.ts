@@ -40,7 +40,7 @@ describe('the start of a command', () => {
   const list = (more: Record<string, string> = {}) =>
     trunkline(['ls', '--to', server.address, ':/'], { env: { ...env, ...more } })
 
-  it('reads itself and one file beside it, and loads no module of Node that it does not use [R-485]', () => {
+  it('reads itself, one file beside it and package.json, and loads no module of Node that it does not use [R-485]', () => {
     const probe = join(cache, 'probe.cjs')
     writeFileSync(
       probe,
@@ -54,8 +54,13 @@ describe('the start of a command', () => {
       encoding: 'utf8',
     })
     const loaded = JSON.parse(printed) as { files: string[]; own: string[]; node: string[] }
-    assert.deepEqual(loaded.files, [BINARY, join(BINARY, '..', 'main.cjs')])
-    assert.deepEqual(loaded.own.sort(), [BINARY, probe].sort())
+    // the package's own file says where the addon is
+    const manifest = join(BINARY, '../../../package.json')
+    assert.deepEqual(loaded.files, [BINARY, join(BINARY, '..', 'main.cjs'), manifest])
+    // the addon tells whether a line that ended was reset
+    const addon = loaded.own.filter((path) => path.endsWith('/trunkline.node'))
+    assert.equal(addon.length, 1)
+    assert.deepEqual(loaded.own.sort(), [BINARY, probe, ...addon].sort())
     const needless = ['child_process', 'dns/promises', 'fs/promises', 'http', 'perf_hooks', 'readline', 'zlib']
     assert.deepEqual(
       needless.filter((name) => loaded.node.includes(`NativeModule ${name}`)),
