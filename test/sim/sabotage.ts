@@ -56,8 +56,8 @@ const losesEnd = without((frame) => frame.type === FrameType.END)
 /** A core that forgets to confirm. */
 const losesDone = without((frame) => frame.type === FrameType.DONE)
 
-/** A core that forgets to tell what it has parsed. */
-const losesParsed = without((frame) => frame.type === FrameType.PARSED)
+/** A core that forgets to tell what it has parsed. By PONG it would tell as well: its sender asks by PING. */
+const losesParsed = without((frame) => frame.type === FrameType.PARSED || frame.type === FrameType.PONG)
 
 /** A core that changes one byte of its data. */
 function changesData(batch: Uint8Array): Uint8Array {
@@ -162,7 +162,7 @@ export const SABOTAGES: Readonly<Record<string, Sabotage>> = {
   'loses the confirmation': { breaks: /I5:|I6:/, batch: losesDone },
   'keeps a pipe when all is over': { breaks: /I5:/, state: keepsAPipe },
   'gives no credit': { breaks: /I6:/, batch: dropsCredit },
-  'does not tell what it has parsed': { breaks: /I6:/, batch: losesParsed },
+  'tells by no frame what it has parsed': { breaks: /I6:/, batch: losesParsed },
   throws: { breaks: /I7:/, state: throws },
   'forgets who waits for a batch to leave': { breaks: /I10:/, state: forgetsWriters },
   'breaks off a neighbour': { breaks: /I9:/, batch: breaksANeighbour },
