@@ -7,6 +7,7 @@ import {
   mkdirSync,
   readdirSync,
   readFileSync,
+  rmSync,
   statSync,
   symlinkSync,
   utimesSync,
@@ -114,5 +115,53 @@ describe('cp -r', () => {
     await readOnly.stop()
     assert.match(stderr, /^trunkline: ERR_READ_ONLY: [^\n]+\n$/)
     assert.equal(status, 4)
+  })
+})
+
+describe('[R-428] cp -r into a folder of its own source, where both ends share the tree', () => {
+  const shared = temporaryFolder()
+  const project = join(shared, 'proj')
+  let server: Serving
+  before(async () => {
+    server = await serving(['--fs', shared])
+    mkdirSync(join(project, 'sub/copy'), { recursive: true })
+    writeFileSync(join(project, 'file'), 'content')
+    writeFileSync(join(project, 'sub/copy/other'), 'another one of that name')
+  })
+  after(() => server.stop())
+
+  for (const [name, from, to, target] of [
+    ['down', ':/proj', join(project, 'copy'), 'copy'],
+    ['down, from the root that is served', ':/', join(project, 'all'), 'all'],
+    ['up', project, ':/proj/sub/up', 'sub/up'],
+  ] as const) {
+    it(`${name}: copies all but the target, says so on one line, and leaves nothing`, async () => {
+      const { status, stderr } = await trunkline(['cp', '-r', from, to], { to: server.address })
+      const lines = stderr.trim().split('\n')
+      assert.deepEqual([status, lines.length], [1, 1], stderr)
+      assert.match(stderr, /ERR_PATH_INVALID: [^\n]*it is what is copied to/)
+      assert.ok(lines[0]?.includes(target))
+      const all = readdirSync(shared, { recursive: true, encoding: 'utf8' })
+      assert.deepEqual(
+        all.filter((path) => path.includes('.probe')),
+        [],
+      )
+      const top = from === ':/' ? join(project, target, 'proj') : join(project, target)
+      assert.equal(readFileSync(join(top, 'file'), 'utf8'), 'content')
+      assert.equal(readFileSync(join(top, 'sub/copy/other'), 'utf8'), 'another one of that name')
+      assert.ok(!existsSync(join(top, target)))
+      rmSync(join(project, target), { recursive: true })
+    })
+  }
+
+  it('up, to the root that is served: does so, too', async () => {
+    const served = temporaryFolder()
+    mkdirSync(join(served, 'a/root'), { recursive: true })
+    writeFileSync(join(served, 'a/file'), 'content')
+    const inner = await serving(['--fs', join(served, 'a/root')])
+    const { status, stderr } = await trunkline(['cp', '-r', `${served}/a/.`, ':/'], { to: inner.address })
+    await inner.stop()
+    assert.deepEqual([status, stderr.trim().split('\n').length], [1, 1], stderr)
+    assert.deepEqual(readdirSync(join(served, 'a/root')), ['file'])
   })
 })

@@ -15,6 +15,7 @@ import { raced } from '../context.ts'
 import { errnoOf } from '../failure.ts'
 import { HERE, joinPath, shownRemote, wirePath } from '../remote-path.ts'
 import { copyTree, FILLING_MODE } from './copy-tree.ts'
+import { outOfLocal } from './into-itself.ts'
 import { counted, MODE_BITS } from './job.ts'
 import type { Attributes, CopyJob } from './job.ts'
 import { replaceFile, writeLocalFile } from './local-file.ts'
@@ -57,7 +58,9 @@ export async function downloadTree(
     job,
     { relative: HERE, type: 'directory', size, mode, modifiedMs },
     {
-      entries: walkRemote(job.files, remote, job.context.signal),
+      entries: outOfLocal(job, remote, local, (isTarget) =>
+        walkRemote(job.files, remote, job.context.signal, isTarget),
+      ),
       makeFolder: (entry) => raced(job.context, makeFolder(here(entry.relative), entry)),
       async finishFolder(relative, attributes) {
         const path = toBytes(here(relative))

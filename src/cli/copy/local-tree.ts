@@ -9,6 +9,7 @@ import { fromBytes, toBytes } from '../byte-string.ts'
 import type { ByteString } from '../byte-string.ts'
 import { HERE, joinPath } from '../remote-path.ts'
 import type { EntryType, TreeEntry } from './copy-tree.ts'
+import { intoItself, NO_TARGET, type IsTarget } from './into-itself.ts'
 
 /** Entries after which the event loop has its turn. */
 const TURN = 256
@@ -36,9 +37,12 @@ async function typeAt(path: ByteString): Promise<EntryType> {
 
 /**
  * Every entry below `root`, which itself is not among them. Throws where the root cannot be listed; that a directory below it cannot
- * be is its own affair: it comes once more, with the error, and the rest goes on.
+ * be is its own affair: it comes once more, with the error, and the rest goes on. What is copied to comes with an error, without what is in it.
  */
-export async function* walkLocal(root: ByteString): AsyncGenerator<TreeEntry, void, undefined> {
+export async function* walkLocal(
+  root: ByteString,
+  isTarget: IsTarget = NO_TARGET,
+): AsyncGenerator<TreeEntry, void, undefined> {
   const folders: ByteString[] = [HERE]
   let seen = 0
   for (let relative = folders.pop(); relative !== undefined; relative = folders.pop()) {
@@ -47,7 +51,13 @@ export async function* walkLocal(root: ByteString): AsyncGenerator<TreeEntry, vo
         seen += 1
         // whoever takes the entries may do so at once
         if (seen % TURN === 0) await new Promise((resolve) => setImmediate(resolve))
-        if (entry.type === 'directory') folders.push(entry.relative)
+        if (entry.type === 'directory') {
+          if (await isTarget(entry.relative)) {
+            yield intoItself(entry)
+            continue
+          }
+          folders.push(entry.relative)
+        }
         yield entry
       }
     } catch (error) {

@@ -10,6 +10,7 @@ import type { ByteString } from '../byte-string.ts'
 import type { Files } from '../files.ts'
 import { HERE, isPlainName, joinPath, wirePath } from '../remote-path.ts'
 import type { TreeEntry } from './copy-tree.ts'
+import { intoItself, NO_TARGET, type IsTarget } from './into-itself.ts'
 
 /** An entry of the peer's tree, with what its listing said. */
 export interface RemoteEntry extends TreeEntry {
@@ -20,25 +21,31 @@ export interface RemoteEntry extends TreeEntry {
 
 /**
  * Every entry below `root`, which itself is not among them. Throws where the root cannot be listed; that a directory below it cannot
- * be is its own affair: it comes once more, with the error, and the rest goes on.
+ * be is its own affair: it comes once more, with the error, and the rest goes on. What is copied to comes with an error, without what is in it.
  */
 export async function* walkRemote(
   files: Files,
   root: ByteString,
   signal: AbortSignal,
+  isTarget: IsTarget = NO_TARGET,
 ): AsyncGenerator<RemoteEntry, void, undefined> {
   const folders: RemoteEntry[] = []
-  const list = (relative: ByteString): AsyncGenerator<RemoteEntry> => entriesOf(files, root, relative, signal)
-  for await (const entry of list(HERE)) {
-    if (entry.type === 'directory') folders.push(entry)
-    yield entry
+  async function* list(relative: ByteString): AsyncGenerator<RemoteEntry, void, undefined> {
+    for await (const entry of entriesOf(files, root, relative, signal)) {
+      if (entry.type === 'directory') {
+        if (await isTarget(entry.relative)) {
+          yield intoItself(entry)
+          continue
+        }
+        folders.push(entry)
+      }
+      yield entry
+    }
   }
+  yield* list(HERE)
   for (let folder = folders.pop(); folder !== undefined; folder = folders.pop()) {
     try {
-      for await (const entry of list(folder.relative)) {
-        if (entry.type === 'directory') folders.push(entry)
-        yield entry
-      }
+      yield* list(folder.relative)
     } catch (error) {
       yield { ...folder, error }
     }

@@ -13,6 +13,7 @@ import { asFailure } from '../failure.ts'
 import { HERE, joinPath, shownRemote, wirePath } from '../remote-path.ts'
 import { copyTree, FILLING_MODE } from './copy-tree.ts'
 import type { TreeEntry } from './copy-tree.ts'
+import { outOfRemote } from './into-itself.ts'
 import { counted, MODE_BITS, TREE_CHUNK_BYTES } from './job.ts'
 import type { Attributes, CopyJob } from './job.ts'
 import { openInTree, readChunks } from './local-file.ts'
@@ -79,7 +80,7 @@ export async function uploadTree(job: CopyJob, local: ByteString, remote: ByteSt
   const root: TreeEntry = { relative: HERE, type: 'directory' }
   const portions = new Portions()
   await copyTree<TreeEntry>(job, root, {
-    entries: walkLocal(local),
+    entries: outOfRemote(job, local, remote, (isTarget) => walkLocal(local, isTarget)),
     makeFolder: ({ relative }) =>
       makeFolder(job, relative === HERE ? joinPath(local, byteString('.')) : here(relative), there(relative)),
     async finishFolder(relative, attributes) {
