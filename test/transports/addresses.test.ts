@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import { joinWords, splitWords } from '../../transports/internal/command-words.ts'
+import { formatHostPort, parseTcpAddress } from '../../transports/internal/tcp-address.ts'
 import { MAX_SOCKET_PATH_BYTES } from '../../transports/internal/unix-address.ts'
 import { memory, memoryPair } from '../../transports/memory.ts'
 import { exec, stdio } from '../../transports/stdio.ts'
@@ -188,5 +189,14 @@ describe('stdio and exec addresses', () => {
   it('survive being joined and cut again', () => {
     const words = ['plain', '', ' ', "'", '"', '\\', 'a b', "it's", '$x', 'ä\n', "''\\''"]
     assert.deepEqual(splitWords(joinWords(words)), words)
+  })
+})
+
+describe('a tcp address with a zone', () => {
+  it('is read as URLs have it and as people write it, and written as URLs have it [R-429]', () => {
+    for (const address of ['tcp://[fe80::1%25eth0]:7000', 'tcp://[fe80::1%eth0]:7000']) {
+      assert.deepEqual(parseTcpAddress(address), { host: 'fe80::1%eth0', port: 7000 })
+    }
+    assert.equal(formatHostPort('fe80::1%eth0', 7000), '[fe80::1%25eth0]:7000')
   })
 })

@@ -28,8 +28,10 @@ export function parseTcpAddress(address: string, shown: string = address): HostP
     new TrunkError('ERR_ADDRESS_INVALID', `${JSON.stringify(shown)} is no tcp address: ${what}`)
   if (match === null) throw invalid('it must be tcp://HOST:PORT, with an IPv6 address in brackets')
   const [, bracketed, plain, digits = ''] = match
-  if (bracketed !== undefined && !isIPv6(bracketed)) throw invalid('no IPv6 address is in the brackets')
-  const host = bracketed ?? (plain === undefined || plain === '' ? '127.0.0.1' : plain)
+  // a zone as URLs have it, `%25eth0` (RFC 6874), and as everybody writes it, `%eth0`
+  const literal = bracketed?.replace('%25', '%')
+  if (literal !== undefined && !isIPv6(literal)) throw invalid('no IPv6 address is in the brackets')
+  const host = literal ?? (plain === undefined || plain === '' ? '127.0.0.1' : plain)
   if (!isHost(host)) throw invalid('the host must be a name or an address in full')
   const port = Number(digits)
   if (port > 65_535 || String(port) !== digits) throw invalid('the port must be 0 to 65535')
@@ -42,7 +44,7 @@ export function isHost(host: string): boolean {
   return host.length <= MAX_NAME_CHARACTERS && NAME.test(host) && !NUMERIC_END.test(host)
 }
 
-/** `HOST:PORT`, an IPv6 address in brackets. */
+/** `HOST:PORT`, an IPv6 address in brackets, its zone as URLs have it. */
 export function formatHostPort(host: string, port: number): string {
-  return `${host.includes(':') ? `[${host}]` : host}:${String(port)}`
+  return `${host.includes(':') ? `[${host.replace('%', '%25')}]` : host}:${String(port)}`
 }
