@@ -71,7 +71,7 @@ describe('[R-401] a server with a token', () => {
   async function flooded(
     limits: TrunkOptions['limits'] & object,
     strangers: number,
-    use: (address: string) => Promise<void>,
+    use: (address: string, made: () => number) => Promise<void>,
   ) {
     const server = await serve(ANY, { token, limits })
     const port = Number(server.address.split(':').pop())
@@ -86,6 +86,7 @@ describe('[R-401] a server with a token', () => {
         sockets.add(socket)
         await new Promise<void>((resolve) => {
           socket.on('error', () => undefined) // a reset is what it is there for
+          socket.on('end', () => socket.destroy()) // dialLoopback's sockets may stay half open
           socket.on('close', () => resolve())
           socket.resume()
           socket.write(halfOpen)
@@ -96,26 +97,25 @@ describe('[R-401] a server with a token', () => {
     const all = Promise.all(Array.from({ length: strangers }, stranger))
     await eventually(() => made >= strangers, 'they are there', 20_000)
     try {
-      await use(server.address)
+      await use(server.address, () => made)
     } finally {
       over = true
       await server.close()
       for (const socket of sockets) socket.destroy()
       await outcome(all)
     }
-    return made
   }
 
   it('lets whoever has the token in beside strangers that fill its room, and beside those that keep coming', async () => {
     await expectNoLeaks(async () => {
-      const made = await flooded({ maxHandshakes: 40, maxSessions: 4 }, 60, async (address) => {
+      await flooded({ maxHandshakes: 40, maxSessions: 4 }, 60, async (address, made) => {
         for (let i = 0; i < 20; i++) {
           const trunk = await connect(address, { token })
           await trunk.ping()
           await trunk.close()
         }
+        await eventually(() => made() > 60, 'one of them is cut, and comes again')
       })
-      assert.ok(made > 60, 'none was cut')
     })
   })
 
