@@ -20,7 +20,7 @@ const SUITES = [
   'test/session/',
   'test/transports/',
   'test/trunk/serial-line',
-  'test/native.test',
+  'test/native.long.test',
   'test/native-device',
   'test/native-poller',
   'test/protocols/tcp-',
@@ -32,7 +32,7 @@ const SUITES = [
 const WITHOUT_ADDON = [
   'test/transports/',
   'test/trunk/',
-  'test/native.test',
+  'test/native.long.test',
   'test/protocols/',
   'test/cli/forward',
   'test/cli/cp',

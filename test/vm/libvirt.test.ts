@@ -17,7 +17,7 @@ import { prepareBed } from './bed/prepare.ts'
 const PAGE = 'docs/transports/serial.md'
 const PORT_NAME = 'org.trunkline.0'
 const SOCKET = '/run/trunkline/vm.sock'
-const TRUNKLINE = 'node node_modules/trunkline/dist/src/cli/main.js'
+const TRUNKLINE = 'node node_modules/trunkline/dist/bin/trunkline.cjs'
 /** What the guest says at its port, and which one that is. */
 const WORD = 'from the guest'
 const GUEST_PORT = 7000

@@ -6,7 +6,7 @@ import { run, thisMachine, type Machine } from './bed/job.ts'
 import { prepareBed } from './bed/prepare.ts'
 import { bootUserMode, GUEST_TTY, type UserModeGuest } from './bed/user-mode.ts'
 
-const TRUNKLINE = 'node node_modules/trunkline/dist/src/cli/main.js'
+const TRUNKLINE = 'node node_modules/trunkline/dist/bin/trunkline.cjs'
 /** Longest time for one command. */
 const COMMAND_MS = 120_000
 

@@ -223,7 +223,7 @@ describe(
         [':far', here],
         ['-r', ':/', join(here, 'tree')],
         [join(root, 'far'), ':up'],
-        ['-r', root, ':tree'],
+        ['-r', join(here, 'tree'), ':tree'],
       ]) {
         const { context, stderr } = capturedContext({ TRUNKLINE_TO: server.address })
         assert.equal(await run(['cp', ...args], context), 0, stderr())
