@@ -94,7 +94,8 @@ export class Pace {
     // half of the way: what is under way now was sent under another limit, and would be answered twice
     const limit = this.limit * Math.min(STEP, (1 + factor) / 2)
     const floor = Math.max(MIN_BYTES, Math.min(this.limit, this.#rate * FLOOR_MS))
-    this.limit = Math.min(this.#max, Math.max(floor, Math.floor(limit)))
+    // whole bytes: of a fraction of one a frame would never be filled
+    this.limit = Math.min(this.#max, Math.floor(Math.max(floor, limit)))
     this.#notBefore = sentBytes
   }
 

@@ -199,6 +199,24 @@ describe('the pace where others make the round trip long', () => {
 })
 
 describe('the pace, step by step', () => {
+  it('allows whole bytes alone, whatever the times and rates are [R-503]', () => {
+    // a clock of real time has fractions, and a frame of a fraction of a byte would never be filled
+    let dice = 1
+    const roll = (): number => (dice = (dice * 48271) % 2147483647) / 2147483647
+    for (let line = 0; line < 200; line++) {
+      const pace = new Pace(MAX_BYTES)
+      let [sent, now] = [0, 0]
+      for (let i = 0; i < 100; i++) {
+        sent += pace.limit
+        pace.sent(sent, sent - pace.limit, now)
+        now += 1 + roll() * (i % 3 === 0 ? 2000 : 30)
+        pace.parsed(sent, sent, roll() * 10, now)
+        assert.ok(Number.isInteger(pace.limit), `a limit of ${pace.limit} bytes`)
+        assert.ok(Number.isInteger(pace.split(16 * 1024)), `frames of ${pace.split(16 * 1024)} bytes`)
+      }
+    }
+  })
+
   it('sends frames of a third of what may be under way, of 512 bytes at least, and never beyond a split', () => {
     const pace = new Pace(MAX_BYTES)
     assert.equal(pace.limit, 4096)
