@@ -19,7 +19,7 @@ const SUITES = [
   'test/mux/',
   'test/session/',
   'test/transports/',
-  'test/trunk/serial-line',
+  'test/trunk/serial-line.long',
   'test/native.long.test',
   'test/native-device',
   'test/native-poller',
@@ -39,7 +39,7 @@ const WITHOUT_ADDON = [
   'test/cli/doctor',
 ]
 /** Terminals are told of by serialport's own poller then, which is where Node 26 stalled. */
-const TERMINALS_WITHOUT_ADDON = ['test/transports/serial', 'test/transports/readiness', 'test/trunk/serial-line']
+const TERMINALS_WITHOUT_ADDON = ['test/transports/serial', 'test/transports/readiness', 'test/trunk/serial-line.long']
 
 /** `node` is the release, undefined the running one. */
 const ROWS = [

@@ -3,7 +3,7 @@
  *
  * Without a word: every file that needs no special hardware, but for those whose name ends in `.long.test.ts`; with
  * `--long` those alone, with `--all` both. With parts of paths: every file whose path contains one of them, with
- * `--short` none of the long ones. With `--vm`: the files that boot virtual machines, one after the other. Other
+ * `--short` none of the long ones that is not named with its `.long`. With `--vm`: the files that boot virtual machines, one after the other. Other
  * options are node:test's.
  *
  * Node 20 expands no globs, so the files are listed here. node:test's own summary is the last thing printed, and its
@@ -43,7 +43,8 @@ const filters = words.filter((word) => !word.startsWith('-'))
 /** Whether this run takes `file`. */
 function isAskedFor(file) {
   const long = file.endsWith('.long.test.ts')
-  if (filters.length > 0) return filters.some((filter) => file.includes(filter)) && !(long && words.includes('--short'))
+  const isLeftOut = (filter) => long && words.includes('--short') && !filter.includes('.long')
+  if (filters.length > 0) return filters.some((filter) => file.includes(filter) && !isLeftOut(filter))
   return vm || words.includes('--all') || long === words.includes('--long')
 }
 
