@@ -199,7 +199,7 @@ describe('the pace where others make the round trip long', () => {
 })
 
 describe('the pace, step by step', () => {
-  it('allows whole bytes alone, whatever the times and rates are [R-503]', () => {
+  it('allows whole bytes alone, whatever the times and rates are [R-374]', () => {
     // a clock of real time has fractions, and a frame of a fraction of a byte would never be filled
     let dice = 1
     const roll = (): number => (dice = (dice * 48271) % 2147483647) / 2147483647
