@@ -247,14 +247,18 @@ describe('a line that does something to bytes', () => {
         await server.close()
         await pair.close()
       })
-      const failing = connect(serial(pair.near)).then(
-        () => assert.fail('there is a session'),
-        (error: unknown) => error as Error & { code: string },
-      )
-      const error = await within(NAMED_MS, 'the error', failing)
-      assert.equal(error.code, 'ERR_LINE_NOT_RAW')
-      assert.match(error.message, named)
-      await eventually(() => rejected.some((message) => named.test(message)), 'the server names it, too', NAMED_MS)
+      const isNamed = (): boolean => rejected.some((message) => named.test(message))
+      // the server needs two greetings, and whoever has named the line greets no more: people try again
+      for (let dials = 0; dials === 0 || (dials < 3 && !isNamed()); dials++) {
+        const failing = connect(serial(pair.near)).then(
+          () => assert.fail('there is a session'),
+          (error: unknown) => error as Error & { code: string },
+        )
+        const error = await within(NAMED_MS, 'the error', failing)
+        assert.equal(error.code, 'ERR_LINE_NOT_RAW')
+        assert.match(error.message, named)
+      }
+      await eventually(isNamed, 'the server names it, too', NAMED_MS)
     })
   }
 
