@@ -21,6 +21,7 @@ import { netSource } from '../../../protocols/tcp-listener/acceptor-net.ts'
 import { Acceptor } from '../../../protocols/tcp-listener/acceptor.ts'
 import { systemClock } from '../../../src/clock.ts'
 import type { Pipe } from '../../../src/index.ts'
+import { loadNative } from '../../../src/native/load.ts'
 import { eventually } from '../../helpers/eventually.ts'
 import { dialLoopback } from '../../helpers/loopback.ts'
 import { KINDS, trunkTo } from '../../helpers/tcp-kinds.ts'
@@ -122,42 +123,53 @@ function isWhole(text: string, bytes: number): void {
   assert.equal(body.length, bytes)
 }
 
+/** Large answers need a server that closes when the other kernel has them, which the addon alone can tell. */
+const blind = loadNative() === undefined && 'without the addon the server of this test closes too early'
+
 for (const near of KINDS)
   for (const far of KINDS) {
     const skip = near.skip !== false ? near.skip : far.skip
     describe(`an upload through a forward, ${near.kind} here and ${far.kind} there`, { skip }, () => {
       for (const bytes of [40, 300 * KIB])
-        it(`R-377: is answered with the ${bytes} bytes that were sent before the reset, and then reset`, async () => {
+        it(
+          `R-377: is answered with the ${bytes} bytes that were sent before the reset, and then reset`,
+          { skip: bytes > KIB && blind },
+          async () => {
+            const trunk = await trunkTo({ allow: ['127.0.0.1:*'] }, far.attempts, open)
+            const server = await refusingServer(bytes)
+            const pipe = tcpConnect(trunk, { host: '127.0.0.1', port: server.port })
+            const client = await upload(await forwarded(pipe, near.kind), HEAD)
+            await eventually(server.closed, 'the server has closed')
+            client.connection.resume()
+            assert.match(await client.over, /^(?:end )?reset$/)
+            isWhole(client.text(), bytes)
+            await eventually(() => trunk.status().pipes.length === 0, 'the pipe is gone')
+          },
+        )
+
+      it(
+        'R-377: is answered so when the answer waits in the kernel, the outbox and the inbox for somebody who reads',
+        { skip: blind },
+        async () => {
           const trunk = await trunkTo({ allow: ['127.0.0.1:*'] }, far.attempts, open)
+          const bytes = 240 * KIB
           const server = await refusingServer(bytes)
-          const pipe = tcpConnect(trunk, { host: '127.0.0.1', port: server.port })
-          const client = await upload(await forwarded(pipe, near.kind), HEAD)
+          const pipe = await tcpConnect(trunk, { host: '127.0.0.1', port: server.port })
+          void pipe.write(HEAD)
+          const uploading = (async () => {
+            for (;;) await pipe.write(Buffer.alloc(64 * KIB))
+          })()
+          uploading.catch(() => undefined)
           await eventually(server.closed, 'the server has closed')
+          await assert.rejects(uploading, 'the other end takes nothing more')
+          // a window in the inbox and two reads in the outbox: the rest is in the kernel
+          assert.equal(pipe.readableLength, 64 * KIB)
+          const client = await upload(await forwarded(pipe, near.kind), Buffer.alloc(0))
+          await eventually(() => trunk.status().pipes.length === 0, 'the pipe is gone')
           client.connection.resume()
           assert.match(await client.over, /^(?:end )?reset$/)
           isWhole(client.text(), bytes)
-          await eventually(() => trunk.status().pipes.length === 0, 'the pipe is gone')
-        })
-
-      it('R-377: is answered so when the answer waits in the kernel, the outbox and the inbox for somebody who reads', async () => {
-        const trunk = await trunkTo({ allow: ['127.0.0.1:*'] }, far.attempts, open)
-        const bytes = 240 * KIB
-        const server = await refusingServer(bytes)
-        const pipe = await tcpConnect(trunk, { host: '127.0.0.1', port: server.port })
-        void pipe.write(HEAD)
-        const uploading = (async () => {
-          for (;;) await pipe.write(Buffer.alloc(64 * KIB))
-        })()
-        uploading.catch(() => undefined)
-        await eventually(server.closed, 'the server has closed')
-        await assert.rejects(uploading, 'the other end takes nothing more')
-        // a window in the inbox and two reads in the outbox: the rest is in the kernel
-        assert.equal(pipe.readableLength, 64 * KIB)
-        const client = await upload(await forwarded(pipe, near.kind), Buffer.alloc(0))
-        await eventually(() => trunk.status().pipes.length === 0, 'the pipe is gone')
-        client.connection.resume()
-        assert.match(await client.over, /^(?:end )?reset$/)
-        isWhole(client.text(), bytes)
-      })
+        },
+      )
     })
   }
