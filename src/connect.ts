@@ -11,6 +11,7 @@ import { abortLink, safeLink } from './safe-link.ts'
 import { requireTraits, safeTransport } from './safe-transport.ts'
 import { schemeOf } from './scheme.ts'
 import { TrunkServer } from './server.ts'
+import { tell } from './tell.ts'
 import type { Link, ReconnectingTrunk, Server, Transport, TransportTraits, Trunk, TrunkOptions } from './types.ts'
 
 const PLAIN_TRAITS: TransportTraits = { lossless: true, connected: true, preferredFrameBytes: 64 * 1024 }
@@ -81,7 +82,11 @@ export async function serve(address: string | Transport, options: TrunkOptions =
   const transport = await resolveTransport(address, options)
   const signal = options.signal ?? new AbortController().signal
   if (signal.aborted) throw signal.reason
-  const listener = await transport.listen({ signal, clock: settings.clock, limits: settings.limits })
+  const { clock, limits } = settings
+  const onWaiting = (error: TrunkError): void => {
+    tell(options.onRejected, { peer: transport.address, error })
+  }
+  const listener = await transport.listen({ signal, clock, limits, onWaiting })
   return new TrunkServer(listener, transport, settings)
 }
 

@@ -90,6 +90,11 @@ export interface TransportOptions {
   readonly signal: AbortSignal
   readonly clock: Clock
   readonly limits: Readonly<Limits>
+  /**
+   * Told why a listener has nothing to listen at yet, where it waits: a device that is missing, or that somebody else has. Once, and again where the
+   * reason is another. Never throws.
+   */
+  readonly onWaiting?: (error: TrunkError) => void
 }
 
 /** Accepts links. Iterating ends when it is closed; `close` frees the address and leaves accepted links alone. */
@@ -126,7 +131,10 @@ export interface TrunkOptions {
   traits?: TransportTraits
   /** Told of each open that was refused here, and of each handler that failed. Must not throw. */
   onRefused?: (refusal: Refusal) => void
-  /** Told of each link whose session could not be established, by `serve`. Must not throw. */
+  /**
+   * Told by `serve` of each link whose session could not be established, and, with the address for `peer`, why a device cannot be opened that it waits for.
+   * Must not throw.
+   */
   onRejected?: (rejection: { readonly peer: string; readonly error: Error }) => void
   /** @default the machine's monotonic clock */
   clock?: Clock

@@ -32,7 +32,7 @@ const FOUNDATION = new Set([
   'src/tell.ts',
 ])
 /** What transports and protocols may use besides: the way to the kernel, and what its errors mean. */
-const OUTSIDE = new Set([...FOUNDATION, 'src/policy.ts', 'src/net-errors.ts', 'src/fresh-bytes.ts'])
+const OUTSIDE = new Set([...FOUNDATION, 'src/policy.ts', 'src/net-errors.ts', 'src/host-port.ts', 'src/fresh-bytes.ts'])
 const isTransport = (path: string) => /^transports\/[^/]+\.ts$/.test(path) && path !== 'transports/schemes.ts'
 
 const RULES: readonly Rule[] = [

@@ -8,6 +8,7 @@
 import { connect, createServer, isIP } from 'node:net'
 import type { Socket } from 'node:net'
 import { badArgument, TrunkError } from '../src/errors.ts'
+import { formatHostPort } from '../src/host-port.ts'
 import { loadNative, type NativeAddress } from '../src/native/load.ts'
 import { listenError } from '../src/net-errors.ts'
 import { requireInteger } from '../src/limits.ts'
@@ -18,7 +19,7 @@ import { SlabReader } from './internal/slab-reader.ts'
 import { socketLink } from './internal/socket-link.ts'
 import { serveNative } from './internal/serve-native.ts'
 import { serveSockets } from './internal/serve-sockets.ts'
-import { formatHostPort, isHost, parseTcpAddress } from './internal/tcp-address.ts'
+import { isHost, parseTcpAddress } from './internal/tcp-address.ts'
 
 /** Where to dial or listen. */
 export interface TcpOptions {

@@ -6,6 +6,7 @@ import { describe, it } from 'node:test'
 import { BINARY, serving, start, trunkline } from '../helpers/command-line.ts'
 import { eventually } from '../helpers/eventually.ts'
 import { dialLoopback, isFree, loopbackServer } from '../helpers/loopback.ts'
+import { ptyPair } from '../helpers/pty.ts'
 import { temporaryFolder } from '../helpers/temporary-folder.ts'
 
 function portOf(address: string): number {
@@ -51,6 +52,20 @@ describe('serve', () => {
       /^trunkline: ERR_READ_ONLY: refused filesystem for 127\.0\.0\.1:\d+: [^\n]+$/,
     )
     await server.stop()
+  })
+
+  it('says once that the device is held by somebody else, waits, and serves when it is free [R-550]', async () => {
+    const pty = await ptyPair()
+    const first = await serving([], `serial://${pty.near}`)
+    const second = await serving([], `serial://${pty.near}`)
+    await eventually(() => second.said().length > 0, 'the reason')
+    assert.match(second.said().join('\n'), /^trunkline: ERR_BUSY: session with serial:[^\n]+$/)
+    await first.stop()
+    const { status, stderr } = await trunkline(['ping', '-c', '1', '--to', `serial://${pty.far}`])
+    assert.deepEqual({ status, stderr }, { status: 0, stderr: '' })
+    assert.equal(second.said().length, 1)
+    await second.stop()
+    await pty.close()
   })
 
   it('exits 1 when the port is in use', async () => {

@@ -7,9 +7,10 @@ import fc from 'fast-check'
 import { byteString, fromBytes, printable, toBytes } from '../../src/cli/byte-string.ts'
 import { asFailure, errorLine } from '../../src/cli/failure.ts'
 import { formatBytes, formatDuration, formatMode, formatTime, sparkline } from '../../src/cli/format.ts'
-import { formatTarget, parseForward } from '../../src/cli/forward/spec.ts'
+import { parseForward } from '../../src/cli/forward/spec.ts'
 import { isPlainName, wirePath } from '../../src/cli/remote-path.ts'
 import { run } from '../../src/cli/run.ts'
+import { formatHostPort } from '../../src/host-port.ts'
 import { serve, TrunkError } from '../../src/index.ts'
 import { filesystem } from '../../protocols/filesystem.ts'
 import { capturedContext } from '../helpers/captured-context.ts'
@@ -110,7 +111,11 @@ describe('forward specs', () => {
     assert.deepEqual(parseForward('8080:host:80'), { bind: undefined, port: 8080, host: 'host', hostPort: 80 })
     assert.deepEqual(parseForward('0.0.0.0:0:[::1]:80'), { bind: '0.0.0.0', port: 0, host: '::1', hostPort: 80 })
     assert.deepEqual(parseForward('[::1]:1:a:2'), { bind: '::1', port: 1, host: 'a', hostPort: 2 })
-    assert.equal(formatTarget('::1', 80), '[::1]:80')
+    assert.equal(formatHostPort('::1', 80), '[::1]:80')
+    for (const zone of ['%25eth0', '%eth0']) {
+      const spec = parseForward(`[fe80::1${zone}]:1:[fe80::2${zone}]:2`)
+      assert.deepEqual(spec, { bind: 'fe80::1%eth0', port: 1, host: 'fe80::2%eth0', hostPort: 2 })
+    }
   })
 
   it('are nothing else', () => {

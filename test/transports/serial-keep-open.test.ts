@@ -149,6 +149,22 @@ describe('listening by opening', () => {
     }
   })
 
+  it('tells why it waits once for each reason, and again after an opening [R-550]', async () => {
+    const clock = manualClock()
+    const line = scripted('ERR_BUSY', 'ERR_BUSY', 'ERR_NOT_FOUND', 'ERR_NOT_FOUND', 'ERR_BUSY')
+    const told: string[] = []
+    const onWaiting = (error: TrunkError): void => {
+      told.push(error.code)
+    }
+    const listener = await listenByOpening(line, { ...transportOptions(), clock, onWaiting })
+    assert.deepEqual(told, ['ERR_BUSY'])
+    const link = await turning(clock, firstOf(listener))
+    assert.deepEqual(told, ['ERR_BUSY', 'ERR_NOT_FOUND', 'ERR_BUSY'])
+    await listener.close()
+    link.abort(new Error('the test is over'))
+    assert.equal(told.length, 3)
+  })
+
   it('aborts a link that comes after it was closed', async () => {
     const clock = manualClock()
     const line = scripted('ERR_NOT_FOUND')

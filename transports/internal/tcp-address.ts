@@ -4,6 +4,7 @@
  */
 import { isIPv4, isIPv6 } from 'node:net'
 import { TrunkError } from '../../src/errors.ts'
+import { fromBrackets } from '../../src/host-port.ts'
 
 /** Host without brackets, and port. */
 export interface HostPort {
@@ -28,8 +29,7 @@ export function parseTcpAddress(address: string, shown: string = address): HostP
     new TrunkError('ERR_ADDRESS_INVALID', `${JSON.stringify(shown)} is no tcp address: ${what}`)
   if (match === null) throw invalid('it must be tcp://HOST:PORT, with an IPv6 address in brackets')
   const [, bracketed, plain, digits = ''] = match
-  // a zone as URLs have it, `%25eth0` (RFC 6874), and as everybody writes it, `%eth0`
-  const literal = bracketed?.replace('%25', '%')
+  const literal = bracketed === undefined ? undefined : fromBrackets(bracketed)
   if (literal !== undefined && !isIPv6(literal)) throw invalid('no IPv6 address is in the brackets')
   const host = literal ?? (plain === undefined || plain === '' ? '127.0.0.1' : plain)
   if (!isHost(host)) throw invalid('the host must be a name or an address in full')
@@ -42,9 +42,4 @@ export function parseTcpAddress(address: string, shown: string = address): HostP
 export function isHost(host: string): boolean {
   if (isIPv4(host) || isIPv6(host)) return true
   return host.length <= MAX_NAME_CHARACTERS && NAME.test(host) && !NUMERIC_END.test(host)
-}
-
-/** `HOST:PORT`, an IPv6 address in brackets, its zone as URLs have it. */
-export function formatHostPort(host: string, port: number): string {
-  return `${host.includes(':') ? `[${host.replace('%', '%25')}]` : host}:${String(port)}`
 }

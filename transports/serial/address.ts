@@ -4,9 +4,10 @@
  */
 import { resolve } from 'node:path'
 import { badArgument, TrunkError } from '../../src/errors.ts'
+import { formatHostPort } from '../../src/host-port.ts'
 import { requireInteger } from '../../src/limits.ts'
 import { joinWords, splitWords } from '../internal/command-words.ts'
-import { formatHostPort, isHost, parseTcpAddress } from '../internal/tcp-address.ts'
+import { isHost, parseTcpAddress } from '../internal/tcp-address.ts'
 import { accessIn, ACCESS_NAMES, checkAccess, formatAccess, type SocketAccess } from '../internal/socket-access.ts'
 import { checkSocketPath, formatUnixAddress, parseUnixAddress, readQuery } from '../internal/unix-address.ts'
 import type { LineSettings } from './tty.ts'

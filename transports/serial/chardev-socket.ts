@@ -8,6 +8,7 @@
  */
 import { connect, createServer, type Socket } from 'node:net'
 import { TrunkError } from '../../src/errors.ts'
+import { formatHostPort } from '../../src/host-port.ts'
 import type { Link, Listener, TransportOptions } from '../../src/types.ts'
 import { startChild } from '../internal/child-line.ts'
 import { dialDuplex } from '../internal/dial-duplex.ts'
@@ -16,7 +17,6 @@ import { serveSockets, type SocketServer } from '../internal/serve-sockets.ts'
 import { SlabReader } from '../internal/slab-reader.ts'
 import type { SocketAccess } from '../internal/socket-access.ts'
 import { socketLink, type LineLink } from '../internal/socket-link.ts'
-import { formatHostPort } from '../internal/tcp-address.ts'
 import { claimSocketPath } from '../internal/unix-path.ts'
 
 /** How long a TCP peer may be silent before the kernel asks for it: what is behind a serial line may say nothing for days. */

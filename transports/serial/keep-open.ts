@@ -49,9 +49,11 @@ export async function openInTime(line: Line, options: TransportOptions): Promise
  * attempt rejects.
  */
 export async function listenByOpening(line: Line, options: TransportOptions): Promise<Listener> {
+  const waits = new Waits(options)
   const first = await attempt(line, options).catch((error: unknown) => {
     options.signal.throwIfAborted()
     if (!mayCome(line, error) && !hasCode(error, 'ERR_BUSY')) throw error
+    waits.failed(error)
     return undefined
   })
   const over = new AbortController()
@@ -59,7 +61,7 @@ export async function listenByOpening(line: Line, options: TransportOptions): Pr
     over.abort(new TrunkError('ERR_SESSION_CLOSED', 'the listener was closed')),
   )
   // It ends by the listener's close alone, and says nothing then.
-  void keepOpen(line, { ...options, signal: over.signal }, listener, first).catch((error: unknown) => {
+  void keepOpen(line, { ...options, signal: over.signal }, { listener, first, waits }).catch((error: unknown) => {
     if (!over.signal.aborted)
       listener.finish(toTrunkError(error, 'ERR_LINK_FAILED', `${line.address} cannot be opened again`))
   })
@@ -69,8 +71,7 @@ export async function listenByOpening(line: Line, options: TransportOptions): Pr
 async function keepOpen(
   line: Line,
   options: TransportOptions,
-  listener: LinkListener,
-  first: LineLink | undefined,
+  { listener, first, waits }: { listener: LinkListener; first: LineLink | undefined; waits: Waits },
 ): Promise<never> {
   const { clock, limits, signal } = options
   const backoff = new Backoff(options)
@@ -81,16 +82,40 @@ async function keepOpen(
       if (!atOnce) await backoff.wait(signal)
       atOnce = false
       // whatever hinders it now may pass
-      link = await attempt(line, options).catch(() => undefined)
+      link = await attempt(line, options).catch((error: unknown) => {
+        if (!signal.aborted) waits.failed(toTrunkError(error, 'ERR_LINK_FAILED', `${line.address} cannot be opened`))
+        return undefined
+      })
       signal.throwIfAborted()
     }
     if (link === undefined) continue
+    waits.opened()
     const since = clock.now()
     listener.push(link)
     await link.over
     if (clock.now() - since < limits.reconnectMaxMs) continue
     backoff.reset()
     atOnce = true
+  }
+}
+
+/** Says why a listener waits: at the first failure, and again where the reason is another. */
+class Waits {
+  readonly #told: ((error: TrunkError) => void) | undefined
+  #code: string | undefined
+
+  constructor({ onWaiting }: TransportOptions) {
+    this.#told = onWaiting
+  }
+
+  failed(error: TrunkError): void {
+    if (error.code === this.#code) return
+    this.#code = error.code
+    this.#told?.(error)
+  }
+
+  opened(): void {
+    this.#code = undefined
   }
 }
 

@@ -15,12 +15,12 @@ import { DEFAULT_LIMITS } from '../../index.ts'
 import type { Trunk } from '../../index.ts'
 import type { Timer } from '../../clock.ts'
 import { TrunkError } from '../../errors.ts'
+import { formatHostPort } from '../../host-port.ts'
 import { listenError } from '../../net-errors.ts'
 import type { Context } from '../context.ts'
 import { formatDuration } from '../format.ts'
 import { carry, MAX_CONNECTIONS, sayConnectionError } from './forward.ts'
 import type { Forward } from './forward.ts'
-import { formatTarget } from './spec.ts'
 import type { ForwardSpec } from './spec.ts'
 
 const DEFAULT_BIND = '127.0.0.1'
@@ -34,7 +34,7 @@ export async function listenHere(context: Context, trunk: Trunk, spec: ForwardSp
   const acceptor = await bind(context, slots, spec.bind ?? DEFAULT_BIND, spec.port)
   const { address, port } = acceptor.local
   const target = { host: spec.host, port: spec.hostPort }
-  const description = `${formatTarget(address, port)} -> ${formatTarget(target.host, target.port)}`
+  const description = `${formatHostPort(address, port)} -> ${formatHostPort(target.host, target.port)}`
   const ended = takeAll(acceptor, (connection) => {
     void forwardOne(context, trunk, connection, target, description).then(() => slots.release())
   })
@@ -46,7 +46,7 @@ async function bind({ clock }: Context, slots: Slots, host: string, port: number
     const [address = host] = await literalsOf(host)
     return await Acceptor.listen({ address, port }, { open: systemSource(), backlog: BACKLOG, slots, clock })
   } catch (error) {
-    throw listenError(error, formatTarget(host, port))
+    throw listenError(error, formatHostPort(host, port))
   }
 }
 

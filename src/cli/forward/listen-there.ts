@@ -11,6 +11,7 @@ import { Backoff } from '../../backoff.ts'
 import { DEFAULT_LIMITS } from '../../index.ts'
 import type { Pipe, ReconnectingTrunk } from '../../index.ts'
 import { TrunkError, toTrunkError } from '../../errors.ts'
+import { formatHostPort } from '../../host-port.ts'
 import { connectError } from '../../net-errors.ts'
 import { onAbort } from '../../on-abort.ts'
 import { asError } from '../context.ts'
@@ -18,7 +19,6 @@ import type { Context } from '../context.ts'
 import { asFailure, EXIT } from '../failure.ts'
 import { carry, MAX_CONNECTIONS, sayConnectionError } from './forward.ts'
 import type { Forward } from './forward.ts'
-import { formatTarget } from './spec.ts'
 import type { ForwardSpec } from './spec.ts'
 
 /** Connections that one forward asks for ahead: with a connection for each request 8 serve 1.8 times as many as 2, and 16 no more. */
@@ -79,7 +79,7 @@ class ForwardFromThere implements Forward {
 
   constructor(context: Context, trunk: ReconnectingTrunk, spec: Wanted, listening: TcpListening) {
     const { host, port } = listening.address
-    this.description = `peer ${formatTarget(host, port)} -> ${formatTarget(spec.host, spec.hostPort)}`
+    this.description = `peer ${formatHostPort(host, port)} -> ${formatHostPort(spec.host, spec.hostPort)}`
     this.#context = context
     this.#trunk = trunk
     this.#spec = spec
@@ -175,7 +175,7 @@ async function connectTo(
   { host, hostPort }: ForwardSpec,
   signal: AbortSignal,
 ): Promise<Connection> {
-  const target = formatTarget(host, hostPort)
+  const target = formatHostPort(host, hostPort)
   try {
     return await dial(await literalsOf(host), hostPort, { target, signal, clock })
   } catch (error) {

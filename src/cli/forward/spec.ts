@@ -1,5 +1,6 @@
 /** What `-L` and `-R` are given: `[BIND:]PORT:HOST:PORT`, IPv6 addresses in brackets. */
 import { InvalidArgumentError } from 'commander'
+import { fromBrackets } from '../../host-port.ts'
 
 /** One forward. */
 export interface ForwardSpec {
@@ -18,7 +19,7 @@ const SPEC = /^(?:(\[[^\]]+\]|[^:[\]]*):)?(\d{1,5}):(\[[^\]]+\]|[^:[\]]+):(\d{1,
 const MAX_PORT = 65_535
 
 function withoutBrackets(host: string): string {
-  return host.startsWith('[') ? host.slice(1, -1) : host
+  return host.startsWith('[') ? fromBrackets(host.slice(1, -1)) : host
 }
 
 /** Parses one forward; wrong usage where it is none. */
@@ -36,9 +37,4 @@ export function parseForward(text: string): ForwardSpec {
     throw new InvalidArgumentError(`The port ${hostPort} is not one of 1 to ${MAX_PORT}.`)
   }
   return spec
-}
-
-/** `HOST:PORT`, an IPv6 address in brackets. */
-export function formatTarget(host: string, port: number): string {
-  return host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`
 }
