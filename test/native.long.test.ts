@@ -272,7 +272,7 @@ describe('native addon loader', () => {
     const home = join(folder, name, ...levels)
     mkdirSync(home, { recursive: true })
     writeFileSync(join(folder, name, 'package.json'), '{ "name": "trunkline", "type": "module" }')
-    copyFileSync(join(root, 'src/native/load.ts'), join(home, 'load.ts'))
+    for (const file of ['load.ts', 'addon-file.ts']) copyFileSync(join(root, 'src/native', file), join(home, file))
     const code = `import { nativeStatus } from ${JSON.stringify(join(home, 'load.ts'))}; console.log(JSON.stringify(nativeStatus()))`
     return execFileSync(process.execPath, ['--import', 'tsx', '--input-type=module', '-e', code], {
       cwd: root,

@@ -2,12 +2,9 @@
  * The native addon, loaded when it is first asked for and never by importing this file. It is optional: where it was not
  * built, or the environment variable TRUNKLINE_NO_ADDON is set, `loadNative` gives undefined and the caller takes its weaker way or says what is missing.
  *
- * It is looked for under build/Release (built here) and prebuilds/PLATFORM-ARCH (shipped) of the package's own root, and nowhere else.
+ * addon-file.ts says where it is.
  */
-import { existsSync, readFileSync } from 'node:fs'
-import { createRequire } from 'node:module'
-import { dirname, join } from 'node:path'
-import { fileURLToPath } from 'node:url'
+import { findAddon, type AddonFile } from './addon-file.ts'
 
 /** A socket address as the addon takes and gives it; `address` is a literal, never a name: for vsock the CID in digits. */
 export interface NativeAddress {
@@ -166,8 +163,6 @@ export type NativeStatus = { readonly native: NativeAddon; readonly path: string
 
 /** Set to anything, it switches the addon off: to find out whether a fault is the addon's, and to test what works without it. */
 const SWITCH = 'TRUNKLINE_NO_ADDON'
-/** From dist/src/native to the root. */
-const MAX_DEPTH = 3
 
 let status: NativeStatus | undefined
 
@@ -185,38 +180,13 @@ export function loadNative(): NativeAddon | undefined {
 
 function load(): NativeStatus {
   if ((process.env[SWITCH] ?? '') !== '') return { problem: `the native addon is switched off (${SWITCH})` }
-  const root = packageRoot(dirname(fileURLToPath(import.meta.url)))
-  for (const folder of ['build/Release', `prebuilds/${process.platform}-${process.arch}`]) {
-    const path = root && join(root, folder, 'trunkline.node')
-    if (path !== undefined && existsSync(path)) return open(path)
-  }
-  return { problem: 'the native addon was not built (npm run build:native)' }
+  const file = findAddon()
+  return file === undefined ? { problem: 'the native addon was not built (npm run build:native)' } : open(file)
 }
 
-/** The folder of trunkline's own package.json, at most so far above this file's; a neighbour's addon is not ours, whatever its name. */
-function packageRoot(from: string): string | undefined {
-  let folder = from
-  for (let level = 0; level <= MAX_DEPTH; level++, folder = dirname(folder)) {
-    const manifest = join(folder, 'package.json')
-    if (!existsSync(manifest)) continue
-    return isOurs(manifest) ? folder : undefined
-  }
-  return undefined
-}
-
-function isOurs(manifest: string): boolean {
+function open({ path, load: loadFile }: AddonFile): NativeStatus {
   try {
-    const { name } = JSON.parse(readFileSync(manifest, 'utf8')) as { name?: unknown }
-    return name === 'trunkline'
-  } catch {
-    // one that cannot be read names nobody
-    return false
-  }
-}
-
-function open(path: string): NativeStatus {
-  try {
-    const native = createRequire(import.meta.url)(path) as NativeAddon
+    const native = loadFile() as NativeAddon
     if (!isOfTheseSources(native))
       return { problem: `the native addon ${path} is of other sources than this: build it anew` }
     return { native, path }

@@ -26,6 +26,10 @@ export interface RunOptions {
   /** What it reads from stdin, which then ends. @default nothing */
   input?: string | Uint8Array
   env?: Record<string, string>
+  /** Another `trunkline` than the built one: it gets nothing of this process's environment. */
+  executable?: string
+  /** @default this process's */
+  cwd?: string
 }
 
 /** A command that runs. */
@@ -40,11 +44,13 @@ export interface Running {
 
 /** Starts a command; it is killed with the test process at the latest. */
 export function start(args: readonly string[], options: RunOptions = {}): Running {
+  const { executable, cwd } = options
   if (!existsSync(BINARY)) throw new Error('these tests need the built command: run `npm run build` first')
-  const { TRUNKLINE_TO: _to, TRUNKLINE_TOKEN_FILE: _token, ...env } = process.env
-  const child = spawn(process.execPath, [BINARY, ...args], {
-    env: { ...env, ...(options.to === undefined ? {} : { TRUNKLINE_TO: options.to }), ...options.env },
-  })
+  const { TRUNKLINE_TO: _to, TRUNKLINE_TOKEN_FILE: _token, ...ours } = process.env
+  const to = options.to === undefined ? {} : { TRUNKLINE_TO: options.to }
+  const env = { ...(executable === undefined ? ours : {}), ...to, ...options.env }
+  const words = executable === undefined ? [BINARY, ...args] : args
+  const child = spawn(executable ?? process.execPath, words, { env, ...(cwd !== undefined && { cwd }) })
   const kill = (): void => void child.kill('SIGKILL')
   process.once('exit', kill)
   const output: Buffer[] = []
@@ -94,8 +100,12 @@ export interface Serving {
 }
 
 /** Starts `serve` on a free port of loopback. */
-export async function serving(args: readonly string[], address = 'tcp://127.0.0.1:0'): Promise<Serving> {
-  const running = start(['serve', address, ...args])
+export async function serving(
+  args: readonly string[],
+  address = 'tcp://127.0.0.1:0',
+  options: RunOptions = {},
+): Promise<Serving> {
+  const running = start(['serve', address, ...args], options)
   const [first = ''] = await running.lines(1)
   return {
     address: first,

@@ -1,0 +1,62 @@
+/**
+ * Addons that the executable brings inside. The system loads code from files only, so an addon gets one for that moment: a file without a name where the file
+ * system has such, else one in a folder of its own that nobody else may enter. Nothing is left behind, and nobody else could have put anything there.
+ *
+ * A folder may be missing, full, read-only or mounted noexec: each of several is tried.
+ */
+/* eslint-disable trunkline/byte-paths -- folders of the environment, where they are UTF-8, and names of our own */
+import { closeSync, constants, mkdtempSync, openSync, rmSync, writeFileSync, writeSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { getAsset } from 'node:sea'
+
+/** Linux's; Node has no name for it. It contains O_DIRECTORY. */
+const O_TMPFILE = 0o20_000_000 | constants.O_DIRECTORY
+const OWN_ONLY = 0o700
+
+function folders(): string[] {
+  const { XDG_RUNTIME_DIR: runtime = '', HOME: home = '' } = process.env
+  return [tmpdir(), runtime, '/dev/shm', '/run', '/var/tmp', home, '.'].filter((folder) => folder !== '')
+}
+
+/** Gives what the addon `name` exports. Throws what the system said of the last folder that was tried. */
+export function loadEmbedded(name: string): unknown {
+  const content = new Uint8Array(getAsset(name))
+  let failure: unknown
+  for (const folder of folders()) {
+    for (const load of [loadUnnamed, loadNamed]) {
+      try {
+        return load(folder, content)
+      } catch (error) {
+        failure = error
+      }
+    }
+  }
+  throw failure
+}
+
+function loadUnnamed(folder: string, content: Uint8Array): unknown {
+  const fd = openSync(folder, O_TMPFILE | constants.O_RDWR, OWN_ONLY)
+  try {
+    for (let at = 0; at < content.byteLength;) at += writeSync(fd, content, at)
+    return open(`/proc/self/fd/${fd}`)
+  } finally {
+    closeSync(fd)
+  }
+}
+
+function loadNamed(folder: string, content: Uint8Array): unknown {
+  const own = mkdtempSync(`${folder}/trunkline-`)
+  try {
+    const path = `${own}/addon.node`
+    writeFileSync(path, content, { mode: OWN_ONLY, flag: 'wx' })
+    return open(path)
+  } finally {
+    rmSync(own, { recursive: true, force: true })
+  }
+}
+
+function open(path: string): unknown {
+  const module = { exports: {} }
+  process.dlopen(module, path)
+  return module.exports
+}
