@@ -2,6 +2,7 @@
  * From a link to a trunk: what `connect`, `serve` and `overLink` have in common. Checks their options, and says hello over a link.
  * Whatever fails, the link is closed.
  */
+import { processBudgets, requireBudgets, type SharedBudgets } from './budgets.ts'
 import { systemClock, type Clock } from './clock.ts'
 import { badArgument, toTrunkError } from './errors.ts'
 import { WIRE_VERSION } from './frame/constants.ts'
@@ -25,6 +26,7 @@ export interface Settings {
   readonly name: string
   readonly authenticator: Authenticator | undefined
   readonly protocols: ReadonlyMap<string, Protocol>
+  readonly budgets: SharedBudgets
 }
 
 const MAX_PEER_NAME = 64
@@ -58,7 +60,7 @@ export function sessionOver(link: Link, role: Role, line: LineFacts, settings: S
 }
 
 function newSession(link: Link, role: Role, line: LineFacts, settings: Settings): TrunkSession {
-  const { clock, name, authenticator, protocols, options } = settings
+  const { clock, name, authenticator, protocols, budgets, options } = settings
   const bare = isBare(line.traits)
   const limits = bare ? limitsOfBareLine(settings) : settings.limits
   const hello = (): Hello => ({
@@ -77,6 +79,7 @@ function newSession(link: Link, role: Role, line: LineFacts, settings: Settings)
     clock,
     authenticator,
     protocols,
+    budgets,
     scheme: line.scheme,
     address: line.address,
     traits: line.traits,
@@ -133,6 +136,7 @@ export function resolveOptions(options: TrunkOptions): Settings {
     name,
     protocols,
     limits: resolveLimits(options.limits),
+    budgets: options.budgets === undefined ? processBudgets() : requireBudgets(options.budgets),
     clock: clock ?? systemClock,
     authenticator: options.token === undefined ? undefined : tokenAuthenticator(options.token),
   }

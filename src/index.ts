@@ -24,9 +24,14 @@ export {
   type KnownCode,
   type TrunkErrorOptions,
 } from './errors.ts'
+export { createBudgets } from './budgets.ts'
 export { DEFAULT_LIMITS, type Limits } from './limits.ts'
 export { systemClock, type Clock, type Timer } from './clock.ts'
 export type {
+  Budgets,
+  BudgetSizes,
+  BudgetsStatus,
+  BudgetStatus,
   Bytes,
   ConnectionStatus,
   DirectLink,
@@ -35,6 +40,7 @@ export type {
   Listener,
   OpenOptions,
   Pipe,
+  PeerUse,
   PipeRequest,
   PipeStatus,
   Protocol,
@@ -42,6 +48,7 @@ export type {
   ReconnectingTrunk,
   Refusal,
   Server,
+  ServerStatus,
   Transport,
   TransportOptions,
   TransportTraits,

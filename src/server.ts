@@ -7,7 +7,7 @@ import { SharedLine } from './session/shared-line.ts'
 import { Strangers } from './strangers.ts'
 import { tell } from './tell.ts'
 import type { TrunkSession } from './trunk.ts'
-import type { Link, Listener, Server, Transport, TransportTraits, Trunk } from './types.ts'
+import type { Link, Listener, Server, ServerStatus, Transport, TransportTraits, Trunk } from './types.ts'
 
 /** Sessions that may fail in a row on one line without a pause, and how often one may afterwards. */
 const RESTART_BURST = 5
@@ -52,6 +52,16 @@ export class TrunkServer implements Server {
         return
       }
       yield next.value
+    }
+  }
+
+  status(): ServerStatus {
+    return {
+      address: this.address,
+      sessions: this.trunks.size,
+      handshakes: this.#strangers.count,
+      cutHandshakes: this.#strangers.cut,
+      budgets: this.#settings.budgets.status(),
     }
   }
 

@@ -35,6 +35,14 @@ export function addressGroup(peer: string): string {
     .join(':')
 }
 
+/**
+ * The same for what trunks share: the empty string also where the line has no addresses with ports (paths, devices, commands), by which one of its peers could be told from
+ * another.
+ */
+export function peerGroup(peer: string): string {
+  return /^[^/@].*:\d+$/.test(peer) ? addressGroup(peer) : ''
+}
+
 export class Strangers {
   readonly max: number
   /** By whoever is behind them, each in the order in which they came. */

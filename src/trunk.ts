@@ -2,6 +2,7 @@
  * A session with its muxer as users hold it: opens pipes, serves protocols, says how it is. One object owns everything that belongs to
  * one session; when it has ended nothing of it is left.
  */
+import type { Account, SharedBudgets } from './budgets.ts'
 import { decodeCbor, encodeCbor } from './cbor.ts'
 import type { Clock, Timer } from './clock.ts'
 import { abortError, badArgument, TrunkError, toTrunkError, type ErrorCode } from './errors.ts'
@@ -19,6 +20,7 @@ import { Engine } from './session/engine.ts'
 import type { GuardTools } from './frame/guard.ts'
 import type { Hello } from './session/hello.ts'
 import { Starts } from './starts.ts'
+import { peerGroup } from './strangers.ts'
 import { tell } from './tell.ts'
 import type {
   Link,
@@ -51,6 +53,8 @@ export interface TrunkParts {
   /** Asked before a peer gets a session; throws what refuses it. */
   readonly admit?: (() => void) | undefined
   readonly protocols: ReadonlyMap<string, Protocol>
+  /** What it shares with other trunks. */
+  readonly budgets: SharedBudgets
   readonly onRefused: ((refusal: Refusal) => void) | undefined
 }
 
@@ -66,6 +70,7 @@ export class TrunkSession implements Trunk, PipeOwner {
   #established: { resolve: () => void; reject: (error: Error) => void } | undefined
   #error: TrunkError | undefined
   #closing = false
+  readonly #account: Account
   readonly #starts = new Starts<Incoming>((incoming) => {
     // its opener, or the session, may have gone while it waited
     if (incoming.pipe.error === undefined) void this.#run(incoming)
@@ -100,6 +105,7 @@ export class TrunkSession implements Trunk, PipeOwner {
           this.#driver.wake()
         },
         established: () => this.#established?.resolve(),
+        windows: () => this.#account.windows,
         incoming: (state, head) => {
           this.#incoming(state, head)
         },
@@ -114,6 +120,7 @@ export class TrunkSession implements Trunk, PipeOwner {
         },
       },
     })
+    this.#account = parts.budgets.open(peerGroup(parts.link.peer ?? ''), this)
     this.#driver = new Driver(this.#engine, parts.link, parts.clock, parts.traits.connected)
   }
 
@@ -392,6 +399,7 @@ export class TrunkSession implements Trunk, PipeOwner {
     this.#error = error ?? new TrunkError('ERR_SESSION_CLOSED', 'the trunk was closed')
     const failure = this.#error
     for (const ping of this.#pings.splice(0)) ping.reject(failure)
+    this.#account.end(failure)
     this.#driver.engineEnded(error)
     this.#established?.reject(failure)
     void this.#driver.finished.then(() => {

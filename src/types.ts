@@ -110,6 +110,8 @@ export interface TrunkOptions {
   protocols?: readonly Protocol[]
   /** Overrides of {@link Limits}. */
   limits?: Partial<Limits>
+  /** What the trunks share with all others that are given the same object. @default the budgets of the process */
+  budgets?: Budgets
   /**
    * Shared secret, at least 16 bytes; both sides need it. It never travels: each side proves that it has it by an HMAC
    * over the other's challenge. It authenticates the start of a session and does not encrypt the line.
@@ -156,8 +158,61 @@ export interface Server extends AsyncIterable<Trunk>, AsyncDisposable {
   readonly address: string
   /** The trunks that stand now. */
   readonly trunks: ReadonlySet<Trunk>
+  status(): ServerStatus
   /** Stops accepting, closes every trunk gracefully. Settles within `closeTimeoutMs`; rejects, when all has ended, where the address could not be freed. */
   close(): Promise<void>
+}
+
+/** How much the trunks may have together. docs/limits.md says of each what it stops and where its default comes from. */
+export interface BudgetSizes {
+  /** Bytes of files that were read and have not left. */
+  readAheadBytes: number
+  /** Calls of the file system that are in Node's thread pool at a time. */
+  poolJobs: number
+  /** Descriptors that operations on files, connections and listeners hold. */
+  descriptors: number
+  /** What the receive windows of all pipes may have grown by. */
+  windowBytes: number
+}
+
+/** What one peer address, or one trunk whose line has no addresses, has of a budget. */
+export interface PeerUse {
+  /** The address; empty where there is none. */
+  readonly peer: string
+  readonly used: number
+  readonly waiting: number
+}
+
+/** How one budget stands. */
+export interface BudgetStatus {
+  readonly max: number
+  readonly used: number
+  /** Operations that wait for some of it. */
+  readonly waiting: number
+  /** How often somebody was refused for want of it. */
+  readonly refused: number
+  /** Who has how much, the greediest first, at most 16: by address, and each trunk for itself where the line has none. */
+  readonly peers: readonly PeerUse[]
+}
+
+/** How all of them stand. */
+export type BudgetsStatus = Readonly<Record<keyof BudgetSizes, BudgetStatus>>
+
+/** What trunks share, made by `createBudgets`. */
+export interface Budgets {
+  status(): BudgetsStatus
+}
+
+/** What {@link Server.status} gives. */
+export interface ServerStatus {
+  readonly address: string
+  /** Sessions that stand, and links that are in their hello. */
+  readonly sessions: number
+  readonly handshakes: number
+  /** Links that were cut in their hello to make room for others. */
+  readonly cutHandshakes: number
+  /** What the trunks have of what they share with each other, and with whatever else has the same budgets. */
+  readonly budgets: BudgetsStatus
 }
 
 /** Options of {@link Trunk.open}. */

@@ -8,6 +8,7 @@ import { existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync 
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, before, describe, it } from 'node:test'
+import { BUDGET_BOUNDS, defaultSizes } from '../src/budgets.ts'
 import { ERROR_CODES } from '../src/errors.ts'
 import { FrameType } from '../src/frame/constants.ts'
 import { DEFAULT_LIMITS, LIMIT_BOUNDS } from '../src/limits.ts'
@@ -63,11 +64,32 @@ describe('docs/errors.md', () => {
 
 describe('docs/limits.md', () => {
   it('has one row for each limit with its default and bounds, and no other', () => {
-    const told = codeRows('docs/limits.md').map((row) => row.slice(0, 4).join(' '))
+    const told = codeRows('docs/limits.md')
+      .filter(([name = '']) => !Object.hasOwn(BUDGET_BOUNDS, name))
+      .map((row) => row.slice(0, 4).join(' '))
     const held = Object.entries(LIMIT_BOUNDS).map(([name, [min, max]]) =>
       [name, ...[DEFAULT_LIMITS[name as keyof typeof LIMIT_BOUNDS], min, max].map(plain)].join(' '),
     )
     assert.deepEqual(told.sort(), held.sort())
+  })
+
+  it('[R-519] has one row for each budget with its bounds, and no other', () => {
+    const told = codeRows('docs/limits.md').filter(([name = '']) => Object.hasOwn(BUDGET_BOUNDS, name))
+    const held = Object.entries(BUDGET_BOUNDS).map(([name, [min, max]]) => [name, plain(min), plain(max)])
+    assert.deepEqual(told.map(([name, , min, max]) => [name, min, max]).sort(), held.sort())
+  })
+
+  it('[R-519] says what the defaults of the budgets are on a few machines', () => {
+    const number = (cell: string | undefined) => Number(cell?.replaceAll(/[^\d]/g, ''))
+    const rows = readPage('docs/limits.md').matchAll(/^\| ([\d,]+) MiB \| ([\d,]+) \| ([\d,]+) \| (.*) \|$/gm)
+    let count = 0
+    for (const [, memory, threads, files, told = ''] of rows) {
+      count++
+      const machine = { memoryBytes: number(memory) * 2 ** 20, threads: number(threads), files: number(files) }
+      const { readAheadBytes, poolJobs, descriptors, windowBytes } = defaultSizes(machine)
+      assert.equal(told, [readAheadBytes, poolJobs, descriptors, windowBytes].map(plain).join(' · '))
+    }
+    assert.equal(count, 3)
   })
 
   it('gives a reason for each', () => {
@@ -79,7 +101,9 @@ describe('docs/security.md', () => {
   it('R-303: says of each limit what it stops', () => {
     const page = readPage('docs/security.md')
     const rows = page.split('\n').filter((line) => line.startsWith('| `'))
-    const missing = Object.keys(LIMIT_BOUNDS).filter((name) => !rows.some((row) => row.includes(`\`${name}\``)))
+    const missing = [...Object.keys(LIMIT_BOUNDS), ...Object.keys(BUDGET_BOUNDS)].filter(
+      (name) => !rows.some((row) => row.includes(`\`${name}\``)),
+    )
     assert.deepEqual(missing, [])
   })
 })

@@ -31,8 +31,16 @@ const FOUNDATION = new Set([
   'src/on-abort.ts',
   'src/tell.ts',
 ])
-/** What transports and protocols may use besides: the way to the kernel, and what its errors mean. */
-const OUTSIDE = new Set([...FOUNDATION, 'src/policy.ts', 'src/net-errors.ts', 'src/host-port.ts', 'src/fresh-bytes.ts'])
+/** What transports and protocols may use besides: the way to the kernel, what its errors mean, and their part of what all trunks share. */
+const OUTSIDE = new Set([
+  ...FOUNDATION,
+  'src/policy.ts',
+  'src/net-errors.ts',
+  'src/host-port.ts',
+  'src/fresh-bytes.ts',
+  'src/budgets.ts',
+  'src/fair-budget.ts',
+])
 const isTransport = (path: string) => /^transports\/[^/]+\.ts$/.test(path) && path !== 'transports/schemes.ts'
 
 const RULES: readonly Rule[] = [

@@ -31,7 +31,8 @@ export class PipeTable {
     this.#settings = settings
     this.#host = host
     this.#nextId = settings.firstId ?? (settings.takesOddIds ? 1 : 2)
-    this.windows = new WindowPool(settings.initialWindowBytes, settings.maxWindowBytes, settings.windowPoolBytes)
+    const { initialWindowBytes, maxWindowBytes, windowPoolBytes } = settings
+    this.windows = new WindowPool(initialWindowBytes, maxWindowBytes, windowPoolBytes, host.windows)
   }
 
   /** Ties the table to what sends its pipes' frames, and to what counts what they hold; once. */

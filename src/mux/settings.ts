@@ -1,6 +1,7 @@
 /** What the parts of the muxer share: what is in force, whom they call, and how they say that a frame is illegal. */
 import { TrunkError } from '../errors.ts'
 import type { PipeState } from './pipe-state.ts'
+import type { SharedWindows } from './window.ts'
 
 /** What is in force between the two peers: the outcome of the hello. */
 export interface MuxSettings {
@@ -38,6 +39,8 @@ export interface MuxHost {
   incoming(pipe: PipeState, head: Uint8Array): void
   /** Nobody looks at this view of a chunk of the link any more. @default such chunks are simply let go of */
   release?(view: Uint8Array): void
+  /** What the windows of all sessions share. @default each session has its own pool, and that is all */
+  readonly windows?: SharedWindows | undefined
   /** The number of pipes fell. */
   pipeGone(): void
   /** Smoothed round trip, where one was measured. */

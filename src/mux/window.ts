@@ -1,7 +1,7 @@
 /**
  * How large a pipe's window is (design: wire rule 4). It starts small and doubles when the reader has taken a whole window within a few
  * round trips: then the window, not the reader, was what held the sender back. Growth comes out of a pool that the session's pipes
- * share; the initial window is each pipe's own and never in the pool.
+ * share, and of what all sessions share; the initial window is each pipe's own and never in the pool.
  */
 import type { PipeState } from './pipe-state.ts'
 
@@ -10,15 +10,26 @@ const ROUND_TRIPS = 4
 /** Round trips are taken for at least this long, so that a loopback's do not stop the growth. */
 const MIN_ROUND_TRIP_MS = 1
 
+/** What the windows of several sessions share. */
+export interface SharedWindows {
+  /** Whether a window may grow by so many bytes. */
+  take(bytes: number): boolean
+  /** So much of that is given back. */
+  give(bytes: number): void
+}
+
 export class WindowPool {
   readonly #initialBytes: number
   readonly #maxBytes: number
+  readonly #shared: SharedWindows | undefined
   #freeBytes: number
 
-  constructor(initialBytes: number, maxBytes: number, poolBytes: number) {
+  /** @param shared what the sessions share, which is asked for each growth and given it back */
+  constructor(initialBytes: number, maxBytes: number, poolBytes: number, shared?: SharedWindows) {
     this.#initialBytes = initialBytes
     this.#maxBytes = maxBytes
     this.#freeBytes = poolBytes
+    this.#shared = shared
   }
 
   /** Notes that `bytes` were read; true where that makes a whole window, and {@link grow} is to be called. */
@@ -34,14 +45,17 @@ export class WindowPool {
     pipe.windowSince = now
     if (roundTripMs === undefined || elapsed > ROUND_TRIPS * Math.max(MIN_ROUND_TRIP_MS, roundTripMs)) return
     const growth = Math.min(pipe.window, this.#maxBytes - pipe.window, this.#freeBytes)
-    if (growth <= 0) return
+    if (growth <= 0 || this.#shared?.take(growth) === false) return
     this.#freeBytes -= growth
     pipe.window += growth
   }
 
   /** Gives back what a finished pipe had grown by. */
   release(pipe: PipeState): void {
-    this.#freeBytes += pipe.window - this.#initialBytes
+    const growth = pipe.window - this.#initialBytes
+    if (growth === 0) return
+    this.#freeBytes += growth
+    this.#shared?.give(growth)
     pipe.window = this.#initialBytes
   }
 

@@ -15,7 +15,7 @@ import { decodeStatus, encodeStatus, MAX_STATUS_BYTES } from '../frame/status.ts
 import type { Limits } from '../limits.ts'
 import { MuxCore } from '../mux/core.ts'
 import type { PipeState } from '../mux/pipe-state.ts'
-import { violation } from '../mux/settings.ts'
+import { violation, type MuxHost } from '../mux/settings.ts'
 import { GuardedLine } from './guarded-line.ts'
 import { Handshake, type Authenticator } from './handshake.ts'
 import { noSession, settle, type Hello } from './hello.ts'
@@ -33,6 +33,8 @@ export interface EngineHost {
   established(peer: Hello): void
   /** Nobody looks at this view of a chunk of the link any more. @default such chunks are simply let go of */
   release?(view: Uint8Array): void
+  /** Asked once, when the session stands: see `MuxHost`. */
+  windows?(): MuxHost['windows']
   /** The peer opened a pipe. */
   incoming(pipe: PipeState, head: Uint8Array): void
   /** Pings up to this number are answered. */
@@ -163,10 +165,8 @@ export class Engine implements LineHost {
     else if (this.#line.midFrame && this.#options.guard === undefined)
       this.#end(new TrunkError('ERR_FRAME_TRUNCATED', 'the line ended inside a frame'), false)
     else if (this.state === 'hello') {
-      this.#end(
-        new TrunkError('ERR_LINK_LOST', `the peer left before the session was established${this.#line.seen}`),
-        false,
-      )
+      const sentence = `the peer left before the session was established${this.#line.seen}`
+      this.#end(new TrunkError('ERR_LINK_LOST', sentence), false)
     } else this.#end(new TrunkError('ERR_LINK_LOST', 'the line ended without a goodbye'), false)
   }
 
@@ -286,6 +286,7 @@ export class Engine implements LineHost {
         roundTripMs: () => this.roundTripMs,
         leastRoundTripMs: () => this.#pings.leastMs,
         askParsed: () => this.ping(),
+        windows: this.#host.windows?.(),
       },
       this.#now,
     )

@@ -60,3 +60,29 @@ describe('the window pool', () => {
     assert.deepEqual([c.window, pool.freeBytes], [2000, 0])
   })
 })
+
+describe('[R-516] windows of several sessions', () => {
+  it('grow out of what they share, and give it back', () => {
+    let free = 1500
+    const shared = {
+      take(bytes: number): boolean {
+        if (bytes > free) return false
+        free -= bytes
+        return true
+      },
+      give(bytes: number): void {
+        free += bytes
+      },
+    }
+    const [one, other] = [0, 1].map(() => new WindowPool(1000, 5000, 1_000_000, shared)) as [WindowPool, WindowPool]
+    const [a, b] = [new PipeState(1, true, 1000, 0), new PipeState(1, true, 1000, 0)]
+    readWindow(one, a, 0, 20)
+    readWindow(other, b, 0, 20)
+    assert.deepEqual([a.window, b.window, free], [2000, 1000, 500])
+    one.release(a)
+    one.release(a)
+    assert.equal(free, 1500)
+    readWindow(other, b, 20, 20)
+    assert.deepEqual([b.window, free], [2000, 500])
+  })
+})

@@ -1,11 +1,13 @@
 /**
  * Whole trunks under a virtual clock, as users hold them: promises, iterables, `close`, over the same wires as the bare engines. What the
- * other worlds cannot see: a promise that nobody settles. So the one invariant is about those: when both cores are quiet, none is pending.
+ * other worlds cannot see: a promise that nobody settles, and what a trunk does not give back. So when both cores are quiet, none is pending, and their windows have nothing of what they
+ * share.
  *
  * Time is virtual, turns are the machine's: between two events everything runs that promises have set off.
  */
 import { setImmediate as nextTurn } from 'node:timers/promises'
 import { Uint8ArrayList } from 'uint8arraylist'
+import { SharedBudgets } from '../../src/budgets.ts'
 import type { Clock } from '../../src/clock.ts'
 import { TrunkError } from '../../src/errors.ts'
 import { resolveLimits } from '../../src/limits.ts'
@@ -66,6 +68,9 @@ class World {
     },
   }
 
+  /** Enough for a few windows to grow, and seldom for all. */
+  readonly #budgets = new SharedBudgets({ windowBytes: 128 * 1024 }, this.clock)
+
   constructor(seed: number) {
     this.random = new Random(seed)
     const { random, timeline } = this
@@ -109,6 +114,7 @@ class World {
       patient: undefined,
       authenticator: undefined,
       protocols: new Map([[PROTOCOL, protocol]]),
+      budgets: this.#budgets,
       onRefused: undefined,
       hello: hello(),
       renewHello: hello,
@@ -142,6 +148,9 @@ class World {
     })
     await this.#settle(() => this.#pending.size === 0)
     for (const what of new Set(this.#pending.values())) this.faults.push(`${what} is pending, and both cores are quiet`)
+    const { used } = this.#budgets.status().windowBytes
+    if (this.#pending.size === 0 && used !== 0)
+      this.faults.push(`windows have ${used} bytes of what is shared, and both trunks are over`)
   }
 
   /** Goes on until there is what is waited for, or nothing more will come. */
