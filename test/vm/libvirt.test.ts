@@ -21,10 +21,11 @@ const TRUNKLINE = 'node node_modules/trunkline/dist/bin/trunkline.cjs'
 /** What the guest says at its port, and which one that is. */
 const WORD = 'from the guest'
 const GUEST_PORT = 7000
-const SERVER = `require('net').createServer((s) => s.end('${WORD}')).listen(${GUEST_PORT}, '127.0.0.1')`
-/** Longest time from everything being started to an answer through the forward. */
+const SERVER = `require('net').createServer((s) => s.end('${WORD}')).listen(${GUEST_PORT}, '127.0.0.1', () => console.log('listens'))`
+/** Longest time from when both programs run in the guest to an answer through the forward. */
 const ANSWER_MS = 120_000
-const RETRY_MS = 100
+/** Each attempt costs the guest a refused pipe while it is not ready: a second between them leaves it its processor. */
+const RETRY_MS = 1000
 
 const blocks = codeBlocks(PAGE)
 const snippets = blocks.filter(({ info, text: xml }) => info === 'xml' && /<(channel|serial) type=/.test(xml))
@@ -77,16 +78,15 @@ describe('libvirt', () => {
       try {
         // where it listens, the socket has to be there before the machine
         if (listens) await jobs[0]!.line()
-        serveIn(await domain.start(), isUart)
-        await answer(port, jobs[0]!)
+        await answer(port, [jobs[0]!, ...(await serveIn(await domain.start(), isUart))])
         await domain.destroy()
-        serveIn(await domain.start(), isUart)
-        await answer(port, jobs[0]!)
+        const inGuest = await serveIn(await domain.start(), isUart)
+        await answer(port, [jobs[0]!, ...inGuest])
         if (!listens) return
         jobs[0]!.kill()
         await jobs[0]!.ended()
         jobs.unshift(forward())
-        await answer(port, jobs[0]!)
+        await answer(port, [jobs[0]!, ...inGuest])
       } finally {
         jobs[0]?.kill()
         await domain.undefine()
@@ -95,18 +95,23 @@ describe('libvirt', () => {
   }
 })
 
-/** The guest's side: something to be reached, and trunkline on the device. */
-function serveIn(guest: Machine, isUart: boolean): void {
+/** The guest's side: something to be reached, and trunkline on the device. Resolves when both run. */
+async function serveIn(guest: Machine, isUart: boolean): Promise<Job[]> {
   const device = isUart ? '/dev/ttyS1' : `/dev/virtio-ports/${PORT_NAME}`
-  guest.start(`node -e "${SERVER}"`)
-  guest.start(`${TRUNKLINE} serve serial://${device} --connect 127.0.0.1:${GUEST_PORT}`)
+  const reached = guest.start(`node -e "${SERVER}"`)
+  assert.equal(await reached.line(), 'listens')
+  const serving = guest.start(`${TRUNKLINE} serve serial://${device} --connect 127.0.0.1:${GUEST_PORT}`)
+  assert.equal(await serving.line(), `serial://${device}`)
+  return [reached, serving]
 }
 
-/** Resolves when the forward gives the guest's word. */
-async function answer(port: number, forward: Job): Promise<void> {
+/** Resolves when the forward gives the guest's word; where it does not, what each of `jobs` said is shown. */
+async function answer(port: number, jobs: readonly Job[]): Promise<void> {
   const deadline = performance.now() + ANSWER_MS
   for (let seen = ''; seen !== WORD; seen = await asked(port)) {
-    if (performance.now() > deadline) assert.fail(`no answer (${JSON.stringify(seen)}): ${forward.story}`)
+    if (performance.now() > deadline) {
+      assert.fail(`no answer (${JSON.stringify(seen)}): ${jobs.map(({ story }) => story).join('\n')}`)
+    }
     await new Promise((resolve) => setTimeout(resolve, RETRY_MS))
   }
 }
