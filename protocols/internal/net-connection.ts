@@ -50,6 +50,7 @@ class NetConnection implements Connection {
     interceptWriteErrors(socket, (error) => this.#breaks(error))
     // This one stays: an error that comes after the end must not end the process.
     socket.on('error', (error) => {
+      this.#takeBuffered()
       this.#fail(error)
     })
     socket.once('close', () => {
@@ -146,6 +147,11 @@ class NetConnection implements Connection {
     })
   }
 
+  /** A paused socket reads on until its buffer is full, and drops that when a read fails: what came before the failure is told. */
+  #takeBuffered(): void {
+    for (let chunk; (chunk = this.#socket.read() as Buffer | null) !== null;) this.#arrived.push(chunk)
+  }
+
   /** Hands over what has arrived. */
   #deliver(): void {
     const chunks = this.#arrived
@@ -171,6 +177,8 @@ class NetConnection implements Connection {
     this.#checking = hiddenReset(this.#socket).then((code) => {
       if (code !== undefined) {
         this.#fail(Object.assign(new Error(code), { code }))
+        // the kernel has told it once: nothing else closes the socket
+        resetSocket(this.#socket)
         return
       }
       this.#deliver()

@@ -5,6 +5,7 @@ import { it } from 'node:test'
 import { loadNative, type NativeAddon } from '../../src/native/load.ts'
 import { Uint8ArrayList } from 'uint8arraylist'
 import { netConnection } from '../../protocols/internal/net-connection.ts'
+import { resetSocket } from '../../protocols/internal/reset-socket.ts'
 import { eventually, steady } from '../helpers/eventually.ts'
 import { dialLoopback, loopbackServer } from '../helpers/loopback.ts'
 
@@ -83,3 +84,57 @@ it(
     native.close(fd)
   },
 )
+
+it('R-551: what a paused connection of Node’s has read is told before the reset that came after it', async () => {
+  const server = await loopbackServer((socket) => socket.write('first'))
+  const socket = await dialLoopback(server.port)
+  const connection = netConnection(socket)
+  const told: string[] = []
+  const closed = new Promise<void>((resolve) => {
+    connection.start({
+      data(chunk) {
+        told.push(`${chunk.byteLength}`)
+        connection.pause()
+      },
+      end: () => told.push('end'),
+      drained: () => undefined,
+      broken: () => undefined,
+      failed: (error) => told.push((error as NodeJS.ErrnoException).code ?? ''),
+      closed: resolve,
+    })
+  })
+  await eventually(() => told.length === 1, 'the first bytes')
+  const far = server.sockets[0]!
+  // fewer than Node buffers before it stops reading
+  far.write(Buffer.alloc(5000))
+  await eventually(() => socket.bytesRead === 5005, 'Node has read the rest')
+  resetSocket(far)
+  await closed
+  assert.deepEqual(told, ['5', '5000', 'ECONNRESET'])
+  server.close()
+})
+
+it('R-552: a reset that came together with the last bytes is told after them, and closes the connection by itself', async () => {
+  const server = await loopbackServer(() => undefined)
+  const socket = await dialLoopback(server.port)
+  await eventually(() => server.sockets.length === 1, 'the other end')
+  const connection = netConnection(socket)
+  const told: string[] = []
+  const closed = new Promise<void>((resolve) => {
+    connection.start({
+      data: (chunk) => told.push(`${chunk.byteLength}`),
+      end: () => told.push('end'),
+      drained: () => undefined,
+      broken: () => undefined,
+      failed: (error) => told.push((error as NodeJS.ErrnoException).code ?? ''),
+      closed: resolve,
+    })
+  })
+  const far = server.sockets[0]!
+  // both before our socket is looked at again
+  far.write(Buffer.alloc(5000))
+  resetSocket(far)
+  await closed
+  assert.deepEqual(told, ['5000', 'ECONNRESET'])
+  server.close()
+})

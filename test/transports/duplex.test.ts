@@ -40,6 +40,23 @@ describe('a link from a duplex', () => {
     assert.equal(duplex.listenerCount('error') + duplex.listenerCount('data') + duplex.listenerCount('close'), 0)
   })
 
+  it('gives its source what it has read before the reset that came after it [R-553]', async () => {
+    const duplex = new Duplex({ read: () => undefined, write: () => undefined })
+    const chunks: string[] = []
+    const reading = (async () => {
+      for await (const chunk of linkFromDuplex(duplex).source) {
+        chunks.push(Buffer.from(chunk as Uint8Array).toString())
+        if (chunks.length > 1) continue
+        for (const more of ['second', 'third']) duplex.push(more)
+        duplex.destroy(Object.assign(new Error('reset'), { code: 'ECONNRESET' }))
+        await new Promise((resolve) => duplex.once('close', resolve))
+      }
+    })()
+    duplex.push('first')
+    await assert.rejects(reading, { code: 'ERR_LINK_RESET' })
+    assert.equal(chunks.join(''), 'firstsecondthird')
+  })
+
   it('does not take a closing without an end for an end', async () => {
     const duplex = new Duplex({ read: () => undefined, write: () => undefined })
     const reading = readAll(linkFromDuplex(duplex))

@@ -2,9 +2,9 @@
  * A link over Node's own streams: one `Duplex` (a socket), or a `Readable` and a `Writable` (a child's stdout and stdin).
  *
  * Promises: both faces of a link (`source`/`sink`, or `direct`), of which one is used; what the peer ended ends, everything else
- * fails with a TrunkError of scope `link`; half-close either way where the line has it; after an end of both sides, a failure,
+ * fails with a TrunkError of scope `link`, after what came before; half-close either way where the line has it; after an end of both sides, a failure,
  * `close` or `abort` no listener, timer or descriptor is left; where writing fails since the peer is gone, what it sent comes first. Assumes: the streams are open, in bytes, and nobody else touches them.
- * Bounds: holds at most one chunk that was read and one batch that is being written; `close` waits `closeTimeoutMs`.
+ * Bounds: holds at most one chunk that was read, what Node had buffered where the line failed, and one batch that is being written; `close` waits `closeTimeoutMs`.
  */
 import { Socket } from 'node:net'
 import type { Readable, Writable } from 'node:stream'
@@ -71,8 +71,8 @@ class SocketLink implements LineLink {
   #iterated = false
   #sunk = false
   #receiver: DirectReceiver | undefined
-  /** A chunk that was read and not yet taken by `source`; reading pauses while there is one. */
-  #chunk: Uint8Array | undefined
+  /** What was read and not yet taken by `source`: reading pauses while there is a chunk. More than one where the line failed, with what Node had buffered. */
+  readonly #chunks: Uint8Array[] = []
   #reading = false
   #paused = false
   #ended = false
@@ -145,11 +145,13 @@ class SocketLink implements LineLink {
   }
 
   abort(reason: Error): void {
+    this.#chunks.length = 0
     this.#stop(toTrunkError(reason, 'ERR_LINK_LOST', 'the link was aborted'))
     this.#cut()
   }
 
   async #close(): Promise<void> {
+    this.#chunks.length = 0
     this.#stop(new TrunkError('ERR_LINK_LOST', 'the link was closed here'))
     const { clock, closeTimeoutMs, readable } = this.#line
     const timer = clock.after(closeTimeoutMs, () => {
@@ -169,7 +171,6 @@ class SocketLink implements LineLink {
   #stop(failure: TrunkError): void {
     this.#failure ??= failure
     this.#receiver = undefined
-    this.#chunk = undefined
     this.#wakeSource?.()
     this.#interruption.interrupt(this.#failure)
   }
@@ -230,11 +231,7 @@ class SocketLink implements LineLink {
     if (this.#iterated) throw badArgument('source can be iterated once')
     this.#iterated = true
     return readFrom({
-      take: () => {
-        const chunk = this.#chunk
-        this.#chunk = undefined
-        return chunk
-      },
+      take: () => this.#chunks.shift(),
       state: () => (this.#ended ? 'ended' : (this.#failure ?? 'open')),
       more: () =>
         new Promise((resolve) => {
@@ -269,7 +266,7 @@ class SocketLink implements LineLink {
     if (this.#receiver !== undefined) {
       this.#receiver.data(chunk)
     } else if (this.#failure === undefined) {
-      this.#chunk = chunk
+      this.#chunks.push(chunk)
       this.#paused = true
       this.#line.readable.pause()
       this.#wakeSource?.()
@@ -296,6 +293,10 @@ class SocketLink implements LineLink {
 
   readonly #onError = (error: Error): void => {
     this.#errored = true
+    // a paused stream reads on until its buffer is full, and drops that when a read fails
+    if (this.#paused && this.#failure === undefined) {
+      for (let chunk; (chunk = this.#line.readable.read() as Buffer | null) !== null;) this.#chunks.push(chunk)
+    }
     void this.#conclude(error)
   }
 

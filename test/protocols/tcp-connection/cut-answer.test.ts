@@ -90,13 +90,14 @@ async function upload(port: number, first: Uint8Array): Promise<Upload> {
   const block = new Uint8ArrayList(Buffer.alloc(64 * KIB, 'u'))
   let writing = true
   const pump = (): void => {
-    while (writing && connection.write(block));
+    // a turn of the event loop for each: what failed is told between two of them
+    if (writing && connection.write(block)) setImmediate(pump)
   }
   const over = new Promise<string>((resolve) => {
     connection.start({
       data: (chunk) => void chunks.push(chunk),
       end: () => void events.push('end'),
-      drained: () => setImmediate(pump),
+      drained: pump,
       broken: () => (writing = false),
       failed: () => {
         writing = false
