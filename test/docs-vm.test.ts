@@ -12,7 +12,7 @@ import { splitWords } from '../transports/internal/command-words.ts'
 import { SCHEMES } from '../transports/schemes.ts'
 import { capturedContext } from './helpers/captured-context.ts'
 import { codeBlocks, readPage, type CodeBlock } from './helpers/markdown.ts'
-import { ROOT } from './helpers/source-imports.ts'
+import { ROOT } from './helpers/root.ts'
 import { temporaryFolder } from './helpers/temporary-folder.ts'
 import { xmlProblem } from './helpers/xml.ts'
 

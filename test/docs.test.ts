@@ -14,7 +14,7 @@ import { FrameType } from '../src/frame/constants.ts'
 import { DEFAULT_LIMITS, LIMIT_BOUNDS } from '../src/limits.ts'
 import { codeBlocks, codeRows, readPage } from './helpers/markdown.ts'
 import { runCommand, type CommandResult } from './helpers/run-command.ts'
-import { ROOT } from './helpers/source-imports.ts'
+import { ROOT } from './helpers/root.ts'
 
 const PAGES = [
   'README.md',

@@ -13,8 +13,9 @@ import { describe, it } from 'node:test'
 import { eventually } from './helpers/eventually.ts'
 import { codeBlocks } from './helpers/markdown.ts'
 import { ptyPair } from './helpers/pty.ts'
-import { ROOT } from './helpers/source-imports.ts'
+import { ROOT } from './helpers/root.ts'
 import { temporaryFolder } from './helpers/temporary-folder.ts'
+import { typeScript } from './helpers/typescript.ts'
 
 const PROGRAMS = join(ROOT, 'docs/examples/switching')
 /** How long a program may take on a busy machine. */
@@ -27,7 +28,7 @@ interface Program {
 }
 
 function start(name: string, args: readonly string[], env: Record<string, string> = {}): Program {
-  const child = spawn(process.execPath, ['--import', 'tsx', join(PROGRAMS, name), ...args], {
+  const child = spawn(process.execPath, typeScript(join(PROGRAMS, name), ...args), {
     cwd: ROOT,
     env: { ...process.env, ...env },
     stdio: ['ignore', 'pipe', 'pipe'],
@@ -98,7 +99,7 @@ describe('docs/examples/switching', () => {
     const root = join(folder, 'served')
     mkdirSync(root)
     const port = await freePort()
-    const guest = [process.execPath, '--import', 'tsx', join(PROGRAMS, 'guest.ts'), 'stdio:', root, String(port)]
+    const guest = [process.execPath, ...typeScript(join(PROGRAMS, 'guest.ts')), 'stdio:', root, String(port)]
     await runHost(`exec:${guest.join(' ')}`, folder, root, port)
   })
 

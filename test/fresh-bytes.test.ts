@@ -5,7 +5,9 @@ import { join } from 'node:path'
 import { describe, it } from 'node:test'
 import { freshBytes, freshName } from '../src/fresh-bytes.ts'
 import { runCommand } from './helpers/run-command.ts'
-import { ROOT, sourceFiles } from './helpers/source-imports.ts'
+import { ROOT } from './helpers/root.ts'
+import { sourceFiles } from './helpers/source-imports.ts'
+import { typeScript } from './helpers/typescript.ts'
 
 const AGAIN = `
 import crypto from 'node:crypto'
@@ -25,7 +27,7 @@ console.log(new Set(bytes).size, new Set(names).size)
 
 describe('fresh bytes', () => {
   it('are others where the pool of this process says the same again [R-466]', async () => {
-    const args = ['--import', 'tsx', '--input-type=module', '-e', AGAIN]
+    const args = typeScript('--input-type=module', '-e', AGAIN)
     const { status, output } = await runCommand({ cwd: ROOT, timeoutMs: 60_000 }, process.execPath, args)
     assert.equal(output.trim(), '100 100')
     assert.equal(status, 0)

@@ -5,7 +5,8 @@
 import assert from 'node:assert/strict'
 import { readdirSync } from 'node:fs'
 import { describe, it } from 'node:test'
-import { importTable, reachableFrom, ROOT, sourceFiles, type ImportTable } from './helpers/source-imports.ts'
+import { ROOT } from './helpers/root.ts'
+import { importTable, reachableFrom, sourceFiles, type ImportTable } from './helpers/source-imports.ts'
 
 interface Rule {
   readonly says: string

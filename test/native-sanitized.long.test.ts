@@ -9,7 +9,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, before, describe, it } from 'node:test'
 import { nativeStatus } from '../src/native/load.ts'
-import { ROOT } from './helpers/source-imports.ts'
+import { ROOT } from './helpers/root.ts'
 
 const status = nativeStatus()
 const operations = join(ROOT, 'test/fixtures/native-operations.mjs')

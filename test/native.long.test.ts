@@ -9,6 +9,7 @@ import { after, before, describe, it } from 'node:test'
 import { fileURLToPath } from 'node:url'
 import { Worker } from 'node:worker_threads'
 import { nativeStatus, type NativeDescriptors } from '../src/native/load.ts'
+import { typeScript } from './helpers/typescript.ts'
 
 const root = fileURLToPath(new URL('../', import.meta.url))
 const LOOPBACK = { family: 'ipv4', address: '127.0.0.1', port: 0 } as const
@@ -295,7 +296,7 @@ describe('native addon loader', () => {
       import { readFileSync } from 'node:fs'
       tcpListener({ allow: [] }); tcpConnection({ allow: [] })
       console.log(readFileSync('/proc/self/maps', 'utf8').includes('trunkline.node'))`
-    const args = ['--import', 'tsx', '--input-type=module', '-e', code]
+    const args = typeScript('--input-type=module', '-e', code)
     assert.equal(execFileSync(process.execPath, args, { cwd: root }).toString(), 'false\n')
   })
 

@@ -11,8 +11,9 @@
  */
 import { spawnSync } from 'node:child_process'
 import { readdirSync } from 'node:fs'
-import { dirname, relative, sep } from 'node:path'
+import { dirname, join, relative, sep } from 'node:path'
 import { fileURLToPath } from 'node:url'
+import { COMPILED, compile, compiledPath } from './compile.mjs'
 
 /** Folders with their own runners: they need a virtual machine, or a quiet one. */
 const ELSEWHERE = new Set(['vm', 'bench', 'fixtures', 'soak', 'mutation'])
@@ -56,7 +57,7 @@ if (files.length === 0) {
 
 // a terminal gets the same report as a pipe: spec is readable in both
 const reporter = options.some((option) => option.startsWith('--test-reporter')) ? [] : ['--test-reporter=spec']
-const preload = ['--import', 'tsx', '--import', './test/helpers/quick-assert.mjs']
+const preload = ['--enable-source-maps', '--import', './test/helpers/quick-assert.mjs']
 /** No test and no file takes a tenth of this: what hangs has to fail, not to wait for somebody who looks. */
 const TIMEOUT_MS = vm || files.some((file) => file.endsWith('.long.test.ts')) ? 1_200_000 : 240_000
 
@@ -67,8 +68,10 @@ const args = [
   `--test-timeout=${TIMEOUT_MS}`,
   ...reporter,
   ...options,
-  ...files,
+  ...files.map((file) => compiledPath(join(root, file))),
 ]
-const { status, signal } = spawnSync(process.execPath, args, { cwd: root, stdio: 'inherit' })
+await compile()
+const env = { ...process.env, TRUNKLINE_COMPILED: COMPILED }
+const { status, signal } = spawnSync(process.execPath, args, { cwd: root, stdio: 'inherit', env })
 if (signal) console.error(`the tests were ended by ${signal}`)
 process.exit(status ?? 1)

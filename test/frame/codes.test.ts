@@ -4,7 +4,7 @@ import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, it } from 'node:test'
 import { ERROR_CODES } from '../../src/errors.ts'
-import { ROOT } from '../helpers/source-imports.ts'
+import { ROOT } from '../helpers/root.ts'
 
 describe('codes in docs/wire-format.md', () => {
   const document = readFileSync(join(ROOT, 'docs/wire-format.md'), 'utf8')

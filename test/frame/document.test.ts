@@ -6,7 +6,7 @@ import { describe, it } from 'node:test'
 import { FIRST_OPTIONAL_TYPE, FrameType, HEADER_BYTES, SYNC_WORD } from '../../src/frame/constants.ts'
 import { MAX_SENTENCE_BYTES, MAX_STATUS_BYTES } from '../../src/frame/status.ts'
 import { hex } from '../helpers/naive-codec.ts'
-import { ROOT } from '../helpers/source-imports.ts'
+import { ROOT } from '../helpers/root.ts'
 import { wireFixture } from '../helpers/wire-fixtures.ts'
 
 const document = readFileSync(join(ROOT, 'docs/wire-format.md'), 'utf8')

@@ -2,6 +2,7 @@
 import { spawn } from 'node:child_process'
 import { fileURLToPath } from 'node:url'
 import { eventually } from './eventually.ts'
+import { typeScript } from './typescript.ts'
 
 const ROOT = fileURLToPath(new URL('../..', import.meta.url))
 
@@ -19,7 +20,7 @@ export interface ChildProgram {
 /** Starts `code`, which has `connect`, `serve` and `defineProtocol` in scope, with `env` besides our own environment. */
 export function childProgram(code: string, env: NodeJS.ProcessEnv = {}): ChildProgram {
   const source = `import { connect, serve, defineProtocol } from './src/index.ts'\n${code}`
-  const running = spawn(process.execPath, ['--import', 'tsx', '--input-type=module', '-e', source], {
+  const running = spawn(process.execPath, typeScript('--input-type=module', '-e', source), {
     cwd: ROOT,
     env: { ...process.env, ...env },
     stdio: ['ignore', 'pipe', 'pipe'],

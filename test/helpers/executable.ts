@@ -3,7 +3,7 @@ import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { runCommand } from './run-command.ts'
-import { ROOT } from './source-imports.ts'
+import { ROOT } from './root.ts'
 
 const BUILD_MS = 300_000
 

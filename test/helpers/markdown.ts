@@ -1,7 +1,7 @@
 /** Tables and code blocks of the project's Markdown pages. */
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { ROOT } from './source-imports.ts'
+import { ROOT } from './root.ts'
 
 /** One fenced block: what stands behind its fence, the lines in it, and where it is. */
 export interface CodeBlock {

@@ -6,7 +6,7 @@ import { cpSync, existsSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } f
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { runCommand, type CommandResult } from './run-command.ts'
-import { ROOT } from './source-imports.ts'
+import { ROOT } from './root.ts'
 
 /** A user's project with trunkline in its node_modules. */
 export interface Consumer {

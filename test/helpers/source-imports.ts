@@ -1,11 +1,8 @@
 /** Which file imports what, read from the sources: static, dynamic and type imports, relative ones resolved to paths from the root. */
 import { readdirSync, readFileSync } from 'node:fs'
-import { dirname, join, posix } from 'node:path'
-import { fileURLToPath } from 'node:url'
+import { join, posix } from 'node:path'
 import ts from 'typescript'
-
-/** The project's root folder. */
-export const ROOT: string = dirname(dirname(dirname(fileURLToPath(import.meta.url))))
+import { ROOT } from './root.ts'
 
 /** Path of a file from the root to the modules it names: `src/errors.ts`, `node:net`, `valibot`. */
 export type ImportTable = ReadonlyMap<string, readonly string[]>

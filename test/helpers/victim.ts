@@ -2,8 +2,10 @@
 import { fork, type ChildProcess } from 'node:child_process'
 import { fileURLToPath } from 'node:url'
 import type { VictimCalls } from '../hostile/victim.ts'
+import { typeScript } from './typescript.ts'
 
-const PROGRAM = fileURLToPath(new URL('../hostile/victim.ts', import.meta.url))
+const words = typeScript(fileURLToPath(new URL('../hostile/victim.ts', import.meta.url)))
+const [options, program = ''] = [words.slice(0, -1), words.at(-1)]
 
 /** It starts in a second, and ends at once. */
 const PATIENCE_MS = 60_000
@@ -26,7 +28,7 @@ export class Victim {
   #calls = 0
 
   constructor() {
-    this.#process = fork(PROGRAM, { execArgv: ['--expose-gc', '--import', 'tsx'] })
+    this.#process = fork(program, { execArgv: ['--expose-gc', ...options] })
     this.#process.on('message', ({ id, value, error }: Answer) => {
       const waiting = this.#waiting.get(id)
       this.#waiting.delete(id)

@@ -2,7 +2,7 @@
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { fromHex, type TypeName } from './naive-codec.ts'
-import { ROOT } from './source-imports.ts'
+import { ROOT } from './root.ts'
 
 /** Bytes in JSON. */
 export interface HexBytes {

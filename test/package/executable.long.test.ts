@@ -7,7 +7,7 @@ import { serving, trunkline, type Outcome, type RunOptions, type Serving } from 
 import { eventually } from '../helpers/eventually.ts'
 import { buildExecutable, type Executable } from '../helpers/executable.ts'
 import { ptyPair } from '../helpers/pty.ts'
-import { ROOT } from '../helpers/source-imports.ts'
+import { ROOT } from '../helpers/root.ts'
 import { temporaryFolder } from '../helpers/temporary-folder.ts'
 
 const skip = process.platform === 'linux' ? false : 'the executable is for Linux'

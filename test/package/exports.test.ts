@@ -5,7 +5,8 @@ import { join } from 'node:path'
 import { describe, it } from 'node:test'
 import { fileURLToPath } from 'node:url'
 import { readPage } from '../helpers/markdown.ts'
-import { ROOT, sourceFiles } from '../helpers/source-imports.ts'
+import { ROOT } from '../helpers/root.ts'
+import { sourceFiles } from '../helpers/source-imports.ts'
 
 /** Names of the public files of a folder: `tcp` for transports/tcp.ts. */
 function publicNames(folder: string, closed: readonly string[] = []): string[] {

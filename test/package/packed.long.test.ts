@@ -6,7 +6,7 @@ import { join } from 'node:path'
 import { after, before, describe, it } from 'node:test'
 import { addPrograms, packedConsumer, type Consumer } from '../helpers/packed-consumer.ts'
 import type { CommandResult } from '../helpers/run-command.ts'
-import { ROOT } from '../helpers/source-imports.ts'
+import { ROOT } from '../helpers/root.ts'
 
 const TSC = join(ROOT, 'node_modules/typescript/bin/tsc6')
 

@@ -4,8 +4,10 @@ import { once } from 'node:events'
 import { setTimeout as pause } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import type { Holding, PartyCall, PartyConfig, PartyWord } from './party.ts'
+import { typeScript } from '../helpers/typescript.ts'
 
-const PROGRAM = fileURLToPath(new URL('party.ts', import.meta.url))
+const words = typeScript(fileURLToPath(new URL('party.ts', import.meta.url)))
+const [execArgv, program = ''] = [words.slice(0, -1), words.at(-1)]
 /** Longest time for an answer: those of a pause wait for whatever is under way. */
 const ANSWER_MS = 150_000
 /** Longest time that a process may take to end once nothing of it is left. */
@@ -43,8 +45,8 @@ export class Party {
   async start(): Promise<void> {
     // another seed each time, or each run would do what the last one did
     const config = { ...this.#config, seed: this.#config.seed + this.#runs++ * 7919 }
-    const child = fork(PROGRAM, [JSON.stringify(config)], {
-      execArgv: ['--import', 'tsx'],
+    const child = fork(program, [JSON.stringify(config)], {
+      execArgv,
       stdio: ['ignore', 'ignore', 'pipe', 'ipc'],
     })
     this.#process = child

@@ -8,7 +8,8 @@ import { nativeStatus, READABLE, WRITABLE } from '../../src/native/load.ts'
 import { packageReadiness, type PackagePoller } from '../../transports/serial/readiness.ts'
 import { eventually } from '../helpers/eventually.ts'
 import { openPty } from '../helpers/pty.ts'
-import { ROOT } from '../helpers/source-imports.ts'
+import { ROOT } from '../helpers/root.ts'
+import { typeScript } from '../helpers/typescript.ts'
 
 /** The package's poller, which notes what it is asked for; `emit` is what libuv would call. */
 class Poller extends EventEmitter implements PackagePoller {
@@ -96,7 +97,7 @@ describe('what a terminal’s readiness schedules', () => {
     const missing = addon && 'problem' in nativeStatus() ? 'there is no native addon' : false
     it(`R-451: runs at once ${addon ? 'with' : 'without'} the native addon`, { skip: missing }, async () => {
       const pty = await openPty()
-      const child = spawn(process.execPath, ['--import', 'tsx', '--input-type=module', '-e', program(pty.path)], {
+      const child = spawn(process.execPath, typeScript('--input-type=module', '-e', program(pty.path)), {
         cwd: ROOT,
         stdio: ['ignore', 'ignore', 'pipe'],
         env: { ...process.env, TRUNKLINE_NO_ADDON: addon ? '' : '1' },

@@ -18,8 +18,9 @@ import { readAll, readBytes, seededBytes } from '../helpers/link-traffic.ts'
 import { manualClock } from '../helpers/manual-clock.ts'
 import { countHandles, nothingLeft } from '../helpers/process-handles.ts'
 import { openPty, type Pty } from '../helpers/pty.ts'
-import { ROOT } from '../helpers/source-imports.ts'
+import { ROOT } from '../helpers/root.ts'
 import { temporaryFolder } from '../helpers/temporary-folder.ts'
+import { typeScript } from '../helpers/typescript.ts'
 
 const folder = temporaryFolder()
 let paths = 0
@@ -383,7 +384,7 @@ describe('listening at a device', () => {
 describe('the package serialport', () => {
   /** Runs a module in a process of its own; gives what it printed. */
   const run = (code: string): string =>
-    execFileSync(process.execPath, ['--import', 'tsx', '--input-type=module', '-e', code], {
+    execFileSync(process.execPath, typeScript('--input-type=module', '-e', code), {
       cwd: ROOT,
       encoding: 'utf8',
     })
@@ -436,7 +437,7 @@ describe('the package serialport', () => {
           console.log('link')
           await Promise.all([listener.close(), link.close()])
         }`
-      const args = ['--import', 'tsx', '--input-type=module', '-e', code]
+      const args = typeScript('--input-type=module', '-e', code)
       const child = spawn(process.execPath, args, { cwd: ROOT, stdio: ['ignore', 'pipe', 'inherit'] })
       let printed = ''
       child.stdout.on('data', (chunk: Buffer) => (printed += chunk.toString()))

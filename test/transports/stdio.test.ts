@@ -13,6 +13,7 @@ import { transportConformance } from '../conformance/transport.ts'
 import { readAll } from '../helpers/link-traffic.ts'
 import { countHandles, nothingLeft } from '../helpers/process-handles.ts'
 import { temporaryFolder } from '../helpers/temporary-folder.ts'
+import { typeScript } from '../helpers/typescript.ts'
 
 const folder = temporaryFolder()
 const bridge = fileURLToPath(new URL('../fixtures/stdio-bridge.ts', import.meta.url))
@@ -23,7 +24,7 @@ let sockets = 0
 async function pair(given: TransportOptions): Promise<LinkPair> {
   const path = join(folder, `${sockets++}.sock`)
   const listener = await unix({ path }).listen(given)
-  const near = await exec({ command: process.execPath, args: ['--import', 'tsx', bridge, path] }).connect(given)
+  const near = await exec({ command: process.execPath, args: typeScript(bridge, path) }).connect(given)
   for await (const far of listener) return { near, far, done: () => listener.close() }
   throw new Error('the listener ended')
 }
@@ -98,10 +99,14 @@ describe('stdio', () => {
   /** Runs a program that tries to take its stdio twice; what it wrote to stderr. */
   const tries = (redirection: string): Promise<string> =>
     new Promise((resolve) => {
-      const command = `"$0" --import tsx -e "$1" ${redirection}`
-      const child = execFile('sh', ['-c', command, process.execPath, code], (_error, _stdout, stderr) => {
-        resolve(stderr.trim())
-      })
+      const command = `"$0" "$@" ${redirection}`
+      const child = execFile(
+        'sh',
+        ['-c', command, process.execPath, ...typeScript('-e', code)],
+        (_error, _stdout, stderr) => {
+          resolve(stderr.trim())
+        },
+      )
       child.stdin?.end()
     })
 

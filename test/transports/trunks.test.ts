@@ -8,6 +8,7 @@ import { seededBytes } from '../helpers/link-traffic.ts'
 import { keptAlive } from '../helpers/eventually.ts'
 import { countHandles, nothingLeft } from '../helpers/process-handles.ts'
 import { temporaryFolder } from '../helpers/temporary-folder.ts'
+import { typeScript } from '../helpers/typescript.ts'
 
 const folder = temporaryFolder()
 const fixture = fileURLToPath(new URL('../fixtures/echo-over-stdio.ts', import.meta.url))
@@ -51,7 +52,7 @@ describe('a trunk', () => {
 
   it('runs over a command’s stdio, and the command ends with it', { timeout: 20_000 }, async () => {
     const before = countHandles()
-    const trunk = await connect(`exec:'${process.execPath}' --import tsx '${fixture}'`)
+    const trunk = await connect(`exec:'${[process.execPath, ...typeScript(fixture)].join("' '")}'`)
     await Promise.all([echoes(trunk), echoes(trunk)])
     await trunk.close()
     await nothingLeft(before)

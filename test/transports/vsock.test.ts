@@ -18,6 +18,7 @@ import { readAll, readBytes, seededBytes } from '../helpers/link-traffic.ts'
 import { manualClock } from '../helpers/manual-clock.ts'
 import { countHandles, nothingLeft } from '../helpers/process-handles.ts'
 import { noVsockLoopback } from '../helpers/vsock-loopback.ts'
+import { typeScript } from '../helpers/typescript.ts'
 
 const options = { signal: new AbortController().signal, clock: systemClock, limits: DEFAULT_LIMITS }
 const missing = noVsockLoopback()
@@ -310,7 +311,7 @@ describe('vsock', { skip: missing ?? false, timeout: 60_000 }, () => {
       process.stdin.once('data', () => { process.stdin.unref?.(); listener.close() })
       console.log(listener.address)`
     const root = fileURLToPath(new URL('../../', import.meta.url))
-    const args = ['--import', 'tsx', '--input-type=module', '-e', code]
+    const args = typeScript('--input-type=module', '-e', code)
     const child = spawn(process.execPath, args, { cwd: join(root), stdio: ['pipe', 'pipe', 'inherit'] })
     const [address] = (await once(child.stdout, 'data')) as [Buffer]
     const link = await vsock(address.toString().trim()).connect(options)

@@ -16,14 +16,15 @@ import { echo } from '../helpers/protocols.ts'
 import { ptyPair } from '../helpers/pty.ts'
 import { noStrayRejections } from '../helpers/stray-rejections.ts'
 import { temporaryFolder } from '../helpers/temporary-folder.ts'
+import { typeScript } from '../helpers/typescript.ts'
 
 noStrayRejections()
 
 const EXIT_MS = 1_000
 const SETTLES_MS = 30_000
 const LIMITS = { keepaliveMs: 500, keepaliveTimeoutMs: 1_000 }
-const OVER_STDIO = fileURLToPath(new URL('../fixtures/echo-over-stdio.ts', import.meta.url))
-const EXEC = `exec:${process.execPath} --import tsx ${OVER_STDIO}`
+const OVER_STDIO = typeScript(fileURLToPath(new URL('../fixtures/echo-over-stdio.ts', import.meta.url)))
+const EXEC = `exec:${[process.execPath, ...OVER_STDIO].join(' ')}`
 
 /** For the unix sockets, each with a name of its own. */
 const folder = temporaryFolder()
@@ -216,7 +217,7 @@ describe(
         }
         const running = program(t, WAITS(address))
         const pid = await isOpen(running)
-        if (guest === undefined) process.kill(childOf(pid, OVER_STDIO), 'SIGKILL')
+        if (guest === undefined) process.kill(childOf(pid, 'echo-over-stdio'), 'SIGKILL')
         else guest.kill('SIGKILL')
         const allowed = kind === 'serial' ? /^ERR_KEEPALIVE_TIMEOUT$/ : /^ERR_(LINK_LOST|LINK_RESET|LINK_FAILED)$/
         for (const code of await codes(running)) assert.match(code, allowed)

@@ -23,6 +23,7 @@ import { manualClock, type ManualClock } from '../helpers/manual-clock.ts'
 import { collect, echo, outcome } from '../helpers/protocols.ts'
 import { noStrayRejections } from '../helpers/stray-rejections.ts'
 import { trunkPair } from '../helpers/trunk-pair.ts'
+import { typeScript } from '../helpers/typescript.ts'
 
 noStrayRejections()
 
@@ -490,7 +491,7 @@ describe('[R-395] an argument that only looks like one', () => {
 describe('[R-396] a callback that throws', () => {
   it('is the error of the program, and a server serves on', { timeout: 60_000 }, () => {
     const program = fileURLToPath(new URL('../fixtures/throwing-callbacks.ts', import.meta.url))
-    const { stdout, stderr, status } = spawnSync(process.execPath, ['--import', 'tsx', program], { encoding: 'utf8' })
+    const { stdout, stderr, status } = spawnSync(process.execPath, typeScript(program), { encoding: 'utf8' })
     assert.equal(status, 0, stderr)
     assert.deepEqual(JSON.parse(stdout), {
       served: ['ERR_SESSION_LIMIT', 'resolved', 'resolved'],

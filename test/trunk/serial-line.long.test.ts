@@ -13,6 +13,7 @@ import { keyed, keyedReader } from '../helpers/keyed-stream.ts'
 import { echo } from '../helpers/protocols.ts'
 import { openPty, ptyPair, type PtyPair } from '../helpers/pty.ts'
 import { noStrayRejections } from '../helpers/stray-rejections.ts'
+import { typeScript } from '../helpers/typescript.ts'
 
 noStrayRejections()
 
@@ -26,7 +27,7 @@ const NAMED_MS = 10_000
 
 /** The program in test/fixtures/serial-side.ts; `lines` are what it printed. */
 function side(...args: string[]): { readonly lines: string[]; kill(): Promise<void> } {
-  const child = spawn(process.execPath, ['--import', 'tsx', SIDE, ...args], { stdio: ['ignore', 'pipe', 'inherit'] })
+  const child = spawn(process.execPath, typeScript(SIDE, ...args), { stdio: ['ignore', 'pipe', 'inherit'] })
   const exited = new Promise<void>((resolve) => child.once('exit', () => resolve()))
   const lines: string[] = []
   let text = ''

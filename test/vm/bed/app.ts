@@ -5,7 +5,7 @@
 import { cpSync, readdirSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
 import { join, relative } from 'node:path'
 import { runCommand } from '../../helpers/run-command.ts'
-import { ROOT } from '../../helpers/source-imports.ts'
+import { ROOT } from '../../helpers/root.ts'
 import { temporaryFolder } from '../../helpers/temporary-folder.ts'
 
 /** Made, not written; or of no use to the package. */

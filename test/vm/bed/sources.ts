@@ -4,7 +4,7 @@
 import { cpSync, existsSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { runCommand } from '../../helpers/run-command.ts'
-import { ROOT } from '../../helpers/source-imports.ts'
+import { ROOT } from '../../helpers/root.ts'
 import { temporaryFolder } from '../../helpers/temporary-folder.ts'
 
 const FOLDERS = ['src', 'transports', 'protocols', 'test']
