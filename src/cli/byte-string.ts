@@ -82,6 +82,9 @@ export function toBytes(path: ByteString): Buffer {
 // eslint-disable-next-line no-control-regex -- these characters are what it looks for
 const UNPRINTABLE = /[\u0000-\u001F\u007F-\u009F\u061C\u200E\u200F\u2028-\u202E\u2066-\u2069\uFEFF\uDC80-\uDCFF]/gu
 
+/** Likewise, to be tested. */
+const UNPRINTABLE_ONE = new RegExp(UNPRINTABLE.source, 'u')
+
 /** `value` as one line of JSON for programs, which says the same and holds nothing that a terminal would obey: JSON itself escapes no more than C0. */
 export function printableJson(value: unknown): string {
   return JSON.stringify(value).replace(UNPRINTABLE, (character) => {
@@ -98,6 +101,23 @@ export function printable(text: string | ByteString): string {
     if (code > 0xff && code < ESCAPE_BASE) return `\\u${code.toString(16)}`
     return `\\x${(code & 0xff).toString(16).padStart(2, '0')}`
   })
+}
+
+/** Colours and weights, which are ours, and ends of lines. */
+// eslint-disable-next-line no-control-regex -- the escape character begins them
+const OURS = /(\n|\u001B\[[0-9;]*m)/u
+
+/**
+ * Lines as they are printed: what a terminal would obey is escaped, but for colours. Whoever puts a peer's word into a line makes it {@link printable}; this is for the
+ * place where that was forgotten.
+ */
+export function printableLines(text: string): string {
+  return UNPRINTABLE_ONE.test(text)
+    ? text
+        .split(OURS)
+        .map((part) => (OURS.test(part) ? part : printable(part)))
+        .join('')
+    : text
 }
 
 /**

@@ -6,7 +6,7 @@ import pc from 'picocolors'
 import { pause as pauseOf, systemClock } from '../clock.ts'
 import type { Clock, Timer } from '../clock.ts'
 import { TrunkError } from '../errors.ts'
-import { rawEnvironment } from './byte-string.ts'
+import { printableLines, rawEnvironment } from './byte-string.ts'
 import { onAbort } from '../on-abort.ts'
 import { asFailure, errorLine } from './failure.ts'
 import { standardError, standardOutput } from './output.ts'
@@ -52,7 +52,7 @@ export function processContext(signal: AbortSignal, temporaries: Set<Buffer>): C
 
 /** Says `text` in one line on stderr. */
 export function say(context: Context, text: string): void {
-  context.stderr.write(`${text}\n`)
+  context.stderr.write(`${printableLines(text)}\n`)
 }
 
 /** Says the one line of `thrown` on stderr; `subject` is what it is about. */

@@ -8,6 +8,7 @@ import type { Clock, Timer } from '../clock.ts'
 import { abortError } from '../errors.ts'
 import { onAbort } from '../on-abort.ts'
 import type { Bytes } from '../types.ts'
+import { printableLines } from './byte-string.ts'
 import { DescriptorOutput } from './descriptor/output.ts'
 import { about, errnoOf, outputClosed } from './failure.ts'
 import type { Owner } from './owner.ts'
@@ -17,7 +18,7 @@ export interface Output {
   readonly isTerminal: boolean
   /** Resolves when what was given has left. */
   write(data: string | Bytes): Promise<void>
-  /** `write` of `text` and a line end. */
+  /** `write` of `text`, in which nothing is left that a terminal would obey but colours, and a line end. */
   line(text: string): Promise<void>
 }
 
@@ -63,7 +64,7 @@ export function standardOutput(fd: number, context: OutputContext, before: () =>
       throw about('standard output', error)
     }
   }
-  return { isTerminal: isatty(fd), write, line: (text) => write(`${text}\n`) }
+  return { isTerminal: isatty(fd), write, line: (text) => write(`${printableLines(text)}\n`) }
 }
 
 /** Standard error of the process. */

@@ -1,20 +1,55 @@
 /** The small parts: byte strings, error lines, numbers, forward specs, the progress bar. */
 import assert from 'node:assert/strict'
-import { mkdirSync, truncateSync, writeFileSync } from 'node:fs'
+import { execFileSync } from 'node:child_process'
+import { closeSync, mkdirSync, openSync, read, readFileSync, truncateSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, it } from 'node:test'
 import fc from 'fast-check'
-import { byteString, fromBytes, printable, toBytes } from '../../src/cli/byte-string.ts'
+import { byteString, fromBytes, printable, printableLines, toBytes } from '../../src/cli/byte-string.ts'
 import { asFailure, errorLine } from '../../src/cli/failure.ts'
 import { formatBytes, formatDuration, formatMode, formatTime, sparkline } from '../../src/cli/format.ts'
 import { parseForward } from '../../src/cli/forward/spec.ts'
+import { MAX_WAITING_LINES, standardError, standardOutput } from '../../src/cli/output.ts'
+import { Owner } from '../../src/cli/owner.ts'
 import { isPlainName, wirePath } from '../../src/cli/remote-path.ts'
 import { run } from '../../src/cli/run.ts'
+import { systemClock } from '../../src/clock.ts'
 import { formatHostPort } from '../../src/host-port.ts'
 import { serve, TrunkError } from '../../src/index.ts'
 import { filesystem } from '../../protocols/filesystem.ts'
 import { capturedContext } from '../helpers/captured-context.ts'
 import { temporaryFolder } from '../helpers/temporary-folder.ts'
+
+describe('lines on standard error', () => {
+  it('wait for a reader up to a bound; how many were left out beyond it is said [R-555]', async () => {
+    const fifo = join(temporaryFolder(), 'fifo')
+    execFileSync('mkfifo', [fifo])
+    // opened both ways, so that neither end waits for the other
+    const fd = openSync(fifo, 'r+')
+    const context = { signal: new AbortController().signal, owner: new Owner(), clock: systemClock }
+    const output = standardError(fd, context)
+    const line = `${'x'.repeat(1023)}\n`
+    const lines = 512
+    assert.ok(lines * line.length > MAX_WAITING_LINES + 64 * 1024, 'more than the queue and the pipe hold')
+    for (let count = 0; count < lines; count += 1) output.write(line)
+    let text = ''
+    const reading = openSync(fifo, 'r')
+    for (const part = Buffer.alloc(64 * 1024); !text.includes('left out');) {
+      text += part.toString(
+        'utf8',
+        0,
+        await new Promise<number>((resolve, reject) =>
+          read(reading, part, 0, part.length, null, (error, size) => (error === null ? resolve(size) : reject(error))),
+        ),
+      )
+    }
+    await output.flushed()
+    for (const each of [reading, fd]) closeSync(each)
+    const leftOut = Number(/\ntrunkline: (\d+) further lines were left out\n$/.exec(text)?.[1])
+    assert.equal(text.split(line).length - 1 + leftOut, lines)
+    assert.ok(leftOut > 100 && leftOut <= lines - MAX_WAITING_LINES / line.length, `${leftOut} of ${lines}`)
+  })
+})
 
 describe('byte strings', () => {
   it('keep any bytes [R-095]', () => {
@@ -39,6 +74,18 @@ describe('byte strings', () => {
     assert.equal(printable('a\u001B[2Jb\nc\u009Bd'), 'a\\x1b[2Jb\\nc\\x9bd')
     assert.equal(printable(fromBytes(Buffer.from([0x63, 0xe9]))), 'c\\xe9')
     assert.equal(printable('ünï → 😀'), 'ünï → 😀')
+  })
+
+  it('leave nothing in a printed line that a terminal would obey but colours, whoever forgot to escape it [R-554]', async () => {
+    const line = 'a\u001B[32mgreen\u001B[39m \u009B2J\u001B]0;title\u0007\u202E\u001B[2J\nsecond → ünï'
+    const shown = 'a\u001B[32mgreen\u001B[39m \\x9b2J\\x1b]0;title\\x07\\u202e\\x1b[2J\nsecond → ünï'
+    assert.equal(printableLines(line), shown)
+    const file = join(temporaryFolder(), 'out')
+    const fd = openSync(file, 'w')
+    const context = { signal: new AbortController().signal, owner: new Owner(), clock: systemClock }
+    await standardOutput(fd, context, () => Promise.resolve()).line(line)
+    closeSync(fd)
+    assert.equal(readFileSync(file, 'utf8'), `${shown}\n`)
   })
 })
 
