@@ -21,7 +21,8 @@ const TRUNKLINE = 'node node_modules/trunkline/dist/bin/trunkline.cjs'
 /** What the guest says at its port, and which one that is. */
 const WORD = 'from the guest'
 const GUEST_PORT = 7000
-const SERVER = `require('net').createServer((s) => s.end('${WORD}')).listen(${GUEST_PORT}, '127.0.0.1', () => console.log('listens'))`
+/** A forward that is killed resets what it carries: no reason for the server to end. */
+const SERVER = `require('net').createServer((s) => s.on('error', () => 0).end('${WORD}')).listen(${GUEST_PORT}, '127.0.0.1', () => console.log('listens'))`
 /** Longest time from when both programs run in the guest to an answer through the forward. */
 const ANSWER_MS = 120_000
 /** Each attempt costs the guest a refused pipe while it is not ready: a second between them leaves it its processor. */
