@@ -14,7 +14,8 @@ const MIB = 2 ** 20
 
 /** What each may be set to, smallest and largest. */
 export const BUDGET_BOUNDS: Readonly<Record<keyof BudgetSizes, readonly [min: number, max: number]>> = {
-  readAheadBytes: [4 * MIB, 2 ** 40],
+  transferBytes: [MIB, 2 ** 40],
+  readAheadBytes: [0, 2 ** 40],
   poolJobs: [1, 1024],
   descriptors: [128, 10_000_000],
   windowBytes: [0, 2 ** 40],
@@ -27,6 +28,7 @@ const MAX_NAMED = 16
 
 /** What one trunk takes its parts by. */
 export interface Account {
+  readonly transfers: Share
   readonly readAhead: Share
   readonly jobs: Share
   readonly descriptors: Share
@@ -36,15 +38,17 @@ export interface Account {
 }
 
 export class SharedBudgets implements Budgets {
+  readonly #transfers: FairBudget
   readonly #readAhead: FairBudget
   readonly #jobs: FairBudget
   readonly #descriptors: FairBudget
   readonly #windows: FairBudget
 
   constructor(sizes: Partial<BudgetSizes> = {}, clock: Clock = systemClock) {
-    const { readAheadBytes, poolJobs, descriptors, windowBytes } = resolveSizes(sizes)
+    const { transferBytes, readAheadBytes, poolJobs, descriptors, windowBytes } = resolveSizes(sizes)
     const budget = (max: number, refusal: () => TrunkError): FairBudget =>
       new FairBudget({ max, clock, waitMs: WAIT_MS, refusal })
+    this.#transfers = budget(transferBytes, noMemory)
     this.#readAhead = budget(readAheadBytes, noMemory)
     this.#jobs = budget(poolJobs, noThread)
     this.#descriptors = budget(descriptors, noDescriptor)
@@ -53,15 +57,19 @@ export class SharedBudgets implements Budgets {
 
   /** The account of one more trunk: `peer` is whose it is (strangers.ts), empty where its line has no addresses. */
   open(peer: string, trunk: Trunk): Account {
-    const shares = [this.#readAhead, this.#jobs, this.#descriptors, this.#windows].map((budget) => budget.open(peer))
-    const [readAhead, jobs, descriptors, windows] = shares as [Share, Share, Share, Share]
+    const transfers = this.#transfers.open(peer)
+    const readAhead = this.#readAhead.open(peer)
+    const jobs = this.#jobs.open(peer)
+    const descriptors = this.#descriptors.open(peer)
+    const windows = this.#windows.open(peer)
     const account: Account = {
+      transfers,
       readAhead,
       jobs,
       descriptors,
       windows,
       end(error) {
-        for (const share of shares) share.end(error)
+        for (const share of [transfers, readAhead, jobs, descriptors, windows]) share.end(error)
       },
     }
     accounts.set(trunk, account)
@@ -71,6 +79,7 @@ export class SharedBudgets implements Budgets {
   /** How each stands. */
   status(): BudgetsStatus {
     return {
+      transferBytes: statusOf(this.#transfers),
       readAheadBytes: statusOf(this.#readAhead),
       poolJobs: statusOf(this.#jobs),
       descriptors: statusOf(this.#descriptors),
@@ -113,9 +122,17 @@ export function accountOf(trunk: Trunk): Account {
   return account
 }
 
-/** Does `work` in the thread pool when it is the trunk's turn. What has begun is waited for: nobody can take it back. */
-export async function inPool<T>(jobs: Share, signal: AbortSignal | undefined, work: () => Promise<T>): Promise<T> {
-  if (!jobs.take(1)) await jobs.wait(1, signal)
+/**
+ * Does `work` in the thread pool when it is the trunk's turn, which is waited for until the signal of `whose` aborts. What has begun is waited for in any case:
+ * nobody can take it back.
+ */
+export async function inPool<T>(
+  jobs: Share,
+  whose: { readonly signal: AbortSignal },
+  work: () => Promise<T>,
+): Promise<T> {
+  // a signal is made when it is asked for
+  if (!jobs.take(1)) await jobs.wait(1, whose.signal)
   try {
     return await work()
   } finally {
@@ -158,7 +175,8 @@ export interface Machine {
 /** docs/limits.md says why. */
 export function defaultSizes({ memoryBytes, threads, files }: Machine): BudgetSizes {
   return {
-    readAheadBytes: within(memoryBytes / 16, 8 * MIB, 96 * MIB),
+    transferBytes: within(memoryBytes / 64, 4 * MIB, 32 * MIB),
+    readAheadBytes: within(memoryBytes / 16, 8 * MIB, 64 * MIB),
     poolJobs: within(threads, 1, 1024),
     descriptors: within(files / 2, 128, 65_536),
     windowBytes: within(memoryBytes / 8, 16 * MIB, 1024 * MIB),
@@ -206,10 +224,10 @@ function noThread(): TrunkError {
   return new TrunkError('ERR_BUSY', `no thread came free in ${WAIT_MS} ms`)
 }
 
-/** Why there is none for an operation or a connection. */
+/** Why there is no connection. */
+export const NO_DESCRIPTOR = 'the peers of this process have all the descriptors that there are for them'
+
+/** Why there is none for an operation. */
 export function noDescriptor(): TrunkError {
-  return new TrunkError(
-    'ERR_HANDLE_LIMIT',
-    'the peers of this process have all the descriptors that there are for them',
-  )
+  return new TrunkError('ERR_HANDLE_LIMIT', NO_DESCRIPTOR)
 }

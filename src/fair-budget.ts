@@ -233,6 +233,11 @@ export class Share {
     if (!this.take(amount)) await this.#budget.enqueue(this, amount, signal)
   }
 
+  /** True where the trunk has ended. */
+  get isOver(): boolean {
+    return this.#over !== undefined
+  }
+
   /** Gives so many back. */
   give(amount: number): void {
     if (amount > 0) this.#budget.remove(this, amount)

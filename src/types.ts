@@ -165,7 +165,9 @@ export interface Server extends AsyncIterable<Trunk>, AsyncDisposable {
 
 /** How much the trunks may have together. docs/limits.md says of each what it stops and where its default comes from. */
 export interface BudgetSizes {
-  /** Bytes of files that were read and have not left. */
+  /** Bytes that each transfer, listing and parcel holds at least. */
+  transferBytes: number
+  /** Bytes beside those that transfers have read ahead. */
   readAheadBytes: number
   /** Calls of the file system that are in Node's thread pool at a time. */
   poolJobs: number

@@ -3,7 +3,8 @@
  * `..`, and goes on only where that is the very directory that it came from. Where there are no descriptors to walk with (no /proc), what a path cannot reach
  * is found out before anything is removed.
  */
-import { lstatSync, rmdirSync, unlink, unlinkSync, type Dir } from 'node:fs'
+import { lstatSync, rmdirSync, unlinkSync, type Dir } from 'node:fs'
+import { unlink } from 'node:fs/promises'
 import { TrunkError } from '../../src/errors.ts'
 import { errnoOf, toFailure } from './failures.ts'
 import { stepInto, type Folder } from './root.ts'
@@ -18,6 +19,17 @@ const HELD_LEVELS = 16
 /** Levels at most: each is a directory on the disk, and some hundred bytes here. */
 export const MAX_TREE_LEVELS = 100_000
 
+/** What the walk holds at most: its levels' descriptors, the one that it goes into, and the one that the tree is in. */
+export const TREE_DESCRIPTORS: number = 2 * (HELD_LEVELS + 2)
+
+/** Whose removal it is. */
+export interface Removing {
+  /** An abort stops it where it is. */
+  readonly signal: AbortSignal
+  /** Does in the thread pool what is done there. */
+  readonly inPool: <T>(work: () => Promise<T>) => Promise<T>
+}
+
 /** A directory between the top and where the walk is. */
 interface Level {
   /** In the one above; a character for each byte. */
@@ -29,17 +41,17 @@ interface Level {
   directory: Dir | undefined
 }
 
-/** Removes what is in the directory `name`, which stays. An abort stops it where it is. */
+/** Removes what is in the directory `name`, which stays. */
 export async function emptyDirectory(
   parent: Folder,
   name: Uint8Array,
-  signal: AbortSignal,
+  removing: Removing,
   maxLevels: number = MAX_TREE_LEVELS,
 ): Promise<void> {
   const top = stepInto(parent, name)
-  const walk = new Removal(signal, maxLevels)
+  const walk = new Removal(removing, maxLevels)
   try {
-    if (!top.isHeld) await requireReachable(top, signal)
+    if (!top.isHeld) await requireReachable(top, removing)
     await walk.run(top)
   } finally {
     await walk.close()
@@ -48,22 +60,24 @@ export async function emptyDirectory(
 }
 
 class Removal {
-  readonly #signal: AbortSignal
+  readonly #removing: Removing
   readonly #maxLevels: number
   readonly #levels: Level[] = []
   #removals: Promise<unknown>[] = []
 
-  constructor(signal: AbortSignal, maxLevels: number) {
-    this.#signal = signal
+  constructor(removing: Removing, maxLevels: number) {
+    this.#removing = removing
     this.#maxLevels = maxLevels
   }
 
   async run(top: Folder): Promise<void> {
+    const { signal, inPool } = this.#removing
     await this.#enter(top, '')
     for (let level = this.#levels.at(-1); level?.folder !== undefined; level = this.#levels.at(-1)) {
-      this.#signal.throwIfAborted()
-      level.directory ??= await openDirectory(level.folder)
-      const found = await level.directory.read()
+      signal.throwIfAborted()
+      const { folder } = level
+      const directory = (level.directory ??= await inPool(() => openDirectory(folder)))
+      const found = await inPool(() => directory.read())
       if (found === null) await this.#leave(level, level.folder)
       else await this.#remove(level.folder, nameOf(found))
     }
@@ -83,7 +97,7 @@ class Removal {
       await this.#settle()
       await this.#enter(stepInto(folder, name), name.toString('latin1'))
     } else if (stats.size <= QUICK_REMOVE_BYTES) unlinkSync(entry)
-    else if (this.#removals.push(removeFile(entry)) >= REMOVE_BATCH) await this.#settle()
+    else if (this.#removals.push(removeFile(entry, this.#removing)) >= REMOVE_BATCH) await this.#settle()
   }
 
   async #enter(folder: Folder, name: string): Promise<void> {
@@ -133,11 +147,13 @@ async function letGo(level: Level): Promise<void> {
 }
 
 /** Looks into every directory below `folder`, one at a time: throws where one cannot be reached. */
-async function requireReachable(folder: Folder, signal: AbortSignal): Promise<void> {
+async function requireReachable(folder: Folder, removing: Removing): Promise<void> {
+  const { signal, inPool } = removing
   const names: Buffer[] = []
-  const directory = await openDirectory(folder)
+  const directory = await inPool(() => openDirectory(folder))
+  const next = () => inPool(() => directory.read())
   try {
-    for (let found = await directory.read(); found !== null; found = await directory.read()) {
+    for (let found = await next(); found !== null; found = await next()) {
       signal.throwIfAborted()
       if (lstatSync(folder.entry(nameOf(found)), { throwIfNoEntry: false })?.isDirectory() === true) {
         names.push(nameOf(found))
@@ -146,25 +162,26 @@ async function requireReachable(folder: Folder, signal: AbortSignal): Promise<vo
   } finally {
     await directory.close()
   }
-  for (const name of names) await requireReachable(stepInto(folder, name), signal)
+  for (const name of names) await requireReachable(stepInto(folder, name), removing)
 }
 
 /** Removes what is no directory and has so many bytes. */
-export async function removeEntry(entry: Buffer, bytes: number): Promise<void> {
+export async function removeEntry(entry: Buffer, bytes: number, removing: Removing): Promise<void> {
   if (bytes <= QUICK_REMOVE_BYTES) {
     unlinkSync(entry)
     return
   }
-  const failure = await removeFile(entry)
+  const failure = await removeFile(entry, removing)
   if (failure !== undefined) throw toFailure(failure)
 }
 
-/** Gives the failure, if any; never rejects. */
-function removeFile(entry: Buffer): Promise<unknown> {
-  return new Promise((resolve) => {
-    unlink(entry, (error) => {
-      // Gone already is as good as removed.
-      resolve(error === null || errnoOf(error) === 'ENOENT' ? undefined : error)
-    })
-  })
+/** Gives the failure, if any, which may be that its turn never came; never rejects. */
+async function removeFile(entry: Buffer, { inPool }: Removing): Promise<unknown> {
+  try {
+    await inPool(() => unlink(entry))
+    return undefined
+  } catch (error) {
+    // Gone already is as good as removed.
+    return errnoOf(error) === 'ENOENT' ? undefined : error
+  }
 }

@@ -4,7 +4,8 @@
  */
 import { lstatSync, type Dir, type Stats } from 'node:fs'
 import { opendir } from 'node:fs/promises'
-import { encodeBatch, MAX_BATCH_ENTRIES, type WireEntry } from './entries.ts'
+import { inPool } from '../../src/budgets.ts'
+import { encodeBatch, MAX_BATCH_BYTES, MAX_BATCH_ENTRIES, type WireEntry } from './entries.ts'
 import { encodeReply, type FileReply, type FileType } from './messages.ts'
 import { requirePath } from './path.ts'
 import type { Folder } from './root.ts'
@@ -25,14 +26,18 @@ export function serveStat({ message, request, serving }: Operation<'stat'>): voi
 }
 
 /** Answers `list`: accepts when the directory is open. */
-export async function serveList({ message, request, serving }: Operation<'list'>): Promise<void> {
+export async function serveList({ message, request, serving, account }: Operation<'list'>): Promise<void> {
+  const { jobs, transfers } = account
   const folder = serving.root.folder(requirePath(message.path))
+  let room = 0
   try {
-    const directory = await openDirectory(folder)
+    if (!transfers.take(MAX_BATCH_BYTES)) await transfers.wait(MAX_BATCH_BYTES, request.signal)
+    room = MAX_BATCH_BYTES
+    const directory = await inPool(jobs, request, () => openDirectory(folder))
     try {
       const pipe = request.accept()
       for (;;) {
-        const batch = await nextBatch(folder, directory)
+        const batch = await inPool(jobs, pipe, () => nextBatch(folder, directory))
         if (batch === undefined) return
         await pipe.write(batch)
       }
@@ -40,6 +45,7 @@ export async function serveList({ message, request, serving }: Operation<'list'>
       await directory.close()
     }
   } finally {
+    transfers.give(room)
     folder.close()
   }
 }

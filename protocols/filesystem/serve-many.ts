@@ -4,7 +4,9 @@
  * through the thread pool costs ten times what such a call does; others get their turn after a few files.
  */
 import { closeSync, constants } from 'node:fs'
+import type { Account } from '../../src/budgets.ts'
 import { TrunkError } from '../../src/errors.ts'
+import type { Pipe } from '../../src/types.ts'
 import { unwrap } from '../internal/decoded.ts'
 import { toFailure } from './failures.ts'
 import {
@@ -12,6 +14,7 @@ import {
   decodeWrites,
   encodeDone,
   encodeReads,
+  MAX_PARCEL_BYTES,
   MAX_SMALL_BYTES,
   PARCEL_BYTES,
   receiveParcel,
@@ -27,8 +30,11 @@ import type { Operation, Serving } from './serving.ts'
 const FILES_A_TURN = 16
 
 /** Answers `writeMany`. What of it has happened when the peer leaves has happened; the rest does not. */
-export async function serveWriteMany({ request, serving }: Operation<'writeMany'>): Promise<void> {
-  const pipe = request.accept()
+export function serveWriteMany({ request, serving, account }: Operation<'writeMany'>): Promise<void> {
+  return withRoom(MAX_PARCEL_BYTES, account, request, () => writeMany(request.accept(), request, serving))
+}
+
+async function writeMany(pipe: Pipe, request: ManyRequest, serving: Serving): Promise<void> {
   const files = unwrap(decodeWrites(await receiveParcel(pipe.lent)))
   const outcomes = await eachOf(files, serving, request.signal, (file, walk) => {
     const { folder, name } = walk.to(file.path)
@@ -39,8 +45,12 @@ export async function serveWriteMany({ request, serving }: Operation<'writeMany'
 }
 
 /** Answers `readMany`. Files that are too large for company, or more than the answer has room for, are to be read alone. */
-export async function serveReadMany({ request, serving }: Operation<'readMany'>): Promise<void> {
-  const pipe = request.accept()
+export function serveReadMany({ request, serving, account }: Operation<'readMany'>): Promise<void> {
+  const bytes = MAX_PARCEL_BYTES + PARCEL_BYTES
+  return withRoom(bytes, account, request, () => readMany(request.accept(), request, serving))
+}
+
+async function readMany(pipe: Pipe, request: ManyRequest, serving: Serving): Promise<void> {
   const paths = unwrap(decodePaths(await receiveParcel(pipe.lent)))
   let room = PARCEL_BYTES
   const results = await eachOf<Uint8Array, SmallRead>(paths, serving, request.signal, (path, walk) => {
@@ -50,6 +60,23 @@ export async function serveReadMany({ request, serving }: Operation<'readMany'>)
     return content
   })
   await pipe.write(encodeReads(results))
+}
+
+type ManyRequest = Operation<'readMany' | 'writeMany'>['request']
+
+/** Does `work` when there is room for what it gathers. */
+async function withRoom(
+  bytes: number,
+  { transfers }: Account,
+  whose: { readonly signal: AbortSignal },
+  work: () => Promise<void>,
+): Promise<void> {
+  if (!transfers.take(bytes)) await transfers.wait(bytes, whose.signal)
+  try {
+    await work()
+  } finally {
+    transfers.give(bytes)
+  }
 }
 
 /** Does `work` for each item; what it throws is the result for that item. */

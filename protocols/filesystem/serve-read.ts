@@ -1,11 +1,14 @@
 /**
  * Reading and hashing a range of a file. The end of a file is where reading ends: what it is said to have is a guess (files of /proc say 0, those of /sys
  * a page). Promises that an ended pipe is the whole range: a file that became shorter meanwhile, which it is asked for again, is
- * ERR_FILE_CHANGED, never a short end. Holds two chunks per transfer, whatever the file's size, and 64 MiB of them in all.
+ * ERR_FILE_CHANGED, never a short end. Holds two chunks per transfer, whatever the file's size, of what all trunks may read ahead; a piece where there is less.
  */
-import { createHash } from 'node:crypto'
+import { createHash, type Hash } from 'node:crypto'
 import { closeSync, constants, fstatSync } from 'node:fs'
+import { setImmediate as nextTurn } from 'node:timers/promises'
+import { inPool, type Account } from '../../src/budgets.ts'
 import { TrunkError } from '../../src/errors.ts'
+import type { Share } from '../../src/fair-budget.ts'
 import type { Pipe } from '../../src/types.ts'
 import { CHUNK_BYTES, giveChunk, readAt, readAtOnce, takeChunk } from './file-io.ts'
 import { encodeReply, type RequestOf } from './messages.ts'
@@ -19,14 +22,13 @@ const SMALL_BYTES = 64 * 1024
 /** Read of a file that says that it has nothing. */
 const LEAST_BYTES = 4096
 
-/** Transfers of this process that hold two chunks each, 64 MiB together: beyond them each holds one piece of {@link SMALL_BYTES}. */
-const MAX_READING_AHEAD = 64
-let readingAhead = 0
-/**
- * Chunks of this process that are being hashed at a time, whichever trunks they are for: a turn is one chunk, so that any number of hashes leaves the
- * event loop and the thread pool to everybody else.
- */
-const hashing = new Turns(2)
+/** What a transfer holds at full speed: one chunk is read while the other is sent. */
+const AHEAD_BYTES = 2 * CHUNK_BYTES
+/** What it holds at least. */
+const PIECE_BYTES = 16 * 1024
+/** Chunks of this process that are being hashed: one at a time, and so much of it in a turn of the event loop, which everybody else needs as well. */
+const hashing = new Turns(1)
+const HASH_BYTES = 64 * 1024
 
 /** A range of an open file that is read from its start on. */
 interface Range {
@@ -39,36 +41,33 @@ interface Range {
 }
 
 /** Answers `read`: the reply says how many bytes follow where that is known, the pipe carries them. */
-export async function serveRead({ message, request, serving }: Operation<'read'>): Promise<void> {
+export async function serveRead({ message, request, serving, account }: Operation<'read'>): Promise<void> {
   const range = openRange(serving, message)
+  const room = new Room(account)
   try {
     const { size } = range
-    const small = readSmall(range)
+    const wanted = smallBytes(range)
+    await room.takePiece(wanted ?? PIECE_BYTES, request)
+    const small = wanted !== undefined && room.takeWhole(wanted) ? readSmall(range, wanted) : undefined
     const isAll = small !== undefined && small.isAll
     const pipe = request.accept(encodeReply('read', { bytes: isAll ? small.content.byteLength : null, size }))
     if (small !== undefined && small.content.byteLength > 0) await pipe.write(small.content)
-    if (!isAll) await sendRange(range, pipe, range.offset + (small?.content.byteLength ?? 0))
+    if (!isAll) await new Sending(range, pipe, account.jobs, room).run(range.offset + (small?.content.byteLength ?? 0))
   } finally {
+    room.give()
     closeSync(range.fd)
   }
 }
 
 /** Answers `sha256`: the digest is the reply, so a file that changes or a peer that leaves ends the work early. */
-export async function serveSha256({ message, request, serving }: Operation<'sha256'>): Promise<void> {
+export async function serveSha256({ message, request, serving, account }: Operation<'sha256'>): Promise<void> {
   const range = openRange(serving, message)
-  const chunk = takeChunk()
   try {
     const hash = createHash('sha256')
     let at = range.offset
     while (at < range.end) {
-      const leave = await hashing.take(request.signal)
-      let bytes: number
-      try {
-        bytes = await readAt(range.fd, chunk, Math.min(CHUNK_BYTES, range.end - at), at)
-        if (bytes > 0) hash.update(chunk.subarray(0, bytes))
-      } finally {
-        leave()
-      }
+      // a turn is one chunk, which is hashed in it: so those of all trunks go on at the same pace
+      const bytes = await inPool(account.jobs, request, () => hashChunk(hash, range, at, request.signal))
       if (bytes === 0) break
       at += bytes
     }
@@ -76,8 +75,58 @@ export async function serveSha256({ message, request, serving }: Operation<'sha2
     const digest = new Uint8Array(hash.digest())
     request.accept(encodeReply('sha256', { sha256: digest, bytes: at - range.offset }))
   } finally {
-    giveChunk(chunk)
     closeSync(range.fd)
+  }
+}
+
+async function hashChunk(hash: Hash, range: Range, at: number, signal: AbortSignal): Promise<number> {
+  const chunk = takeChunk()
+  try {
+    const bytes = await readAt(range.fd, chunk, Math.min(CHUNK_BYTES, range.end - at), at)
+    const leave = await hashing.take(signal)
+    try {
+      for (let done = 0; done < bytes; done += HASH_BYTES) {
+        if (done > 0) await nextTurn()
+        hash.update(chunk.subarray(done, Math.min(bytes, done + HASH_BYTES)))
+      }
+    } finally {
+      leave()
+    }
+    return bytes
+  } finally {
+    giveChunk(chunk)
+  }
+}
+
+/** What one transfer has of what all may hold: a piece from its start to its end, and more while there is more. */
+class Room {
+  readonly #account: Account
+  pieceBytes = 0
+  #moreBytes = 0
+
+  constructor(account: Account) {
+    this.#account = account
+  }
+
+  /** Takes a piece of at most `bytes`; waits where there is none. */
+  async takePiece(bytes: number, whose: { readonly signal: AbortSignal }): Promise<void> {
+    const { transfers } = this.#account
+    const piece = Math.min(bytes, PIECE_BYTES)
+    if (!transfers.take(piece)) await transfers.wait(piece, whose.signal)
+    this.pieceBytes = piece
+  }
+
+  /** Takes what so many bytes need beside the piece, if there is so much. */
+  takeWhole(bytes: number): boolean {
+    const more = bytes - this.pieceBytes - this.#moreBytes
+    if (more > 0 && !this.#account.readAhead.take(more)) return false
+    this.#moreBytes += Math.max(0, more)
+    return true
+  }
+
+  give(): void {
+    this.#account.transfers.give(this.pieceBytes)
+    this.#account.readAhead.give(this.#moreBytes)
   }
 }
 
@@ -99,17 +148,19 @@ function openRange(serving: Serving, message: RequestOf<'read' | 'sha256'>): Ran
   }
 }
 
-/** The start of the range, which may be all of it; undefined where more is to be expected than is read at once. */
-function readSmall({
-  fd,
-  size,
-  offset,
-  end,
-}: Range): { readonly content: Buffer; readonly isAll: boolean } | undefined {
+/** How much is read at once of a range of which little is to be expected; undefined where that is more. */
+function smallBytes({ size, offset, end }: Range): number | undefined {
   const expected = Math.max(0, Math.min(size, end) - offset)
-  if (expected > SMALL_BYTES) return undefined
-  const buffer = Buffer.allocUnsafe(Math.min(end - offset, Math.max(expected + 1, LEAST_BYTES)))
-  const bytes = readWhole(fd, buffer, offset, expected)
+  return expected > SMALL_BYTES ? undefined : Math.min(end - offset, Math.max(expected + 1, LEAST_BYTES))
+}
+
+/** The start of the range, which may be all of it. */
+function readSmall(
+  { fd, size, offset, end }: Range,
+  wanted: number,
+): { readonly content: Buffer; readonly isAll: boolean } {
+  const buffer = Buffer.allocUnsafe(wanted)
+  const bytes = readWhole(fd, buffer, offset, Math.max(0, Math.min(size, end) - offset))
   // full: the range, or more than the file said
   const isAll = bytes < buffer.byteLength || offset + bytes === end
   if (isAll) requireEnd({ size, fd, end }, offset + bytes)
@@ -131,53 +182,66 @@ export function readWhole(fd: number, buffer: Uint8Array, offset: number, expect
   return bytes
 }
 
-/** Reads one chunk ahead while the other is being sent; in small pieces where others hold all that may be read ahead. */
-async function sendRange(range: Range, pipe: Pipe, from: number): Promise<void> {
-  if (readingAhead >= MAX_READING_AHEAD) {
-    await sendInPieces(range, pipe, from)
-    return
-  }
-  readingAhead++
-  try {
-    await sendAhead(range, pipe, from)
-  } finally {
-    readingAhead--
-  }
-}
+/** Sends a range: one chunk ahead of what is being sent, or in pieces for as long as others hold what may be read ahead. */
+class Sending {
+  readonly #range: Range
+  readonly #pipe: Pipe
+  readonly #jobs: Share
+  readonly #room: Room
 
-async function sendInPieces(range: Range, pipe: Pipe, from: number): Promise<void> {
-  const piece = Buffer.allocUnsafeSlow(SMALL_BYTES)
-  let at = from
-  while (at < range.end) {
-    const bytes = await readAt(range.fd, piece, Math.min(SMALL_BYTES, range.end - at), at)
-    if (bytes === 0) break
-    await pipe.write(piece.subarray(0, bytes))
-    at += bytes
+  constructor(range: Range, pipe: Pipe, jobs: Share, room: Room) {
+    this.#range = range
+    this.#pipe = pipe
+    this.#jobs = jobs
+    this.#room = room
   }
-  requireEnd(range, at)
-}
 
-async function sendAhead(range: Range, pipe: Pipe, from: number): Promise<void> {
-  const { fd, end } = range
-  let current = takeChunk()
-  let other = takeChunk()
-  let sending = Promise.resolve()
-  let at = from
-  while (at < end) {
-    const bytes = await readAt(fd, current, Math.min(CHUNK_BYTES, end - at), at)
-    if (bytes === 0) break
+  async run(from: number): Promise<void> {
+    const at = this.#room.takeWhole(AHEAD_BYTES) ? from : await this.#inPieces(from)
+    if (at !== undefined) await this.#ahead(at)
+  }
+
+  /** Until the end, or until there is room for more; then it gives where to go on. */
+  async #inPieces(from: number): Promise<number | undefined> {
+    const piece = Buffer.allocUnsafeSlow(Math.max(LEAST_BYTES, this.#room.pieceBytes))
+    let at = from
+    while (at < this.#range.end) {
+      const bytes = await this.#read(piece, piece.byteLength, at)
+      if (bytes === 0) break
+      await this.#pipe.write(piece.subarray(0, bytes))
+      at += bytes
+      if (this.#room.takeWhole(AHEAD_BYTES)) return at
+    }
+    requireEnd(this.#range, at)
+    return undefined
+  }
+
+  async #ahead(from: number): Promise<void> {
+    let current = takeChunk()
+    let other = takeChunk()
+    let sending = Promise.resolve()
+    let at = from
+    while (at < this.#range.end) {
+      const bytes = await this.#read(current, CHUNK_BYTES, at)
+      if (bytes === 0) break
+      await sending
+      sending = this.#pipe.write(current.subarray(0, bytes))
+      // It is awaited one read later; until then its failure has an owner here.
+      sending.catch(() => undefined)
+      ;[current, other] = [other, current]
+      at += bytes
+    }
     await sending
-    sending = pipe.write(current.subarray(0, bytes))
-    // It is awaited one read later; until then its failure has an owner here.
-    sending.catch(() => undefined)
-    ;[current, other] = [other, current]
-    at += bytes
+    requireEnd(this.#range, at)
+    // Only here are both free for sure: after a failure the line may still hold them, and the collector takes them.
+    giveChunk(current)
+    giveChunk(other)
   }
-  await sending
-  requireEnd(range, at)
-  // Only here are both free for sure: after a failure the line may still hold them, and the collector takes them.
-  giveChunk(current)
-  giveChunk(other)
+
+  #read(into: Uint8Array, most: number, at: number): Promise<number> {
+    const { fd, end } = this.#range
+    return inPool(this.#jobs, this.#pipe, () => readAt(fd, into, Math.min(most, end - at), at))
+  }
 }
 
 /** ERR_FILE_CHANGED where reading ended at `at`, before what the file said that it has, because it has become shorter. */

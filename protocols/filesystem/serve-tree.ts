@@ -3,11 +3,12 @@
  * removes a link itself, never what it points to; renaming and attributes are for regular files and directories only.
  */
 import { chmodSync, lstatSync, mkdirSync, renameSync, rmdirSync, type Stats } from 'node:fs'
+import { inPool } from '../../src/budgets.ts'
 import { TrunkError } from '../../src/errors.ts'
 import { errnoOf } from './failures.ts'
 import type { RequestOf } from './messages.ts'
 import { requirePath } from './path.ts'
-import { emptyDirectory, removeEntry } from './remove-tree.ts'
+import { emptyDirectory, removeEntry, type Removing } from './remove-tree.ts'
 import { requirePlain, stepInto, type Folder } from './root.ts'
 import { PERMISSION_BITS, requireOneName } from './serve-write.ts'
 import { keepTimes } from './times.ts'
@@ -76,15 +77,16 @@ export function serveAttributes({ message, request, serving }: Operation<'setAtt
 }
 
 /** Answers `remove` when all of it is gone. A peer that leaves stops a recursive removal where it is. */
-export async function serveRemove({ message, request, serving }: Operation<'remove'>): Promise<void> {
+export async function serveRemove({ message, request, serving, account }: Operation<'remove'>): Promise<void> {
+  const removing: Removing = { signal: request.signal, inPool: (work) => inPool(account.jobs, request, work) }
   const { folder, name } = serving.root.parent(requirePath(message.path))
   try {
     const entry = folder.entry(name)
     const stats = lstatSync(entry)
     if (stats.isDirectory()) {
-      if (message.recursive) await emptyDirectory(folder, name, request.signal)
+      if (message.recursive) await emptyDirectory(folder, name, removing)
       rmdirSync(entry)
-    } else await removeEntry(entry, stats.size)
+    } else await removeEntry(entry, stats.size, removing)
   } finally {
     folder.close()
   }

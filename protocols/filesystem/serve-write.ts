@@ -6,9 +6,9 @@
  */
 import { closeSync, constants, fchmodSync, fstatSync, linkSync, lstatSync, openSync, renameSync } from 'node:fs'
 import type { Uint8ArrayList } from 'uint8arraylist'
+import { inPool } from '../../src/budgets.ts'
 import { TrunkError } from '../../src/errors.ts'
 import { freshName } from '../../src/fresh-bytes.ts'
-import type { Pipe } from '../../src/types.ts'
 import { errnoOf } from './failures.ts'
 import { flush, writeAll, writeAtOnce } from './file-io.ts'
 import type { RequestOf } from './messages.ts'
@@ -41,18 +41,15 @@ export async function serveWrite(operation: Operation<'write'>): Promise<void> {
   }
 }
 
-async function replace(
-  { message, request, serving }: Operation<'write'>,
-  folder: Folder,
-  name: Uint8Array,
-): Promise<void> {
+async function replace(operation: Operation<'write'>, folder: Folder, name: Uint8Array): Promise<void> {
+  const { message, request, account } = operation
   const replacement = beginReplacing(folder, name, message)
   const { fd } = replacement
   try {
-    await receive(request.accept(), fd, 0, 0, serving)
+    await receive(operation, fd, 0, 0)
     giveAttributes(replacement, message)
     if (message.durable) {
-      await flush(fd)
+      await inPool(account.jobs, request, () => flush(fd))
       // The peer may have gone while the disk was busy: what nobody waits for any more does not happen.
       request.signal.throwIfAborted()
     }
@@ -133,19 +130,16 @@ function giveAttributes({ fd, mode }: Replacement, times: { readonly modifiedMs?
   keepTimes(fd, { modifiedMs: times.modifiedMs, accessedMs: times.modifiedMs })
 }
 
-async function changeInPlace(
-  { message, request, serving }: Operation<'write'>,
-  folder: Folder,
-  name: Uint8Array,
-): Promise<void> {
+async function changeInPlace(operation: Operation<'write'>, folder: Folder, name: Uint8Array): Promise<void> {
+  const { message, request, serving, account } = operation
   const fd = openInPlace(serving, folder, name, message)
   try {
     const size = fstatSync(fd).size
     const position = message.how === 'append' ? null : message.offset
-    await receive(request.accept(), fd, position, position ?? size, serving)
+    await receive(operation, fd, position, position ?? size)
     if (message.mode !== undefined) fchmodSync(fd, message.mode & PERMISSION_BITS)
     keepTimes(fd, { modifiedMs: message.modifiedMs, accessedMs: message.modifiedMs })
-    if (message.durable) await flush(fd)
+    if (message.durable) await inPool(account.jobs, request, () => flush(fd))
   } finally {
     closeSync(fd)
   }
@@ -190,7 +184,13 @@ export function requireOneName(links: number, serving: Serving): void {
 }
 
 /** Writes what the pipe carries. Reads on only when the disk has taken the last portion: that is the back-pressure. */
-async function receive(pipe: Pipe, fd: number, position: number | null, base: number, serving: Serving): Promise<void> {
+async function receive(
+  { request, serving, account }: Operation<'write'>,
+  fd: number,
+  position: number | null,
+  base: number,
+): Promise<void> {
+  const pipe = request.accept()
   // Nothing is said this way but that it is over: told now, it travels with the accept.
   void pipe.closeWrite()
   let bytes = 0
@@ -198,7 +198,10 @@ async function receive(pipe: Pipe, fd: number, position: number | null, base: nu
     if (base + bytes + data.byteLength > serving.options.maxFileBytes) throw overQuota(serving)
     const at = position === null ? null : position + bytes
     const rest = bytes === 0 ? firstAtOnce(fd, data, at) : data
-    if (rest.byteLength > 0) await writeAll(fd, rest, at === null ? null : at + data.byteLength - rest.byteLength)
+    if (rest.byteLength > 0) {
+      const start = at === null ? null : at + data.byteLength - rest.byteLength
+      await inPool(account.jobs, pipe, () => writeAll(fd, rest, start))
+    }
     bytes += data.byteLength
   }
 }

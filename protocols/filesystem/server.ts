@@ -12,13 +12,14 @@ import { unwrap } from '../internal/decoded.ts'
 import { LONE_SURROGATE, SLASH } from './path.ts'
 import { toFailure } from './failures.ts'
 import { decodeRequest, FILESYSTEM, type FileRequest, type RequestOf } from './messages.ts'
+import { TREE_DESCRIPTORS } from './remove-tree.ts'
 import { Root } from './root.ts'
 import { serveList, serveStat } from './serve-list.ts'
 import { serveReadMany, serveWriteMany } from './serve-many.ts'
 import { serveRead, serveSha256 } from './serve-read.ts'
 import { serveAttributes, serveMkdir, serveRemove, serveRename } from './serve-tree.ts'
 import { serveWrite } from './serve-write.ts'
-import { Serving } from './serving.ts'
+import { Serving, type Operation } from './serving.ts'
 
 /** Operations of one trunk that may hold descriptors at a time: a peer must not exhaust the process's. */
 export const DEFAULT_MAX_HANDLES = 64
@@ -88,44 +89,62 @@ async function serve(serving: Serving, request: PipeRequest<FileRequest>): Promi
   if (serving.options.readOnly && !READING_OPS.has(message.op)) {
     throw new TrunkError('ERR_READ_ONLY', 'these files are served for reading only')
   }
-  serving.enter(request.trunk)
+  const { account } = serving.enter(request.trunk)
   switch (message.op) {
     case 'stat':
-      serveStat({ message, request, serving })
+      serveStat({ message, request, serving, account })
       return
     case 'mkdir':
-      serveMkdir({ message, request, serving })
+      serveMkdir({ message, request, serving, account })
       return
     case 'rename':
-      serveRename({ message, request, serving })
+      serveRename({ message, request, serving, account })
       return
     case 'setAttributes':
-      serveAttributes({ message, request, serving })
+      serveAttributes({ message, request, serving, account })
       return
     default:
-      await serving.withHandle(request.trunk, () => serveHeld(serving, request, message))
+      await serving.withHandle(request.trunk, descriptorsOf(message), () =>
+        serveHeld({ serving, request, account }, message),
+      )
   }
 }
 
 type HeldOp = 'list' | 'read' | 'readMany' | 'sha256' | 'write' | 'writeMany' | 'remove'
 
+/** What one of each may hold at a time: a file, its directory, what is renamed; both descriptors of the levels of a tree that is removed. */
+const DESCRIPTORS: Readonly<Record<HeldOp, number>> = {
+  read: 1,
+  sha256: 1,
+  list: 2,
+  write: 3,
+  readMany: 3,
+  writeMany: 4,
+  remove: 2,
+}
+
+function descriptorsOf(message: RequestOf<HeldOp>): number {
+  const ofTree = message.op === 'remove' && message.recursive ? TREE_DESCRIPTORS : 0
+  return DESCRIPTORS[message.op] + ofTree
+}
+
 /** Operations that hold descriptors across turns of the event loop. */
-function serveHeld(serving: Serving, request: PipeRequest<FileRequest>, message: RequestOf<HeldOp>): Promise<void> {
+function serveHeld(shared: Omit<Operation<HeldOp>, 'message'>, message: RequestOf<HeldOp>): Promise<void> {
   switch (message.op) {
     case 'list':
-      return serveList({ message, request, serving })
+      return serveList({ message, ...shared })
     case 'read':
-      return serveRead({ message, request, serving })
+      return serveRead({ message, ...shared })
     case 'readMany':
-      return serveReadMany({ message, request, serving })
+      return serveReadMany({ message, ...shared })
     case 'sha256':
-      return serveSha256({ message, request, serving })
+      return serveSha256({ message, ...shared })
     case 'write':
-      return serveWrite({ message, request, serving })
+      return serveWrite({ message, ...shared })
     case 'writeMany':
-      return serveWriteMany({ message, request, serving })
+      return serveWriteMany({ message, ...shared })
     case 'remove':
-      return serveRemove({ message, request, serving })
+      return serveRemove({ message, ...shared })
   }
 }
 

@@ -1,7 +1,8 @@
 /**
  * What the parts of the server share: the options, the root, and the bound on operations that hold descriptors. Assumes one
- * `Serving` per protocol object; each trunk has its own count of handles.
+ * `Serving` per protocol object; each trunk has its own count of handles, and takes its part of what all trunks share.
  */
+import { accountOf, noDescriptor, type Account } from '../../src/budgets.ts'
 import { TrunkError } from '../../src/errors.ts'
 import type { PipeRequest, Trunk } from '../../src/types.ts'
 import type { FileRequest, RequestOf } from './messages.ts'
@@ -12,6 +13,14 @@ export interface Operation<Op extends FileRequest['op']> {
   readonly message: RequestOf<Op>
   readonly request: PipeRequest<FileRequest>
   readonly serving: Serving
+  /** By what the trunk takes its part of what all trunks share. */
+  readonly account: Account
+}
+
+/** What `Serving` knows of a trunk. */
+interface Known {
+  open: number
+  readonly account: Account
 }
 
 /** The checked options of `filesystem`. */
@@ -26,7 +35,7 @@ export interface ServingOptions {
 export class Serving {
   readonly root: Root
   readonly options: ServingOptions
-  readonly #handles = new WeakMap<Trunk, { open: number }>()
+  readonly #known = new WeakMap<Trunk, Known>()
 
   constructor(root: Root, options: ServingOptions) {
     this.root = root
@@ -35,14 +44,16 @@ export class Serving {
 
   /**
    * Counts an operation that holds descriptors across turns of the event loop; ERR_HANDLE_LIMIT above the bound. The first
-   * one of a trunk opens the root, which is kept until that trunk ends.
+   * one of a trunk opens the root, which is kept until that trunk ends. `descriptors` are how many it may hold at a time.
    */
-  async withHandle<T>(trunk: Trunk, work: () => Promise<T>): Promise<T> {
-    const handles = this.enter(trunk)
-    if (handles.open >= this.options.maxHandles) {
+  async withHandle<T>(trunk: Trunk, descriptors: number, work: () => Promise<T>): Promise<T> {
+    const known = this.enter(trunk)
+    const { account } = known
+    if (known.open >= this.options.maxHandles) {
       throw new TrunkError('ERR_HANDLE_LIMIT', `at most ${this.options.maxHandles} files may be in use at a time`)
     }
-    handles.open++
+    if (!account.descriptors.takeOrRefuse(descriptors)) throw noDescriptor()
+    known.open++
     // Its own hold on the root: the trunk may end before the operation has cleaned up, and a number that was given back may
     // already name somebody else's directory.
     const leave = this.root.use()
@@ -50,18 +61,19 @@ export class Serving {
       return await work()
     } finally {
       leave()
-      handles.open--
+      known.open--
+      account.descriptors.give(descriptors)
     }
   }
 
   /** Makes sure that the root is open for as long as `trunk` lives. */
-  enter(trunk: Trunk): { open: number } {
-    const known = this.#handles.get(trunk)
-    if (known !== undefined) return known
+  enter(trunk: Trunk): Known {
+    const before = this.#known.get(trunk)
+    if (before !== undefined) return before
     const leave = this.root.use()
-    const handles = { open: 0 }
-    this.#handles.set(trunk, handles)
+    const known = { open: 0, account: accountOf(trunk) }
+    this.#known.set(trunk, known)
     trunk.closed.then(leave, leave)
-    return handles
+    return known
   }
 }

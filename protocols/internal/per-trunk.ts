@@ -2,12 +2,12 @@
 import type { Trunk } from '../../src/types.ts'
 
 /** Gives the state of a trunk, made when it is first asked for. */
-export function perTrunk<T extends object>(make: () => T): (trunk: Trunk) => T {
+export function perTrunk<T extends object>(make: (trunk: Trunk) => T): (trunk: Trunk) => T {
   const states = new WeakMap<Trunk, T>()
   return (trunk) => {
     const known = states.get(trunk)
     if (known !== undefined) return known
-    const made = make()
+    const made = make(trunk)
     states.set(trunk, made)
     return made
   }

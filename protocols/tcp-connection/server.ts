@@ -1,8 +1,10 @@
 /**
  * The serving side of `tcp-connection`: check, resolve, check each address, dial, and only then accept the pipe.
  *
- * Enforces: the allow-list, `connectTimeoutMs` for resolving and dialling together, `maxConnections` per trunk.
+ * Enforces: the allow-list, `connectTimeoutMs` for resolving and dialling together, `maxConnections` per trunk, and a descriptor for each of
+ * those that all trunks share.
  */
+import { accountOf, NO_DESCRIPTOR } from '../../src/budgets.ts'
 import { systemClock, type Clock } from '../../src/clock.ts'
 import { TrunkError } from '../../src/errors.ts'
 import { defineProtocol } from '../../src/protocol.ts'
@@ -62,7 +64,7 @@ export function connectionsOver(options: TcpConnectionOptions, attempts?: Attemp
     attempts,
   }
   const maxConnections = requireInteger('maxConnections', options.maxConnections ?? 256, 1, 100_000)
-  const slotsOf = perTrunk(() => new Slots(maxConnections))
+  const slotsOf = perTrunk((trunk) => new Slots(maxConnections, accountOf(trunk).descriptors))
   return defineProtocol<ConnectRequest>({
     name: NAME,
     // what the other end of a connection sent before it was cut is delivered first
@@ -71,7 +73,8 @@ export function connectionsOver(options: TcpConnectionOptions, attempts?: Attemp
     async handle(request) {
       const slots = slotsOf(request.trunk)
       if (!slots.take()) {
-        throw new TrunkError('ERR_CONNECTION_LIMIT', `this trunk has its ${slots.max} connections`)
+        const why = slots.full ? `this trunk has its ${slots.max} connections` : NO_DESCRIPTOR
+        throw new TrunkError('ERR_CONNECTION_LIMIT', why)
       }
       try {
         await carry(request, settings)

@@ -4,6 +4,7 @@
  * Enforces: the allow-list, `maxListeners` and `maxConnections` per trunk. A listener belongs to the pipe that asked for it and is known only on
  * the trunk of that pipe.
  */
+import { accountOf, NO_DESCRIPTOR } from '../../src/budgets.ts'
 import { systemClock, type Clock } from '../../src/clock.ts'
 import { TrunkError } from '../../src/errors.ts'
 import { defineProtocol } from '../../src/protocol.ts'
@@ -86,11 +87,11 @@ export function listenerOver(options: TcpListenerOptions, open: () => OpenSource
     open,
   }
   const maxConnections = requireInteger('maxConnections', options.maxConnections ?? 256, 1, 100_000)
-  const stateOf = perTrunk<State>(() => ({
+  const stateOf = perTrunk<State>((trunk) => ({
     listeners: new Map(),
     count: 0,
     nextId: 1,
-    slots: new Slots(maxConnections),
+    slots: new Slots(maxConnections, accountOf(trunk).descriptors),
   }))
   return defineProtocol<ListenerRequest>({
     name: NAME,
@@ -116,6 +117,8 @@ async function serveListen(
   if (state.count >= settings.maxListeners) {
     throw new TrunkError('ERR_LISTENER_LIMIT', `this trunk has its ${settings.maxListeners} listeners`)
   }
+  const { descriptors } = accountOf(request.trunk)
+  if (!descriptors.takeOrRefuse(1)) throw new TrunkError('ERR_LISTENER_LIMIT', NO_DESCRIPTOR)
   state.count += 1
   const listener = state.nextId
   state.nextId += 1
@@ -130,6 +133,7 @@ async function serveListen(
     state.listeners.delete(listener)
     state.count -= 1
     acceptor?.close()
+    descriptors.give(1)
   }
 }
 

@@ -13,7 +13,7 @@ import {
 import { join } from 'node:path'
 import { describe, it } from 'node:test'
 import { filesystem } from '../../../protocols/filesystem.ts'
-import { emptyDirectory } from '../../../protocols/filesystem/remove-tree.ts'
+import { emptyDirectory, type Removing } from '../../../protocols/filesystem/remove-tree.ts'
 import { Root } from '../../../protocols/filesystem/root.ts'
 import { fileProtocol } from '../../../protocols/filesystem/server.ts'
 import { Serving } from '../../../protocols/filesystem/serving.ts'
@@ -117,9 +117,9 @@ describe('removing a tree', { skip }, () => {
     t.after(root.use())
     const folder = root.folder([])
     chain(join(readlinkSync(folder.self), 'tree'), 41)
-    const signal = new AbortController().signal
-    await assert.rejects(emptyDirectory(folder, Buffer.from('tree'), signal, 40), { code: 'ERR_PATH_INVALID' })
-    await emptyDirectory(folder, Buffer.from('tree'), signal, 41)
+    const removing: Removing = { signal: new AbortController().signal, inPool: (work) => work() }
+    await assert.rejects(emptyDirectory(folder, Buffer.from('tree'), removing, 40), { code: 'ERR_PATH_INVALID' })
+    await emptyDirectory(folder, Buffer.from('tree'), removing, 41)
     assert.deepEqual(readdirSync(Buffer.concat([folder.self, Buffer.from('/tree')])), [])
     folder.close()
   })

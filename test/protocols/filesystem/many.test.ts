@@ -16,6 +16,7 @@ import {
   MAX_SMALL_BYTES,
   receiveParcel,
 } from '../../../protocols/filesystem/parcel.ts'
+import { SharedBudgets } from '../../../src/budgets.ts'
 import { Root } from '../../../protocols/filesystem/root.ts'
 import { serveWriteMany } from '../../../protocols/filesystem/serve-many.ts'
 import { Serving } from '../../../protocols/filesystem/serving.ts'
@@ -306,8 +307,9 @@ describe('a parcel of more files than one turn takes', () => {
     const controller = new AbortController()
     const gone = new Error('the peer has left')
     setImmediate(() => controller.abort(gone))
+    const account = new SharedBudgets().open('', {} as Trunk)
     const request = { accept: () => pipe, signal: controller.signal } as unknown as PipeRequest<FileRequest>
-    await assert.rejects(serveWriteMany({ message: { op: 'writeMany' }, request, serving }), gone)
+    await assert.rejects(serveWriteMany({ message: { op: 'writeMany' }, request, serving, account }), gone)
     assert.equal(readdirSync(root).length, 16)
     assert.deepEqual(answers, [])
     assert.equal(descriptorsIn(root).length, 1)
