@@ -62,7 +62,7 @@ export function sessionOver(link: Link, role: Role, line: LineFacts, settings: S
 function newSession(link: Link, role: Role, line: LineFacts, settings: Settings): TrunkSession {
   const { clock, name, authenticator, protocols, budgets, options } = settings
   const bare = isBare(line.traits)
-  const limits = bare ? limitsOfBareLine(settings) : settings.limits
+  const limits = within(line.traits, bare ? limitsOfBareLine(settings) : settings.limits)
   const hello = (): Hello => ({
     versions: [WIRE_VERSION, WIRE_VERSION],
     epoch: freshBytes(EPOCH_BYTES),
@@ -95,6 +95,12 @@ function newSession(link: Link, role: Role, line: LineFacts, settings: Settings)
 /** True for a line that does not tell when the peer comes and goes, or may change bytes: its frames are guarded. */
 export function isBare(traits: TransportTraits): boolean {
   return !traits.connected || !traits.lossless
+}
+
+/** The limits, where the line has one of its own. */
+function within({ maxInFlightBytes }: TransportTraits, limits: Readonly<Limits>): Readonly<Limits> {
+  if (maxInFlightBytes === undefined || maxInFlightBytes >= limits.maxInFlightBytes) return limits
+  return { ...limits, maxInFlightBytes }
 }
 
 function limitsOfBareLine({ limits, options }: Settings): Readonly<Limits> {

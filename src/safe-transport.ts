@@ -5,7 +5,7 @@
 import type { Clock } from './clock.ts'
 import { badArgument, TrunkError } from './errors.ts'
 import { callInTime, callNow, closeInTime, linkFailure } from './foreign-call.ts'
-import { requireInteger, type Limits } from './limits.ts'
+import { LIMIT_BOUNDS, requireInteger, type Limits } from './limits.ts'
 import { abortLink, brokenLink, requireMethods, safeLink } from './safe-link.ts'
 import type { Link, Listener, Transport, TransportOptions, TransportTraits } from './types.ts'
 
@@ -28,12 +28,15 @@ function checked(given: unknown): Transport {
 /** Facts about a line, or ERR_BAD_ARGUMENT. */
 export function requireTraits(given: unknown): TransportTraits {
   if (typeof given !== 'object' || given === null) throw badArgument(`traits is an object, not ${String(given)}`)
-  const { lossless, connected, preferredFrameBytes } = given as TransportTraits
+  const { lossless, connected, preferredFrameBytes, maxInFlightBytes } = given as TransportTraits
   for (const [name, value] of Object.entries({ lossless, connected })) {
     if (typeof value !== 'boolean') throw badArgument(`traits.${name} is true or false, not ${String(value)}`)
   }
   requireInteger('traits.preferredFrameBytes', preferredFrameBytes, 64, 2 ** 24 - 1)
-  return { lossless, connected, preferredFrameBytes }
+  const traits = { lossless, connected, preferredFrameBytes }
+  if (maxInFlightBytes === undefined) return traits
+  const [least, most] = LIMIT_BOUNDS.maxInFlightBytes
+  return { ...traits, maxInFlightBytes: requireInteger('traits.maxInFlightBytes', maxInFlightBytes, least, most) }
 }
 
 class SafeTransport implements Transport {

@@ -70,6 +70,8 @@ export interface TransportTraits {
   readonly connected: boolean
   /** Largest data frame worth sending: one that the line takes in a few milliseconds. */
   readonly preferredFrameBytes: number
+  /** Data that may be under way each way, at least 1,024 bytes, where the line stops for good beyond that. @default limits.maxInFlightBytes alone */
+  readonly maxInFlightBytes?: number
 }
 
 /** A way to get bytes to the peer, bound to one address. An object with facts, not a base class. */

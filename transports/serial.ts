@@ -21,6 +21,7 @@ import {
 } from './serial/address.ts'
 import { acceptOnce, dialTcp, dialUnix, listenTcp, listenUnix, runCommand } from './serial/chardev-socket.ts'
 import { listenByOpening, openInTime, type Line } from './serial/keep-open.ts'
+import { stallingBytes } from './serial/stalling-driver.ts'
 import { openDevice } from './serial/open-device.ts'
 
 /** A device. What is set up is of use to a terminal only. */
@@ -146,5 +147,11 @@ function traitsOf(place: Place): TransportTraits {
   }
   const bytes = Math.round((place.settings.baud / BITS_PER_BYTE) * (FRAME_MS / 1000))
   const preferredFrameBytes = Math.min(MAX_FRAME_BYTES, Math.max(MIN_FRAME_BYTES, bytes))
-  return { lossless: false, connected: false, preferredFrameBytes }
+  const maxInFlightBytes = stallingBytes()
+  return {
+    lossless: false,
+    connected: false,
+    preferredFrameBytes,
+    ...(maxInFlightBytes !== undefined && { maxInFlightBytes }),
+  }
 }

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
+import { stallingBytes } from '../../transports/serial/stalling-driver.ts'
 import { serial, type SerialOptions } from '../../transports/serial.ts'
 
 const written = (address: string): string => serial(address).address
@@ -135,6 +136,19 @@ describe('traits of a serial line', () => {
     for (const address of ['serial:///dev/ttyS1', 'serial:///tmp/vport1p1', 'serial+unix:///x', 'serial+exec:cat']) {
       assert.equal(traits(address).lossless, false)
     }
+  })
+
+  it('leave room in a terminal whose driver stops for good when its buffer was full: that of user-mode Linux [R-556]', () => {
+    const line = (name: string): string => `${name.padEnd(20)} /dev/ttyS        4 64-79 serial\n`
+    assert.equal(
+      stallingBytes(`/dev/tty             /dev/tty        5       0 system:/dev/tty\n${line('UML serial line')}`),
+      3072,
+    )
+    assert.equal(stallingBytes(line('UML console')), 3072)
+    for (const name of ['serial', 'usbserial', 'pty_slave', 'UMLx']) assert.equal(stallingBytes(line(name)), undefined)
+    assert.equal(stallingBytes(undefined), undefined)
+    // this machine's terminals are not of that kind
+    assert.equal('maxInFlightBytes' in traits('serial:///dev/ttyS1'), false)
   })
 
   it('prefer frames that take a twentieth of a second', () => {

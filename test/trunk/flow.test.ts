@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
-import type { Pipe, Trunk } from '../../src/index.ts'
+import { overLink, type Link, type Pipe, type Trunk } from '../../src/index.ts'
+import { memoryPair } from '../../transports/memory.ts'
 import { eventually, steady } from '../helpers/eventually.ts'
 import { manualClock } from '../helpers/manual-clock.ts'
 import { LINES } from '../helpers/lines.ts'
@@ -11,6 +12,52 @@ import { trunkPair } from '../helpers/trunk-pair.ts'
 noStrayRejections()
 
 const MIB = 1024 * 1024
+
+describe('a line that stops beyond some data', () => {
+  it('is given no more than its traits say, by a side that does not know of it [R-556]', async () => {
+    const traits = { lossless: true, connected: true, preferredFrameBytes: 65_536, maxInFlightBytes: 3072 }
+    const [nearLink, farLink] = memoryPair({ bufferBytes: 2 ** 20 })
+    let written = 0
+    let hold: Promise<void> | undefined
+    let letGo: () => void = () => undefined
+    const counted: Link = {
+      source: nearLink.source,
+      sink: (source) =>
+        nearLink.sink(
+          (async function* () {
+            for await (const bytes of source) {
+              written += bytes.byteLength
+              yield bytes
+            }
+          })(),
+        ),
+      close: () => nearLink.close(),
+      abort: (reason) => nearLink.abort(reason),
+    }
+    const held: Link = {
+      sink: farLink.sink,
+      source: (async function* () {
+        for await (const bytes of farLink.source) {
+          await hold
+          yield bytes
+        }
+      })(),
+      close: () => farLink.close(),
+      abort: (reason) => farLink.abort(reason),
+    }
+    const [near, far] = await Promise.all([overLink(counted), overLink(held, { traits, protocols: [count] })])
+    const pipe = await near.open('count')
+    hold = new Promise((resolve) => (letGo = resolve))
+    const before = written
+    const writing = pipe.write(new Uint8Array(100_000))
+    const underWay = (await steady(() => written)) - before
+    assert.ok(underWay > 2048 && underWay < 3072 + 256, `${underWay} bytes under way`)
+    letGo()
+    await writing
+    pipe.abort(new Error('the test is over'))
+    await Promise.all([near.close(), far.close()])
+  })
+})
 
 for (const line of LINES) {
   describe(`bytes over ${line.name}`, () => {
