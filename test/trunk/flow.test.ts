@@ -18,7 +18,7 @@ describe('a line that stops beyond some data', () => {
     const traits = { lossless: true, connected: true, preferredFrameBytes: 65_536, maxInFlightBytes: 3072 }
     const [nearLink, farLink] = memoryPair({ bufferBytes: 2 ** 20 })
     let written = 0
-    let hold: Promise<void> | undefined
+    let hold = Promise.resolve()
     let letGo: () => void = () => undefined
     const counted: Link = {
       source: nearLink.source,
