@@ -23,6 +23,10 @@ export const BUDGET_BOUNDS: Readonly<Record<keyof BudgetSizes, readonly [min: nu
 
 /** How long somebody waits for memory or for a thread before it is told that there is none. */
 const WAIT_MS = 30_000
+/** One part in so many is kept for peers that have nothing: for one listing or piece, and for one operation. */
+const RESERVE = 8
+const LEAST_TRANSFER_BYTES = 48 * 1024
+const LEAST_DESCRIPTORS = 4
 /** Of each budget, how many peers its status names. */
 const MAX_NAMED = 16
 
@@ -46,12 +50,14 @@ export class SharedBudgets implements Budgets {
 
   constructor(sizes: Partial<BudgetSizes> = {}, clock: Clock = systemClock) {
     const { transferBytes, readAheadBytes, poolJobs, descriptors, windowBytes } = resolveSizes(sizes)
-    const budget = (max: number, refusal: () => TrunkError): FairBudget =>
-      new FairBudget({ max, clock, waitMs: WAIT_MS, refusal })
-    this.#transfers = budget(transferBytes, noMemory)
+    const budget = (max: number, refusal: () => TrunkError, minimum = 0): FairBudget => {
+      const reserve = minimum > 0 ? Math.floor(max / RESERVE) : 0
+      return new FairBudget({ max, reserve, minimum, clock, waitMs: WAIT_MS, refusal })
+    }
+    this.#transfers = budget(transferBytes, noMemory, LEAST_TRANSFER_BYTES)
     this.#readAhead = budget(readAheadBytes, noMemory)
     this.#jobs = budget(poolJobs, noThread)
-    this.#descriptors = budget(descriptors, noDescriptor)
+    this.#descriptors = budget(descriptors, noDescriptor, LEAST_DESCRIPTORS)
     this.#windows = budget(windowBytes, noMemory)
   }
 

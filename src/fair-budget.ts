@@ -17,6 +17,10 @@ const GREED_WITHIN = 8
 /** What a budget is made of. */
 export interface FairBudgetOptions {
   readonly max: number
+  /** Of these, kept for those that have nothing, however greedy all others are and whoever came first. @default none */
+  readonly reserve?: number
+  /** How many such a one may take of it. */
+  readonly minimum?: number
   readonly clock: Clock
   /** How long an asker waits at most. */
   readonly waitMs: number
@@ -83,12 +87,15 @@ export class FairBudget {
 
   fits(share: Share, amount: number): boolean {
     const { group } = share
-    const free = this.max - this.#used
+    const { reserve = 0, minimum = 0 } = this.#options
+    if (group.held === 0 && amount <= minimum) return amount <= this.max - this.#used
+    const common = this.max - reserve
+    const free = common - this.#used
     if (amount > free || group.held + amount > GREED * free) return false
     // alone by its nature: what the group may have is its own
     if (group.peer === '') return true
     const others = this.#used - group.held
-    const ofGroup = (GREED * (this.max - others)) / (GREED + 1)
+    const ofGroup = (GREED * (common - others)) / (GREED + 1)
     return share.held + amount <= GREED_WITHIN * (ofGroup - group.held)
   }
 

@@ -33,6 +33,15 @@ describe('[R-510] a fair budget', () => {
     assert.ok(budget.used <= 900)
   })
 
+  it('keeps a reserve for those that have nothing, however many greedy ones came first', () => {
+    const clock = manualClock()
+    const budget = new FairBudget({ max: 900, reserve: 100, minimum: 2, clock, waitMs: 1000, refusal })
+    for (let greedy = 0; greedy < 20; greedy++) takeAll(budget.open(''))
+    assert.ok(budget.used >= 800, String(budget.used))
+    for (let next = 0; next < 20; next++) assert.ok(budget.open('').take(2), `the ${next}th`)
+    assert.ok(budget.used <= 900)
+  })
+
   it('gives two greedy peers the same once the first has let go of what it had too much', () => {
     const budget = budgetOf(1000)
     const [first, second] = [budget.open(''), budget.open('')]
