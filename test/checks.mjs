@@ -1,6 +1,7 @@
 /**
- * Builds, lints and checks the types, two things at a time: `node test/checks.mjs`. The linter reads types by itself and needs as long as all of
- * the rest, so it runs beside it. A check's output is printed when it ends, whole; what failed is named last.
+ * What `npm test` runs: builds, checks types and formatting, then runs the tests, with the linter beside all of it, which reads types by itself and needs
+ * as long as half of the rest. The words go to test/run.mjs. A check's output is printed when it ends, whole, and once more at the end where it failed;
+ * where all is well, the last thing printed is node:test's summary.
  */
 import { spawn } from 'node:child_process'
 import { dirname } from 'node:path'
@@ -9,35 +10,44 @@ import { fileURLToPath } from 'node:url'
 const root = dirname(dirname(fileURLToPath(import.meta.url)))
 
 /** npm scripts by lane: lanes run side by side, the scripts of a lane one after the other. */
-const LANES = [['lint:code'], ['build', 'types', 'lint:format']]
+const LANES = [['lint:code'], ['build', 'types', 'lint:format', 'test:unit']]
+/** Shown while it runs. */
+const LIVE = 'test:unit'
 
-/** Runs one npm script. Resolves with its name if it failed, else with undefined. */
+/** What failed, `{ script, output }` each. */
+const failed = []
+
+/** Runs one npm script; resolves with whether it went well. */
 function run(script) {
+  const live = script === LIVE
   const started = performance.now()
   return new Promise((resolve) => {
-    const child = spawn('npm', ['run', '--silent', script], { cwd: root, stdio: ['ignore', 'pipe', 'pipe'] })
-    const output = []
-    child.stdout.on('data', (chunk) => output.push(chunk))
-    child.stderr.on('data', (chunk) => output.push(chunk))
-    child.on('error', (error) => output.push(Buffer.from(`${String(error)}\n`)))
+    const words = live ? ['--', ...process.argv.slice(2)] : []
+    const child = spawn('npm', ['run', '--silent', script, ...words], {
+      cwd: root,
+      stdio: live ? ['ignore', 'inherit', 'inherit'] : ['ignore', 'pipe', 'pipe'],
+    })
+    const chunks = []
+    child.stdout?.on('data', (chunk) => chunks.push(chunk))
+    child.stderr?.on('data', (chunk) => chunks.push(chunk))
+    child.on('error', (error) => chunks.push(Buffer.from(`${String(error)}\n`)))
     child.on('close', (status) => {
       const seconds = ((performance.now() - started) / 1000).toFixed(1)
-      process.stdout.write(`${status === 0 ? '✔' : '✖'} ${script} (${seconds} s)\n`)
-      process.stdout.write(Buffer.concat(output))
-      resolve(status === 0 ? undefined : script)
+      const output = Buffer.concat(chunks)
+      if (!live) process.stdout.write(`${status === 0 ? '✔' : '✖'} ${script} (${seconds} s)\n${output.toString()}`)
+      if (status !== 0) failed.push({ script, output })
+      resolve(status === 0)
     })
   })
 }
 
 /** Runs the scripts of a lane until one fails. */
 async function runLane(scripts) {
-  for (const script of scripts) {
-    const failed = await run(script)
-    if (failed !== undefined) return failed
-  }
-  return undefined
+  for (const script of scripts) if (!(await run(script))) return
 }
 
-const failed = (await Promise.all(LANES.map(runLane))).filter((script) => script !== undefined)
-if (failed.length > 0) console.error(`failed: ${failed.join(', ')}`)
+await Promise.all(LANES.map(runLane))
+for (const { script, output } of failed)
+  if (output.byteLength > 0) process.stderr.write(`\n${script} has said:\n${output}`)
+if (failed.length > 0) console.error(`failed: ${failed.map(({ script }) => script).join(', ')}`)
 process.exit(failed.length === 0 ? 0 : 1)

@@ -19,6 +19,8 @@ const SUITES = [
   'test/mux/',
   'test/session/',
   'test/transports/',
+  'test/transports/stdio-suite.long',
+  'test/transports/serial-suite.long',
   'test/trunk/serial-line.long',
   'test/native.long.test',
   'test/native-device',
@@ -27,19 +29,32 @@ const SUITES = [
   'test/protocols/connection-set',
   'test/protocols/net-connection',
   'test/cli/',
+  'test/cli/start-up.long',
+  'test/cli/demo.long',
+  'test/cli/forward-restart.long',
 ]
 /** What has another way where there is no addon. */
 const WITHOUT_ADDON = [
   'test/transports/',
+  'test/transports/stdio-suite.long',
+  'test/transports/serial-suite.long',
   'test/trunk/',
+  'test/trunk/lent.long',
   'test/native.long.test',
   'test/protocols/',
+  'test/protocols/filesystem/listing.long',
   'test/cli/forward',
+  'test/cli/forward-restart.long',
   'test/cli/cp',
   'test/cli/doctor',
 ]
 /** Terminals are told of by serialport's own poller then, which is where Node 26 stalled. */
-const TERMINALS_WITHOUT_ADDON = ['test/transports/serial', 'test/transports/readiness', 'test/trunk/serial-line.long']
+const TERMINALS_WITHOUT_ADDON = [
+  'test/transports/serial',
+  'test/transports/serial-suite.long',
+  'test/transports/readiness',
+  'test/trunk/serial-line.long',
+]
 
 /** `node` is the release, undefined the running one. */
 const ROWS = [

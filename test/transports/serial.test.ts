@@ -1,19 +1,16 @@
-/** The conformance suite over every kind of serial line; what each kind does besides is in serial-*.test.ts. */
+/** The conformance suite over serial lines that are devices (serial-suite.long.test.ts: sockets); what each kind does besides is in serial-*.test.ts. */
 import { join } from 'node:path'
 import { DeviceDuplex } from '../../transports/serial/device-duplex.ts'
 import { serial } from '../../transports/serial.ts'
 import { socketLink } from '../../transports/internal/socket-link.ts'
-import { tcp } from '../../transports/tcp.ts'
 import type { Link, TransportOptions } from '../../src/types.ts'
 import { transportConformance, type ConformanceOptions, type LinkPair } from '../conformance/transport.ts'
-import { firstOf, MIB } from '../conformance/transport-suite.ts'
+import { MIB } from '../conformance/transport-suite.ts'
 import { ptyPair } from '../helpers/pty.ts'
 import { temporaryFolder } from '../helpers/temporary-folder.ts'
 import { VirtioDouble } from '../helpers/virtio-double.ts'
 
 const folder = temporaryFolder()
-let sockets = 0
-const freshPath = (): string => join(folder, `${sockets++}.sock`)
 const nowhere = () => serial({ path: join(folder, 'no-such-device') })
 
 const NO_ENDS = 'a serial line cannot end one side alone'
@@ -49,33 +46,5 @@ const double: ConformanceOptions = {
   maxUnreadBytes: 2 * MIB,
 }
 
-/** Which end listens, and which of the two is `near`. */
-function socketPair(nearListens: boolean): ConformanceOptions {
-  return {
-    async pair(given) {
-      const socket = freshPath()
-      const listener = await serial({ socket, listen: true }).listen(given)
-      const [dialled, accepted] = [serial({ socket }).connect(given), firstOf(listener)]
-      const ends = await (nearListens ? both(accepted, dialled) : both(dialled, accepted))
-      return { ...ends, done: () => listener.close() }
-    },
-    skip: { listen: ONE_AT_A_TIME, 'half-close': NO_ENDS },
-  }
-}
-
-const overTcp: ConformanceOptions = {
-  async pair(given) {
-    const listener = await tcp({ port: 0 }).listen(given)
-    const dialled = serial(`serial+${listener.address}`).connect(given)
-    // the far end is whoever has the device: here it goes by the rules of tcp
-    const ends = await both(dialled, firstOf(listener))
-    return { ...ends, done: () => listener.close() }
-  },
-  skip: { listen: ONE_AT_A_TIME, 'half-close': NO_ENDS, direct: 'the far end of this pair is no serial line' },
-}
-
 transportConformance('serial, over a pseudo-terminal [R-117]', nowhere, pty)
 transportConformance('serial, over a virtio port (a double)', nowhere, double)
-transportConformance('serial+unix, connecting', nowhere, socketPair(false))
-transportConformance('serial+unix, listening', nowhere, socketPair(true))
-transportConformance('serial+tcp', nowhere, overTcp)

@@ -1,40 +1,18 @@
 import assert from 'node:assert/strict'
 import { execFile } from 'node:child_process'
-import { join } from 'node:path'
 import { describe, it } from 'node:test'
-import { fileURLToPath } from 'node:url'
 import { systemClock } from '../../src/clock.ts'
 import { DEFAULT_LIMITS } from '../../src/limits.ts'
-import type { TransportOptions } from '../../src/types.ts'
 import { exec } from '../../transports/stdio.ts'
-import { unix } from '../../transports/unix.ts'
-import type { LinkPair } from '../conformance/transport.ts'
-import { transportConformance } from '../conformance/transport.ts'
 import { readAll } from '../helpers/link-traffic.ts'
 import { countHandles, nothingLeft } from '../helpers/process-handles.ts'
 import { temporaryFolder } from '../helpers/temporary-folder.ts'
 import { typeScript } from '../helpers/typescript.ts'
 
 const folder = temporaryFolder()
-const bridge = fileURLToPath(new URL('../fixtures/stdio-bridge.ts', import.meta.url))
 const options = { signal: new AbortController().signal, clock: systemClock, limits: DEFAULT_LIMITS }
-let sockets = 0
-
-/** A child whose `stdio:` end is joined to a unix socket: what we hold is exec's end and, through the child, the other one. */
-async function pair(given: TransportOptions): Promise<LinkPair> {
-  const path = join(folder, `${sockets++}.sock`)
-  const listener = await unix({ path }).listen(given)
-  const near = await exec({ command: process.execPath, args: typeScript(bridge, path) }).connect(given)
-  for await (const far of listener) return { near, far, done: () => listener.close() }
-  throw new Error('the listener ended')
-}
 
 const script = (code: string) => exec({ command: process.execPath, args: ['-e', code], stderr: 'ignore' })
-
-transportConformance('exec and stdio', () => exec('exec:true'), {
-  pair,
-  skip: { listen: 'a command cannot be listened at' },
-})
 
 describe('exec', () => {
   it('cannot be listened at', async () => {
