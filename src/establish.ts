@@ -7,7 +7,7 @@ import { systemClock, type Clock } from './clock.ts'
 import { badArgument, toTrunkError } from './errors.ts'
 import { WIRE_VERSION } from './frame/constants.ts'
 import { BARE_LINE_DEFAULTS, resolveLimits, type Limits } from './limits.ts'
-import { freshBytes } from './fresh-bytes.ts'
+import { freshBytes, freshMark } from './fresh-bytes.ts'
 import { requireSignal } from './on-abort.ts'
 import { requireProtocol } from './protocol.ts'
 import { requireMethods } from './safe-link.ts'
@@ -65,7 +65,7 @@ function newSession(link: Link, role: Role, line: LineFacts, settings: Settings)
   const limits = within(line.traits, bare ? limitsOfBareLine(settings) : settings.limits)
   const hello = (): Hello => ({
     versions: [WIRE_VERSION, WIRE_VERSION],
-    epoch: freshBytes(EPOCH_BYTES),
+    epoch: freshMark(EPOCH_BYTES),
     name,
     role,
     limits: helloLimits(limits),

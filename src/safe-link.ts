@@ -204,6 +204,7 @@ class SafeFace implements DirectLink {
       else this.#broken('reading', badArgument(`a link gives Uint8Arrays, not ${typeof chunk}`))
     },
     kept: () => this.#receiver?.kept?.() ?? Infinity,
+    isOver: () => this.#receiver?.isOver?.() ?? false,
     end: () => {
       if (this.#over) return
       this.#over = true

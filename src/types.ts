@@ -39,6 +39,11 @@ export interface DirectReceiver {
    * releases them, which it need not do; the memory of the others may be read into again. @default all
    */
   kept?(): number
+  /**
+   * Asked before an end is told, by a link that has to look whether it is none but a failure: true where that makes no difference to the receiver any
+   * more. @default false
+   */
+  isOver?(): boolean
   /** The peer ended its side. Nothing follows. */
   end(): void
   /** The line failed. Nothing follows. */

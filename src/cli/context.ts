@@ -2,11 +2,11 @@
  * What a command is given of the world, so that nothing in it is global: the environment, where results and lines go, the
  * clock, the signal of the first Ctrl-C, and a place for what must not be left behind when the second one ends us at once.
  */
-import pc from 'picocolors'
 import { pause as pauseOf, systemClock } from '../clock.ts'
 import type { Clock, Timer } from '../clock.ts'
 import { TrunkError } from '../errors.ts'
 import { printableLines, rawEnvironment } from './byte-string.ts'
+import { colorsOf, type Colors } from './colors.ts'
 import { onAbort } from '../on-abort.ts'
 import { asFailure, errorLine } from './failure.ts'
 import { standardError, standardOutput } from './output.ts'
@@ -17,9 +17,6 @@ import { Owner } from './owner.ts'
 const TIDY_MS = 500
 
 const [STDIN, STDOUT, STDERR] = [0, 1, 2] as const
-
-/** Colours and weights of text; each leaves it as it is where colours are off. */
-export type Colors = ReturnType<typeof pc.createColors>
 
 /** See the head of this file. */
 export interface Context {
@@ -46,7 +43,7 @@ export function processContext(signal: AbortSignal, temporaries: Set<Buffer>): C
   const stderr = standardError(STDERR, { signal, owner, clock })
   const stdout = standardOutput(STDOUT, { signal, owner, clock }, () => stderr.flushed())
   const plain = env['NO_COLOR'] !== undefined || env['TERM'] === 'dumb' || !stdout.isTerminal
-  const colors = pc.createColors(!plain)
+  const colors = colorsOf(!plain)
   return { env, stdin: STDIN, stdout, stderr, colors, clock, signal, temporaries, owner }
 }
 

@@ -15,8 +15,6 @@ import { Script } from 'node:vm'
 /** Put in by src/cli/bundle.mjs: of what main.cjs contains. V8 compares the length of a source, and nothing else of it. */
 declare const BUNDLE_HASH: string
 
-type Main = (exports: object, require: NodeJS.Require, module: object, filename: string) => void
-
 const MAX_FILES = 32
 /** A command's name; other words have no file of their own. */
 const COMMAND = /^[a-z]{2,8}$/
@@ -65,21 +63,43 @@ function writeCode(folder: string, name: string, code: Buffer): void {
   }
 }
 
+/** What the files of the command line have of each other: the chunks of main.cjs, and how to come by those of rest.cjs, which most commands do not load. */
+interface Bundle {
+  chunks?: object
+  others?: object
+  rest: () => object | undefined
+}
+type Run = (exports: object, require: NodeJS.Require, module: object, filename: string, bundle: Bundle) => void
+
 const [, , word = ''] = process.argv
 const folder = cacheFolder()
-const name = `${BUNDLE_HASH}-${process.versions.v8}-${process.arch}-${COMMAND.test(word) ? word : 'other'}`
-const cachedData = folder === undefined ? undefined : readCode(folder, name)
-const filename = `${__dirname}/main.cjs`
-const script = new Script(readFileSync(filename, 'latin1'), { filename, ...(cachedData && { cachedData }) })
+const end = `${process.versions.v8}-${process.arch}-${COMMAND.test(word) ? word : 'other'}`
+/** What is to be kept: where nothing was, or what does not fit. */
+const fresh = new Map<string, Script>()
+
+function run(file: 'main' | 'rest'): void {
+  const name = `${BUNDLE_HASH}-${file}-${end}`
+  const cachedData = folder === undefined ? undefined : readCode(folder, name)
+  const filename = `${__dirname}/${file}.cjs`
+  const script = new Script(readFileSync(filename, 'latin1'), { filename, ...(cachedData && { cachedData }) })
+  if (cachedData === undefined || script.cachedDataRejected === true) fresh.set(name, script)
+  const module = { exports: {} }
+  const body = script.runInThisContext() as Run
+  body(module.exports, require, module, filename, bundle)
+}
 
 process.once('exit', (status) => {
   // Only now does it hold what was compiled on the way. A wrong command says nothing about the next.
-  const known = cachedData !== undefined && script.cachedDataRejected !== true
-  if (folder !== undefined && status === 0 && !known) writeCode(folder, name, script.createCachedData())
+  if (folder === undefined || status !== 0) return
+  for (const [name, script] of fresh) writeCode(folder, name, script.createCachedData())
 })
 // Nothing is left to be done then: the process need not take its heap apart.
 process.once('beforeExit', () => process.exit())
 
-const main = script.runInThisContext() as Main
-const module = { exports: {} }
-main(module.exports, require, module, filename)
+const bundle: Bundle = {
+  rest() {
+    if (bundle.others === undefined) run('rest')
+    return bundle.others
+  },
+}
+run('main')

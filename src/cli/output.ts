@@ -3,13 +3,13 @@
  * peer and not by memory. A reader that has gone away (EPIPE) is a quiet end. The user's interrupt ends a write that nobody takes; what an interrupted command has to
  * say then has a moment for it. Lines on standard error wait in a queue with a bound, and come before what is written to standard output after them.
  */
-import { isatty } from 'node:tty'
 import type { Clock, Timer } from '../clock.ts'
 import { abortError } from '../errors.ts'
 import { onAbort } from '../on-abort.ts'
 import type { Bytes } from '../types.ts'
 import { printableLines } from './byte-string.ts'
 import { DescriptorOutput } from './descriptor/output.ts'
+import { isTerminal } from './descriptor/polled.ts'
 import { about, errnoOf, outputClosed } from './failure.ts'
 import type { Owner } from './owner.ts'
 
@@ -64,7 +64,7 @@ export function standardOutput(fd: number, context: OutputContext, before: () =>
       throw about('standard output', error)
     }
   }
-  return { isTerminal: isatty(fd), write, line: (text) => write(`${printableLines(text)}\n`) }
+  return { isTerminal: isTerminal(fd), write, line: (text) => write(`${printableLines(text)}\n`) }
 }
 
 /** Standard error of the process. */
@@ -86,9 +86,9 @@ export function standardError(fd: number, context: OutputContext): ErrorOutput {
     writing = undefined
   }
   return {
-    isTTY: isatty(fd),
+    isTTY: isTerminal(fd),
     get columns() {
-      return isatty(fd) ? process.stderr.columns : 80
+      return isTerminal(fd) ? process.stderr.columns : 80
     },
     write(text) {
       if (waiting.length + text.length > MAX_WAITING_LINES) leftOut += 1

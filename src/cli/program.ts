@@ -3,6 +3,7 @@ import { createRequire } from 'node:module'
 import { Command } from 'commander'
 import type { Context } from './context.ts'
 
+const VERSION = '--version'
 /** A terminal's usual width, with a margin. */
 const HELP_WIDTH = 96
 
@@ -49,7 +50,7 @@ export async function createProgram(context: Context, print: (text: string) => v
   const program = new Command('trunkline')
   program
     .description('Many pipes over one line between a virtual machine and its host.')
-    .version(version(), '--version', 'print the version')
+    .version(version(), VERSION, 'print the version')
     .helpOption('-h, --help', 'print help')
     .helpCommand(false)
     .usage('COMMAND [options] [arguments] | --version')
@@ -64,7 +65,8 @@ export async function createProgram(context: Context, print: (text: string) => v
     })
     .configureHelp({ helpWidth: HELP_WIDTH, subcommandTerm: (command) => command.name() })
     .addHelpText('after', FOOTER)
-  const loaders = Object.hasOwn(COMMANDS, word) ? [COMMANDS[word]] : Object.values(COMMANDS)
+  const asked = word === VERSION ? [] : Object.values(COMMANDS)
+  const loaders = Object.hasOwn(COMMANDS, word) ? [COMMANDS[word]] : asked
   for (const load of loaders) (await load?.())?.(program, context)
   // After the commands, which have their own options to show: here the footer says it in less room.
   program.configureHelp({

@@ -55,6 +55,7 @@ export class Driver {
         this.#received(chunk)
       },
       kept: () => this.#engine.kept(),
+      isOver: () => this.#ended,
       end: () => {
         this.#inputEnded(undefined)
       },

@@ -1,6 +1,6 @@
 /** A command's world without a process: its output is held, nothing is read, nobody interrupts. */
-import pc from 'picocolors'
 import type { Context } from '../../src/cli/context.ts'
+import { colorsOf } from '../../src/cli/colors.ts'
 import { Owner } from '../../src/cli/owner.ts'
 import { systemClock } from '../../src/clock.ts'
 
@@ -31,7 +31,7 @@ export function capturedContext(
     stdin: 0,
     stdout: { isTerminal: false, write, line: (text) => write(`${text}\n`) },
     stderr: terminal === 0 ? errors : { ...errors, isTTY: true, columns: terminal },
-    colors: pc.createColors(false),
+    colors: colorsOf(false),
     clock: systemClock,
     signal: new AbortController().signal,
     temporaries: new Set(),

@@ -223,6 +223,13 @@ describe('a driver that reads', () => {
     assert.equal(stand.receiver.kept?.(), 77)
   })
 
+  it('minds whether an end is one until its engine has ended [R-546]', async () => {
+    const stand = await new Stand().start()
+    assert.equal(stand.receiver.isOver?.(), false)
+    stand.driver.engineEnded(undefined)
+    assert.equal(stand.receiver.isOver?.(), true)
+  })
+
   it('tells the end of the line once, and when it was', async () => {
     const stand = await new Stand().start()
     stand.clock.advance(5)

@@ -282,8 +282,10 @@ class SocketLink implements LineLink {
   readonly #onEnd = (): void => {
     if (this.#rest.settle()) return
     const { readable } = this.#line
-    // asked while the event is being told: right after it, a socket that has ended both ways is closed
-    void this.#conclude(readable instanceof Socket ? errorBehindEnd(readable) : undefined)
+    // Asked while the event is being told: right after it, a socket that has ended both ways is closed. After a goodbye nobody minds, and most commands
+    // need the addon, which is to be asked, for nothing else.
+    const minds = this.#failure === undefined && this.#receiver?.isOver?.() !== true
+    void this.#conclude(minds && readable instanceof Socket ? errorBehindEnd(readable) : undefined)
   }
 
   readonly #onWriteError = (error: Error): void => {

@@ -16,15 +16,20 @@ export function toBeMadeBlocking(): number[] {
   return [...madeNonBlocking].filter((fd) => fd <= 2)
 }
 
+/** Node's `isatty`, asked only where the descriptor can be a terminal: with it come `net` and the streams, which `trunkline --version | cat` has no use for. */
+export function isTerminal(fd: number): boolean {
+  return fstatSync(fd).isCharacterDevice() && isatty(fd)
+}
+
 /** The stream to read `fd` with; undefined where it takes the thread pool. */
 export function polledInput(fd: number): Readable | undefined {
-  if (isatty(fd)) return new ReadStream(fd)
+  if (isTerminal(fd)) return new ReadStream(fd)
   return socketOn(fd, { readable: true, writable: false })
 }
 
 /** The stream to write `fd` with. A terminal is none of them: Node's blocks the process while somebody holds the terminal by Ctrl-S. */
 export function polledOutput(fd: number): Writable | undefined {
-  return isatty(fd) ? undefined : socketOn(fd, { readable: false, writable: true })
+  return isTerminal(fd) ? undefined : socketOn(fd, { readable: false, writable: true })
 }
 
 function socketOn(fd: number, way: { readable: boolean; writable: boolean }): Socket | undefined {

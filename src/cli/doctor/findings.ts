@@ -1,6 +1,6 @@
 /** What the doctor has found, and how it is told: one line with a sign, and below it what to do. */
 import { printable } from '../byte-string.ts'
-import type { Colors } from '../context.ts'
+import type { Colors } from '../colors.ts'
 
 /** How bad it is. `note` is worth knowing and no fault. */
 export type Level = 'ok' | 'note' | 'problem'

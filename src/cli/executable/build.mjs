@@ -25,8 +25,7 @@ import { createRequire } from 'node:module'
 import { tmpdir } from 'node:os'
 import { dirname, join, resolve } from 'node:path'
 import { parseArgs } from 'node:util'
-import { build } from 'esbuild'
-import { commandLine, HEAD, notices, root } from '../bundle.mjs'
+import { bundleCommandLine, HEAD, notices, root } from '../bundle.mjs'
 
 /** Node looks for both in its own file. */
 const RESOURCE = 'NODE_SEA_BLOB'
@@ -97,13 +96,11 @@ const embedded = {
 
 async function bundle(folder) {
   const outfile = join(folder, 'main.cjs')
-  const { metafile } = await build({
-    ...commandLine,
+  const metafile = await bundleCommandLine({
     outfile,
-    external: [],
     sourcemap: false,
-    define: { ...commandLine.define, TRUNKLINE_EXECUTABLE: 'true' },
-    plugins: [embedded, ...commandLine.plugins],
+    define: { TRUNKLINE_EXECUTABLE: 'true' },
+    plugins: [embedded],
     banner: { js: `${HEAD}${LEAVE}` },
   })
   return { outfile, metafile }
