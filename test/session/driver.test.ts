@@ -224,10 +224,10 @@ describe('a driver that reads', () => {
   })
 
   it('minds whether an end is one until its engine has ended [R-546]', async () => {
-    const stand = await new Stand().start()
-    assert.equal(stand.receiver.isOver?.(), false)
-    stand.driver.engineEnded(undefined)
-    assert.equal(stand.receiver.isOver?.(), true)
+    const { receiver, driver } = await new Stand().start()
+    const before = receiver.isOver?.()
+    driver.engineEnded(undefined)
+    assert.deepEqual([before, receiver.isOver?.()], [false, true])
   })
 
   it('tells the end of the line once, and when it was', async () => {
