@@ -72,7 +72,8 @@ async function loadBinding(path: string): Promise<(typeof SerialPort)['binding']
   try {
     return (await import('serialport')).SerialPort.binding
   } catch (error) {
-    const missing = codeOf(error) === 'ERR_MODULE_NOT_FOUND'
+    // import() says one thing, require() in the bundled command line another
+    const missing = ['ERR_MODULE_NOT_FOUND', 'MODULE_NOT_FOUND'].includes(codeOf(error))
     const why = missing ? 'it is not installed (npm install serialport)' : 'it does not load here'
     const message = `${path} is a terminal, which takes the package serialport: ${why}`
     throw new TrunkError('ERR_TRANSPORT_UNAVAILABLE', message, { cause: error })

@@ -90,6 +90,8 @@ const embedded = {
     onResolve({ filter: /^\.\/addon-file\.ts$/ }, ({ importer }) => {
       return importer === join(root, 'src', 'native', 'load.ts') ? here('addon-file.ts') : undefined
     })
+    const named = join(root, 'src', 'cli', 'executable', 'serialport.ts')
+    onResolve({ filter: /^serialport$/ }, ({ importer }) => (importer === named ? undefined : { path: named }))
     onResolve({ filter: /^node-gyp-build$/ }, () => here('serialport-addon.ts'))
   },
 }
