@@ -11,6 +11,7 @@ import { interrupted, raced } from '../context.ts'
 import type { Context } from '../context.ts'
 import { about, asFailure, EXIT, Failure, usageError } from '../failure.ts'
 import { refusalLog } from '../refusal-log.ts'
+import { statusOnSignal } from '../server-status.ts'
 import { readToken } from '../token-file.ts'
 
 interface ServeOptions {
@@ -113,7 +114,9 @@ async function serveAddress(context: Context, address: string, options: ServeOpt
   const single = /^stdio:/i.test(address)
   if (!single) await context.stdout.line(server.address)
   const ended = drain(server)
+  const quiet = statusOnSignal(context, server)
   await Promise.race([ended, interrupted(context)])
+  quiet()
   await close()
   await ended
   if (single && rejection !== undefined)
