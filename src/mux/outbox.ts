@@ -207,7 +207,7 @@ export class Outbox {
     if (offset > this.#peerParsed) {
       this.#asksAtOnce = false
       this.#released(offset)
-      this.#pace?.parsed(offset, this.#dataSent, this.#host.leastRoundTripMs() ?? 0, now)
+      this.#pace?.parsed(offset, this.#dataSent, this.#host.leastRoundTripMs() ?? 0, now, this.#parsed)
     }
     if (!this.#scheduler.isEmpty) this.#host.wake()
   }
@@ -222,7 +222,8 @@ export class Outbox {
     if (offset > this.#peerParsed) {
       this.#released(offset)
       // where it was asked at once the answer took as long as the line did
-      if (this.#asksAtOnce) this.#pace?.parsed(offset, this.#dataSent, this.#host.leastRoundTripMs() ?? 0, now)
+      if (this.#asksAtOnce)
+        this.#pace?.parsed(offset, this.#dataSent, this.#host.leastRoundTripMs() ?? 0, now, this.#parsed)
       this.#asksAtOnce ||= asked
     }
     if (!this.#scheduler.isEmpty) this.#host.wake()
@@ -275,7 +276,7 @@ export class Outbox {
       this.#pullData(batch, pipe, Math.min(room, splitBytes), now)
       if (pipe.sendable) this.#scheduler.again(pipe)
     }
-    if (this.#dataSent > before) this.#pace?.sent(this.#dataSent, this.#peerParsed, now)
+    if (this.#dataSent > before) this.#pace?.sent(this.#dataSent, this.#peerParsed, now, this.#parsed)
   }
 
   get #isNear(): boolean {

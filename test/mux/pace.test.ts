@@ -24,7 +24,7 @@ function run(bytesPerMs: number, roundTripMs: number, durationMs: number): Run {
   for (let now = 0; now < durationMs; now += 0.5) {
     while (onLine[0] !== undefined && onLine[0].parsedAt <= now) {
       parsed = onLine.shift()!.end
-      pace.parsed(parsed, sent, roundTripMs, now)
+      pace.parsed(parsed, sent, roundTripMs, now, 0)
     }
     const before = sent
     for (;;) {
@@ -40,7 +40,7 @@ function run(bytesPerMs: number, roundTripMs: number, durationMs: number): Run {
         carried += frame
       }
     }
-    if (sent > before) pace.sent(sent, parsed, now)
+    if (sent > before) pace.sent(sent, parsed, now, 0)
   }
   return { worstDelayMs, share: carried / (bytesPerMs * (durationMs - settleMs)), limit: pace.limit }
 }
@@ -72,16 +72,16 @@ describe('the pace of a line that does not tell', () => {
   it('does not take a line for a fast one because little was sent', () => {
     const pace = new Pace(MAX_BYTES)
     for (let i = 1; i <= 1000; i++) {
-      pace.sent(i * 100, (i - 1) * 100, i * 20)
-      pace.parsed(i * 100, i * 100, 1, i * 20 + 5)
+      pace.sent(i * 100, (i - 1) * 100, i * 20, 0)
+      pace.parsed(i * 100, i * 100, 1, i * 20 + 5, 0)
     }
     assert.ok(pace.limit <= 4096, `${pace.limit} bytes may be under way`)
   })
 
   it('remembers a bounded number of batches', () => {
     const pace = new Pace(MAX_BYTES)
-    for (let offset = 1; offset < 100_000; offset++) pace.sent(offset, 0, offset)
-    pace.parsed(100_000, 100_000, 0, 100_000)
+    for (let offset = 1; offset < 100_000; offset++) pace.sent(offset, 0, offset, 0)
+    pace.parsed(100_000, 100_000, 0, 100_000, 0)
     assert.ok(pace.limit >= 1024)
   })
 })
@@ -89,8 +89,8 @@ describe('the pace of a line that does not tell', () => {
 /** What may be under way after `bytes` were sent at once and parsed after `ms`, where 4,096 might be before. */
 function limitAfter(bytes: number, ms: number, emptyMs = 0): number {
   const pace = new Pace(MAX_BYTES)
-  pace.sent(bytes, 0, 1000)
-  pace.parsed(bytes, bytes, emptyMs, 1000 + ms)
+  pace.sent(bytes, 0, 1000, 0)
+  pace.parsed(bytes, bytes, emptyMs, 1000 + ms, 0)
   return pace.limit
 }
 
@@ -106,7 +106,7 @@ function beside(bytesPerMs: number, othersMs: (now: number) => number, seconds: 
   for (let now = 0; now < seconds * 1000; now += 0.5) {
     while (onLine[0] !== undefined && onLine[0].parsedAt <= now) {
       parsed = onLine.shift()!.end
-      pace.parsed(parsed, sent, 1, now)
+      pace.parsed(parsed, sent, 1, now, 0)
     }
     const at = sent
     for (;;) {
@@ -116,7 +116,7 @@ function beside(bytesPerMs: number, othersMs: (now: number) => number, seconds: 
       sent += frame
       onLine.push({ end: sent, parsedAt: Math.max(onLine.at(-1)?.parsedAt ?? 0, freeAt + othersMs(now)) })
     }
-    if (sent > at) pace.sent(sent, parsed, now)
+    if (sent > at) pace.sent(sent, parsed, now, 0)
     if (now % 1000 === 999.5) {
       rates.push((parsed - before) / 1000)
       before = parsed
@@ -174,7 +174,7 @@ describe('the pace where others make the round trip long', () => {
           const far = ends[1 - index]!
           while (end.onLine[0] !== undefined && end.onLine[0].parsedAt <= now) {
             end.parsed = end.onLine.shift()!.end
-            end.pace.parsed(end.parsed, end.sent, 3, now)
+            end.pace.parsed(end.parsed, end.sent, 3, now, far.parsed)
           }
           const at = end.sent
           for (;;) {
@@ -189,7 +189,7 @@ describe('the pace where others make the round trip long', () => {
               carried += frame
             }
           }
-          if (end.sent > at) end.pace.sent(end.sent, end.parsed, now)
+          if (end.sent > at) end.pace.sent(end.sent, end.parsed, now, far.parsed)
         }
       }
       assert.ok(worst < 200, `${worst.toFixed(0)} ms of bulk are in front of a message`)
@@ -208,9 +208,9 @@ describe('the pace, step by step', () => {
       let [sent, now] = [0, 0]
       for (let i = 0; i < 100; i++) {
         sent += pace.limit
-        pace.sent(sent, sent - pace.limit, now)
+        pace.sent(sent, sent - pace.limit, now, 0)
         now += 1 + roll() * (i % 3 === 0 ? 2000 : 30)
-        pace.parsed(sent, sent, roll() * 10, now)
+        pace.parsed(sent, sent, roll() * 10, now, 0)
         assert.ok(Number.isInteger(pace.limit), `a limit of ${pace.limit} bytes`)
         assert.ok(Number.isInteger(pace.split(16 * 1024)), `frames of ${pace.split(16 * 1024)} bytes`)
       }
@@ -253,11 +253,11 @@ describe('the pace, step by step', () => {
     assert.equal(limitAfter(1, 150), 3072)
     const pace = new Pace(MAX_BYTES)
     // what was parsed is not under way any more
-    pace.sent(10_000, 7953, 0)
-    pace.parsed(10_000, 10_000, 0, 10)
+    pace.sent(10_000, 7953, 0, 0)
+    pace.parsed(10_000, 10_000, 0, 10, 0)
     assert.equal(pace.limit, 4096)
-    pace.sent(20_000, 17_952, 20)
-    pace.parsed(20_000, 20_000, 0, 30)
+    pace.sent(20_000, 17_952, 20, 0)
+    pace.parsed(20_000, 20_000, 0, 30, 0)
     assert.equal(pace.limit, 8192)
   })
 
@@ -270,8 +270,8 @@ describe('the pace, step by step', () => {
         [fast, 1],
       ] as const) {
         const at = step * 1_000_000
-        pace.sent(step * 100_000, 0, at)
-        pace.parsed(step * 100_000, step * 100_000, 0, at + ms)
+        pace.sent(step * 100_000, 0, at, 0)
+        pace.parsed(step * 100_000, step * 100_000, 0, at + ms, 0)
       }
     }
     assert.deepEqual([slow.limit, fast.limit], [1024, 10_000])
@@ -279,46 +279,46 @@ describe('the pace, step by step', () => {
 
   it('goes by the last batch that was parsed whole', () => {
     const pace = new Pace(MAX_BYTES)
-    pace.sent(3000, 0, 0)
-    pace.sent(4000, 0, 50)
-    pace.sent(5000, 0, 90)
-    pace.parsed(2999, 5000, 0, 100)
+    pace.sent(3000, 0, 0, 0)
+    pace.sent(4000, 0, 50, 0)
+    pace.sent(5000, 0, 90, 0)
+    pace.parsed(2999, 5000, 0, 100, 0)
     assert.equal(pace.limit, 4096, 'nothing was parsed whole')
-    pace.parsed(4999, 4999, 0, 110)
+    pace.parsed(4999, 4999, 0, 110, 0)
     // 60 ms, not 110 nor 20
     assert.equal(pace.limit, 4608)
   })
 
   it('concludes nothing more before what was sent after its last conclusion has been parsed', () => {
     const pace = new Pace(MAX_BYTES)
-    pace.sent(4096, 0, 0)
-    pace.sent(8191, 4096, 1)
-    pace.sent(8192, 0, 2)
-    pace.parsed(4096, 8192, 0, 10)
+    pace.sent(4096, 0, 0, 0)
+    pace.sent(8191, 4096, 1, 0)
+    pace.sent(8192, 0, 2, 0)
+    pace.parsed(4096, 8192, 0, 10, 0)
     assert.equal(pace.limit, 8192)
-    pace.parsed(8191, 8192, 0, 11)
+    pace.parsed(8191, 8192, 0, 11, 0)
     assert.equal(pace.limit, 8192)
-    pace.parsed(8192, 9000, 0, 12)
+    pace.parsed(8192, 9000, 0, 12, 0)
     assert.equal(pace.limit, 16_384)
   })
 
   it('concludes from just as long as it should take that all is well: the next word has to wait as well', () => {
     const pace = new Pace(MAX_BYTES)
-    pace.sent(100, 0, 0)
-    pace.sent(4096, 0, 70)
-    pace.parsed(100, 4097, 0, 75)
-    pace.parsed(4096, 4097, 0, 80)
+    pace.sent(100, 0, 0, 0)
+    pace.sent(4096, 0, 70, 0)
+    pace.parsed(100, 4097, 0, 75, 0)
+    pace.parsed(4096, 4097, 0, 80, 0)
     assert.equal(pace.limit, 4096)
   })
 
   it('remembers 64 batches, and takes no time from one that it does not', () => {
     const pace = new Pace(MAX_BYTES)
-    for (let batch = 1; batch <= 65; batch++) pace.sent(batch * 100_000, 0, batch * 1000)
-    pace.parsed(6_300_000, 6_300_000, 0, 63_010)
+    for (let batch = 1; batch <= 65; batch++) pace.sent(batch * 100_000, 0, batch * 1000, 0)
+    pace.parsed(6_300_000, 6_300_000, 0, 63_010, 0)
     assert.equal(pace.limit, 8192)
-    pace.parsed(6_400_000, 6_400_000, 0, 64_010)
+    pace.parsed(6_400_000, 6_400_000, 0, 64_010, 0)
     assert.equal(pace.limit, 16_384)
-    pace.parsed(6_500_000, 6_500_000, 0, 65_010)
+    pace.parsed(6_500_000, 6_500_000, 0, 65_010, 0)
     assert.equal(pace.limit, 16_384)
   })
 })

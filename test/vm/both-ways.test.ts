@@ -1,6 +1,6 @@
 /**
  * Bulk both ways at once over each line of a guest, for ten seconds: alone, and beside busy loops on the host, which take the guest its turns. No direction may get less than
- * a quarter of the other. Prints what each got.
+ * a quarter of the other, unless it gets half of what it has when it is alone: an emulated UART is slower one way by itself. Prints what each got.
  */
 import assert from 'node:assert/strict'
 import { availableParallelism } from 'node:os'
@@ -19,12 +19,19 @@ const DONE_MS = 120_000
 /** Busy loops: as many as starved one direction of a virtio port for good, six on two processors. */
 const LOOPS = 3 * availableParallelism()
 const SHARE = 1 / 4
+const SHARE_OF_ALONE = 1 / 2
 const VSOCK_PORT = 5001
 /** The address of AF_VSOCK's loopback. */
 const CID_LOCAL = 1
 
-/** Beside busy loops a guest's turns are few and uneven: not shown to hold in enough runs. */
-const TODO_BUSY = 'beside busy loops the shares differ from run to run'
+/** Bytes a second to the serving side and from it. */
+interface Rates {
+  readonly up: number
+  readonly down: number
+}
+
+/** Beside busy loops a guest's turns are few and uneven. */
+const TODO_BUSY = 'seen to hold in three runs: more are to show it'
 
 describe('bulk both ways at once', () => {
   const scratch = temporaryFolder()
@@ -60,11 +67,17 @@ describe('bulk both ways at once', () => {
             await serving.next('serving')
             if (busy) for (let i = 0; i < LOOPS; i++) loops.push(host.start("sh -c 'while :; do :; done'"))
             const driving = new Side({ machine, address: to, folder: join(scratch, 'both') }, 'both', POUR_MS)
-            const { up, down } = (await driving.next('both ways', DONE_MS)) as unknown as { up: number; down: number }
+            const rates = async (event: string): Promise<Rates> =>
+              (await driving.next(event, DONE_MS)) as unknown as Rates
+            const { up, down } = await rates('both ways')
+            const alone = { up: (await rates('up alone')).up, down: (await rates('down alone')).down }
             await driving.ended(DONE_MS)
-            const shown = [up, down].map((rate) => `${(rate / 1024).toFixed(1)} KiB/s`)
-            t.diagnostic(`${name}${busy ? `, ${LOOPS} busy loops` : ''}: ${shown[0]} to the guest, ${shown[1]} from it`)
-            assert.ok(Math.min(up, down) >= SHARE * Math.max(up, down), `${shown[0]} there, ${shown[1]} back`)
+            const shown = [up, alone.up, down, alone.down].map((rate) => (rate / 1024).toFixed(1))
+            const told = `${shown[0]} KiB/s to the guest (alone ${shown[1]}), ${shown[2]} from it (alone ${shown[3]})`
+            t.diagnostic(`${name}${busy ? `, ${LOOPS} busy loops` : ''}: ${told}`)
+            const isFair = Math.min(up, down) >= SHARE * Math.max(up, down)
+            const [less, lessAlone] = up < down ? [up, alone.up] : [down, alone.down]
+            assert.ok(isFair || less >= SHARE_OF_ALONE * lessAlone, told)
           } finally {
             for (const loop of loops) loop.kill()
             await serving.kill()

@@ -6,7 +6,7 @@
  *   node program.mjs measure FOLDER BYTES STREAMED
  *                                           times sessions, copies, and STREAMED bytes over a pipe, checks everything, ends
  *   node program.mjs hold FOLDER            session after session: checks it, then moves bytes every way until it breaks; runs for ever
- *   node program.mjs both FOLDER MS         pours both ways at once for MS milliseconds, and says how much came through
+ *   node program.mjs both FOLDER MS         pours both ways at once for MS milliseconds, then one way and the other for half of that, and says how much came through
  *   node program.mjs answer                 the serving side of the next one
  *   node program.mjs bare FOLDER 0 STREAMED times STREAMED bytes over a link of the transport, without trunkline
  *
@@ -333,6 +333,8 @@ async function both() {
   const trunk = await dial()
   await trunk.ping()
   say('both ways', await bothWays(trunk, bytes))
+  say('up alone', await bothWays(trunk, bytes / 2, { down: false }))
+  say('down alone', await bothWays(trunk, bytes / 2, { up: false }))
   await trunk.close()
 }
 

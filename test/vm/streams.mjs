@@ -84,8 +84,8 @@ export async function overPipes(trunk, total) {
 /** Bytes at the end of each direction's stream: how many bytes of the other one had come in time. */
 const RESULT_BYTES = 8
 
-/** Writes and reads for `ms`, each as fast as it goes; gives how many bytes came in that time here and, by its own word, at the peer. */
-async function pourBothWays(pipe, ms) {
+/** Writes, unless it is told not to, and reads for `ms`, as fast as it goes; gives how many bytes came in that time here and, by its own word, at the peer. */
+async function pourBothWays(pipe, ms, writes = true) {
   const until = performance.now() + ms
   let here = 0
   const reading = (async () => {
@@ -96,7 +96,9 @@ async function pourBothWays(pipe, ms) {
     }
     return last.readDoubleBE()
   })()
-  while (performance.now() < until) await pipe.write(block)
+  while (writes && performance.now() < until) await pipe.write(block)
+  // who does not write says at the end what has come
+  if (!writes) await new Promise((resolve) => setTimeout(resolve, Math.max(0, until - performance.now())))
   const result = Buffer.alloc(RESULT_BYTES)
   result.writeDoubleBE(here)
   await pipe.write(result)
@@ -109,14 +111,14 @@ export const poured2 = defineProtocol({
   name: 'poured-both-ways',
   parse: (params) => params,
   async handle({ params, accept }) {
-    await pourBothWays(accept(), params.ms)
+    await pourBothWays(accept(), params.ms, params.down)
   },
 })
 
-/** Bytes a second to the serving side and from it, both at once. */
-export async function bothWays(trunk, ms) {
-  const pipe = await trunk.open('poured-both-ways', { ms })
-  const { here, there } = await pourBothWays(pipe, ms)
+/** Bytes a second to the serving side and from it, both at once unless one way is left out. */
+export async function bothWays(trunk, ms, { up = true, down = true } = {}) {
+  const pipe = await trunk.open('poured-both-ways', { ms, down })
+  const { here, there } = await pourBothWays(pipe, ms, up)
   await pipe.close()
   return { up: (there * 1000) / ms, down: (here * 1000) / ms }
 }
