@@ -481,8 +481,8 @@ export class Engine implements LineHost {
       this.#fail(toTrunkError(error, 'ERR_LINE_DAMAGED', 'the line is damaged'))
       return
     }
-    if (this.mux === undefined) {
-      if (now >= this.#helloBy()) this.#end(noSession(this.#limits, this.#line.seen), true)
+    if (this.mux === undefined && now >= this.#helloBy()) {
+      this.#end(noSession(this.#limits, this.#line.seen), true)
       return
     }
     if (now >= this.#closeBy) {
@@ -496,6 +496,7 @@ export class Engine implements LineHost {
       this.#end(new TrunkError('ERR_WRITE_STALLED', `the line took nothing for ${this.#limits.writeStallMs} ms`), true)
       return
     }
+    if (this.mux === undefined) return
     const verdict = this.#keepalive.check(now)
     if (verdict === 'ask') this.ping()
     else if (verdict !== undefined) this.#end(verdict, true)

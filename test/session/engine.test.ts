@@ -607,6 +607,17 @@ describe('an engine that closes', () => {
 })
 
 describe('an engine and time', () => {
+  it('loses a line that takes no hello, also where the hello may take longer [R-557]', () => {
+    const seat = new Seat({ limits: { helloTimeoutMs: 60_000 } })
+    assert.equal(seat.hold(0).length, 1)
+    assert.equal(seat.engine.deadline(), 10_000)
+    seat.engine.tick(9_999)
+    assert.deepEqual(seat.news(), [])
+    seat.engine.tick(10_000)
+    assert.deepEqual(seat.news(), ['ended ERR_WRITE_STALLED local'])
+    assert.equal(seat.engine.deadline(), Infinity)
+  })
+
   it('loses a line that holds a batch too long, from the time 0 on too', () => {
     for (const now of [0, 77]) {
       const seat = standing({ now })

@@ -253,6 +253,8 @@ export function swarmLimits(random: Random): Readonly<Limits> {
     maxWaitingPipes: random.integer(1, 4),
     maxOpenBytes: random.scale(64, 4096),
     helloTimeoutMs: 60_000,
+    // a hello in pieces of one byte, each of which may stall, takes its time
+    writeStallMs: 60_000,
   })
 }
 
