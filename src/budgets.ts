@@ -128,22 +128,25 @@ export function accountOf(trunk: Trunk): Account {
   return account
 }
 
-/**
- * Does `work` in the thread pool when it is the trunk's turn, which is waited for until the signal of `whose` aborts. What has begun is waited for in any case:
- * nobody can take it back.
- */
-export async function inPool<T>(
-  jobs: Share,
-  whose: { readonly signal: AbortSignal },
-  work: () => Promise<T>,
-): Promise<T> {
+/** Who waits for a part: until this aborts. */
+export interface Waiter {
+  readonly signal: AbortSignal
+}
+
+/** Does `work` with so much of a budget, which is waited for, and given back when the work is done, however it ends. */
+export async function holding<T>(share: Share, amount: number, whose: Waiter, work: () => Promise<T>): Promise<T> {
   // a signal is made when it is asked for
-  if (!jobs.take(1)) await jobs.wait(1, whose.signal)
+  if (!share.take(amount)) await share.wait(amount, whose.signal)
   try {
     return await work()
   } finally {
-    jobs.give(1)
+    share.give(amount)
   }
+}
+
+/** Does `work` in the thread pool when it is the trunk's turn. What has begun is waited for in any case: nobody can take it back. */
+export function inPool<T>(jobs: Share, whose: Waiter, work: () => Promise<T>): Promise<T> {
+  return holding(jobs, 1, whose, work)
 }
 
 function statusOf(budget: FairBudget): BudgetStatus {

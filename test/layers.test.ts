@@ -38,6 +38,7 @@ const OUTSIDE = new Set([
   'src/policy.ts',
   'src/net-errors.ts',
   'src/host-port.ts',
+  'src/unread.ts',
   'src/fresh-bytes.ts',
   'src/budgets.ts',
   'src/fair-budget.ts',

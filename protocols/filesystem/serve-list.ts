@@ -4,7 +4,7 @@
  */
 import { lstatSync, type Dir, type Stats } from 'node:fs'
 import { opendir } from 'node:fs/promises'
-import { inPool } from '../../src/budgets.ts'
+import { holding, inPool } from '../../src/budgets.ts'
 import { encodeBatch, MAX_BATCH_BYTES, MAX_BATCH_ENTRIES, type WireEntry } from './entries.ts'
 import { encodeReply, type FileReply, type FileType } from './messages.ts'
 import { requirePath } from './path.ts'
@@ -29,23 +29,21 @@ export function serveStat({ message, request, serving }: Operation<'stat'>): voi
 export async function serveList({ message, request, serving, account }: Operation<'list'>): Promise<void> {
   const { jobs, transfers } = account
   const folder = serving.root.folder(requirePath(message.path))
-  let room = 0
   try {
-    if (!transfers.take(MAX_BATCH_BYTES)) await transfers.wait(MAX_BATCH_BYTES, request.signal)
-    room = MAX_BATCH_BYTES
-    const directory = await inPool(jobs, request, () => openDirectory(folder))
-    try {
-      const pipe = request.accept()
-      for (;;) {
-        const batch = await inPool(jobs, pipe, () => nextBatch(folder, directory))
-        if (batch === undefined) return
-        await pipe.write(batch)
+    await holding(transfers, MAX_BATCH_BYTES, request, async () => {
+      const directory = await inPool(jobs, request, () => openDirectory(folder))
+      try {
+        const pipe = request.accept()
+        for (;;) {
+          const batch = await inPool(jobs, pipe, () => nextBatch(folder, directory))
+          if (batch === undefined) return
+          await pipe.write(batch)
+        }
+      } finally {
+        await directory.close()
       }
-    } finally {
-      await directory.close()
-    }
+    })
   } finally {
-    transfers.give(room)
     folder.close()
   }
 }

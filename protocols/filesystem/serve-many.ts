@@ -4,7 +4,7 @@
  * through the thread pool costs ten times what such a call does; others get their turn after a few files.
  */
 import { closeSync, constants } from 'node:fs'
-import type { Account } from '../../src/budgets.ts'
+import { holding } from '../../src/budgets.ts'
 import { TrunkError } from '../../src/errors.ts'
 import type { Pipe } from '../../src/types.ts'
 import { unwrap } from '../internal/decoded.ts'
@@ -31,7 +31,7 @@ const FILES_A_TURN = 16
 
 /** Answers `writeMany`. What of it has happened when the peer leaves has happened; the rest does not. */
 export function serveWriteMany({ request, serving, account }: Operation<'writeMany'>): Promise<void> {
-  return withRoom(MAX_PARCEL_BYTES, account, request, () => writeMany(request.accept(), request, serving))
+  return holding(account.transfers, MAX_PARCEL_BYTES, request, () => writeMany(request.accept(), request, serving))
 }
 
 async function writeMany(pipe: Pipe, request: ManyRequest, serving: Serving): Promise<void> {
@@ -47,7 +47,7 @@ async function writeMany(pipe: Pipe, request: ManyRequest, serving: Serving): Pr
 /** Answers `readMany`. Files that are too large for company, or more than the answer has room for, are to be read alone. */
 export function serveReadMany({ request, serving, account }: Operation<'readMany'>): Promise<void> {
   const bytes = MAX_PARCEL_BYTES + PARCEL_BYTES
-  return withRoom(bytes, account, request, () => readMany(request.accept(), request, serving))
+  return holding(account.transfers, bytes, request, () => readMany(request.accept(), request, serving))
 }
 
 async function readMany(pipe: Pipe, request: ManyRequest, serving: Serving): Promise<void> {
@@ -63,21 +63,6 @@ async function readMany(pipe: Pipe, request: ManyRequest, serving: Serving): Pro
 }
 
 type ManyRequest = Operation<'readMany' | 'writeMany'>['request']
-
-/** Does `work` when there is room for what it gathers. */
-async function withRoom(
-  bytes: number,
-  { transfers }: Account,
-  whose: { readonly signal: AbortSignal },
-  work: () => Promise<void>,
-): Promise<void> {
-  if (!transfers.take(bytes)) await transfers.wait(bytes, whose.signal)
-  try {
-    await work()
-  } finally {
-    transfers.give(bytes)
-  }
-}
 
 /** Does `work` for each item; what it throws is the result for that item. */
 async function eachOf<Item, Result>(

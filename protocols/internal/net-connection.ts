@@ -7,6 +7,7 @@
 import type { Socket } from 'node:net'
 import type { Uint8ArrayList } from 'uint8arraylist'
 import { tell } from '../../src/tell.ts'
+import { takeUnread } from '../../src/unread.ts'
 import type { Connection, ConnectionReceiver, Endpoint } from './connection.ts'
 import { hiddenReset, unacknowledgedOf } from './hidden-reset.ts'
 import { resetSocket } from './reset-socket.ts'
@@ -50,7 +51,7 @@ class NetConnection implements Connection {
     interceptWriteErrors(socket, (error) => this.#breaks(error))
     // This one stays: an error that comes after the end must not end the process.
     socket.on('error', (error) => {
-      this.#takeBuffered()
+      if (!this.#reset) this.#arrived.push(...takeUnread(socket))
       this.#fail(error)
     })
     socket.once('close', () => {
@@ -145,11 +146,6 @@ class NetConnection implements Connection {
     afterReads(() => {
       this.#deliver()
     })
-  }
-
-  /** A paused socket reads on until its buffer is full, and drops that when a read fails: what came before the failure is told. */
-  #takeBuffered(): void {
-    for (let chunk; (chunk = this.#socket.read() as Buffer | null) !== null;) this.#arrived.push(chunk)
   }
 
   /** Hands over what has arrived. */

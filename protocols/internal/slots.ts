@@ -60,9 +60,11 @@ export class Slots {
       await descriptors.wait(1, awaited.signal)
       descriptors.give(1)
     } catch {
-      // this trunk's own release came first, it has ended, or its time is over: then it asks again
-      if (awaited.signal.aborted || descriptors.isOver) return
+      // it has ended, or its time is over: then it asks again
+      if (descriptors.isOver) return
     }
+    // this trunk's own release came first, also where there was a descriptor by then
+    if (this.#awaited !== awaited) return
     this.#awaited = undefined
     this.#wake()
   }

@@ -207,7 +207,7 @@ export class Outbox {
     if (offset > this.#peerParsed) {
       this.#asksAtOnce = false
       this.#released(offset)
-      this.#pace?.parsed(offset, this.#dataSent, this.#host.leastRoundTripMs() ?? 0, now, this.#parsed)
+      this.#tellPace(offset, now)
     }
     if (!this.#scheduler.isEmpty) this.#host.wake()
   }
@@ -222,11 +222,14 @@ export class Outbox {
     if (offset > this.#peerParsed) {
       this.#released(offset)
       // where it was asked at once the answer took as long as the line did
-      if (this.#asksAtOnce)
-        this.#pace?.parsed(offset, this.#dataSent, this.#host.leastRoundTripMs() ?? 0, now, this.#parsed)
+      if (this.#asksAtOnce) this.#tellPace(offset, now)
       this.#asksAtOnce ||= asked
     }
     if (!this.#scheduler.isEmpty) this.#host.wake()
+  }
+
+  #tellPace(offset: number, now: number): void {
+    this.#pace?.parsed(offset, this.#dataSent, this.#host.leastRoundTripMs() ?? 0, now, this.#parsed)
   }
 
   #released(offset: number): void {

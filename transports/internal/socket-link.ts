@@ -14,6 +14,7 @@ import { badArgument, toTrunkError, TrunkError } from '../../src/errors.ts'
 import { errorBehindEnd } from '../../src/native/pending-error.ts'
 import { linkError } from '../../src/net-errors.ts'
 import type { Bytes, DirectLink, DirectReceiver, Link } from '../../src/types.ts'
+import { takeUnread } from '../../src/unread.ts'
 import { Interruption, sinkInto } from './link-sink.ts'
 import { readFrom } from './link-source.ts'
 import { RestFirst } from './rest-first.ts'
@@ -295,10 +296,7 @@ class SocketLink implements LineLink {
 
   readonly #onError = (error: Error): void => {
     this.#errored = true
-    // a paused stream reads on until its buffer is full, and drops that when a read fails
-    if (this.#paused && this.#failure === undefined) {
-      for (let chunk; (chunk = this.#line.readable.read() as Buffer | null) !== null;) this.#chunks.push(chunk)
-    }
+    if (this.#paused && this.#failure === undefined) this.#chunks.push(...takeUnread(this.#line.readable))
     void this.#conclude(error)
   }
 
