@@ -24,9 +24,9 @@ const FLOOR_MS = TARGET_MS / 4
 /** From one conclusion to the next the best rate of late counts so much less: it may have been another load's. */
 const RATE_DECAY = 0.9
 /** Of what came from the peer during a round trip, so much may go to it in one: neither direction of bulk gets less than a quarter of the other, whatever made the round trip long. */
-const SHARE = 0.3
+const SHARE = 0.4
 /** A round trip longer than this gives no more for that: with a line that is slower our way, the wait would grow by itself. */
-const SHARE_MS = 300
+const SHARE_MS = 600
 /** Batches whose time is remembered. */
 const MAX_MARKS = 64
 /** A frame of a slow line: its header is a thirtieth of it. */
@@ -59,9 +59,8 @@ export class Pace {
   #before: { readonly underWay: number; readonly ms: number } | undefined
   /** The same, since it is known that others make it long. */
   #grown: { readonly underWay: number; readonly ms: number } | undefined
-  /** Bytes a millisecond, the best of late; and since when and where the next one is measured. */
+  /** Bytes a millisecond that the peer has parsed during a round trip, the best of late. Between two words of one read no time passes: that is no rate. */
   #rate = 0
-  #since: { readonly offset: number; readonly at: number } | undefined
 
   constructor(maxBytes: number) {
     this.#max = maxBytes
@@ -87,7 +86,7 @@ export class Pace {
     while (marks[0] !== undefined && marks[0].offset <= offset) last = marks.shift()
     if (last === undefined || offset < this.#notBefore) return
     const ms = Math.max(now - last.at, 1)
-    this.#measureRate(offset, now)
+    this.#rate = Math.max(this.#rate * RATE_DECAY, (offset - last.offset + last.underWay) / ms)
     // the load may have gone: the shortest time of late is the most that a line without us takes
     this.#baseMs = Math.max(emptyMs, Math.min(this.#baseMs, ms))
     this.#judge(last.underWay, ms)
@@ -126,12 +125,5 @@ export class Pace {
     const isOurs = ms - grown.ms >= own * MIN_EFFECT
     this.#grown = isOurs ? undefined : { underWay, ms }
     if (isOurs) this.#baseMs = emptyMs
-  }
-
-  #measureRate(offset: number, now: number): void {
-    const since = this.#since
-    this.#since = { offset, at: now }
-    if (since === undefined) return
-    this.#rate = Math.max(this.#rate * RATE_DECAY, (offset - since.offset) / Math.max(now - since.at, 1))
   }
 }

@@ -311,6 +311,26 @@ describe('the pace, step by step', () => {
     assert.equal(pace.limit, 4096)
   })
 
+  it('does not take a line for a fast one because two words came at once [R-520]', () => {
+    const pace = new Pace(MAX_BYTES)
+    let sent = 0
+    let now = 0
+    const round = (bytesPerMs: number): void => {
+      const under = pace.limit
+      const parsed = sent
+      pace.sent((sent += Math.floor(under / 2)), parsed, now, 0)
+      pace.sent((sent += Math.ceil(under / 2)), parsed, now, 0)
+      now += under / bytesPerMs
+      pace.parsed(sent - Math.ceil(under / 2), sent, 1, now, 0)
+      pace.parsed(sent, sent, 1, now, 0)
+    }
+    for (let i = 0; i < 30; i++) round(1000)
+    assert.ok(pace.limit > 60_000, `${pace.limit} bytes on a line of 1,000 bytes a millisecond`)
+    // the line has become slow, as a guest's port does where its host is busy
+    for (let i = 0; i < 60; i++) round(50)
+    assert.ok(pace.limit < 8000, `${pace.limit} bytes on a line of 50`)
+  })
+
   it('remembers 64 batches, and takes no time from one that it does not', () => {
     const pace = new Pace(MAX_BYTES)
     for (let batch = 1; batch <= 65; batch++) pace.sent(batch * 100_000, 0, batch * 1000, 0)

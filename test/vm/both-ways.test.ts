@@ -30,8 +30,8 @@ interface Rates {
   readonly down: number
 }
 
-/** Beside busy loops a guest's turns are few and uneven. */
-const TODO_BUSY = 'seen to hold in three runs: more are to show it'
+/** A pour that is not fair by chance, on a machine that others use, is followed by so many, each of which has to be. */
+const MORE_POURS = 2
 
 describe('bulk both ways at once', () => {
   const scratch = temporaryFolder()
@@ -53,37 +53,41 @@ describe('bulk both ways at once', () => {
     AF_VSOCK: ({ control }) => [control, `vsock://${CID_LOCAL}:${VSOCK_PORT}`, `vsock://any:${VSOCK_PORT}`],
   }
 
-  for (const [name, line] of Object.entries(lines)) {
+  /** What one pour has shown, and whether that is fair. */
+  async function pour(name: string, busy: boolean): Promise<{ isFair: boolean; told: string }> {
+    const { guest, host } = await bed()
+    const [machine, to, at] = lines[name]!(guest, host)
+    const loops: Job[] = []
+    const serving = new Side({ machine: guest.control, address: at, folder: '/tmp/both' }, 'serve', 1)
+    try {
+      await serving.next('serving')
+      if (busy) for (let i = 0; i < LOOPS; i++) loops.push(host.start("sh -c 'while :; do :; done'"))
+      const driving = new Side({ machine, address: to, folder: join(scratch, 'both') }, 'both', POUR_MS)
+      const rates = async (event: string): Promise<Rates> => (await driving.next(event, DONE_MS)) as unknown as Rates
+      const { up, down } = await rates('both ways')
+      const alone = { up: (await rates('up alone')).up, down: (await rates('down alone')).down }
+      await driving.ended(DONE_MS)
+      const shown = [up, alone.up, down, alone.down].map((rate) => (rate / 1024).toFixed(1))
+      const told = `${shown[0]} KiB/s to the guest (alone ${shown[1]}), ${shown[2]} from it (alone ${shown[3]})`
+      const [less, lessAlone] = up < down ? [up, alone.up] : [down, alone.down]
+      return { isFair: less >= SHARE * Math.max(up, down) || less >= SHARE_OF_ALONE * lessAlone, told }
+    } finally {
+      for (const loop of loops) loop.kill()
+      await serving.kill()
+    }
+  }
+
+  for (const name of Object.keys(lines)) {
     for (const busy of [false, true]) {
-      it(
-        `is shared fairly over ${name}${busy ? ' beside busy loops on the host' : ''} [R-473]`,
-        { todo: busy && TODO_BUSY },
-        async (t) => {
-          const { guest, host } = await bed()
-          const [machine, to, at] = line(guest, host)
-          const loops: Job[] = []
-          const serving = new Side({ machine: guest.control, address: at, folder: '/tmp/both' }, 'serve', 1)
-          try {
-            await serving.next('serving')
-            if (busy) for (let i = 0; i < LOOPS; i++) loops.push(host.start("sh -c 'while :; do :; done'"))
-            const driving = new Side({ machine, address: to, folder: join(scratch, 'both') }, 'both', POUR_MS)
-            const rates = async (event: string): Promise<Rates> =>
-              (await driving.next(event, DONE_MS)) as unknown as Rates
-            const { up, down } = await rates('both ways')
-            const alone = { up: (await rates('up alone')).up, down: (await rates('down alone')).down }
-            await driving.ended(DONE_MS)
-            const shown = [up, alone.up, down, alone.down].map((rate) => (rate / 1024).toFixed(1))
-            const told = `${shown[0]} KiB/s to the guest (alone ${shown[1]}), ${shown[2]} from it (alone ${shown[3]})`
-            t.diagnostic(`${name}${busy ? `, ${LOOPS} busy loops` : ''}: ${told}`)
-            const isFair = Math.min(up, down) >= SHARE * Math.max(up, down)
-            const [less, lessAlone] = up < down ? [up, alone.up] : [down, alone.down]
-            assert.ok(isFair || less >= SHARE_OF_ALONE * lessAlone, told)
-          } finally {
-            for (const loop of loops) loop.kill()
-            await serving.kill()
-          }
-        },
-      )
+      it(`is shared fairly over ${name}${busy ? ' beside busy loops on the host' : ''} [R-473]`, async (t) => {
+        const first = await pour(name, busy)
+        t.diagnostic(`${name}${busy ? `, ${LOOPS} busy loops` : ''}: ${first.told}`)
+        for (let more = 0; !first.isFair && more < MORE_POURS; more++) {
+          const { isFair, told } = await pour(name, busy)
+          t.diagnostic(`again: ${told}`)
+          assert.ok(isFair, `${first.told}; again: ${told}`)
+        }
+      })
     }
   }
 })
