@@ -7,28 +7,9 @@ import tseslint from 'typescript-eslint'
 import { bytePaths } from './test/lint/byte-paths.js'
 
 /** The code that does no I/O: bytes and a clock reading in, bytes and the next deadline out. */
-const CORE = [
-  'src/frame/**/*.ts',
-  'src/session/engine*.ts',
-  'src/session/handshake*.ts',
-  'src/session/{line,plain-line,guarded-line}.ts',
-  'src/session/keepalive.ts',
-  'src/session/pings.ts',
-  'src/mux/core*.ts',
-  'src/mux/inbox.ts',
-  'src/mux/outbox.ts',
-  'src/mux/pipe-table.ts',
-  'src/mux/pinned.ts',
-  'src/mux/pace.ts',
-  'src/mux/settings.ts',
-  'src/mux/*-queue.ts',
-  'src/mux/scheduler*.ts',
-  'src/mux/token-bucket.ts',
-  'src/mux/window*.ts',
-  'src/mux/pipe-state*.ts',
-]
+const CORE = ['src/core/**/*.ts']
 
-/** Where users' files are named by bytes. Elsewhere paths are ours, or those of addresses: schemeOf (src/scheme.ts) refuses what is not text. */
+/** Where users' files are named by bytes. Elsewhere paths are ours, or those of addresses: schemeOf (src/api/scheme.ts) refuses what is not text. */
 const WITH_BYTE_PATHS = ['protocols/**/*.ts', 'src/cli/**/*.ts']
 const WITH_TEXT_PATHS = ['src/cli/doctor/**/*.ts', 'src/cli/demo/**/*.ts']
 
@@ -98,8 +79,7 @@ export default tseslint.config(
         'error',
         {
           property: 'resetAndDestroy',
-          message:
-            'During a shutdown it leaks the socket and the process never exits: resetSocket (protocols/internal).',
+          message: 'During a shutdown it leaks the socket and the process never exits: resetSocket (protocols/tcp).',
         },
       ],
     },
@@ -111,7 +91,7 @@ export default tseslint.config(
       'no-console': 'error',
       'no-restricted-globals': forbidGlobals(
         TIMERS,
-        'Take the injected Clock (src/clock.ts): a test turns it by hand.',
+        'Take the injected Clock (src/runtime/clock.ts): a test turns it by hand.',
       ),
     },
   },
@@ -121,7 +101,7 @@ export default tseslint.config(
     plugins: { trunkline: { rules: { 'byte-paths': bytePaths } } },
     rules: { 'trunkline/byte-paths': 'error' },
   },
-  { files: ['src/clock.ts'], rules: { 'no-restricted-globals': 'off' } },
+  { files: ['src/runtime/clock.ts'], rules: { 'no-restricted-globals': 'off' } },
   {
     files: CORE,
     rules: {

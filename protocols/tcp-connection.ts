@@ -4,8 +4,8 @@
  * Promises: the pipe stands only when the connection stands; an end crosses as an end and a reset as a reset, both ways. The
  * serving side dials nothing that its allow-list does not name, decided on the address that is dialled.
  */
-export { bridge } from './internal/bridge.ts'
+export { bridge } from './tcp/bridge.ts'
 export { tcpConnect, type TcpConnectOptions, type TcpPipe, type TcpTarget } from './tcp-connection/client.ts'
 export { tcpConnection, type TcpConnectionOptions } from './tcp-connection/server.ts'
-export type { TcpAddresses } from './internal/tcp-fields.ts'
-export type { Lookup } from './internal/resolve.ts'
+export type { TcpAddresses } from './tcp/tcp-fields.ts'
+export type { Lookup } from './tcp/resolve.ts'

@@ -12,5 +12,5 @@ export {
   type TcpBind,
 } from './tcp-listener/client.ts'
 export { tcpListener, type TcpListenerOptions } from './tcp-listener/server.ts'
-export type { TcpAddresses } from './internal/tcp-fields.ts'
-export type { Lookup } from './internal/resolve.ts'
+export type { TcpAddresses } from './tcp/tcp-fields.ts'
+export type { Lookup } from './tcp/resolve.ts'

@@ -14,8 +14,8 @@
  * await server.close()
  * ```
  */
-export { connect, overLink, serve } from './connect.ts'
-export { defineProtocol } from './protocol.ts'
+export { connect, overLink, serve } from './api/connect.ts'
+export { defineProtocol } from './contracts/protocol.ts'
 export {
   ERROR_CODES,
   TrunkError,
@@ -23,10 +23,10 @@ export {
   type ErrorScope,
   type KnownCode,
   type TrunkErrorOptions,
-} from './errors.ts'
-export { createBudgets } from './budgets.ts'
-export { DEFAULT_LIMITS, type Limits } from './limits.ts'
-export { systemClock, type Clock, type Timer } from './clock.ts'
+} from './contracts/errors.ts'
+export { createBudgets } from './runtime/budgets.ts'
+export { DEFAULT_LIMITS, type Limits } from './contracts/limits.ts'
+export { systemClock, type Clock, type Timer } from './runtime/clock.ts'
 export type {
   Budgets,
   BudgetSizes,
@@ -56,4 +56,4 @@ export type {
   TrunkOptions,
   TrunkStatus,
   WaitsFor,
-} from './types.ts'
+} from './contracts/types.ts'

@@ -21,54 +21,51 @@ const inside =
 const isSource = inside('src', 'transports', 'protocols')
 const isPackage = (imported: string) => !isSource(imported) && !imported.startsWith('node:')
 
-/** What every layer may use: no layer of its own, and it imports none. */
-const FOUNDATION = new Set([
-  'src/errors.ts',
-  'src/limits.ts',
-  'src/types.ts',
-  'src/clock.ts',
-  'src/cbor.ts',
-  'src/backoff.ts',
-  'src/on-abort.ts',
-  'src/tell.ts',
-])
-/** What transports and protocols may use besides: the way to the kernel, what its errors mean, and their part of what all trunks share. */
-const OUTSIDE = new Set([
-  ...FOUNDATION,
-  'src/policy.ts',
-  'src/net-errors.ts',
-  'src/host-port.ts',
-  'src/unread.ts',
-  'src/fresh-bytes.ts',
-  'src/budgets.ts',
-  'src/fair-budget.ts',
-])
-const isTransport = (path: string) => /^transports\/[^/]+\.ts$/.test(path) && path !== 'transports/schemes.ts'
+const isTransport = (path: string) => /^transports\/[^/]+\.ts$/.test(path)
+const inContracts = inside('src/contracts')
+const inRuntime = inside('src/runtime')
+const inNative = inside('src/native')
+const either =
+  (...checks: ((path: string) => boolean)[]) =>
+  (path: string) =>
+    checks.some((check) => check(path))
 
 const RULES: readonly Rule[] = [
   {
-    says: 'the foundation imports the foundation and packages only',
-    binds: (path) => FOUNDATION.has(path),
-    allows: (imported) => FOUNDATION.has(imported) || isPackage(imported),
+    says: 'the contracts import each other and packages only',
+    binds: inContracts,
+    allows: either(inContracts, isPackage),
   },
   {
-    says: 'frame imports errors, limits and types only',
-    binds: inside('src/frame'),
+    says: 'of trunkline, what every program could use imports the contracts only',
+    binds: inRuntime,
+    allows: (imported) => !isSource(imported) || either(inContracts, inRuntime)(imported),
+  },
+  {
+    says: 'frames import frames and the contracts only',
+    binds: inside('src/core/frame', 'src/core/checked-frame'),
+    allows: either(inside('src/core/frame', 'src/core/checked-frame'), inContracts),
+  },
+  {
+    says: 'the core imports itself, the contracts and what every program could use',
+    binds: inside('src/core'),
+    allows: either(inside('src/core'), inContracts, inRuntime, isPackage),
+  },
+  {
+    says: 'the session imports the core and what that may import',
+    binds: inside('src/session'),
     allows: (imported) =>
-      inside('src/frame')(imported) || ['src/errors.ts', 'src/limits.ts', 'src/types.ts'].includes(imported),
+      !isSource(imported) || either(inside('src/session', 'src/core'), inContracts, inRuntime)(imported),
   },
   {
-    says: 'session and mux import no transport, no protocol, no command line and no entry point',
-    binds: inside('src/session', 'src/mux'),
-    allows: (imported) =>
-      !inside('transports', 'protocols', 'src/cli')(imported) &&
-      !['src/index.ts', 'src/trunk.ts', 'src/connect.ts'].includes(imported),
+    says: 'the native part imports nothing of trunkline',
+    binds: inNative,
+    allows: (imported) => !isSource(imported) || inNative(imported),
   },
   {
-    says: 'src outside the command line imports transports only by their schemes, from connect.ts',
+    says: 'only the schemes, of src/api, import transports',
     binds: (path) => inside('src')(path) && !inside('src/cli')(path),
-    allows: (imported, path) =>
-      !inside('transports')(imported) || (path === 'src/connect.ts' && imported === 'transports/schemes.ts'),
+    allows: (imported, path) => !inside('transports')(imported) || path === 'src/api/schemes.ts',
   },
   {
     says: 'src outside the command line imports no protocol and nothing of the command line',
@@ -76,14 +73,19 @@ const RULES: readonly Rule[] = [
     allows: (imported) => !inside('protocols', 'src/cli')(imported),
   },
   {
+    says: 'src holds the entry, and no other file',
+    binds: (path) => inside('src')(path) && path !== 'src/index.ts',
+    allows: (_, path) => path.split('/').length > 2,
+  },
+  {
     says: 'a transport imports no other transport',
-    binds: (path) => inside('transports')(path) && path !== 'transports/schemes.ts',
+    binds: inside('transports'),
     allows: (imported, path) => !isTransport(imported) || imported === path,
   },
   {
-    says: 'of src, a transport imports the foundation, the network errors and the native part only',
+    says: 'of src, a transport imports the contracts, what every program could use and the native part only',
     binds: inside('transports'),
-    allows: (imported) => !inside('src')(imported) || OUTSIDE.has(imported) || inside('src/native')(imported),
+    allows: (imported) => !inside('src')(imported) || either(inContracts, inRuntime, inNative)(imported),
   },
   {
     says: 'a transport imports no protocol, and a protocol no transport',
@@ -91,18 +93,17 @@ const RULES: readonly Rule[] = [
     allows: (imported, path) => !inside(inside('transports')(path) ? 'protocols' : 'transports')(imported),
   },
   {
-    says: 'of src, a protocol imports what a plugin may, the policy, the network errors and the native part only',
+    says: 'of src, a protocol imports what a plugin may, CBOR, the contracts, what every program could use and the native part only',
     binds: inside('protocols'),
     allows: (imported) =>
       !inside('src')(imported) ||
-      OUTSIDE.has(imported) ||
-      inside('src/native')(imported) ||
-      ['src/index.ts', 'src/protocol.ts'].includes(imported),
+      either(inContracts, inRuntime, inNative)(imported) ||
+      ['src/index.ts', 'src/core/cbor.ts'].includes(imported),
   },
   {
     says: 'only the command line imports what draws on a terminal',
     binds: (path) => !inside('src/cli')(path),
-    allows: (imported) => !['commander', 'cli-progress'].includes(imported),
+    allows: (imported) => !['commander', 'cli-progress', 'picocolors'].includes(imported),
   },
 ]
 
@@ -139,18 +140,25 @@ describe('the layers', () => {
 
   it('report a wrong import', () => {
     const wrong: [path: string, imported: string][] = [
-      ['src/errors.ts', 'node:fs'],
-      ['src/frame/decoder.ts', 'src/mux/core.ts'],
-      ['src/frame/decoder.ts', 'uint8arraylist'],
-      ['src/mux/core.ts', 'transports/tcp.ts'],
-      ['src/trunk.ts', 'transports/schemes.ts'],
-      ['src/trunk.ts', 'protocols/filesystem.ts'],
+      ['src/contracts/errors.ts', 'node:fs'],
+      ['src/contracts/types.ts', 'src/runtime/clock.ts'],
+      ['src/runtime/backoff.ts', 'src/core/cbor.ts'],
+      ['src/core/frame/decoder.ts', 'src/core/mux/core.ts'],
+      ['src/core/frame/decoder.ts', 'uint8arraylist'],
+      ['src/core/mux/core.ts', 'transports/tcp.ts'],
+      ['src/core/mux/core.ts', 'src/session/driver.ts'],
+      ['src/core/session/engine.ts', 'node:crypto'],
+      ['src/session/trunk.ts', 'src/api/server.ts'],
+      ['src/session/trunk.ts', 'src/api/schemes.ts'],
+      ['src/session/trunk.ts', 'protocols/filesystem.ts'],
+      ['src/api/connect.ts', 'transports/tcp.ts'],
+      ['src/api/connect.ts', 'picocolors'],
+      ['src/loose.ts', 'src/contracts/types.ts'],
       ['transports/unix.ts', 'transports/tcp.ts'],
-      ['transports/tcp.ts', 'src/session/engine.ts'],
-      ['protocols/filesystem/server.ts', 'src/mux/core.ts'],
+      ['transports/tcp.ts', 'src/core/session/engine.ts'],
+      ['protocols/filesystem/server.ts', 'src/core/mux/core.ts'],
       ['protocols/filesystem/server.ts', 'transports/internal/socket-link.ts'],
-      ['protocols/tcp-listener.ts', 'src/trunk.ts'],
-      ['src/connect.ts', 'cli-progress'],
+      ['protocols/tcp-listener.ts', 'src/session/trunk.ts'],
     ]
     for (const [path, imported] of wrong) {
       assert.notDeepEqual(violations(new Map([[path, [imported]]])), [], `${path} may import ${imported}`)
@@ -158,23 +166,19 @@ describe('the layers', () => {
   })
 
   it('keep Node, time and promises out of the core', () => {
-    const core = [...table.keys()].filter(
-      (path) => inside('src/frame')(path) || ['src/mux/core.ts', 'src/session/engine.ts'].includes(path),
-    )
-    assert.ok(core.includes('src/mux/core.ts'), 'src/mux/core.ts is not there')
+    const core = [...table.keys()].filter(inside('src/core'))
+    assert.ok(core.includes('src/core/mux/core.ts'), 'src/core/mux/core.ts is not there')
     const modules = [...reachableFrom(table, core)].filter(
-      (name) => name.startsWith('node:') || name === 'src/clock.ts',
+      (name) => name.startsWith('node:') || name === 'src/runtime/clock.ts',
     )
     assert.deepEqual(modules, [])
   })
 
   it('load no transport, no protocol and no native part with the package’s entry', () => {
     const loaded = [...reachableFrom(table, ['src/index.ts'])]
-    // transports/schemes.ts holds the dynamic imports: what it names is loaded when it is first used
-    const eager = reachableFrom(new Map([...table].filter(([path]) => path !== 'transports/schemes.ts')), [
-      'src/index.ts',
-    ])
-    assert.ok(loaded.includes('transports/schemes.ts'), 'the schemes are not reached from the entry')
+    // src/api/schemes.ts holds the dynamic imports: what it names is loaded when it is first used
+    const eager = reachableFrom(new Map([...table].filter(([path]) => path !== 'src/api/schemes.ts')), ['src/index.ts'])
+    assert.ok(loaded.includes('src/api/schemes.ts'), 'the schemes are not reached from the entry')
     assert.deepEqual(
       [...eager].filter((path) => isTransport(path) || inside('protocols', 'src/native', 'src/cli')(path)),
       [],

@@ -2,20 +2,20 @@
  * What a transport of your own over Node's streams is made of (docs/writing-a-transport.md): a link over any `Duplex`, one attempt
  * to dial, a listener that is fed by calls, and the codes of Node's network errors.
  *
- * Promises and bounds are those of `Link` and `Listener` in src/types.ts. Assumes that the duplex carries bytes, tells its peer's end by `end`
+ * Promises and bounds are those of `Link` and `Listener` in src/contracts/types.ts. Assumes that the duplex carries bytes, tells its peer's end by `end`
  * and is nobody else's from here on. Where its other side can be ended alone, open it with `allowHalfOpen: true`.
  */
 import type { Duplex } from 'node:stream'
-import type { Clock } from '../src/clock.ts'
-import { systemClock } from '../src/clock.ts'
-import { badArgument } from '../src/errors.ts'
-import { DEFAULT_LIMITS, requireInteger } from '../src/limits.ts'
-import type { Link } from '../src/types.ts'
+import type { Clock } from '../src/runtime/clock.ts'
+import { systemClock } from '../src/runtime/clock.ts'
+import { badArgument } from '../src/contracts/errors.ts'
+import { DEFAULT_LIMITS, requireInteger } from '../src/contracts/limits.ts'
+import type { Link } from '../src/contracts/types.ts'
 import { socketLink } from './internal/socket-link.ts'
 
 export { type Dial, dialDuplex } from './internal/dial-duplex.ts'
 export { LinkListener } from './internal/link-listener.ts'
-export { connectError, listenError } from '../src/net-errors.ts'
+export { connectError, listenError } from '../src/runtime/net-errors.ts'
 
 /** Options of {@link linkFromDuplex}. */
 export interface DuplexLinkOptions {

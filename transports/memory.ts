@@ -5,11 +5,11 @@
  * under way per direction unless chosen otherwise, 128 links that wait to be taken.
  */
 import type { Duplex } from 'node:stream'
-import type { Clock } from '../src/clock.ts'
-import { systemClock } from '../src/clock.ts'
-import { badArgument, TrunkError } from '../src/errors.ts'
-import { DEFAULT_LIMITS, requireInteger } from '../src/limits.ts'
-import type { Link, Transport, TransportOptions, TransportTraits } from '../src/types.ts'
+import type { Clock } from '../src/runtime/clock.ts'
+import { systemClock } from '../src/runtime/clock.ts'
+import { badArgument, TrunkError } from '../src/contracts/errors.ts'
+import { DEFAULT_LIMITS, requireInteger } from '../src/contracts/limits.ts'
+import type { Link, Transport, TransportOptions, TransportTraits } from '../src/contracts/types.ts'
 import { LinkListener } from './internal/link-listener.ts'
 import { memoryEnds } from './internal/memory-end.ts'
 import { socketLink } from './internal/socket-link.ts'

@@ -7,8 +7,8 @@
  * that vanishes is ERR_LINK_LOST. A line of this kind does not tell when the peer comes and goes, and cannot end one side alone: the session does without. `listen`
  * opens the line, and again whenever it is over. Bounds: `limits.connectTimeoutMs` for connecting, `limits.closeTimeoutMs` for `close`.
  */
-import { badArgument } from '../src/errors.ts'
-import type { Link, Listener, Transport, TransportOptions, TransportTraits } from '../src/types.ts'
+import { badArgument } from '../src/contracts/errors.ts'
+import type { Link, Listener, Transport, TransportOptions, TransportTraits } from '../src/contracts/types.ts'
 import type { LineLink } from './internal/socket-link.ts'
 import {
   commandAt,

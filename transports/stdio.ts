@@ -5,8 +5,8 @@
  * Promises and bounds: internal/stdio-line.ts and internal/child-line.ts. `stdio:` connects or listens, once in a process's life, and
  * listening yields one link; `exec:` only connects.
  */
-import { badArgument, TrunkError } from '../src/errors.ts'
-import type { Transport, TransportTraits } from '../src/types.ts'
+import { badArgument, TrunkError } from '../src/contracts/errors.ts'
+import type { Transport, TransportTraits } from '../src/contracts/types.ts'
 import type { Command } from './internal/child-line.ts'
 import { startChild } from './internal/child-line.ts'
 import { joinWords, splitWords } from './internal/command-words.ts'

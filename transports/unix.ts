@@ -7,7 +7,7 @@
  */
 import { createServer, connect } from 'node:net'
 import type { Socket } from 'node:net'
-import type { Link, Transport, TransportOptions, TransportTraits } from '../src/types.ts'
+import type { Link, Transport, TransportOptions, TransportTraits } from '../src/contracts/types.ts'
 import { readIntoSlabs } from './internal/accepted.ts'
 import { dialDuplex } from './internal/dial-duplex.ts'
 import { serveSockets } from './internal/serve-sockets.ts'

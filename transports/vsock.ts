@@ -7,10 +7,10 @@
  * Assumes Linux and the native addon, which is loaded when it is first needed. Bounds: `limits.connectTimeoutMs` for dialling,
  * `limits.closeTimeoutMs` for `close`, 128 links that wait to be taken.
  */
-import { badArgument, TrunkError } from '../src/errors.ts'
-import { requireInteger } from '../src/limits.ts'
+import { badArgument, TrunkError } from '../src/contracts/errors.ts'
+import { requireInteger } from '../src/contracts/limits.ts'
 import { nativeStatus, type NativeAddon } from '../src/native/load.ts'
-import type { Link, Listener, Transport, TransportOptions } from '../src/types.ts'
+import type { Link, Listener, Transport, TransportOptions } from '../src/contracts/types.ts'
 import { LinkListener } from './internal/link-listener.ts'
 import { SlabReader } from './internal/slab-reader.ts'
 import { socketLink } from './internal/socket-link.ts'

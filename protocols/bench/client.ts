@@ -3,9 +3,9 @@
  * nothing else.
  */
 import { Uint8ArrayList } from 'uint8arraylist'
-import { systemClock, type Clock } from '../../src/clock.ts'
-import { badArgument, TrunkError } from '../../src/errors.ts'
-import type { Bytes, Pipe, Trunk } from '../../src/types.ts'
+import { systemClock, type Clock } from '../../src/runtime/clock.ts'
+import { badArgument, TrunkError } from '../../src/contracts/errors.ts'
+import type { Bytes, Pipe, Trunk } from '../../src/contracts/types.ts'
 import { unwrap } from '../internal/decoded.ts'
 import {
   decodeReply,

@@ -2,10 +2,10 @@
  * The serving side of `bench`: sends, takes, or sends back bytes that mean nothing. It costs the line and the processor, so its bounds are enforced for each
  * pipe; the pipes are bounded by the trunk's own limits.
  */
-import { systemClock, type Clock } from '../../src/clock.ts'
-import { requireInteger } from '../../src/limits.ts'
-import { defineProtocol } from '../../src/protocol.ts'
-import type { Pipe, Protocol } from '../../src/types.ts'
+import { systemClock, type Clock } from '../../src/runtime/clock.ts'
+import { requireInteger } from '../../src/contracts/limits.ts'
+import { defineProtocol } from '../../src/contracts/protocol.ts'
+import type { Pipe, Protocol } from '../../src/contracts/types.ts'
 import { unwrap } from '../internal/decoded.ts'
 import { decodeRequest, encodeReport, NAME, type Bounds, type MeasureRequest } from './messages.ts'
 import { receive, send, unlessStopped } from './traffic.ts'

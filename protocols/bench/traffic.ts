@@ -3,9 +3,9 @@
  * memory of its own.
  */
 import { randomBytes } from 'node:crypto'
-import type { Clock } from '../../src/clock.ts'
-import { TrunkError } from '../../src/errors.ts'
-import type { Bytes, Pipe } from '../../src/types.ts'
+import type { Clock } from '../../src/runtime/clock.ts'
+import { TrunkError } from '../../src/contracts/errors.ts'
+import type { Bytes, Pipe } from '../../src/contracts/types.ts'
 import type { Bounds } from './messages.ts'
 
 /** Bytes of one write. */

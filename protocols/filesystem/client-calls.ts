@@ -4,9 +4,9 @@
  * ones wait, and can be aborted while they do. Where the peer has descriptors for fewer, fewer run (crowd.ts). Assumes arguments that were checked.
  */
 import { Uint8ArrayList } from 'uint8arraylist'
-import type { Clock } from '../../src/clock.ts'
-import { badArgument, TrunkError } from '../../src/errors.ts'
-import type { Bytes, OpenOptions, Pipe, Trunk } from '../../src/types.ts'
+import type { Clock } from '../../src/runtime/clock.ts'
+import { badArgument, TrunkError } from '../../src/contracts/errors.ts'
+import type { Bytes, OpenOptions, Pipe, Trunk } from '../../src/contracts/types.ts'
 import { SmallFiles } from './client-many.ts'
 import type { CallOptions, FileEntry, RangeOptions, SmallOptions, WriteSource } from './client-types.ts'
 import { Crowd, isRefusal, type Entered } from './crowd.ts'

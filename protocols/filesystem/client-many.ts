@@ -3,9 +3,9 @@
  * each call has its own outcome, that calls share a pipe only where they share their signal, and that a peer without such pipes, or a call without
  * company, is told apart: then the answer is `alone`, and the caller uses a pipe for the one file.
  */
-import type { Clock } from '../../src/clock.ts'
-import { TrunkError } from '../../src/errors.ts'
-import type { OpenOptions, Pipe, Trunk } from '../../src/types.ts'
+import type { Clock } from '../../src/runtime/clock.ts'
+import { TrunkError } from '../../src/contracts/errors.ts'
+import type { OpenOptions, Pipe, Trunk } from '../../src/contracts/types.ts'
 import { isRefusal, type Crowd } from './crowd.ts'
 import { toFailure } from './failures.ts'
 import type { Decoded } from '../internal/decoded.ts'

@@ -1,8 +1,8 @@
 /** What the client of `filesystem` takes and gives. Types only. */
 import type { Source } from 'it-stream-types'
 import type { Uint8ArrayList } from 'uint8arraylist'
-import type { Clock } from '../../src/clock.ts'
-import type { Bytes } from '../../src/types.ts'
+import type { Clock } from '../../src/runtime/clock.ts'
+import type { Bytes } from '../../src/contracts/types.ts'
 import type { FileType } from './messages.ts'
 import type { FilePath } from './path.ts'
 

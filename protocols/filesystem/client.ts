@@ -3,10 +3,10 @@
  * is one pipe (client-calls.ts), and one more where a slash at the end of a path says that a directory is meant: the peer is asked
  * first what is there.
  */
-import { systemClock } from '../../src/clock.ts'
-import { badArgument, TrunkError } from '../../src/errors.ts'
-import { requireInteger } from '../../src/limits.ts'
-import type { Trunk } from '../../src/types.ts'
+import { systemClock } from '../../src/runtime/clock.ts'
+import { badArgument, TrunkError } from '../../src/contracts/errors.ts'
+import { requireInteger } from '../../src/contracts/limits.ts'
+import type { Trunk } from '../../src/contracts/types.ts'
 import { Calls, PROGRESS_TIMEOUT_MS } from './client-calls.ts'
 import type { CallOptions, ClientOptions, FilesystemClient, RangeOptions, WriteOptions } from './client-types.ts'
 import { MAX_DATE_MS, type FileRequestInput, type FileType } from './messages.ts'

@@ -3,9 +3,9 @@
  * any data flowed, waits for another one of ours to end, and is tried again; one that ran alone is refused for good. Listings are not waited for: whoever reads one may
  * do so only as fast as what it reads for goes on. Bounds: `max` at a time; a wait for another one ends by its signal, or after a time without progress.
  */
-import type { Clock } from '../../src/clock.ts'
-import { abortError, TrunkError } from '../../src/errors.ts'
-import { onAbort } from '../../src/on-abort.ts'
+import type { Clock } from '../../src/runtime/clock.ts'
+import { abortError, TrunkError } from '../../src/contracts/errors.ts'
+import { onAbort } from '../../src/runtime/on-abort.ts'
 import { Turns } from './turns.ts'
 
 /** Good ends after which one more is tried at a time: a refusal costs a round trip. */

@@ -4,8 +4,8 @@
  * trusts nothing: a name that is no single name would let a hostile server choose where a client writes (CVE-2019-6111).
  */
 import * as v from 'valibot'
-import { decodeCbor, encodeCbor } from '../../src/cbor.ts'
-import type { KnownCode } from '../../src/errors.ts'
+import { decodeCbor, encodeCbor } from '../../src/core/cbor.ts'
+import type { KnownCode } from '../../src/contracts/errors.ts'
 import type { FileType } from './messages.ts'
 import { nameFlaw } from './path.ts'
 

@@ -2,7 +2,7 @@
  * The operating system's errors as codes. What travels to the peer is a code and a sentence of ours: the original message
  * holds absolute local paths, so it stays here as `cause`.
  */
-import { TrunkError, type KnownCode } from '../../src/errors.ts'
+import { TrunkError, type KnownCode } from '../../src/contracts/errors.ts'
 
 const FAILURES: ReadonlyMap<string, readonly [KnownCode, string]> = new Map([
   ['ENOENT', ['ERR_NOT_FOUND', 'no such file or directory']],

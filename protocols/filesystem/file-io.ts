@@ -4,7 +4,7 @@
  */
 import { fsync, read, readSync, write, writeSync, writev } from 'node:fs'
 import type { Uint8ArrayList } from 'uint8arraylist'
-import { TrunkError } from '../../src/errors.ts'
+import { TrunkError } from '../../src/contracts/errors.ts'
 import { toFailure } from './failures.ts'
 
 /** Bytes that are read from a file at once: few enough calls for a fast disk, small enough to share the pool's memory. */

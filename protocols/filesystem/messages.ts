@@ -5,7 +5,7 @@
  * members of a reply are ignored.
  */
 import * as v from 'valibot'
-import { TrunkError } from '../../src/errors.ts'
+import { TrunkError } from '../../src/contracts/errors.ts'
 import { decodeWith, type Decoded } from '../internal/decoded.ts'
 import { splitPath } from './path.ts'
 

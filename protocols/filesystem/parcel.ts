@@ -5,8 +5,8 @@
  */
 import type { Uint8ArrayList } from 'uint8arraylist'
 import * as v from 'valibot'
-import { decodeCbor, encodeCbor } from '../../src/cbor.ts'
-import { isCodeShaped, TrunkError, withoutControls } from '../../src/errors.ts'
+import { decodeCbor, encodeCbor } from '../../src/core/cbor.ts'
+import { isCodeShaped, TrunkError, withoutControls } from '../../src/contracts/errors.ts'
 import type { Decoded } from '../internal/decoded.ts'
 import { bytes, mode, time } from './messages.ts'
 

@@ -2,7 +2,7 @@
  * Paths: bytes, `/` between names, always below the root. One spelling per file: no `.`, no `..`, no empty name, so nothing
  * has to be resolved and nothing can climb. Everything else is refused before any system call, by client and server alike.
  */
-import { TrunkError } from '../../src/errors.ts'
+import { TrunkError } from '../../src/contracts/errors.ts'
 
 /**
  * A path below the root: `dir/name`. One leading `/` is allowed and means nothing; `''` and `'/'` are the root itself. One `/` at

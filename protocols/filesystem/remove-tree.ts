@@ -5,7 +5,7 @@
  */
 import { lstatSync, rmdirSync, unlinkSync, type Dir } from 'node:fs'
 import { unlink } from 'node:fs/promises'
-import { TrunkError } from '../../src/errors.ts'
+import { TrunkError } from '../../src/contracts/errors.ts'
 import { errnoOf, toFailure } from './failures.ts'
 import { stepInto, type Folder } from './root.ts'
 import { nameOf, openDirectory } from './serve-list.ts'

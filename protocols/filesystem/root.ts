@@ -8,7 +8,7 @@
  * write below the root at the same moment could still win a race. Assumes names that `splitPath` let through.
  */
 import { closeSync, constants, fstatSync, lstatSync, openSync, statSync, type Stats } from 'node:fs'
-import { TrunkError } from '../../src/errors.ts'
+import { TrunkError } from '../../src/contracts/errors.ts'
 import { errnoOf, toFailure } from './failures.ts'
 import { SLASH } from './path.ts'
 import { openUnnamed } from './unnamed.ts'

@@ -4,7 +4,7 @@
  */
 import { lstatSync, type Dir, type Stats } from 'node:fs'
 import { opendir } from 'node:fs/promises'
-import { holding, inPool } from '../../src/budgets.ts'
+import { holding, inPool } from '../../src/runtime/budgets.ts'
 import { encodeBatch, MAX_BATCH_BYTES, MAX_BATCH_ENTRIES, type WireEntry } from './entries.ts'
 import { encodeReply, type FileReply, type FileType } from './messages.ts'
 import { requirePath } from './path.ts'

@@ -4,9 +4,9 @@
  * through the thread pool costs ten times what such a call does; others get their turn after a few files.
  */
 import { closeSync, constants } from 'node:fs'
-import { holding } from '../../src/budgets.ts'
-import { TrunkError } from '../../src/errors.ts'
-import type { Pipe } from '../../src/types.ts'
+import { holding } from '../../src/runtime/budgets.ts'
+import { TrunkError } from '../../src/contracts/errors.ts'
+import type { Pipe } from '../../src/contracts/types.ts'
 import { unwrap } from '../internal/decoded.ts'
 import { toFailure } from './failures.ts'
 import {

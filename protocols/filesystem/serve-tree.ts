@@ -3,8 +3,8 @@
  * removes a link itself, never what it points to; renaming and attributes are for regular files and directories only.
  */
 import { chmodSync, lstatSync, mkdirSync, renameSync, rmdirSync, type Stats } from 'node:fs'
-import { inPool } from '../../src/budgets.ts'
-import { TrunkError } from '../../src/errors.ts'
+import { inPool } from '../../src/runtime/budgets.ts'
+import { TrunkError } from '../../src/contracts/errors.ts'
 import { errnoOf } from './failures.ts'
 import type { RequestOf } from './messages.ts'
 import { requirePath } from './path.ts'

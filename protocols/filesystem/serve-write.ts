@@ -6,9 +6,9 @@
  */
 import { closeSync, constants, fchmodSync, fstatSync, linkSync, lstatSync, openSync, renameSync } from 'node:fs'
 import type { Uint8ArrayList } from 'uint8arraylist'
-import { inPool } from '../../src/budgets.ts'
-import { TrunkError } from '../../src/errors.ts'
-import { freshName } from '../../src/fresh-bytes.ts'
+import { inPool } from '../../src/runtime/budgets.ts'
+import { TrunkError } from '../../src/contracts/errors.ts'
+import { freshName } from '../../src/runtime/fresh-bytes.ts'
 import { errnoOf } from './failures.ts'
 import { flush, writeAll, writeAtOnce } from './file-io.ts'
 import type { RequestOf } from './messages.ts'

@@ -5,9 +5,9 @@
  * of them are back when the operation's pipe has ended, however it ended. No message that leaves here holds a local path.
  */
 import { realpathSync, statSync } from 'node:fs'
-import { badArgument, TrunkError, withoutControls } from '../../src/errors.ts'
-import { requireInteger } from '../../src/limits.ts'
-import type { PipeRequest, Protocol, ProtocolDefinition } from '../../src/types.ts'
+import { badArgument, TrunkError, withoutControls } from '../../src/contracts/errors.ts'
+import { requireInteger } from '../../src/contracts/limits.ts'
+import type { PipeRequest, Protocol, ProtocolDefinition } from '../../src/contracts/types.ts'
 import { unwrap } from '../internal/decoded.ts'
 import { LONE_SURROGATE, SLASH } from './path.ts'
 import { toFailure } from './failures.ts'

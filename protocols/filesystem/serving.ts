@@ -2,9 +2,9 @@
  * What the parts of the server share: the options, the root, and the bound on operations that hold descriptors. Assumes one
  * `Serving` per protocol object; each trunk has its own count of handles, and takes its part of what all trunks share.
  */
-import { accountOf, noDescriptor, type Account } from '../../src/budgets.ts'
-import { TrunkError } from '../../src/errors.ts'
-import type { PipeRequest, Trunk } from '../../src/types.ts'
+import { accountOf, noDescriptor, type Account } from '../../src/runtime/budgets.ts'
+import { TrunkError } from '../../src/contracts/errors.ts'
+import type { PipeRequest, Trunk } from '../../src/contracts/types.ts'
 import type { FileRequest, RequestOf } from './messages.ts'
 import type { Root } from './root.ts'
 

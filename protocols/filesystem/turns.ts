@@ -2,8 +2,8 @@
  * A bound on what runs at a time: callers wait in order. Keeps a client below the number of handles that the server grants, so
  * that a thousand writes at once are a queue and not nine hundred refusals.
  */
-import { abortError } from '../../src/errors.ts'
-import { onAbort } from '../../src/on-abort.ts'
+import { abortError } from '../../src/contracts/errors.ts'
+import { onAbort } from '../../src/runtime/on-abort.ts'
 
 export class Turns {
   #atATime: number

@@ -1,6 +1,6 @@
 /** What decoding a message from the peer gives. It never throws, whatever the peer sent. */
 import * as v from 'valibot'
-import { TrunkError, type ErrorCode } from '../../src/errors.ts'
+import { TrunkError, type ErrorCode } from '../../src/contracts/errors.ts'
 
 /** A message, or why there is none. */
 export type Decoded<T> = { readonly ok: true; readonly value: T } | { readonly ok: false; readonly error: TrunkError }

@@ -1,5 +1,5 @@
 /** State that a protocol keeps for each trunk, and that goes with it: one trunk's limits and ids are never another's. */
-import type { Trunk } from '../../src/types.ts'
+import type { Trunk } from '../../src/contracts/types.ts'
 
 /** Gives the state of a trunk, made when it is first asked for. */
 export function perTrunk<T extends object>(make: (trunk: Trunk) => T): (trunk: Trunk) => T {

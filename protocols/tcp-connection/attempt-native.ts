@@ -1,8 +1,8 @@
 /** Attempts by the native addon. */
 import { isIPv6 } from 'node:net'
 import { WRITABLE } from '../../src/native/load.ts'
-import type { ConnectionSet, Member } from '../internal/connection-set.ts'
-import { NativeConnection } from '../internal/native-connection.ts'
+import type { ConnectionSet, Member } from '../tcp/connection-set.ts'
+import { NativeConnection } from '../tcp/native-connection.ts'
 import { KEEPALIVE_MS, type Attempt, type AttemptOutcome, type Attempts } from './attempt.ts'
 
 /** Attempts whose connections are in `set`. */

@@ -1,7 +1,7 @@
 /** Attempts by Node's sockets, where there is no native addon. */
 import { connect } from 'node:net'
-import { netConnection } from '../internal/net-connection.ts'
-import { resetSocket } from '../internal/reset-socket.ts'
+import { netConnection } from '../tcp/net-connection.ts'
+import { resetSocket } from '../tcp/reset-socket.ts'
 import { KEEPALIVE_MS, type Attempts } from './attempt.ts'
 
 export const netAttempts: Attempts = (address, port, outcome) => {

@@ -1,5 +1,5 @@
 /** One attempt to connect to one literal address: what dial.ts makes of several. */
-import type { Connection } from '../internal/connection.ts'
+import type { Connection } from '../tcp/connection.ts'
 
 /** What an attempt tells: one of the two, once, and not before it was made; nothing after `drop`. */
 export interface AttemptOutcome {

@@ -1,7 +1,7 @@
 /** The asking side of `tcp-connection`. The peer's reply is checked like anything else that a peer sends. */
-import { badArgument } from '../../src/errors.ts'
-import type { OpenOptions, Pipe, Trunk } from '../../src/types.ts'
-import type { TcpAddresses } from '../internal/tcp-fields.ts'
+import { badArgument } from '../../src/contracts/errors.ts'
+import type { OpenOptions, Pipe, Trunk } from '../../src/contracts/types.ts'
+import type { TcpAddresses } from '../tcp/tcp-fields.ts'
 import { decodeReply, decodeRequest, encodeRequest, NAME } from './messages.ts'
 
 /** Where the peer is to connect: an address or a name that the peer resolves, and a port from 1 to 65535. */

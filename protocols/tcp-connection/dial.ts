@@ -2,10 +2,10 @@
  * Dials literal addresses one after another until one answers ("happy eyeballs", RFC 8305 in short): the next one starts when one has
  * failed or {@link STAGGER_MS} have passed, the first to stand wins and the others are dropped. No name is ever resolved here.
  */
-import type { Clock, Timer } from '../../src/clock.ts'
-import { abortError, TrunkError } from '../../src/errors.ts'
-import { connectError } from '../../src/net-errors.ts'
-import type { Connection } from '../internal/connection.ts'
+import type { Clock, Timer } from '../../src/runtime/clock.ts'
+import { abortError, TrunkError } from '../../src/contracts/errors.ts'
+import { connectError } from '../../src/runtime/net-errors.ts'
+import type { Connection } from '../tcp/connection.ts'
 import type { Attempt, Attempts } from './attempt.ts'
 import { systemAttempts } from './system-attempts.ts'
 

@@ -1,7 +1,7 @@
 /** The messages of `tcp-connection`: one request in the open, one reply in its acceptance. */
 import * as v from 'valibot'
 import { decodeWith, type Decoded } from '../internal/decoded.ts'
-import { ADDRESS_FIELDS, DialPort, Host, type TcpAddresses } from '../internal/tcp-fields.ts'
+import { ADDRESS_FIELDS, DialPort, Host, type TcpAddresses } from '../tcp/tcp-fields.ts'
 
 /** The protocol's name on the wire. */
 export const NAME = 'tcp-connection'

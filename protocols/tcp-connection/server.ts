@@ -4,20 +4,20 @@
  * Enforces: the allow-list, `connectTimeoutMs` for resolving and dialling together, `maxConnections` per trunk, and a descriptor for each of
  * those that all trunks share.
  */
-import { accountOf, NO_DESCRIPTOR } from '../../src/budgets.ts'
-import { systemClock, type Clock } from '../../src/clock.ts'
-import { TrunkError } from '../../src/errors.ts'
-import { defineProtocol } from '../../src/protocol.ts'
-import { requireInteger } from '../../src/limits.ts'
-import { addressPolicy } from '../../src/policy.ts'
-import type { PipeRequest, Protocol } from '../../src/types.ts'
-import { join } from '../internal/bridge.ts'
-import type { Connection } from '../internal/connection.ts'
+import { accountOf, NO_DESCRIPTOR } from '../../src/runtime/budgets.ts'
+import { systemClock, type Clock } from '../../src/runtime/clock.ts'
+import { TrunkError } from '../../src/contracts/errors.ts'
+import { defineProtocol } from '../../src/contracts/protocol.ts'
+import { requireInteger } from '../../src/contracts/limits.ts'
+import { addressPolicy } from '../tcp/policy.ts'
+import type { PipeRequest, Protocol } from '../../src/contracts/types.ts'
+import { join } from '../tcp/bridge.ts'
+import type { Connection } from '../tcp/connection.ts'
 import { unwrap } from '../internal/decoded.ts'
 import { perTrunk } from '../internal/per-trunk.ts'
-import { resolveAllowed, systemLookup, target, type Lookup } from '../internal/resolve.ts'
-import { Slots } from '../internal/slots.ts'
-import { addressesOf } from '../internal/tcp-fields.ts'
+import { resolveAllowed, systemLookup, target, type Lookup } from '../tcp/resolve.ts'
+import { Slots } from '../tcp/slots.ts'
+import { addressesOf } from '../tcp/tcp-fields.ts'
 import type { Attempts } from './attempt.ts'
 import { dial } from './dial.ts'
 import { decodeRequest, encodeReply, NAME, type ConnectRequest } from './messages.ts'
@@ -26,7 +26,7 @@ import { decodeRequest, encodeReply, NAME, type ConnectRequest } from './message
 export interface TcpConnectionOptions {
   /**
    * What the peer may have dialled: `127.0.0.1:5432`, `10.0.0.0/8:*`, `[::1]:80`, `example.com:443`, `any`. An empty list denies everything.
-   * The rules are those of src/policy.ts.
+   * The rules are those of protocols/tcp/policy.ts.
    */
   allow: readonly string[]
   /** Time for resolving and dialling together, in milliseconds. @default 10000 */

@@ -1,5 +1,5 @@
 /** How this system dials: by the native addon where there is one, else by Node. */
-import { connectionSet } from '../internal/connection-set.ts'
+import { connectionSet } from '../tcp/connection-set.ts'
 import { nativeAttempts } from './attempt-native.ts'
 import { netAttempts } from './attempt-net.ts'
 import type { Attempts } from './attempt.ts'

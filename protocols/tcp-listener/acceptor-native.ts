@@ -4,9 +4,9 @@
  */
 import { isIPv6 } from 'node:net'
 import type { NativeDescriptors, NativeWatch } from '../../src/native/load.ts'
-import type { ConnectionSet } from '../internal/connection-set.ts'
-import type { Connection, Endpoint } from '../internal/connection.ts'
-import { NativeConnection } from '../internal/native-connection.ts'
+import type { ConnectionSet } from '../tcp/connection-set.ts'
+import type { Connection, Endpoint } from '../tcp/connection.ts'
+import { NativeConnection } from '../tcp/native-connection.ts'
 import type { ConnectionSource, OpenSource } from './acceptor.ts'
 
 /**

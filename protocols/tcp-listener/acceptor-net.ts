@@ -4,8 +4,8 @@
  * accepted before anybody asked for it.
  */
 import { createServer, isIPv6, type AddressInfo, type Server } from 'node:net'
-import type { Connection, Endpoint } from '../internal/connection.ts'
-import { netConnection } from '../internal/net-connection.ts'
+import type { Connection, Endpoint } from '../tcp/connection.ts'
+import { netConnection } from '../tcp/net-connection.ts'
 import type { ConnectionSource, OpenSource } from './acceptor.ts'
 
 /** A source over `net.createServer`. */

@@ -5,11 +5,11 @@
  * that fails is asked again after a pause, never in a loop; after `close` the port is free and every waiting request is refused.
  * Assumes that whoever got a connection gives its place back (`slots.release()`) when the connection is over.
  */
-import type { Clock, Timer } from '../../src/clock.ts'
-import { abortError, TrunkError } from '../../src/errors.ts'
-import { ofOneConnection } from '../../src/net-errors.ts'
-import type { Connection, Endpoint } from '../internal/connection.ts'
-import type { Slots } from '../internal/slots.ts'
+import type { Clock, Timer } from '../../src/runtime/clock.ts'
+import { abortError, TrunkError } from '../../src/contracts/errors.ts'
+import { ofOneConnection } from '../../src/runtime/net-errors.ts'
+import type { Connection, Endpoint } from '../tcp/connection.ts'
+import type { Slots } from '../tcp/slots.ts'
 
 /** Where connections come from: the kernel's queue (acceptor-native.ts), or Node's server (acceptor-net.ts). */
 export interface ConnectionSource {

@@ -4,10 +4,10 @@
  *
  * Enforces `accepts`: requests under way and connections not yet taken, together. Assumes nothing of the peer: its replies are checked.
  */
-import { systemClock, type Clock } from '../../src/clock.ts'
-import { badArgument, TrunkError } from '../../src/errors.ts'
-import { requireInteger } from '../../src/limits.ts'
-import type { OpenOptions, Pipe, Trunk } from '../../src/types.ts'
+import { systemClock, type Clock } from '../../src/runtime/clock.ts'
+import { badArgument, TrunkError } from '../../src/contracts/errors.ts'
+import { requireInteger } from '../../src/contracts/limits.ts'
+import type { OpenOptions, Pipe, Trunk } from '../../src/contracts/types.ts'
 import { unwrap } from '../internal/decoded.ts'
 import type { TcpPipe } from '../tcp-connection/client.ts'
 import { Listening } from './listening.ts'

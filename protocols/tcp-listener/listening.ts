@@ -1,7 +1,7 @@
 /** The asking side's end of one listener: its requests under way, the connections that came, and whoever waits for one. */
-import type { Clock, Timer } from '../../src/clock.ts'
-import { toTrunkError, TrunkError } from '../../src/errors.ts'
-import type { Pipe, Trunk } from '../../src/types.ts'
+import type { Clock, Timer } from '../../src/runtime/clock.ts'
+import { toTrunkError, TrunkError } from '../../src/contracts/errors.ts'
+import type { Pipe, Trunk } from '../../src/contracts/types.ts'
 import type { TcpIncoming, TcpListening } from './client.ts'
 import { decodeReply, encodeRequest, NAME, type ListenReply } from './messages.ts'
 

@@ -4,7 +4,7 @@
  */
 import * as v from 'valibot'
 import { decodeWith, type Decoded } from '../internal/decoded.ts'
-import { ADDRESS_FIELDS, BindPort, Host, type TcpAddresses } from '../internal/tcp-fields.ts'
+import { ADDRESS_FIELDS, BindPort, Host, type TcpAddresses } from '../tcp/tcp-fields.ts'
 
 /** The protocol's name on the wire. */
 export const NAME = 'tcp-listener'

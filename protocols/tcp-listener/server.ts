@@ -4,20 +4,20 @@
  * Enforces: the allow-list, `maxListeners` and `maxConnections` per trunk. A listener belongs to the pipe that asked for it and is known only on
  * the trunk of that pipe.
  */
-import { accountOf, NO_DESCRIPTOR } from '../../src/budgets.ts'
-import { systemClock, type Clock } from '../../src/clock.ts'
-import { TrunkError } from '../../src/errors.ts'
-import { defineProtocol } from '../../src/protocol.ts'
-import { requireInteger } from '../../src/limits.ts'
-import { listenError } from '../../src/net-errors.ts'
-import { addressPolicy, type AddressPolicy } from '../../src/policy.ts'
-import type { Pipe, PipeRequest, Protocol } from '../../src/types.ts'
-import { join } from '../internal/bridge.ts'
+import { accountOf, NO_DESCRIPTOR } from '../../src/runtime/budgets.ts'
+import { systemClock, type Clock } from '../../src/runtime/clock.ts'
+import { TrunkError } from '../../src/contracts/errors.ts'
+import { defineProtocol } from '../../src/contracts/protocol.ts'
+import { requireInteger } from '../../src/contracts/limits.ts'
+import { listenError } from '../../src/runtime/net-errors.ts'
+import { addressPolicy, type AddressPolicy } from '../tcp/policy.ts'
+import type { Pipe, PipeRequest, Protocol } from '../../src/contracts/types.ts'
+import { join } from '../tcp/bridge.ts'
 import { unwrap } from '../internal/decoded.ts'
 import { perTrunk } from '../internal/per-trunk.ts'
-import { resolveAllowed, systemLookup, target, type Lookup } from '../internal/resolve.ts'
-import { Slots } from '../internal/slots.ts'
-import { addressesOf } from '../internal/tcp-fields.ts'
+import { resolveAllowed, systemLookup, target, type Lookup } from '../tcp/resolve.ts'
+import { Slots } from '../tcp/slots.ts'
+import { addressesOf } from '../tcp/tcp-fields.ts'
 import { Acceptor, type OpenSource } from './acceptor.ts'
 import {
   decodeRequest,
@@ -33,7 +33,7 @@ import { systemSource } from './system-source.ts'
 export interface TcpListenerOptions {
   /**
    * What the peer may have bound: `127.0.0.1:8080`, `127.0.0.1:*`, `[::1]:8000-8100`. Port 0 needs a rule with `0` or `*`. A wildcard address is bound
-   * only for a rule that names it (`0.0.0.0:8080`, `[::]:8080`). The rules are those of src/policy.ts.
+   * only for a rule that names it (`0.0.0.0:8080`, `[::]:8080`). The rules are those of protocols/tcp/policy.ts.
    */
   allow: readonly string[]
   /** Listeners that one trunk may have at a time. @default 16 */

@@ -1,5 +1,5 @@
 /** Where this system's connections come from: the native addon where there is one, else Node's server. */
-import { connectionSet } from '../internal/connection-set.ts'
+import { connectionSet } from '../tcp/connection-set.ts'
 import { nativeSource } from './acceptor-native.ts'
 import { netSource } from './acceptor-net.ts'
 import type { OpenSource } from './acceptor.ts'

@@ -23,9 +23,9 @@ const AT_ONCE = new Set(['buffer', 'events', 'fs', 'os', 'path', 'process', 'tim
  * every frame.
  */
 const SELDOM = [
-  'src/server.ts',
-  'src/reconnecting-trunk.ts',
-  'src/session/guarded-line.ts',
+  'src/api/server.ts',
+  'src/session/reconnecting-trunk.ts',
+  'src/core/session/guarded-line.ts',
   'src/session/guard-tools.ts',
   'src/session/token.ts',
   'src/native/load.ts',
@@ -144,8 +144,8 @@ const REST = [
   'src/cli/doctor/findings.ts',
   'src/cli/demo/demo.ts',
   'src/cli/demo/role.ts',
-  'src/server.ts',
-  'src/session/guarded-line.ts',
+  'src/api/server.ts',
+  'src/core/session/guarded-line.ts',
   'src/session/guard-tools.ts',
   'protocols/bench.ts',
   'protocols/filesystem.ts',

@@ -5,7 +5,7 @@
  * string for the compiler: Node would encode it as text and name another file, a template would print it.
  */
 import { readFileSync } from 'node:fs'
-import { badArgument } from '../errors.ts'
+import { badArgument } from '../contracts/errors.ts'
 
 declare const isBytes: unique symbol
 

@@ -2,12 +2,12 @@
  * What a command is given of the world, so that nothing in it is global: the environment, where results and lines go, the
  * clock, the signal of the first Ctrl-C, and a place for what must not be left behind when the second one ends us at once.
  */
-import { pause as pauseOf, systemClock } from '../clock.ts'
-import type { Clock, Timer } from '../clock.ts'
-import { TrunkError } from '../errors.ts'
+import { pause as pauseOf, systemClock } from '../runtime/clock.ts'
+import type { Clock, Timer } from '../runtime/clock.ts'
+import { TrunkError } from '../contracts/errors.ts'
 import { printableLines, rawEnvironment } from './byte-string.ts'
 import { colorsOf, type Colors } from './colors.ts'
-import { onAbort } from '../on-abort.ts'
+import { onAbort } from '../runtime/on-abort.ts'
 import { asFailure, errorLine } from './failure.ts'
 import { standardError, standardOutput } from './output.ts'
 import type { ErrorOutput, Output } from './output.ts'

@@ -3,8 +3,8 @@
  *
  * 0 done · 1 the operation failed · 2 wrong usage · 3 no session with the peer · 4 refused by policy
  */
-import { isKnownCode, TrunkError } from '../errors.ts'
-import type { ErrorCode } from '../errors.ts'
+import { isKnownCode, TrunkError } from '../contracts/errors.ts'
+import type { ErrorCode } from '../contracts/errors.ts'
 import { printable } from './byte-string.ts'
 
 /** What the process exits with. */

@@ -2,9 +2,9 @@
  * How long a command tries for its first session with the peer: once, or with `--wait` until the peer is there, the time is over, or the user
  * interrupts. Says on stderr why it waits, once for each reason.
  */
-import type { Timer } from '../clock.ts'
-import { TrunkError } from '../errors.ts'
-import { onAbort } from '../on-abort.ts'
+import type { Timer } from '../runtime/clock.ts'
+import { TrunkError } from '../contracts/errors.ts'
+import { onAbort } from '../runtime/on-abort.ts'
 import { asError, say } from './context.ts'
 import type { Context } from './context.ts'
 import { errorLine } from './failure.ts'

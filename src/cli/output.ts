@@ -3,10 +3,10 @@
  * peer and not by memory. A reader that has gone away (EPIPE) is a quiet end. The user's interrupt ends a write that nobody takes; what an interrupted command has to
  * say then has a moment for it. Lines on standard error wait in a queue with a bound, and come before what is written to standard output after them.
  */
-import type { Clock, Timer } from '../clock.ts'
-import { abortError } from '../errors.ts'
-import { onAbort } from '../on-abort.ts'
-import type { Bytes } from '../types.ts'
+import type { Clock, Timer } from '../runtime/clock.ts'
+import { abortError } from '../contracts/errors.ts'
+import { onAbort } from '../runtime/on-abort.ts'
+import type { Bytes } from '../contracts/types.ts'
 import { printableLines } from './byte-string.ts'
 import { DescriptorOutput } from './descriptor/output.ts'
 import { isTerminal } from './descriptor/polled.ts'

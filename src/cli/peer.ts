@@ -4,10 +4,10 @@
  */
 import { InvalidArgumentError } from 'commander'
 import type { Command } from 'commander'
-import { Backoff } from '../backoff.ts'
+import { Backoff } from '../runtime/backoff.ts'
 import { connect, DEFAULT_LIMITS } from '../index.ts'
 import type { ConnectionStatus, ReconnectingTrunk, Trunk, TrunkOptions } from '../index.ts'
-import { redial } from '../redial.ts'
+import { redial } from '../session/redial.ts'
 import type { Context } from './context.ts'
 import { asFailure, EXIT, Failure, usageError } from './failure.ts'
 import { FirstSession } from './first-session.ts'

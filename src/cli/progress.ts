@@ -4,7 +4,7 @@
  */
 import cliProgress from 'cli-progress'
 import type { Options, Params } from 'cli-progress'
-import type { Clock } from '../clock.ts'
+import type { Clock } from '../runtime/clock.ts'
 import { printable } from './byte-string.ts'
 import type { Context } from './context.ts'
 import { formatBytes, formatDuration, formatRate } from './format.ts'

@@ -3,9 +3,9 @@
  * user's interrupt a run lasts UNWIND_MS at the longest.
  */
 import { CommanderError } from 'commander'
-import type { Timer } from '../clock.ts'
+import type { Timer } from '../runtime/clock.ts'
 import { DEFAULT_LIMITS } from '../index.ts'
-import { onAbort } from '../on-abort.ts'
+import { onAbort } from '../runtime/on-abort.ts'
 import { rawArguments } from './byte-string.ts'
 import { sayError } from './context.ts'
 import type { Context } from './context.ts'

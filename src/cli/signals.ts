@@ -3,7 +3,7 @@
  * `closeTimeoutMs`. The second one ends the process at once, the way the signal itself would have.
  */
 import { setMaxListeners } from 'node:events'
-import { TrunkError } from '../errors.ts'
+import { TrunkError } from '../contracts/errors.ts'
 
 /** More than one command ever has listening at a time. */
 const MAX_LISTENERS = 1000

@@ -1,5 +1,5 @@
 /** What went wrong with single things of many, each of which the user named or is in what the user named: one line each, and the rest goes on, as with cp, rm and scp. */
-import { TrunkError } from '../errors.ts'
+import { TrunkError } from '../contracts/errors.ts'
 import { sayError } from './context.ts'
 import type { Context } from './context.ts'
 import { about, EXIT, reportedFailure } from './failure.ts'

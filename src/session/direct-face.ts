@@ -5,7 +5,7 @@
  */
 import { abortableSource } from 'abortable-iterator'
 import { Uint8ArrayList } from 'uint8arraylist'
-import type { Bytes, DirectLink, DirectReceiver, Link } from '../types.ts'
+import type { Bytes, DirectLink, DirectReceiver, Link } from '../contracts/types.ts'
 
 /** A direct face, and how to let go of it. */
 export interface DirectFace extends DirectLink {

@@ -4,11 +4,11 @@
  *
  * Reading never waits for writing (design: invariant 2). It owns the link: after `finished` settles nothing of it is left.
  */
-import type { Clock, Timer } from '../clock.ts'
-import { TrunkError, toTrunkError } from '../errors.ts'
-import type { Link } from '../types.ts'
+import type { Clock, Timer } from '../runtime/clock.ts'
+import { TrunkError, toTrunkError } from '../contracts/errors.ts'
+import type { Link } from '../contracts/types.ts'
 import { directFace, type DirectFace } from './direct-face.ts'
-import type { Engine } from './engine.ts'
+import type { Engine } from '../core/session/engine.ts'
 
 /** After this much in one go the event loop gets a turn: a kernel that keeps taking bytes would starve everything else. */
 const YIELD_BYTES = 1024 * 1024

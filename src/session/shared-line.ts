@@ -3,9 +3,9 @@
  * link at a time has the line; what comes while none has it is dropped; closing or aborting a link gives the line back and leaves it open; a link
  * that is taken while the last batch of another has not left waits for that. Owns the raw link.
  */
-import type { TrunkError } from '../errors.ts'
-import { badArgument, toTrunkError } from '../errors.ts'
-import type { DirectLink, DirectReceiver, Link } from '../types.ts'
+import type { TrunkError } from '../contracts/errors.ts'
+import { badArgument, toTrunkError } from '../contracts/errors.ts'
+import type { DirectLink, DirectReceiver, Link } from '../contracts/types.ts'
 import { directFace, type DirectFace } from './direct-face.ts'
 
 export class SharedLine {

@@ -1,7 +1,7 @@
 /** The token's proof: HMAC-SHA-256 (RFC 2104), so that the token itself never travels. */
 import { createHmac, timingSafeEqual } from 'node:crypto'
-import { badArgument } from '../errors.ts'
-import type { Authenticator } from './handshake.ts'
+import { badArgument } from '../contracts/errors.ts'
+import type { Authenticator } from '../core/session/handshake.ts'
 
 /** Shorter tokens could be guessed from one recorded proof. */
 const MIN_TOKEN_BYTES = 16

@@ -31,9 +31,9 @@ async function rate(seconds, once) {
 
 /** Nanoseconds for a data frame of `payloadBytes` that is written into a batch and read from it. */
 async function codec(payloadBytes) {
-  const { FrameBatch } = await load('src/frame/batch.js')
-  const { FrameDecoder } = await load('src/frame/decoder.js')
-  const { FrameType } = await load('src/frame/constants.js')
+  const { FrameBatch } = await load('src/core/frame/batch.js')
+  const { FrameDecoder } = await load('src/core/frame/decoder.js')
+  const { FrameType } = await load('src/core/frame/constants.js')
   const payload = new Uint8Array(payloadBytes)
   let got = 0
   const handler = {
@@ -73,9 +73,9 @@ const CLOCK = { now: () => 0 }
 
 /** Two engines and what lies between them: nothing. */
 async function engines() {
-  const { Engine } = await load('src/session/engine.js')
-  const { DEFAULT_LIMITS } = await load('src/limits.js')
-  const { helloLimits } = await load('src/session/hello.js')
+  const { Engine } = await load('src/core/session/engine.js')
+  const { DEFAULT_LIMITS } = await load('src/contracts/limits.js')
+  const { helloLimits } = await load('src/core/session/hello.js')
   const side = (number, onPipe) =>
     new Engine({
       hello: {
@@ -129,7 +129,7 @@ async function engines() {
     for (let moved = true; moved;) moved = [exchange(near, far), exchange(far, near)].includes(true)
   }
   settle()
-  const { encodeCbor } = await load('src/cbor.js')
+  const { encodeCbor } = await load('src/core/cbor.js')
   const outbound = near.mux.open(encodeCbor({ protocol: 'bench' }, 4096, 'open'), listener, 0)
   settle()
   return { near, far, outbound, inbound, settle, exchange }
@@ -199,8 +199,8 @@ async function skin(chunkBytes) {
 /** MiB/s of `chunkBytes` at a time through a TCP link's sink and the other one's source. */
 async function transport(chunkBytes) {
   const { tcp } = await load('transports/tcp.js')
-  const { systemClock } = await load('src/clock.js')
-  const { DEFAULT_LIMITS } = await load('src/limits.js')
+  const { systemClock } = await load('src/runtime/clock.js')
+  const { DEFAULT_LIMITS } = await load('src/contracts/limits.js')
   const options = { clock: systemClock, limits: DEFAULT_LIMITS, signal: new AbortController().signal }
   const listener = await tcp({ port: 0 }).listen(options)
   const links = listener[Symbol.asyncIterator]()

@@ -4,7 +4,7 @@ import { readFileSync } from 'node:fs'
 import { describe, it } from 'node:test'
 import { asFailure } from '../../src/cli/failure.ts'
 import { createProgram } from '../../src/cli/program.ts'
-import { ERROR_CODES, TrunkError } from '../../src/errors.ts'
+import { ERROR_CODES, TrunkError } from '../../src/contracts/errors.ts'
 import { capturedContext } from '../helpers/captured-context.ts'
 
 const PAGE = readFileSync(new URL('../../docs/command-line.md', import.meta.url), 'utf8')

@@ -1,6 +1,6 @@
 /** The points of the transport suite about addresses, listening and dialling. See transport.ts. */
 import assert from 'node:assert/strict'
-import type { Link } from '../../src/types.ts'
+import type { Link } from '../../src/contracts/types.ts'
 import { eventually } from '../helpers/eventually.ts'
 import { readAll } from '../helpers/link-traffic.ts'
 import { countHandles, nothingLeft } from '../helpers/process-handles.ts'

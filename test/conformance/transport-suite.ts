@@ -1,10 +1,10 @@
 /** What the points of the transport suite share: pairs of links that are freed and counted, and how a point is skipped. See transport.ts. */
 import assert from 'node:assert/strict'
 import { it } from 'node:test'
-import { systemClock } from '../../src/clock.ts'
-import { resolveLimits } from '../../src/limits.ts'
-import type { Limits } from '../../src/limits.ts'
-import type { Link, Listener, Transport, TransportOptions } from '../../src/types.ts'
+import { systemClock } from '../../src/runtime/clock.ts'
+import { resolveLimits } from '../../src/contracts/limits.ts'
+import type { Limits } from '../../src/contracts/limits.ts'
+import type { Link, Listener, Transport, TransportOptions } from '../../src/contracts/types.ts'
 import { keptAlive } from '../helpers/eventually.ts'
 import { countHandles, nothingLeft } from '../helpers/process-handles.ts'
 

@@ -8,7 +8,7 @@
  */
 import { describe } from 'node:test'
 import assert from 'node:assert/strict'
-import type { Bytes, Transport } from '../../src/types.ts'
+import type { Bytes, Transport } from '../../src/contracts/types.ts'
 import { steady } from '../helpers/eventually.ts'
 import { directEnd, readAll, readBytes, reusedChunks, seededBytes } from '../helpers/link-traffic.ts'
 import { dialPoints, listenPoints } from './transport-dialling.ts'

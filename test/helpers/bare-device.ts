@@ -1,6 +1,6 @@
 /** A device that does not tell, made of memory links: each opening of it is a link, and the other end of that is the test's. */
 import { connect, overLink, serve, type Server, type Trunk, type TrunkOptions } from '../../src/index.ts'
-import type { Link, Transport, TransportTraits } from '../../src/types.ts'
+import type { Link, Transport, TransportTraits } from '../../src/contracts/types.ts'
 import { LinkListener } from '../../transports/internal/link-listener.ts'
 import { memoryPair } from '../../transports/memory.ts'
 import { manualClock, type ManualClock } from './manual-clock.ts'

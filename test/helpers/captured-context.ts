@@ -2,7 +2,7 @@
 import type { Context } from '../../src/cli/context.ts'
 import { colorsOf } from '../../src/cli/colors.ts'
 import { Owner } from '../../src/cli/owner.ts'
-import { systemClock } from '../../src/clock.ts'
+import { systemClock } from '../../src/runtime/clock.ts'
 
 /**
  * The context, and what was written to it.

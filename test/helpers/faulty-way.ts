@@ -1,6 +1,6 @@
 /** One direction of a proxied connection, with what is wrong with it. */
 import type { Socket } from 'node:net'
-import { resetSocket } from '../../protocols/internal/reset-socket.ts'
+import { resetSocket } from '../../protocols/tcp/reset-socket.ts'
 import type { Random } from '../sim/random.ts'
 
 /** How a connection is cut: by an end (FIN), by a reset (RST), or by nothing at all any more. */

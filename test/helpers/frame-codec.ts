@@ -1,6 +1,6 @@
 /** The real codec's two halves behind the naive one's shapes, so that the same frames go through both. */
-import { FrameBatch } from '../../src/frame/batch.ts'
-import { FrameDecoder } from '../../src/frame/decoder.ts'
+import { FrameBatch } from '../../src/core/frame/batch.ts'
+import { FrameDecoder } from '../../src/core/frame/decoder.ts'
 import { concat, frame, TYPE, type WireFrame } from './naive-codec.ts'
 
 /** The frames that the real decoder makes of `chunks`; `inPieces` says which types are handed on as they lie in the chunks. */

@@ -1,7 +1,7 @@
 /** The real guarded codec's two halves behind the naive one's shapes, so that the same bytes go through both. */
-import { GuardedBatch } from '../../src/frame/guarded-batch.ts'
-import { GuardedDecoder } from '../../src/frame/guarded-decoder.ts'
-import { PROBE } from '../../src/frame/probe.ts'
+import { GuardedBatch } from '../../src/core/checked-frame/guarded-batch.ts'
+import { GuardedDecoder } from '../../src/core/checked-frame/guarded-decoder.ts'
+import { PROBE } from '../../src/core/checked-frame/probe.ts'
 import { guardTools } from '../../src/session/guard-tools.ts'
 import { frame, type WireFrame } from './naive-codec.ts'
 import type { Finding, GuardedBytes, LengthLimit } from './naive-guarded-codec.ts'

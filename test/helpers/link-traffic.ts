@@ -1,5 +1,5 @@
 /** Bytes for links, and both ways to move them: through `source` and `sink`, and through `direct`. */
-import type { DirectLink, Link } from '../../src/types.ts'
+import type { DirectLink, Link } from '../../src/contracts/types.ts'
 
 /** Numbers from 0 to 2^32-1 that depend on the seed alone (xorshift32). */
 export function seeded(seed: number): () => number {

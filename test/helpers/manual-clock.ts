@@ -1,5 +1,5 @@
 /** A clock that stands still until it is turned by hand. */
-import type { Clock, Timer } from '../../src/clock.ts'
+import type { Clock, Timer } from '../../src/runtime/clock.ts'
 
 /** See {@link manualClock}. */
 export interface ManualClock extends Clock {

@@ -1,11 +1,11 @@
 /** One muxer played by hand: frames go in, what it has to say is decoded by the second codec, and what its pipes hear is written down. No time but the test's. */
 import assert from 'node:assert/strict'
-import { TrunkError } from '../../src/errors.ts'
-import { FrameBatch } from '../../src/frame/batch.ts'
-import { MuxCore } from '../../src/mux/core.ts'
-import { TrunkPipe, type PipeOwner } from '../../src/mux/pipe.ts'
-import type { PipeListener, PipeState } from '../../src/mux/pipe-state.ts'
-import type { MuxHost, MuxSettings } from '../../src/mux/settings.ts'
+import { TrunkError } from '../../src/contracts/errors.ts'
+import { FrameBatch } from '../../src/core/frame/batch.ts'
+import { MuxCore } from '../../src/core/mux/core.ts'
+import { TrunkPipe, type PipeOwner } from '../../src/session/pipe/pipe.ts'
+import type { PipeListener, PipeState } from '../../src/core/mux/pipe-state.ts'
+import type { MuxHost, MuxSettings } from '../../src/core/mux/settings.ts'
 import { bigEndian, concat, decodeFrames, encodeStatus, TYPE, type TypeName, type WireFrame } from './naive-codec.ts'
 
 /** Narrow enough that each limit can be met by hand. */

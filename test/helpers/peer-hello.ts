@@ -1,6 +1,6 @@
 /** What somebody says of itself when a session begins, with the default limits. */
-import { DEFAULT_LIMITS } from '../../src/limits.ts'
-import { helloLimits, type Hello, type Role } from '../../src/session/hello.ts'
+import { DEFAULT_LIMITS } from '../../src/contracts/limits.ts'
+import { helloLimits, type Hello, type Role } from '../../src/core/session/hello.ts'
 
 export function helloOf(epoch: number, role: Role = 'peer', challenged = false): Hello {
   return {

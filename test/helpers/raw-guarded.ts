@@ -4,7 +4,7 @@
  */
 import assert from 'node:assert/strict'
 import { randomBytes } from 'node:crypto'
-import type { Link } from '../../src/types.ts'
+import type { Link } from '../../src/contracts/types.ts'
 import { eventually } from './eventually.ts'
 import { cbor, fromCbor, type CborValue } from './naive-cbor.ts'
 import { concat, decodeStatus, frame, TYPE, type TypeName, type WireFrame } from './naive-codec.ts'

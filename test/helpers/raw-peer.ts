@@ -4,7 +4,7 @@
  */
 import assert from 'node:assert/strict'
 import { randomBytes } from 'node:crypto'
-import type { Bytes, Link } from '../../src/types.ts'
+import type { Bytes, Link } from '../../src/contracts/types.ts'
 import { cbor, fromCbor, type CborValue } from './naive-cbor.ts'
 import {
   bigEndian,

@@ -1,8 +1,8 @@
 /** Raw peers over real sockets, by node:net: they dial, or they listen and are dialled. Nothing that speaks here shares code with what is attacked. */
 import { once } from 'node:events'
 import type { Socket } from 'node:net'
-import { resetSocket } from '../../protocols/internal/reset-socket.ts'
-import type { Bytes, Link } from '../../src/types.ts'
+import { resetSocket } from '../../protocols/tcp/reset-socket.ts'
+import type { Bytes, Link } from '../../src/contracts/types.ts'
 import { dialLoopback, loopbackServer, type LoopbackServer } from './loopback.ts'
 import { RawPeer } from './raw-peer.ts'
 

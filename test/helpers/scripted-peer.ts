@@ -1,6 +1,6 @@
 /** A peer that a test plays: it refuses dials, lets them hang or answers them, and cuts lines, as it is told. One process, a memory line each. */
 import { overLink, TrunkError, type Link, type Transport, type Trunk, type TrunkOptions } from '../../src/index.ts'
-import { onAbort } from '../../src/on-abort.ts'
+import { onAbort } from '../../src/runtime/on-abort.ts'
 import { memoryPair } from '../../transports/memory.ts'
 
 /** See {@link scriptedPeer}. */

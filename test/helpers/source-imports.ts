@@ -4,7 +4,7 @@ import { join, posix } from 'node:path'
 import ts from 'typescript'
 import { ROOT } from './root.ts'
 
-/** Path of a file from the root to the modules it names: `src/errors.ts`, `node:net`, `valibot`. */
+/** Path of a file from the root to the modules it names: `src/contracts/errors.ts`, `node:net`, `valibot`. */
 export type ImportTable = ReadonlyMap<string, readonly string[]>
 
 /** The `.ts` files below a folder, as paths from the root with forward slashes. */

@@ -1,5 +1,5 @@
 /** The two ways in which the TCP protocols reach the network, for tests that hold for both. */
-import { connectionSet } from '../../protocols/internal/connection-set.ts'
+import { connectionSet } from '../../protocols/tcp/connection-set.ts'
 import { nativeAttempts } from '../../protocols/tcp-connection/attempt-native.ts'
 import { netAttempts } from '../../protocols/tcp-connection/attempt-net.ts'
 import type { Attempts } from '../../protocols/tcp-connection/attempt.ts'

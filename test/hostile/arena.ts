@@ -5,7 +5,7 @@
 import assert from 'node:assert/strict'
 import { performance } from 'node:perf_hooks'
 import { connect, serve, TrunkError } from '../../src/index.ts'
-import type { Limits } from '../../src/limits.ts'
+import type { Limits } from '../../src/contracts/limits.ts'
 import { eventually } from '../helpers/eventually.ts'
 import { echo } from '../helpers/protocols.ts'
 import { isWithin } from '../helpers/process-handles.ts'

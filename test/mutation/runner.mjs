@@ -14,7 +14,7 @@ import { beginFile, collected } from './collector.mjs'
 import '../helpers/quick-assert.mjs'
 
 /** Folders whose tests are run, and single files besides. */
-const FOLDERS = ['test/frame', 'test/session', 'test/mux', 'test/wire']
+const FOLDERS = ['test/core', 'test/session', 'test/wire']
 const FILES = [
   'test/trunk/abort.test.ts',
   'test/trunk/arguments.test.ts',

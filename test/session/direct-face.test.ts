@@ -4,7 +4,7 @@ import { describe, it } from 'node:test'
 import { setImmediate as nextTurn } from 'node:timers/promises'
 import { Uint8ArrayList } from 'uint8arraylist'
 import { directFace, type DirectFace } from '../../src/session/direct-face.ts'
-import type { Bytes, DirectReceiver, Link } from '../../src/types.ts'
+import type { Bytes, DirectReceiver, Link } from '../../src/contracts/types.ts'
 import { noStrayRejections } from '../helpers/stray-rejections.ts'
 
 noStrayRejections()

@@ -2,10 +2,10 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import { setImmediate as nextTurn } from 'node:timers/promises'
-import { TrunkError } from '../../src/errors.ts'
+import { TrunkError } from '../../src/contracts/errors.ts'
 import { Driver } from '../../src/session/driver.ts'
-import type { Engine } from '../../src/session/engine.ts'
-import type { DirectReceiver, Link } from '../../src/types.ts'
+import type { Engine } from '../../src/core/session/engine.ts'
+import type { DirectReceiver, Link } from '../../src/contracts/types.ts'
 import { manualClock } from '../helpers/manual-clock.ts'
 
 const MIB = 1024 * 1024

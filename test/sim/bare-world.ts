@@ -3,9 +3,9 @@
  * bytes for a while. No byte may reach a reader that was not written for it in this session; and once the line is clean and
  * nobody is killed any more, a session stands within seconds, finishes its pipes and ends well.
  */
-import type { GuardTools } from '../../src/frame/guard.ts'
+import type { GuardTools } from '../../src/core/checked-frame/guard.ts'
 import { guardTools } from '../../src/session/guard-tools.ts'
-import { compareEpochs } from '../../src/session/hello.ts'
+import { compareEpochs } from '../../src/core/session/hello.ts'
 import type { SimPeer, Shared } from './peer.ts'
 import type { Random } from './random.ts'
 import { Wire, type WireEnd, type WireKnobs } from './wire.ts'

@@ -1,4 +1,4 @@
-import { SYNC_WORD } from '../../src/frame/constants.ts'
+import { SYNC_WORD } from '../../src/core/frame/constants.ts'
 
 /**
  * One direction of one simulated pipe, seen from outside both muxers: what the writer's application wrote and how it ended, what the reader's

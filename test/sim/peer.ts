@@ -2,11 +2,11 @@
  * One peer of a simulated session: a real engine, a line below it, and an application above it that does what its dice say. The application
  * uses the core as the skin does (`PipeListener`, plain calls), so nothing here waits for a promise and a run is one sequence of events.
  */
-import { TrunkError } from '../../src/errors.ts'
-import type { Limits } from '../../src/limits.ts'
-import type { PipeListener, PipeState } from '../../src/mux/pipe-state.ts'
-import { Engine, type EngineOptions } from '../../src/session/engine.ts'
-import { compareEpochs } from '../../src/session/hello.ts'
+import { TrunkError } from '../../src/contracts/errors.ts'
+import type { Limits } from '../../src/contracts/limits.ts'
+import type { PipeListener, PipeState } from '../../src/core/mux/pipe-state.ts'
+import { Engine, type EngineOptions } from '../../src/core/session/engine.ts'
+import { compareEpochs } from '../../src/core/session/hello.ts'
 import { Flow } from './flow.ts'
 import type { Random } from './random.ts'
 import type { Timeline } from './timeline.ts'

@@ -2,10 +2,10 @@
  * Breaks a core on purpose, by what it sends or by what it keeps: the simulation has to notice each of these, and as what it is, or it proves nothing. Each is listed under the
  * invariant that it breaks.
  */
-import { FrameType, HEADER_BYTES, SYNC_WORD } from '../../src/frame/constants.ts'
-import { readU24, readU32 } from '../../src/frame/numbers.ts'
-import { encodeStatus } from '../../src/frame/status.ts'
-import type { PipeState } from '../../src/mux/pipe-state.ts'
+import { FrameType, HEADER_BYTES, SYNC_WORD } from '../../src/core/frame/constants.ts'
+import { readU24, readU32 } from '../../src/core/frame/numbers.ts'
+import { encodeStatus } from '../../src/core/frame/status.ts'
+import type { PipeState } from '../../src/core/mux/pipe-state.ts'
 import type { SimPeer } from './peer.ts'
 
 /** A way to break a core: what becomes of its batches, or what is done to its state before the invariants are checked. */

@@ -2,9 +2,9 @@
  * A whole session under a virtual clock, decided by one seed: two real engines, two directions of line, two applications, and the invariants of
  * the design checked after every event. The configuration is part of what the seed decides: windows from 1 byte, frames from 1 byte, limits from one pipe.
  */
-import { resolveLimits, type Limits } from '../../src/limits.ts'
-import type { EngineOptions } from '../../src/session/engine.ts'
-import { EPOCH_BYTES, helloLimits, type Hello } from '../../src/session/hello.ts'
+import { resolveLimits, type Limits } from '../../src/contracts/limits.ts'
+import type { EngineOptions } from '../../src/core/session/engine.ts'
+import { EPOCH_BYTES, helloLimits, type Hello } from '../../src/core/session/hello.ts'
 import { SimPeer, type Shared } from './peer.ts'
 import { Random } from './random.ts'
 import { Timeline } from './timeline.ts'

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import { joinWords, splitWords } from '../../transports/internal/command-words.ts'
-import { formatHostPort } from '../../src/host-port.ts'
+import { formatHostPort } from '../../src/runtime/host-port.ts'
 import { parseTcpAddress } from '../../transports/internal/tcp-address.ts'
 import { MAX_SOCKET_PATH_BYTES } from '../../transports/internal/unix-address.ts'
 import { memory, memoryPair } from '../../transports/memory.ts'

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { Duplex, PassThrough } from 'node:stream'
 import { describe, it } from 'node:test'
-import type { TrunkError } from '../../src/errors.ts'
+import type { TrunkError } from '../../src/contracts/errors.ts'
 import { linkFromDuplex } from '../../transports/duplex.ts'
 import { readAll } from '../helpers/link-traffic.ts'
 import { manualClock } from '../helpers/manual-clock.ts'

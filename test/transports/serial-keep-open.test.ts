@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict'
 import { setImmediate as nextTurn } from 'node:timers/promises'
 import { describe, it } from 'node:test'
-import { TrunkError, type KnownCode } from '../../src/errors.ts'
+import { TrunkError, type KnownCode } from '../../src/contracts/errors.ts'
 import { listenByOpening, openInTime, type Line } from '../../transports/serial/keep-open.ts'
 import type { LineLink } from '../../transports/internal/socket-link.ts'
 import { memoryPair } from '../../transports/memory.ts'

@@ -2,7 +2,7 @@
 import { join } from 'node:path'
 import { serial } from '../../transports/serial.ts'
 import { tcp } from '../../transports/tcp.ts'
-import type { Link } from '../../src/types.ts'
+import type { Link } from '../../src/contracts/types.ts'
 import { transportConformance, type ConformanceOptions } from '../conformance/transport.ts'
 import { firstOf } from '../conformance/transport-suite.ts'
 import { temporaryFolder } from '../helpers/temporary-folder.ts'

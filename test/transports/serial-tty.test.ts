@@ -6,10 +6,10 @@ import { chmodSync, symlinkSync, unlinkSync, writeFileSync } from 'node:fs'
 import { createServer } from 'node:net'
 import { join } from 'node:path'
 import { describe, it } from 'node:test'
-import { systemClock, type Clock } from '../../src/clock.ts'
-import type { TrunkError } from '../../src/errors.ts'
+import { systemClock, type Clock } from '../../src/runtime/clock.ts'
+import type { TrunkError } from '../../src/contracts/errors.ts'
 import { nativeStatus } from '../../src/native/load.ts'
-import type { Link, Listener, TransportOptions } from '../../src/types.ts'
+import type { Link, Listener, TransportOptions } from '../../src/contracts/types.ts'
 import { serial } from '../../transports/serial.ts'
 import { openTty } from '../../transports/serial/tty.ts'
 import { firstOf, held, of, transportOptions } from '../conformance/transport-suite.ts'
@@ -389,8 +389,8 @@ describe('the package serialport', () => {
       encoding: 'utf8',
     })
   const module = JSON.stringify(new URL('../../transports/serial.ts', import.meta.url).href)
-  const clock = JSON.stringify(new URL('../../src/clock.ts', import.meta.url).href)
-  const limits = JSON.stringify(new URL('../../src/limits.ts', import.meta.url).href)
+  const clock = JSON.stringify(new URL('../../src/runtime/clock.ts', import.meta.url).href)
+  const limits = JSON.stringify(new URL('../../src/contracts/limits.ts', import.meta.url).href)
   const begin = `
     const { serial } = await import(${module})
     const { systemClock: clock } = await import(${clock})

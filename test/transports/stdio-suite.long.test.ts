@@ -1,7 +1,7 @@
 /** The conformance suite over exec and stdio: a process for each pair of links. What they do besides is in stdio.test.ts. */
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import type { TransportOptions } from '../../src/types.ts'
+import type { TransportOptions } from '../../src/contracts/types.ts'
 import { exec } from '../../transports/stdio.ts'
 import { unix } from '../../transports/unix.ts'
 import type { LinkPair } from '../conformance/transport.ts'

@@ -4,12 +4,12 @@ import { once } from 'node:events'
 import { join } from 'node:path'
 import { describe, it } from 'node:test'
 import { fileURLToPath } from 'node:url'
-import { systemClock } from '../../src/clock.ts'
-import { TrunkError } from '../../src/errors.ts'
+import { systemClock } from '../../src/runtime/clock.ts'
+import { TrunkError } from '../../src/contracts/errors.ts'
 import { connect, defineProtocol, serve } from '../../src/index.ts'
-import { DEFAULT_LIMITS } from '../../src/limits.ts'
+import { DEFAULT_LIMITS } from '../../src/contracts/limits.ts'
 import { nativeStatus } from '../../src/native/load.ts'
-import type { Link } from '../../src/types.ts'
+import type { Link } from '../../src/contracts/types.ts'
 import { MAX_UNTAKEN_LINKS } from '../../transports/internal/link-listener.ts'
 import { vsock, type VsockOptions } from '../../transports/vsock.ts'
 import { transportConformance } from '../conformance/transport.ts'
@@ -304,8 +304,8 @@ describe('vsock', { skip: missing ?? false, timeout: 60_000 }, () => {
     const module = (name: string): string => JSON.stringify(new URL(`../../${name}`, import.meta.url).href)
     const code = `
       import { vsock } from ${module('transports/vsock.ts')}
-      import { systemClock } from ${module('src/clock.ts')}
-      import { DEFAULT_LIMITS } from ${module('src/limits.ts')}
+      import { systemClock } from ${module('src/runtime/clock.ts')}
+      import { DEFAULT_LIMITS } from ${module('src/contracts/limits.ts')}
       const options = { signal: new AbortController().signal, clock: systemClock, limits: DEFAULT_LIMITS }
       const listener = await vsock('vsock://local:0').listen(options)
       process.stdin.once('data', () => { process.stdin.unref?.(); listener.close() })

@@ -5,7 +5,7 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import { overLink, serve, type Server, type Trunk, type TrunkOptions } from '../../src/index.ts'
-import { DEFAULT_LIMITS } from '../../src/limits.ts'
+import { DEFAULT_LIMITS } from '../../src/contracts/limits.ts'
 import { SharedLine } from '../../src/session/shared-line.ts'
 import { memory } from '../../transports/memory.ts'
 import { BareDevice } from '../helpers/bare-device.ts'

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import { connect, createBudgets, defineProtocol, serve, type Trunk } from '../../src/index.ts'
-import { peerGroup } from '../../src/strangers.ts'
+import { peerGroup } from '../../src/session/strangers.ts'
 import { eventually } from '../helpers/eventually.ts'
 import { outcome } from '../helpers/protocols.ts'
 import { noStrayRejections } from '../helpers/stray-rejections.ts'

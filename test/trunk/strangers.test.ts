@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import { connect, serve, type TrunkOptions } from '../../src/index.ts'
-import { addressGroup, Strangers } from '../../src/strangers.ts'
+import { addressGroup, Strangers } from '../../src/session/strangers.ts'
 import { eventually } from '../helpers/eventually.ts'
 import { dialLoopback } from '../helpers/loopback.ts'
 import { cbor } from '../helpers/naive-cbor.ts'

@@ -3,7 +3,7 @@
  * ends of the line are then in one process, as the suite wants it.
  */
 import { randomBytes } from 'node:crypto'
-import type { Link, TransportOptions } from '../../src/types.ts'
+import type { Link, TransportOptions } from '../../src/contracts/types.ts'
 import { serial } from '../../transports/serial.ts'
 import { transportConformance, type LinkPair } from '../conformance/transport.ts'
 import { held } from '../conformance/transport-suite.ts'

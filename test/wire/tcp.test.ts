@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import { serve, systemClock, type Server } from '../../src/index.ts'
-import { DEFAULT_LIMITS } from '../../src/limits.ts'
+import { DEFAULT_LIMITS } from '../../src/contracts/limits.ts'
 import { tcp } from '../../transports/tcp.ts'
 import { eventually } from '../helpers/eventually.ts'
 import { waitingProtocol } from '../helpers/held-pipes.ts'

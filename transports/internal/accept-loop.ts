@@ -3,10 +3,10 @@
  * Promises: each connection is handed on once; an error of one connection costs that connection only; while accepting fails for want of something (a
  * descriptor), it is asked again after a pause. Bounds: 64 connections in one turn of the event loop.
  */
-import type { Clock, Timer } from '../../src/clock.ts'
-import type { TrunkError } from '../../src/errors.ts'
+import type { Clock, Timer } from '../../src/runtime/clock.ts'
+import type { TrunkError } from '../../src/contracts/errors.ts'
 import type { NativeAccepted, NativeDescriptors } from '../../src/native/load.ts'
-import { linkError, ofOneConnection } from '../../src/net-errors.ts'
+import { linkError, ofOneConnection } from '../../src/runtime/net-errors.ts'
 
 /** Pause after an error of accept(2) that stays until a descriptor is closed somewhere (EMFILE): asking again at once would spin. */
 const PAUSE_MS = 100

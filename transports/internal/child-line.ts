@@ -8,9 +8,9 @@
 import type { ChildProcessByStdio, SpawnOptionsWithStdioTuple, StdioPipe } from 'node:child_process'
 import { spawn } from 'node:child_process'
 import type { Readable, Writable } from 'node:stream'
-import type { Clock, Timer } from '../../src/clock.ts'
-import { TrunkError } from '../../src/errors.ts'
-import type { TransportOptions } from '../../src/types.ts'
+import type { Clock, Timer } from '../../src/runtime/clock.ts'
+import { TrunkError } from '../../src/contracts/errors.ts'
+import type { TransportOptions } from '../../src/contracts/types.ts'
 import { socketLink, type LineLink } from './socket-link.ts'
 
 /** What is run. */

@@ -4,10 +4,10 @@
  * nothing is left. Bounds: `limits.connectTimeoutMs`, the name's lookup and any handshake included.
  */
 import type { Duplex } from 'node:stream'
-import type { Timer } from '../../src/clock.ts'
-import { TrunkError } from '../../src/errors.ts'
-import { connectError } from '../../src/net-errors.ts'
-import type { Link, TransportOptions } from '../../src/types.ts'
+import type { Timer } from '../../src/runtime/clock.ts'
+import { TrunkError } from '../../src/contracts/errors.ts'
+import { connectError } from '../../src/runtime/net-errors.ts'
+import type { Link, TransportOptions } from '../../src/contracts/types.ts'
 
 /** What {@link dialDuplex} dials. */
 export interface Dial<T extends Duplex, L extends Link = Link> {

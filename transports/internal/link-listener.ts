@@ -4,8 +4,8 @@
  * Promises: iterating yields each accepted link once, ends on `close`, and throws when accepting failed. Bounds: 128 links that wait to
  * be taken; one more is aborted at once, as a kernel's backlog would.
  */
-import { TrunkError } from '../../src/errors.ts'
-import type { Link, Listener } from '../../src/types.ts'
+import { TrunkError } from '../../src/contracts/errors.ts'
+import type { Link, Listener } from '../../src/contracts/types.ts'
 
 /** Links that were accepted and not taken: the backlog that servers on Unix usually ask for. */
 export const MAX_UNTAKEN_LINKS = 128

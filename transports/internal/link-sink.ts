@@ -6,9 +6,9 @@
  */
 import type { Writable } from 'node:stream'
 import { setImmediate as nextTurn } from 'node:timers'
-import type { TrunkError } from '../../src/errors.ts'
-import { badArgument } from '../../src/errors.ts'
-import type { Bytes } from '../../src/types.ts'
+import type { TrunkError } from '../../src/contracts/errors.ts'
+import { badArgument } from '../../src/contracts/errors.ts'
+import type { Bytes } from '../../src/contracts/types.ts'
 
 /** How much may leave before other work gets a turn: a fraction of a millisecond's worth. */
 const TURN_BYTES = 1024 * 1024

@@ -2,7 +2,7 @@
  * The `source` face of a link: pulls one chunk after the other, so that a reader that does not read stops the line.
  * Promises: ends only where the peer ended, throws the link's failure otherwise. Holds nothing itself.
  */
-import type { TrunkError } from '../../src/errors.ts'
+import type { TrunkError } from '../../src/contracts/errors.ts'
 
 /** Where {@link readFrom} gets its chunks. */
 export interface ChunkFeed {

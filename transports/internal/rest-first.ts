@@ -7,7 +7,7 @@
  */
 import type { Readable, Writable } from 'node:stream'
 import { Socket } from 'node:net'
-import type { Clock, Timer } from '../../src/clock.ts'
+import type { Clock, Timer } from '../../src/runtime/clock.ts'
 
 /** The peer is gone: nobody will read what was to be written, and what it wrote may still be there. */
 const GONE: ReadonlySet<string | undefined> = new Set(['EPIPE', 'ECONNRESET'])

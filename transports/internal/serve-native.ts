@@ -6,7 +6,7 @@
 import { isIPv6, Socket } from 'node:net'
 import type { OnReadOpts, SocketConstructorOpts } from 'node:net'
 import type { NativeAddress, NativeDescriptors } from '../../src/native/load.ts'
-import type { Link, TransportOptions } from '../../src/types.ts'
+import type { Link, TransportOptions } from '../../src/contracts/types.ts'
 import { acceptLoop } from './accept-loop.ts'
 import { KERNEL_BACKLOG, LinkListener } from './link-listener.ts'
 import { SlabReader } from './slab-reader.ts'

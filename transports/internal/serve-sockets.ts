@@ -4,8 +4,8 @@
  * after which nothing is left. Bounds: a kernel backlog of 512, and 128 accepted links that wait to be taken.
  */
 import type { ListenOptions, Server, Socket } from 'node:net'
-import { linkError, listenError } from '../../src/net-errors.ts'
-import type { Link, TransportOptions } from '../../src/types.ts'
+import { linkError, listenError } from '../../src/runtime/net-errors.ts'
+import type { Link, TransportOptions } from '../../src/contracts/types.ts'
 import { KERNEL_BACKLOG, LinkListener } from './link-listener.ts'
 
 /** What {@link serveSockets} listens with. */

@@ -2,7 +2,7 @@
  * Reading into slabs instead of a fresh buffer of 64 KiB per read: a full kernel buffer takes one system call instead of four. `SlabReader` does
  * so for a socket that was dialled or made here (net's `onread`). Chunks are views of a slab. A slab is read into again only when whoever got
  * chunks of it has said that no view of them is left; else it is written once, from its front to its end, and never again. What a view may pin is
- * its holder's to bound (src/mux/pinned.ts).
+ * its holder's to bound (src/core/mux/pinned.ts).
  */
 import type { OnReadOpts } from 'node:net'
 

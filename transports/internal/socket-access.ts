@@ -5,7 +5,7 @@
 import { execFile } from 'node:child_process'
 import { readFileSync } from 'node:fs'
 import { promisify } from 'node:util'
-import { badArgument, TrunkError } from '../../src/errors.ts'
+import { badArgument, TrunkError } from '../../src/contracts/errors.ts'
 
 /** Checked. Without either only the owner may connect. */
 export interface SocketAccess {

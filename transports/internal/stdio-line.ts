@@ -8,8 +8,8 @@
 import { fstatSync } from 'node:fs'
 import { Socket } from 'node:net'
 import { isatty } from 'node:tty'
-import { TrunkError } from '../../src/errors.ts'
-import type { Link, TransportOptions } from '../../src/types.ts'
+import { TrunkError } from '../../src/contracts/errors.ts'
+import type { Link, TransportOptions } from '../../src/contracts/types.ts'
 import { socketLink } from './socket-link.ts'
 
 let taken = false

@@ -3,8 +3,8 @@
  * and a user who wrote them would not know which. Throws ERR_ADDRESS_INVALID that shows the address.
  */
 import { isIPv4, isIPv6 } from 'node:net'
-import { TrunkError } from '../../src/errors.ts'
-import { fromBrackets } from '../../src/host-port.ts'
+import { TrunkError } from '../../src/contracts/errors.ts'
+import { fromBrackets } from '../../src/runtime/host-port.ts'
 
 /** Host without brackets, and port. */
 export interface HostPort {

@@ -3,7 +3,7 @@
  * Throws ERR_ADDRESS_INVALID for a bad address. Bound: 107 bytes, what `sockaddr_un` holds beside its final zero.
  */
 import { resolve } from 'node:path'
-import { badArgument, TrunkError } from '../../src/errors.ts'
+import { badArgument, TrunkError } from '../../src/contracts/errors.ts'
 import { accessIn, ACCESS_NAMES, formatAccess, type SocketAccess } from './socket-access.ts'
 
 /** What `sockaddr_un.sun_path` holds on Linux, without the final zero. */

@@ -9,9 +9,9 @@ import { chmodSync, chownSync, linkSync, lstatSync, renameSync, rmSync } from 'n
 import { access as accessible, lstat } from 'node:fs/promises'
 import { connect } from 'node:net'
 import { basename, dirname, join } from 'node:path'
-import { TrunkError } from '../../src/errors.ts'
-import { freshBytes } from '../../src/fresh-bytes.ts'
-import { listenError } from '../../src/net-errors.ts'
+import { TrunkError } from '../../src/contracts/errors.ts'
+import { freshBytes } from '../../src/runtime/fresh-bytes.ts'
+import { listenError } from '../../src/runtime/net-errors.ts'
 import { resolveAccess, type SocketAccess } from './socket-access.ts'
 import { MAX_SOCKET_PATH_BYTES } from './unix-address.ts'
 

@@ -3,9 +3,9 @@
  * Throws ERR_ADDRESS_INVALID that shows the address, or ERR_BAD_ARGUMENT that names the option.
  */
 import { resolve } from 'node:path'
-import { badArgument, TrunkError } from '../../src/errors.ts'
-import { formatHostPort } from '../../src/host-port.ts'
-import { requireInteger } from '../../src/limits.ts'
+import { badArgument, TrunkError } from '../../src/contracts/errors.ts'
+import { formatHostPort } from '../../src/runtime/host-port.ts'
+import { requireInteger } from '../../src/contracts/limits.ts'
 import { joinWords, splitWords } from '../internal/command-words.ts'
 import { isHost, parseTcpAddress } from '../internal/tcp-address.ts'
 import { accessIn, ACCESS_NAMES, checkAccess, formatAccess, type SocketAccess } from '../internal/socket-access.ts'

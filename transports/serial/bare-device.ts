@@ -2,7 +2,7 @@
  * A character device that is no terminal, above all a guest's virtio port, through the native addon. Assumes that the descriptor was opened without
  * blocking. Nothing is known of who is at its other end.
  */
-import { TrunkError } from '../../src/errors.ts'
+import { TrunkError } from '../../src/contracts/errors.ts'
 import { nativeStatus, type NativeAddon } from '../../src/native/load.ts'
 import type { Device, Ready } from './device-duplex.ts'
 import { codeOf } from './device-errors.ts'

@@ -7,9 +7,9 @@
  * nothing of who is behind the device. Bounds: those of tcp, unix and exec, and one connection that waits for the one before it to be over.
  */
 import { connect, createServer, type Socket } from 'node:net'
-import { TrunkError } from '../../src/errors.ts'
-import { formatHostPort } from '../../src/host-port.ts'
-import type { Link, Listener, TransportOptions } from '../../src/types.ts'
+import { TrunkError } from '../../src/contracts/errors.ts'
+import { formatHostPort } from '../../src/runtime/host-port.ts'
+import type { Link, Listener, TransportOptions } from '../../src/contracts/types.ts'
 import { startChild } from '../internal/child-line.ts'
 import { dialDuplex } from '../internal/dial-duplex.ts'
 import type { LinkListener } from '../internal/link-listener.ts'

@@ -8,7 +8,7 @@
  * Bounds: one slab (1 MiB at most) that was read and not taken, and what is being written.
  */
 import { Duplex } from 'node:stream'
-import type { Clock, Timer } from '../../src/clock.ts'
+import type { Clock, Timer } from '../../src/runtime/clock.ts'
 import { READABLE, WRITABLE } from '../../src/native/load.ts'
 import { Slabs } from '../internal/slab-reader.ts'
 import { deviceFailure, deviceLost } from './device-errors.ts'

@@ -3,8 +3,8 @@
  * Promises: the code is decided by `error.code`, the original is the `cause`, and the sentence names the device and what to do.
  */
 import { readFileSync, type Stats } from 'node:fs'
-import { TrunkError, type KnownCode } from '../../src/errors.ts'
-import { linkError } from '../../src/net-errors.ts'
+import { TrunkError, type KnownCode } from '../../src/contracts/errors.ts'
+import { linkError } from '../../src/runtime/net-errors.ts'
 
 /** The device is not there, or not yet. */
 const MISSING = new Set(['ENOENT', 'ENOTDIR', 'ENODEV', 'ENXIO'])

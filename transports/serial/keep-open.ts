@@ -4,9 +4,9 @@
  * Promises: one attempt at a time with a back-off between attempts, an abort ends it at once, and a link that comes too late is closed. Bounds:
  * `limits.connectTimeoutMs` for connecting; a listener tries for as long as it is open, and has one link at a time.
  */
-import { Backoff } from '../../src/backoff.ts'
-import { toTrunkError, TrunkError, type KnownCode } from '../../src/errors.ts'
-import type { Listener, TransportOptions } from '../../src/types.ts'
+import { Backoff } from '../../src/runtime/backoff.ts'
+import { toTrunkError, TrunkError, type KnownCode } from '../../src/contracts/errors.ts'
+import type { Listener, TransportOptions } from '../../src/contracts/types.ts'
 import { LinkListener } from '../internal/link-listener.ts'
 import type { LineLink } from '../internal/socket-link.ts'
 

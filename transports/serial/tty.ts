@@ -10,7 +10,7 @@
  */
 import { readSync, writeSync } from 'node:fs'
 import type { SerialPort } from 'serialport'
-import { TrunkError } from '../../src/errors.ts'
+import { TrunkError } from '../../src/contracts/errors.ts'
 import { loadNative, type NativeDevices } from '../../src/native/load.ts'
 import type { Device, Ready } from './device-duplex.ts'
 import { codeOf, deviceLost } from './device-errors.ts'

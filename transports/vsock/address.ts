@@ -2,8 +2,8 @@
  * `vsock://CID:PORT`, read strictly. A CID names a machine: a number, or `host` (2), `local` (1: this machine itself), `hypervisor` (0), and for
  * listening `any`. Both numbers have 32 bits. Throws ERR_ADDRESS_INVALID that shows the address.
  */
-import { badArgument, TrunkError } from '../../src/errors.ts'
-import { requireInteger } from '../../src/limits.ts'
+import { badArgument, TrunkError } from '../../src/contracts/errors.ts'
+import { requireInteger } from '../../src/contracts/limits.ts'
 
 /** One end of a connection, or where one listens. */
 export interface VsockAddress {

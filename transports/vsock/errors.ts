@@ -1,6 +1,6 @@
 /** What the system's errors mean on AF_VSOCK, where some of them say something else than on a network. */
-import { TrunkError } from '../../src/errors.ts'
-import { connectError, listenError } from '../../src/net-errors.ts'
+import { TrunkError } from '../../src/contracts/errors.ts'
+import { connectError, listenError } from '../../src/runtime/net-errors.ts'
 import { ANY_CID, formatVsockAddress, LOCAL_CID, type VsockAddress } from './address.ts'
 
 const ADVICE = 'load the module for this machine: modprobe vhost_vsock on a host, vmw_vsock_virtio_transport in a guest'

@@ -2,8 +2,8 @@
  * `vsock+unix:///PATH?port=PORT`: the socket that a virtual machine monitor has for its guest's vsock, and a port of the guest's (connecting) or of
  * the host's (listening). The path is written as in a unix address. Throws ERR_ADDRESS_INVALID that shows the address.
  */
-import { badArgument, TrunkError } from '../../src/errors.ts'
-import { requireInteger } from '../../src/limits.ts'
+import { badArgument, TrunkError } from '../../src/contracts/errors.ts'
+import { requireInteger } from '../../src/contracts/limits.ts'
 import { accessIn, ACCESS_NAMES, checkAccess, formatAccess, type SocketAccess } from '../internal/socket-access.ts'
 import {
   checkSocketPath,

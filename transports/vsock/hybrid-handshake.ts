@@ -6,7 +6,7 @@
  * the reason. Bounds: an answer of 32 bytes.
  */
 import type { Socket } from 'node:net'
-import { TrunkError } from '../../src/errors.ts'
+import { TrunkError } from '../../src/contracts/errors.ts'
 import type { SlabReader } from '../internal/slab-reader.ts'
 
 /** Emitted by the socket when it is joined to the guest. */

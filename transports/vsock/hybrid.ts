@@ -9,9 +9,9 @@
  * The monitors know no half-close: an end of one side ends the other, too, after what was sent before it. A session never needs one.
  */
 import { connect, createServer, type Socket } from 'node:net'
-import { Backoff } from '../../src/backoff.ts'
-import { TrunkError } from '../../src/errors.ts'
-import type { Link, Listener, Transport, TransportOptions } from '../../src/types.ts'
+import { Backoff } from '../../src/runtime/backoff.ts'
+import { TrunkError } from '../../src/contracts/errors.ts'
+import type { Link, Listener, Transport, TransportOptions } from '../../src/contracts/types.ts'
 import { dialDuplex } from '../internal/dial-duplex.ts'
 import { serveSockets } from '../internal/serve-sockets.ts'
 import { SlabReader } from '../internal/slab-reader.ts'

@@ -5,8 +5,8 @@
  * `close` nothing is left. Assumes Linux and the native addon. Bounds: the caller's time limit for connecting, a backlog of 128.
  */
 import type { OnReadOpts, Socket } from 'node:net'
-import type { Clock, Timer } from '../../src/clock.ts'
-import type { TrunkError } from '../../src/errors.ts'
+import type { Clock, Timer } from '../../src/runtime/clock.ts'
+import type { TrunkError } from '../../src/contracts/errors.ts'
 import { WRITABLE, type NativeAddon, type NativeAddress, type NativeWatch } from '../../src/native/load.ts'
 import { acceptLoop } from '../internal/accept-loop.ts'
 import { LOCAL_CID, type VsockAddress } from './address.ts'

@@ -1,5 +1,5 @@
 /** What both kinds of vsock are like. */
-import type { TransportTraits } from '../../src/types.ts'
+import type { TransportTraits } from '../../src/contracts/types.ts'
 
 /** Linux' virtio transport sends at most so much in a packet (VIRTIO_VSOCK_MAX_PKT_BUF_SIZE). */
 const PACKET_BYTES = 64 * 1024

@@ -1,7 +1,7 @@
 /** `trunkline cp`: files and directories, both ways; one side is the peer's, the other is local or standard input or output. */
 import { lstat } from 'node:fs/promises'
 import type { Command } from 'commander'
-import { TrunkError } from '../../errors.ts'
+import { TrunkError } from '../../contracts/errors.ts'
 import { printable, toBytes } from '../byte-string.ts'
 import type { ByteString } from '../byte-string.ts'
 import { raced } from '../context.ts'

@@ -3,7 +3,7 @@
  * line for each that cannot be copied. Directories get their mode and time at the end, the deepest first, since filling one changes
  * its time and a closed one would shut us out. Holds a few words per directory, and nothing per file.
  */
-import { TrunkError } from '../../errors.ts'
+import { TrunkError } from '../../contracts/errors.ts'
 import { printable } from '../byte-string.ts'
 import type { ByteString } from '../byte-string.ts'
 import { asError } from '../context.ts'

@@ -5,8 +5,8 @@
  */
 import { lstatSync, realpathSync } from 'node:fs'
 import { unlink, writeFile } from 'node:fs/promises'
-import { TrunkError } from '../../errors.ts'
-import { freshName } from '../../fresh-bytes.ts'
+import { TrunkError } from '../../contracts/errors.ts'
+import { freshName } from '../../runtime/fresh-bytes.ts'
 import { byteString, fromBytes, toBytes } from '../byte-string.ts'
 import type { ByteString } from '../byte-string.ts'
 import { raced, tidied } from '../context.ts'

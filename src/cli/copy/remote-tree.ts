@@ -4,7 +4,7 @@
  * to be looked into. The client has checked the names already; they are checked once more here, since what comes out of this file is
  * joined to local paths.
  */
-import { TrunkError } from '../../errors.ts'
+import { TrunkError } from '../../contracts/errors.ts'
 import { fromBytes } from '../byte-string.ts'
 import type { ByteString } from '../byte-string.ts'
 import type { Files } from '../files.ts'

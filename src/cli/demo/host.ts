@@ -2,7 +2,7 @@
 import { get } from 'node:http'
 import { join } from 'node:path'
 import { filesystemClient } from '../../../protocols/filesystem.ts'
-import { TrunkError } from '../../errors.ts'
+import { TrunkError } from '../../contracts/errors.ts'
 import { connect } from '../../index.ts'
 import type { Trunk } from '../../index.ts'
 import { pause } from '../context.ts'

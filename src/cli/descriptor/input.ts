@@ -1,9 +1,9 @@
 /** The bytes of a descriptor, whatever it is: a file, a block device, a FIFO, a socket, a terminal, another character device. */
 import { close as closeFile, fstatSync, read } from 'node:fs'
 import type { Readable } from 'node:stream'
-import { pause } from '../../clock.ts'
-import { TrunkError } from '../../errors.ts'
-import { onAbort } from '../../on-abort.ts'
+import { pause } from '../../runtime/clock.ts'
+import { TrunkError } from '../../contracts/errors.ts'
+import { onAbort } from '../../runtime/on-abort.ts'
 import { asError } from '../context.ts'
 import type { Context } from '../context.ts'
 import { about, errnoOf } from '../failure.ts'

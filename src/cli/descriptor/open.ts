@@ -3,7 +3,7 @@
  * by the event loop.
  */
 import { close, constants, open } from 'node:fs'
-import { pause } from '../../clock.ts'
+import { pause } from '../../runtime/clock.ts'
 import { raced } from '../context.ts'
 import type { Context } from '../context.ts'
 import { errnoOf } from '../failure.ts'

@@ -4,9 +4,9 @@
  */
 import { close, write, writev } from 'node:fs'
 import type { Writable } from 'node:stream'
-import { pause } from '../../clock.ts'
-import type { Clock } from '../../clock.ts'
-import { TrunkError } from '../../errors.ts'
+import { pause } from '../../runtime/clock.ts'
+import type { Clock } from '../../runtime/clock.ts'
+import { TrunkError } from '../../contracts/errors.ts'
 import { errnoOf } from '../failure.ts'
 import { polledOutput } from './polled.ts'
 

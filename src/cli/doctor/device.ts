@@ -3,7 +3,7 @@
  * it. Changes nothing, and opens a device only where nobody else is known to have it.
  */
 import { statSync, type Stats } from 'node:fs'
-import type { Clock } from '../../clock.ts'
+import type { Clock } from '../../runtime/clock.ts'
 import { ok, problem, type Finding, type Findings } from './findings.ts'
 import { examineHolders } from './holders.ts'
 import { at, namesIn, realAt, type Machine } from './machine.ts'

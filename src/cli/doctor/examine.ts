@@ -2,10 +2,10 @@
  * The examination of one address, from what can be seen without touching the line to what the peer says; it ends early where nothing further can work.
  * Bounded by {@link LIMIT_MS} in all. What is no address, or of no known scheme, throws as it does for every other command.
  */
-import { SCHEMES } from '../../../transports/schemes.ts'
-import { TrunkError } from '../../errors.ts'
-import { schemeOf } from '../../scheme.ts'
-import type { Transport } from '../../types.ts'
+import { SCHEMES } from '../../api/schemes.ts'
+import { TrunkError } from '../../contracts/errors.ts'
+import { schemeOf } from '../../api/scheme.ts'
+import type { Transport } from '../../contracts/types.ts'
 import { asError, type Context } from '../context.ts'
 import { adviceFor } from './advice.ts'
 import { examineDevice } from './device.ts'

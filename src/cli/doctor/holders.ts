@@ -3,7 +3,7 @@
  * it takes bytes off the line, writes its own, and comes back when it is ended.
  */
 import { accessSync, constants, statSync, type Stats } from 'node:fs'
-import type { Clock } from '../../clock.ts'
+import type { Clock } from '../../runtime/clock.ts'
 import { byteString, toBytes } from '../byte-string.ts'
 import { errnoOf } from '../failure.ts'
 import { note, ok, problem, type Finding } from './findings.ts'

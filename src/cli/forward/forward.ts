@@ -1,6 +1,6 @@
 /** What a forward is, whichever side listens, and what its two directions share: bounds, and lines about what failed. */
-import { join } from '../../../protocols/internal/bridge.ts'
-import type { Connection } from '../../../protocols/internal/connection.ts'
+import { join } from '../../../protocols/tcp/bridge.ts'
+import type { Connection } from '../../../protocols/tcp/connection.ts'
 import type { Pipe } from '../../index.ts'
 import { sayError } from '../context.ts'
 import type { Context } from '../context.ts'

@@ -1,6 +1,6 @@
 /** What `-L` and `-R` are given: `[BIND:]PORT:HOST:PORT`, IPv6 addresses in brackets. */
 import { InvalidArgumentError } from 'commander'
-import { fromBrackets } from '../../host-port.ts'
+import { fromBrackets } from '../../runtime/host-port.ts'
 
 /** One forward. */
 export interface ForwardSpec {

@@ -4,7 +4,7 @@
  */
 import { performance } from 'node:perf_hooks'
 import { bench, benchClient } from '../../../protocols/bench.ts'
-import { systemClock } from '../../../src/clock.ts'
+import { systemClock } from '../../../src/runtime/clock.ts'
 import { connect, DEFAULT_LIMITS, serve, type Link, type Pipe, type Trunk } from '../../../src/index.ts'
 import { serial } from '../../../transports/serial.ts'
 import { echo } from '../../helpers/protocols.ts'

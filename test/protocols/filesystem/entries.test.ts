@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import fc from 'fast-check'
-import { encodeCbor } from '../../../src/cbor.ts'
+import { encodeCbor } from '../../../src/core/cbor.ts'
 import {
   BatchReader,
   encodeBatch,

@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { describe, it, type TestContext } from 'node:test'
 import { errnoOf, toFailure } from '../../../protocols/filesystem/failures.ts'
-import { ERROR_CODES } from '../../../src/errors.ts'
+import { ERROR_CODES } from '../../../src/contracts/errors.ts'
 import { TrunkError } from '../../../src/index.ts'
 import { collect, descriptorsIn, fails, serveFolder, toArray, type Served } from './served.ts'
 

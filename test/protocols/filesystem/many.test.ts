@@ -16,7 +16,7 @@ import {
   MAX_SMALL_BYTES,
   receiveParcel,
 } from '../../../protocols/filesystem/parcel.ts'
-import { SharedBudgets } from '../../../src/budgets.ts'
+import { SharedBudgets } from '../../../src/runtime/budgets.ts'
 import { Root } from '../../../protocols/filesystem/root.ts'
 import { serveWriteMany } from '../../../protocols/filesystem/serve-many.ts'
 import { Serving } from '../../../protocols/filesystem/serving.ts'

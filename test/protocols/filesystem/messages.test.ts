@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import fc from 'fast-check'
-import { decodeCbor, encodeCbor } from '../../../src/cbor.ts'
-import { TrunkError } from '../../../src/errors.ts'
+import { decodeCbor, encodeCbor } from '../../../src/core/cbor.ts'
+import { TrunkError } from '../../../src/contracts/errors.ts'
 import {
   decodeReply,
   decodeRequest,

@@ -3,7 +3,7 @@ import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import fc from 'fast-check'
 import { Uint8ArrayList } from 'uint8arraylist'
-import { TrunkError } from '../../../src/errors.ts'
+import { TrunkError } from '../../../src/contracts/errors.ts'
 import {
   decodeDone,
   decodePaths,

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
-import { TrunkError } from '../../../src/errors.ts'
+import { TrunkError } from '../../../src/contracts/errors.ts'
 import { clientPath, nameFlaw, printablePath, splitPath } from '../../../protocols/filesystem/path.ts'
 import { hostilePaths } from './hostile-paths.ts'
 

@@ -1,5 +1,5 @@
 /** Parcels of small files as no client of ours makes them. */
-import { encodeCbor } from '../../../src/cbor.ts'
+import { encodeCbor } from '../../../src/core/cbor.ts'
 
 /** A parcel made by hand: any rows, any length in front, any content behind. */
 export function rawParcel(rows: unknown, content: Uint8Array = Buffer.alloc(0), length?: number): Buffer {

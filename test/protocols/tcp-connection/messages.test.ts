@@ -3,7 +3,7 @@ import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import * as connection from '../../../protocols/tcp-connection/messages.ts'
 import * as listener from '../../../protocols/tcp-listener/messages.ts'
-import { TrunkError } from '../../../src/errors.ts'
+import { TrunkError } from '../../../src/contracts/errors.ts'
 
 const decoders = {
   'a connection request': connection.decodeRequest,

@@ -1,0 +1,186 @@
+/**
+ * The connections of this thread that the native addon carries, by one poller: whoever is ready in a turn of the event loop is read by one call and told
+ * together, so that what they bring leaves in one batch. Owns the poller, which is there while there is a connection, and the memory that is read into.
+ *
+ * Bounds: {@link MAX_SLABS}, whatever is held of them; beyond, each read is copied into memory of its own size.
+ */
+import { getSystemErrorName } from 'node:util'
+import { loadNative, type NativeAddon, type NativePoller, type NativeWatch } from '../../src/native/load.ts'
+import { tell } from '../../src/runtime/tell.ts'
+
+/** A socket in the set. What is told to one that was dropped in the same turn is not told. */
+export interface Member {
+  readonly fd: number
+  /** Bytes of one read: a view of the set's memory, to be given back with `release`. Empty: the other side's end. */
+  readable(chunk: Uint8Array): void
+  writable(): void
+  failed(error: NodeJS.ErrnoException): void
+}
+
+/** Reads that fit into a slab at least, and sockets of one round: what they bring leaves in one batch. 4 cost a sixth more time, 32 a twentieth less and twice the memory (docs/performance.md). */
+const SLAB_READS = 16
+/** Rounds of reading in one turn of the event loop, before others have theirs. */
+const MAX_ROUNDS = 4
+/** Slabs that are kept for the next read while there is a connection. */
+const MAX_SPARE_SLABS = 4
+/** Slabs at all. One byte that a stalled pipe does not take holds a whole one, and a peer may have hundreds of such pipes. */
+const MAX_SLABS = 16
+const MAX_ID = 0x7fffffff
+
+interface Slab {
+  readonly bytes: Uint8Array
+  /** Views that are out. */
+  held: number
+  used: number
+}
+
+let shared: ConnectionSet | undefined
+
+/** The set of this thread; undefined where there is no native addon. */
+export function connectionSet(): ConnectionSet | undefined {
+  const native = loadNative()
+  if (native !== undefined) shared ??= new ConnectionSet(native)
+  return shared
+}
+
+/** See the top of the file. */
+export class ConnectionSet {
+  readonly native: NativeAddon
+  readonly #members = new Map<number, Member>()
+  readonly #records: Int32Array
+  readonly #slabs = new Map<ArrayBufferLike, Slab>()
+  #open: { readonly poller: NativePoller; readonly watch: NativeWatch } | undefined
+  #slab: Slab | undefined
+  #spare: Slab[] = []
+  #lastId = 0
+
+  constructor(native: NativeAddon) {
+    this.native = native
+    this.#records = new Int32Array(native.constants.RECORD_FIELDS * SLAB_READS)
+  }
+
+  /** Puts a socket in and gives its id; from here on it is the set's to close. Throws a system error, and has not taken it then. */
+  add(member: Member, events: number): number {
+    const { poller } = (this.#open ??= this.#start())
+    do this.#lastId = (this.#lastId + 1) & MAX_ID
+    while (this.#members.has(this.#lastId))
+    try {
+      poller.want(member.fd, this.#lastId, events)
+    } catch (error) {
+      this.#rest()
+      throw error
+    }
+    this.#members.set(this.#lastId, member)
+    return this.#lastId
+  }
+
+  /** From now on `member` is told what whoever was added as `id` was; the socket is the same. */
+  replace(id: number, member: Member): void {
+    this.#members.set(id, member)
+  }
+
+  /** What the socket is watched for from now on, besides its failure. Throws a system error. */
+  want(id: number, fd: number, events: number): void {
+    this.#open?.poller.want(fd, id, events)
+  }
+
+  /** Closes a socket. Harmless when repeated. */
+  drop(id: number, fd: number, reset: boolean): void {
+    if (!this.#members.delete(id)) return
+    this.#open?.poller.drop(fd, reset)
+    this.#rest()
+  }
+
+  /** A view that `readable` gave is no longer looked at. */
+  release(chunk: Uint8Array): void {
+    const slab = this.#slabs.get(chunk.buffer)
+    if (slab === undefined) return
+    slab.held -= 1
+    // the one in use is begun anew before the next read
+    if (slab.held > 0 || slab === this.#slab) return
+    if (this.#spare.length < MAX_SPARE_SLABS && this.#open !== undefined) this.#spare.push(slab)
+    else this.#slabs.delete(slab.bytes.buffer)
+  }
+
+  #start(): { poller: NativePoller; watch: NativeWatch } {
+    const poller = this.native.poller()
+    try {
+      const watch = this.native.watch(poller.fd, () => {
+        this.#onReady()
+      })
+      watch.start()
+      return { poller, watch }
+    } catch (error) {
+      poller.close()
+      throw error
+    }
+  }
+
+  /** Without a connection there is nothing of the set but what is still held. */
+  #rest(): void {
+    if (this.#members.size > 0 || this.#open === undefined) return
+    this.#open.watch.close()
+    this.#open.poller.close()
+    this.#open = undefined
+    for (const slab of this.#spare) this.#slabs.delete(slab.bytes.buffer)
+    this.#spare = []
+  }
+
+  #onReady(): void {
+    const { RECORD_FIELDS } = this.native.constants
+    for (let round = 0; round < MAX_ROUNDS && this.#open !== undefined; round++) {
+      const slab = this.#roomy()
+      const count = this.#open.poller.read(slab.bytes, slab.used, this.#records)
+      // what was read of the others is in the records and nowhere else: one that throws must not keep it from them
+      for (let index = 0; index < count; index++) tell((at) => this.#tell(at, slab), index * RECORD_FIELDS)
+      if (count < SLAB_READS) return
+    }
+  }
+
+  #tell(at: number, slab: Slab): void {
+    const { WAS_READ, WAS_WRITABLE, HAS_FAILED } = this.native.constants
+    const id = this.#records[at] ?? -1
+    const member = this.#members.get(id)
+    const what = this.#records[at + 1] ?? 0
+    const value = this.#records[at + 2] ?? 0
+    if ((what & WAS_READ) !== 0) {
+      const chunk = slab.bytes.subarray(slab.used, slab.used + value)
+      slab.used += value
+      if (member === undefined) return
+      if (this.#slabs.size > MAX_SLABS) {
+        member.readable(chunk.slice())
+      } else {
+        if (value > 0) slab.held += 1
+        member.readable(chunk)
+      }
+    }
+    if (member === undefined) return
+    if ((what & HAS_FAILED) !== 0) member.failed(systemError(value))
+    else if ((what & WAS_WRITABLE) !== 0 && this.#members.has(id)) member.writable()
+  }
+
+  /** A slab with room for one read at least. */
+  #roomy(): Slab {
+    const slab = this.#slab
+    if (slab !== undefined) {
+      if (slab.held === 0) slab.used = 0
+      if (slab.bytes.byteLength - slab.used >= this.native.constants.POLLER_READ_BYTES) return slab
+    }
+    const next = this.#spare.pop() ?? this.#fresh()
+    next.used = 0
+    this.#slab = next
+    return next
+  }
+
+  #fresh(): Slab {
+    const slab = { bytes: new Uint8Array(SLAB_READS * this.native.constants.POLLER_READ_BYTES), held: 0, used: 0 }
+    this.#slabs.set(slab.bytes.buffer, slab)
+    return slab
+  }
+}
+
+/** An error as Node makes them, of libuv's number, which is below 0. */
+function systemError(errno: number): NodeJS.ErrnoException {
+  const code = getSystemErrorName(errno)
+  return Object.assign(new Error(code), { code, errno })
+}

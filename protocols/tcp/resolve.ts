@@ -1,0 +1,109 @@
+/**
+ * From a host that the peer named to the literal addresses that may be used: resolved once, every one checked, and only what
+ * is returned here is ever dialled or bound. Enforces {@link MAX_CANDIDATES}, {@link MAX_LOOKUPS} and
+ * {@link MAX_WAITING_LOOKUPS}.
+ */
+import { lookup } from 'node:dns/promises'
+import { isIP } from 'node:net'
+import { abortError, toTrunkError, TrunkError } from '../../src/contracts/errors.ts'
+import { canonicalAddress, type AddressPolicy } from './policy.ts'
+
+/** Looks a host name up; gives literal addresses in the order to try them, rejects when there are none. */
+export type Lookup = (name: string) => Promise<readonly string[]>
+
+/** Addresses of one name that are tried; a hostile name server may answer with thousands. */
+const MAX_CANDIDATES = 16
+
+/**
+ * Names looked up at a time. The system's resolver blocks one of libuv's four threads for up to tens of seconds, and files need
+ * those threads too.
+ */
+const MAX_LOOKUPS = 2
+/** Names that wait for that, over all trunks. A peer that gives up its opens must not make this grow. */
+const MAX_WAITING_LOOKUPS = 256
+
+let looking = 0
+const queue: (() => void)[] = []
+
+/** The system's resolver (getaddrinfo: hosts file, DNS and so on), at most {@link MAX_LOOKUPS} at a time in this process. */
+export const systemLookup: Lookup = async (name) => {
+  if (queue.length >= MAX_WAITING_LOOKUPS) {
+    throw new TrunkError('ERR_CONNECTION_LIMIT', 'too many names are being looked up')
+  }
+  if (looking >= MAX_LOOKUPS) await new Promise<void>((resolve) => queue.push(resolve))
+  else looking += 1
+  try {
+    return (await lookup(name, { all: true })).map((answer) => answer.address)
+  } finally {
+    const next = queue.shift()
+    if (next === undefined) looking -= 1
+    else next()
+  }
+}
+
+/** What {@link resolveAllowed} needs besides the target. */
+export interface ResolveOptions {
+  readonly policy: AddressPolicy
+  readonly lookup: Lookup
+  readonly signal: AbortSignal
+}
+
+/**
+ * The addresses of `host` that the policy allows with `port`, at least one. Rejects with ERR_DENIED, ERR_NAME_NOT_FOUND, or the
+ * reason of the signal. `host` has been through `Host` of tcp-fields.ts.
+ */
+export async function resolveAllowed(host: string, port: number, options: ResolveOptions): Promise<readonly string[]> {
+  const { policy } = options
+  const denied = () => new TrunkError('ERR_DENIED', `${target(host, port)} is not allowed here`)
+  if (isIP(host) !== 0) {
+    if (!policy.allows(host, port)) throw denied()
+    return [host]
+  }
+  if (!policy.considers(host, port)) throw denied()
+  const answers = await unlessAborted(lookUp(host, options.lookup), options.signal)
+  const allowed = answers
+    .slice(0, MAX_CANDIDATES)
+    .map((address) => canonicalAddress(address))
+    .filter((address) => address !== undefined)
+    .filter((address) => policy.allows(address, port, host))
+  if (allowed.length === 0) throw denied()
+  return [...new Set(allowed)]
+}
+
+/** The addresses of a host that the user of this machine named, at least one: no rule is asked. Rejects with ERR_NAME_NOT_FOUND. */
+export async function literalsOf(host: string): Promise<readonly string[]> {
+  return isIP(host) === 0 ? await lookUp(host, systemLookup) : [host]
+}
+
+async function lookUp(host: string, look: Lookup): Promise<readonly string[]> {
+  let answers: readonly string[]
+  try {
+    answers = await look(host)
+  } catch (error) {
+    throw toTrunkError(error, 'ERR_NAME_NOT_FOUND', `${host} could not be looked up`)
+  }
+  if (answers.length === 0) throw new TrunkError('ERR_NAME_NOT_FOUND', `${host} has no address`)
+  return answers
+}
+
+/** `127.0.0.1:80`, `[::1]:80`. */
+export function target(host: string, port: number): string {
+  return host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`
+}
+
+/** `promise`, or the signal's reason as soon as it aborts. What the promise gives then is dropped. */
+export async function unlessAborted<T>(promise: Promise<T>, signal: AbortSignal): Promise<T> {
+  let onAbort = (): void => undefined
+  const aborted = new Promise<never>((_resolve, reject) => {
+    onAbort = () => {
+      reject(abortError(signal))
+    }
+    if (signal.aborted) onAbort()
+    else signal.addEventListener('abort', onAbort, { once: true })
+  })
+  try {
+    return await Promise.race([promise, aborted])
+  } finally {
+    signal.removeEventListener('abort', onAbort)
+  }
+}

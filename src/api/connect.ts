@@ -1,0 +1,126 @@
+/**
+ * From an address to a trunk: the only place in src/ that knows of transports, and that only by their schemes' table.
+ * Whatever fails on the way, the link that was made is closed.
+ */
+import { SCHEMES } from './schemes.ts'
+import { badArgument, TrunkError } from '../contracts/errors.ts'
+import { establish, requireNoReconnect, resolveOptions, type Settings } from './establish.ts'
+import { callNow } from './foreign-call.ts'
+import { connectLasting, type ReconnectingParts } from '../session/reconnecting-trunk.ts'
+import { abortLink, safeLink } from './safe-link.ts'
+import { requireTraits, safeTransport } from './safe-transport.ts'
+import { schemeOf } from './scheme.ts'
+import { TrunkServer } from './server.ts'
+import { tell } from '../runtime/tell.ts'
+import type {
+  Link,
+  ReconnectingTrunk,
+  Server,
+  Transport,
+  TransportTraits,
+  Trunk,
+  TrunkOptions,
+} from '../contracts/types.ts'
+
+const PLAIN_TRAITS: TransportTraits = { lossless: true, connected: true, preferredFrameBytes: 64 * 1024 }
+
+/**
+ * Dials `address` and agrees on a session with the peer.
+ *
+ * Rejects with what the transport says (ERR_CONNECT_REFUSED …), what the hello says (ERR_VERSION_MISMATCH, ERR_AUTH_FAILED …), or the
+ * reason of `options.signal`. Nothing is left behind then.
+ *
+ * With `reconnect: true` it tries until there is a session, and the trunk that it gives finds the peer again whenever it was lost. It rejects
+ * with the signal's reason, or with an error that trying again cannot mend.
+ */
+export function connect(
+  address: string | Transport,
+  options: TrunkOptions & { reconnect: true },
+): Promise<ReconnectingTrunk>
+export function connect(address: string | Transport, options?: TrunkOptions): Promise<Trunk>
+export async function connect(address: string | Transport, options: TrunkOptions = {}): Promise<Trunk> {
+  const settings = resolveOptions(options)
+  const transport = await resolveTransport(address, options)
+  const signal = options.signal ?? new AbortController().signal
+  if (signal.aborted) throw signal.reason
+  const { clock, limits } = settings
+  const dial: ReconnectingParts['dial'] = async (attempt, protocols) => {
+    const link = await transport.connect({ signal: attempt, clock, limits })
+    return await establish(link, 'connect', transport, {
+      ...settings,
+      protocols,
+      options: { ...options, signal: attempt },
+    })
+  }
+  if (options.reconnect !== true) return await dial(signal, settings.protocols)
+  const { onConnection } = options
+  return await connectLasting({ dial, protocols: settings.protocols, limits, clock, onConnection }, signal)
+}
+
+/**
+ * Agrees on a session over a duplex of bytes that the caller brings. The link is the trunk's from here on, and is closed if this rejects.
+ */
+export async function overLink(link: Link, options: TrunkOptions = {}): Promise<Trunk> {
+  let settings: Settings
+  let traits = PLAIN_TRAITS
+  try {
+    settings = resolveOptions(options)
+    requireNoReconnect('overLink', options)
+    if (options.token !== undefined && options.role === undefined) {
+      throw badArgument("overLink with a token needs role: 'connect' on one side and 'serve' on the other")
+    }
+    if (options.traits !== undefined) traits = requireTraits(options.traits)
+  } catch (error) {
+    abortLink(link, error as TrunkError)
+    throw error
+  }
+  const { clock, limits } = settings
+  const safe = safeLink(link, { clock, closeTimeoutMs: limits.closeTimeoutMs })
+  const line = { scheme: 'link', address: safe.peer ?? 'link', traits }
+  return await establish(safe, options.role ?? 'peer', line, settings)
+}
+
+/**
+ * Listens at `address`; each link becomes a trunk that serves `options.protocols`. Trunks live on whether the server is iterated or not.
+ * Rejects with what the transport says (ERR_ADDRESS_IN_USE …).
+ */
+export async function serve(address: string | Transport, options: TrunkOptions = {}): Promise<Server> {
+  const settings = resolveOptions(options)
+  requireNoReconnect('serve', options)
+  const transport = await resolveTransport(address, options)
+  const signal = options.signal ?? new AbortController().signal
+  if (signal.aborted) throw signal.reason
+  const { clock, limits } = settings
+  const onWaiting = (error: TrunkError): void => {
+    tell(options.onRejected, { peer: transport.address, error })
+  }
+  const listener = await transport.listen({ signal, clock, limits, onWaiting })
+  return new TrunkServer(listener, transport, settings)
+}
+
+async function resolveTransport(address: string | Transport, options: TrunkOptions): Promise<Transport> {
+  return safeTransport(typeof address === 'object' ? address : await transportFor(address, options))
+}
+
+async function transportFor(address: string, options: TrunkOptions): Promise<unknown> {
+  if (typeof address !== 'string') throw badArgument(`an address is a string or a transport, not ${typeof address}`)
+  const scheme = schemeOf(address)
+  const own = options.transports
+  if (own !== undefined && Object.hasOwn(own, scheme)) {
+    const factory = own[scheme]
+    if (factory !== undefined) {
+      const failed = `the transport for ${JSON.stringify(scheme)} cannot be made`
+      return callNow(() => factory(address), 'ERR_TRANSPORT_UNAVAILABLE', failed)
+    }
+  }
+  const load = SCHEMES[scheme]
+  if (load === undefined) {
+    const known = Object.keys(SCHEMES).join(', ')
+    throw new TrunkError(
+      'ERR_TRANSPORT_UNKNOWN',
+      `there is no transport for ${JSON.stringify(scheme)}; there are ${known}`,
+    )
+  }
+  const factory = await load()
+  return factory(address)
+}

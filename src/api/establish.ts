@@ -1,0 +1,149 @@
+/**
+ * From a link to a trunk: what `connect`, `serve` and `overLink` have in common. Checks their options, and says hello over a link.
+ * Whatever fails, the link is closed.
+ */
+import { processBudgets, requireBudgets, type SharedBudgets } from '../runtime/budgets.ts'
+import { systemClock, type Clock } from '../runtime/clock.ts'
+import { badArgument, toTrunkError } from '../contracts/errors.ts'
+import { WIRE_VERSION } from '../core/frame/constants.ts'
+import { BARE_LINE_DEFAULTS, resolveLimits, type Limits } from '../contracts/limits.ts'
+import { freshBytes, freshMark } from '../runtime/fresh-bytes.ts'
+import { requireSignal } from '../runtime/on-abort.ts'
+import { requireProtocol } from '../contracts/protocol.ts'
+import { requireMethods } from './safe-link.ts'
+import { guardTools } from '../session/guard-tools.ts'
+import { CHALLENGE_BYTES, EPOCH_BYTES, helloLimits, type Hello, type Role } from '../core/session/hello.ts'
+import type { Authenticator } from '../core/session/handshake.ts'
+import { tokenAuthenticator } from '../session/token.ts'
+import { TrunkSession } from '../session/trunk.ts'
+import type { Link, Protocol, TransportTraits, TrunkOptions } from '../contracts/types.ts'
+
+/** Options, checked. */
+export interface Settings {
+  readonly options: TrunkOptions
+  readonly limits: Readonly<Limits>
+  readonly clock: Clock
+  readonly name: string
+  readonly authenticator: Authenticator | undefined
+  readonly protocols: ReadonlyMap<string, Protocol>
+  readonly budgets: SharedBudgets
+}
+
+const MAX_PEER_NAME = 64
+
+/** What a trunk says of its line. */
+export interface LineFacts {
+  readonly scheme: string
+  readonly address: string
+  readonly traits: TransportTraits
+  /** Waits for a peer as long as it takes. */
+  readonly patient?: boolean
+  /** Asked before a peer gets a session; throws what refuses it. */
+  readonly admit?: () => void
+}
+
+/** Says hello over `link`; resolves when the session stands. The link keeps its contract (safe-link.ts), and is closed if this rejects. */
+export async function establish(link: Link, role: Role, line: LineFacts, settings: Settings): Promise<TrunkSession> {
+  const trunk = sessionOver(link, role, line, settings)
+  await trunk.establish(settings.options.signal)
+  return trunk
+}
+
+/** A session over `link` that has not begun yet. Where it cannot be made (our hello is too long), the link is aborted. */
+export function sessionOver(link: Link, role: Role, line: LineFacts, settings: Settings): TrunkSession {
+  try {
+    return newSession(link, role, line, settings)
+  } catch (error) {
+    link.abort(toTrunkError(error, 'ERR_BAD_ARGUMENT', 'the session could not be made'))
+    throw error
+  }
+}
+
+function newSession(link: Link, role: Role, line: LineFacts, settings: Settings): TrunkSession {
+  const { clock, name, authenticator, protocols, budgets, options } = settings
+  const bare = isBare(line.traits)
+  const limits = within(line.traits, bare ? limitsOfBareLine(settings) : settings.limits)
+  const hello = (): Hello => ({
+    versions: [WIRE_VERSION, WIRE_VERSION],
+    epoch: freshMark(EPOCH_BYTES),
+    name,
+    role,
+    limits: helloLimits(limits),
+    protocols: [...protocols.keys()],
+    features: [],
+    challenge: authenticator === undefined ? undefined : freshBytes(CHALLENGE_BYTES),
+  })
+  return new TrunkSession({
+    link,
+    limits,
+    clock,
+    authenticator,
+    protocols,
+    budgets,
+    scheme: line.scheme,
+    address: line.address,
+    traits: line.traits,
+    guard: bare ? guardTools : undefined,
+    patient: line.patient,
+    admit: line.admit,
+    onRefused: options.onRefused,
+    hello: hello(),
+    renewHello: hello,
+  })
+}
+
+/** True for a line that does not tell when the peer comes and goes, or may change bytes: its frames are guarded. */
+export function isBare(traits: TransportTraits): boolean {
+  return !traits.connected || !traits.lossless
+}
+
+/** The limits, where the line has one of its own. */
+function within({ maxInFlightBytes }: TransportTraits, limits: Readonly<Limits>): Readonly<Limits> {
+  if (maxInFlightBytes === undefined || maxInFlightBytes >= limits.maxInFlightBytes) return limits
+  return { ...limits, maxInFlightBytes }
+}
+
+function limitsOfBareLine({ limits, options }: Settings): Readonly<Limits> {
+  const given = Object.entries(options.limits ?? {}).filter(([, value]) => (value as unknown) !== undefined)
+  return { ...limits, ...BARE_LINE_DEFAULTS, ...Object.fromEntries(given) }
+}
+
+/** Refuses an option that only `connect` has. */
+export function requireNoReconnect(call: string, options: TrunkOptions): void {
+  if (options.reconnect === true) throw badArgument(`${call} cannot reconnect: reconnect is an option of connect`)
+}
+
+/** Checks the options; throws ERR_BAD_ARGUMENT. */
+export function resolveOptions(options: TrunkOptions): Settings {
+  const name = options.name ?? 'trunkline'
+  if (typeof name !== 'string' || Buffer.byteLength(name) > MAX_PEER_NAME) {
+    throw badArgument(`name is a string of at most ${MAX_PEER_NAME} bytes, not ${JSON.stringify(name)}`)
+  }
+  const role: unknown = options.role
+  if (role !== undefined && role !== 'connect' && role !== 'serve') {
+    throw badArgument(`role is 'connect' or 'serve', not ${JSON.stringify(role)}`)
+  }
+  const reconnect: unknown = options.reconnect
+  if (reconnect !== undefined && typeof reconnect !== 'boolean')
+    throw badArgument(`reconnect is true or false, not ${JSON.stringify(reconnect)}`)
+  const { signal, clock } = options
+  if (signal !== undefined) requireSignal(signal)
+  if (clock !== undefined) requireMethods('a clock', clock, ['now', 'after'])
+  const given: unknown = options.protocols
+  if (given !== undefined && !Array.isArray(given)) throw badArgument(`protocols is an array, not ${typeof given}`)
+  const protocols = new Map<string, Protocol>()
+  for (const protocol of options.protocols ?? []) {
+    requireProtocol(protocol)
+    if (protocols.has(protocol.name)) throw badArgument(`protocol ${JSON.stringify(protocol.name)} is given twice`)
+    protocols.set(protocol.name, protocol)
+  }
+  return {
+    options,
+    name,
+    protocols,
+    limits: resolveLimits(options.limits),
+    budgets: options.budgets === undefined ? processBudgets() : requireBudgets(options.budgets),
+    clock: clock ?? systemClock,
+    authenticator: options.token === undefined ? undefined : tokenAuthenticator(options.token),
+  }
+}

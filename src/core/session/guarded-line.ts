@@ -1,0 +1,386 @@
+/**
+ * A line that does not tell when the peer comes and goes, and may change bytes (docs/wire-format.md, "Lines that do not tell").
+ *
+ * A greeting (sync word, probe, HELLO, and READY once the peer is known) is repeated until the session stands, since nobody knows when somebody
+ * listens. A side stands when it knows that the peer has its READY: by a READY that says so, or by a frame that only a standing peer can send. A
+ * hello of another run ends the session. Frames are chained by their checksums, and the chain begins with both epochs: no frame of
+ * another session, none that was lost, doubled or changed goes unnoticed.
+ */
+import { TrunkError } from '../../contracts/errors.ts'
+import { FrameType, SYNC_WORD } from '../frame/constants.ts'
+import type { GuardTools } from '../checked-frame/guard.ts'
+import { GuardedBatch } from '../checked-frame/guarded-batch.ts'
+import { GuardedDecoder, type GuardedHandler } from '../checked-frame/guarded-decoder.ts'
+import { diagnose, isProbe, PROBE, protocolOf, STRIPPED_SYNC_WORD } from '../checked-frame/probe.ts'
+import { TokenBucket } from '../../runtime/token-bucket.ts'
+import { decodeReady, Handshake, READY_BYTES, type Authenticator } from './handshake.ts'
+import { decodeHello, EPOCH_BYTES, type Hello } from './hello.ts'
+import type { LineHost, SessionLine } from './line.ts'
+
+/** What a guarded line is made of. */
+export interface GuardedLineOptions {
+  readonly hello: Hello
+  /** Makes another hello of the same side: another epoch, another challenge. @default the same one is said for as long as nobody is known */
+  readonly renewHello?: (() => Hello) | undefined
+  readonly maxHelloBytes: number
+  readonly repeatMs: number
+  readonly authenticator: Authenticator | undefined
+  readonly tools: GuardTools
+  readonly now: number
+}
+
+/** A frame that stands incomplete for this long while nothing comes: the peer is asked, and by its answer a gap shows. */
+const STALL_MS = 1_000
+/** After an answer that did not complete it: nothing for so long, twice, and bytes are missing. Between the two what waits for us is read. */
+const GAP_MS = 750
+/**
+ * A terminal that nobody had open echoes what waits for it between its opening and its becoming raw: several greetings in one burst. What is wrong with a line
+ * is wrong with the greeting after that as well.
+ */
+const AGAIN_MS = 500
+/** Of what came first so much is kept. */
+const FIRST_BYTES = 16
+/** Greetings of strangers, and mangled ones, that are looked at: so many at once, and so many a second. An honest peer greets once a second. */
+const LOOKS = 20
+const LOOKS_PER_SECOND = 5
+/** Hellos of our own that are remembered: said once a second, so an echo may take as many seconds. */
+const MAX_OWN_BEFORE = 8
+/** A tick this late means that we ourselves stood still. */
+const SUSPENDED_MS = 1_000
+
+export class GuardedLine implements SessionLine, GuardedHandler {
+  readonly batch: GuardedBatch
+  readonly #options: GuardedLineOptions
+  readonly #host: LineHost
+  readonly #decoder: GuardedDecoder
+  #handshake: Handshake
+  #peer: Hello | undefined
+  /** Its HELLO as it travelled: the same run says the same. */
+  #peerPayload: Uint8Array | undefined
+  /** Our HELLO was said to nobody that we know, so it may be older than this machine: one that is restored twice would say it twice. */
+  #stale = false
+  /** Payloads of our HELLOs before this one: a slow echo brings them back. */
+  readonly #ownBefore: Uint8Array[] = []
+  #stands = false
+  /** The session stands and a HELLO of this peer has come; its READY has not. */
+  #helloAlone = false
+  /** A greeting is to be sent; and when the next one will be, in any case. */
+  #owesGreeting = true
+  #repeatAt: number
+  /** When our own hello came back first. */
+  #echoedAt: number | undefined
+  /** What the line did to the last probe, and when it did so first. */
+  #diagnosis: string | undefined
+  #diagnosedAt = 0
+  /** What came before anything else: another protocol is told by it. */
+  #first: Uint8Array = new Uint8Array(0)
+  /** Looking at greetings that are new costs; a flood of them is not looked at. */
+  readonly #looks: TokenBucket
+  /** Bytes of the stripped sync word that match so far. */
+  #strippedBytes = 0
+  #heardAt: number
+  /** Asked for a sign of life inside a frame; something has come since; and then nothing for one gap. */
+  #asked = false
+  #answered = false
+  #silent = false
+
+  constructor(options: GuardedLineOptions, host: LineHost) {
+    this.#options = options
+    this.#host = host
+    this.batch = new GuardedBatch(options.tools)
+    this.#decoder = new GuardedDecoder(options.tools, this)
+    this.#handshake = this.#newHandshake(options.hello)
+    this.#looks = new TokenBucket(LOOKS, LOOKS_PER_SECOND, options.now)
+    this.#repeatAt = options.now
+    this.#heardAt = options.now
+  }
+
+  get midFrame(): boolean {
+    return this.#decoder.midFrame
+  }
+
+  get seen(): string {
+    if (this.#peer !== undefined) return ': a hello came, but no answer to ours'
+    if (this.#diagnosis !== undefined) return `: the line changes bytes on their way here: ${this.#diagnosis}`
+    const { skippedBytes } = this.#decoder
+    if (skippedBytes === 0) return ': nothing came'
+    const other = protocolOf(this.#first)
+    return `: ${skippedBytes} bytes came that are not trunkline's${other === undefined ? '' : `, ${other}`}`
+  }
+
+  #newHandshake(hello: Hello): Handshake {
+    const { maxHelloBytes, authenticator } = this.#options
+    return new Handshake(hello, maxHelloBytes, authenticator)
+  }
+
+  // --- bytes in ------------------------------------------------------------------------------------------------------
+
+  receive(chunk: Uint8Array, now: number): void {
+    this.#heardAt = now
+    this.#answered = this.#asked
+    this.#silent = false
+    if (this.#peer === undefined) this.#lookForStripped(chunk)
+    if (this.#first.byteLength < FIRST_BYTES) this.#first = firstOf(this.#first, chunk)
+    this.#decoder.push(chunk)
+  }
+
+  handshakeFrame(): void {
+    // a guarded decoder shows them as greetings, never as frames
+  }
+
+  maxPayload(type: number): number {
+    if (type === FrameType.HELLO) return this.#options.maxHelloBytes
+    return type === FrameType.READY ? READY_BYTES : this.#host.maxPayload(type)
+  }
+
+  /** GuardedHandler: see there. */
+  probe(bytes: Uint8Array): boolean {
+    if (isProbe(bytes)) return true
+    if (!this.#stands) this.#mangled(bytes)
+    return false
+  }
+
+  /** GuardedHandler: see there. */
+  plainHello(): never {
+    throw new TrunkError(
+      'ERR_LINE_MISMATCH',
+      'the peer does not take this line for a serial one: use a serial address on both sides, or on neither',
+    )
+  }
+
+  /** Twice the same, not in one burst, is no accident. */
+  #mangled(bytes: Uint8Array): void {
+    if (!this.#looks.take(this.#heardAt)) return
+    const diagnosis = diagnose(bytes)
+    if (this.#diagnosis !== diagnosis) {
+      this.#diagnosis = diagnosis
+      this.#diagnosedAt = this.#heardAt
+    } else if (this.#heardAt - this.#diagnosedAt >= AGAIN_MS)
+      throw new TrunkError('ERR_LINE_NOT_RAW', `the line changes bytes on their way here: ${diagnosis}`)
+  }
+
+  /** A sync word without its eighth bits would be noise for ever. */
+  #lookForStripped(chunk: Uint8Array): void {
+    for (const byte of chunk) {
+      if (byte === STRIPPED_SYNC_WORD[this.#strippedBytes]) this.#strippedBytes++
+      else this.#strippedBytes = byte === STRIPPED_SYNC_WORD[0] ? 1 : 0
+      if (this.#strippedBytes < STRIPPED_SYNC_WORD.byteLength) continue
+      this.#strippedBytes = 0
+      this.#mangled(PROBE.map((value) => value & 0x7f))
+    }
+  }
+
+  /** GuardedHandler: see there. */
+  damaged(sentence: string): void {
+    if (this.#stands) throw new TrunkError('ERR_LINE_DAMAGED', `the line is damaged: ${sentence}`)
+  }
+
+  /** GuardedHandler: see there. */
+  greeting(type: number, payload: Uint8Array, cut: boolean): void {
+    this.#asked = false
+    if (type === FrameType.HELLO) this.#hello(payload, cut)
+    else this.#ready(payload)
+  }
+
+  #hello(payload: Uint8Array, cut: boolean): void {
+    if (this.#isOwn(payload)) this.#echo()
+    else if (this.#peerPayload !== undefined && sameBytes(payload, this.#peerPayload)) this.#helloAgain(cut)
+    else if (this.#stands) throw restarted('a hello of another run arrived')
+    else this.#meet(payload)
+  }
+
+  #helloAgain(cut: boolean): void {
+    // what it does not know yet it will be told by the next repetition: answering at once would fill a slow line
+    if (cut) this.damaged('a frame was broken off by a hello of the same run')
+    if (!this.#stands) return
+    if (this.#helloAlone) throw restarted('it says hello as before the session, like a machine that was set back')
+    this.#helloAlone = true
+  }
+
+  /** A run that is not known yet. */
+  #meet(payload: Uint8Array): void {
+    // whoever was there before is gone: where this hello is wrong, or not looked at, nobody is known
+    this.#peerPayload = undefined
+    this.#peer = undefined
+    this.#decoder.chain = undefined
+    this.#decoder.farewell = undefined
+    if (!this.#looks.take(this.#heardAt)) return
+    this.#acquaint(this.#handshake.own, payload)
+    this.#diagnosis = undefined
+    this.#oweGreeting()
+  }
+
+  /** From here on the peer is whoever said `payload`, and we are who says `own`. */
+  #acquaint(own: Hello, payload: Uint8Array): void {
+    this.#handshake = this.#newHandshake(own)
+    this.#handshake.hello(payload)
+    const hello = decodeHello(payload)
+    this.#peer = hello
+    this.#peerPayload = new Uint8Array(payload)
+    this.batch.chain = this.#chainOf(own.epoch, hello.epoch)
+    this.#decoder.chain = this.#chainOf(hello.epoch, own.epoch)
+    this.#decoder.farewell = this.#chainOf(hello.epoch, NOBODY)
+  }
+
+  /** Before a greeting: another hello in place of a stale one, unless the peer has answered that already. */
+  #renew(): void {
+    const { renewHello } = this.#options
+    if (!this.#stale || renewHello === undefined || this.#handshake.answered) return
+    this.#stale = false
+    this.#ownBefore.push(this.#handshake.helloPayload)
+    if (this.#ownBefore.length > MAX_OWN_BEFORE) this.#ownBefore.shift()
+    if (this.#peerPayload === undefined) this.#handshake = this.#newHandshake(renewHello())
+    else this.#acquaint(renewHello(), this.#peerPayload)
+  }
+
+  #isOwn(payload: Uint8Array): boolean {
+    return (
+      sameBytes(payload, this.#handshake.helloPayload) || this.#ownBefore.some((before) => sameBytes(payload, before))
+    )
+  }
+
+  /** Our own hello has come back. Once, in one burst, may be left over from a terminal that was not raw yet. */
+  #echo(): void {
+    if (this.#stands) return
+    this.#echoedAt ??= this.#heardAt
+    if (this.#heardAt - this.#echoedAt < AGAIN_MS) return
+    throw new TrunkError(
+      'ERR_SELF_CONNECTION',
+      'the line echoes: the hello that came back is our own (a terminal that is not in raw mode, or a loop)',
+    )
+  }
+
+  #ready(payload: Uint8Array): void {
+    const ready = decodeReady(payload)
+    // an answer to another hello than ours is left over from before
+    if (this.#peer === undefined || !this.#handshake.isForUs(ready)) return
+    this.#helloAlone = false
+    const isNew = !this.#handshake.answered
+    if (isNew) this.#handshake.accept(ready)
+    if (this.#stands) {
+      // whoever has had our answer never says again that it has not
+      if (ready.state !== 'heard' && ready.state !== 'stands') throw restarted('it has forgotten our answer')
+      if (ready.state === 'heard') this.#oweGreeting()
+    } else if (ready.state === 'heard' || ready.state === 'stands') this.#stand()
+    else if (isNew) this.#oweGreeting()
+  }
+
+  /** GuardedHandler: see there. A peer that sends a chained frame stands, so it has our READY; only its farewell may come before that. */
+  chained(type: number): boolean {
+    this.#asked = false
+    if (this.#stands || type === FrameType.BYE) return true
+    if (this.#handshake.peer !== undefined) this.#stand()
+    return this.#isStanding()
+  }
+
+  #isStanding(): boolean {
+    return this.#stands
+  }
+
+  #stand(): void {
+    const { peer } = this.#handshake
+    if (peer === undefined) {
+      // it has our READY of before, which has to go out once more with this acquaintance
+      this.#oweGreeting()
+      return
+    }
+    this.#stands = true
+    this.#owesGreeting = false
+    this.#host.stands(peer, this.#handshake.own)
+  }
+
+  #oweGreeting(): void {
+    this.#owesGreeting = true
+    this.#host.wake()
+  }
+
+  #chainOf(sender: Uint8Array, receiver: Uint8Array): number {
+    const { tools } = this.#options
+    return tools.crc32(receiver, tools.crc32(sender, 0))
+  }
+
+  // --- frames that are right: the engine's -------------------------------------------------------------------------
+
+  header(type: number, flags: number, pipe: number, length: number): boolean {
+    return this.#host.header(type, flags, pipe, length)
+  }
+
+  piece(bytes: Uint8Array, last: boolean): void {
+    this.#host.piece(bytes, last)
+  }
+
+  frame(type: number, flags: number, pipe: number, payload: Uint8Array): void {
+    this.#host.frame(type, flags, pipe, payload)
+  }
+
+  // --- bytes out -----------------------------------------------------------------------------------------------------
+
+  pull(now: number): void {
+    if (!this.#stands && now >= this.#repeatAt) this.#owesGreeting = true
+    if (!this.#owesGreeting) return
+    this.#owesGreeting = false
+    this.#repeatAt = now + this.#options.repeatMs
+    this.#renew()
+    this.#stale = this.#peer === undefined
+    const { batch } = this
+    batch.raw(SYNC_WORD)
+    batch.raw(PROBE)
+    batch.frame(FrameType.HELLO, 0, 0, this.#handshake.helloPayload)
+    const state = this.#stands ? 'stands' : this.#handshake.answered ? 'heard' : 'new'
+    const ready = this.#peer === undefined ? undefined : this.#handshake.readyPayload(state)
+    if (ready !== undefined) batch.frame(FrameType.READY, 0, 0, ready)
+  }
+
+  beforeFarewell(now: number): boolean {
+    if (this.#stands) return true
+    this.#owesGreeting = true
+    this.pull(now)
+    if (this.#peer === undefined) this.batch.chain = this.#chainOf(this.#handshake.own.epoch, NOBODY)
+    return true
+  }
+
+  // --- time ----------------------------------------------------------------------------------------------------------
+
+  deadline(): number {
+    if (!this.#stands) return this.#repeatAt
+    if (!this.#decoder.midFrame) return Infinity
+    if (!this.#asked) return this.#heardAt + STALL_MS
+    return this.#answered ? this.#heardAt + GAP_MS : Infinity
+  }
+
+  tick(now: number): void {
+    const deadline = this.deadline()
+    if (now < deadline) return
+    if (!this.#stands) {
+      this.#repeatAt = now + this.#options.repeatMs
+      this.#oweGreeting()
+      return
+    }
+    if (now - deadline > SUSPENDED_MS) {
+      this.#silent = false
+      this.#heardAt = now
+    } else if (!this.#asked) {
+      this.#asked = true
+      this.#answered = false
+      this.#host.askForLife()
+    } else if (!this.#silent) {
+      this.#silent = true
+      this.#heardAt = now
+    } else throw new TrunkError('ERR_LINE_DAMAGED', 'the line is damaged: the rest of a frame is missing')
+  }
+}
+
+function firstOf(before: Uint8Array, chunk: Uint8Array): Uint8Array {
+  return Uint8Array.of(...before, ...chunk.subarray(0, FIRST_BYTES - before.byteLength))
+}
+
+function restarted(how: string): TrunkError {
+  return new TrunkError('ERR_PEER_RESTARTED', `the peer has started anew: ${how}`)
+}
+
+function sameBytes(a: Uint8Array, b: Uint8Array): boolean {
+  return a.byteLength === b.byteLength && a.every((byte, index) => byte === b[index])
+}
+
+/** The epoch in place of a peer that is not known. */
+const NOBODY = new Uint8Array(EPOCH_BYTES)

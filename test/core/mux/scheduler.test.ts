@@ -1,0 +1,124 @@
+/** Whose turn it is: small messages before large copies, but never so many that a copy stands still. */
+import assert from 'node:assert/strict'
+import { describe, it } from 'node:test'
+import { ByteQueue } from '../../../src/core/mux/byte-queue.ts'
+import { PipeState } from '../../../src/core/mux/pipe-state.ts'
+import { Scheduler } from '../../../src/core/mux/scheduler.ts'
+
+const SPLIT_BYTES = 1000
+const SMALL = 400
+const LARGE = 1_000_000
+
+function pipe(id: number, queued: number): PipeState {
+  const state = new PipeState(id, true, LARGE, 0)
+  state.sendQueue = new ByteQueue()
+  state.sendQueue.append(new Uint8Array(queued))
+  return state
+}
+
+function turns(scheduler: Scheduler): number[] {
+  const ids: number[] = []
+  for (let next = scheduler.next(); next !== undefined; next = scheduler.next()) ids.push(next.id)
+  return ids
+}
+
+describe('the scheduler', () => {
+  it('R-308: lets a small message pass a large copy that came before it', () => {
+    const scheduler = new Scheduler(SPLIT_BYTES)
+    scheduler.enter(pipe(1, LARGE))
+    scheduler.enter(pipe(3, SMALL))
+    assert.deepEqual(turns(scheduler), [3, 1])
+  })
+
+  it('R-365: keeps no pipe that is over, also where no turn comes', () => {
+    const scheduler = new Scheduler(SPLIT_BYTES)
+    const stays = [pipe(2, LARGE), pipe(4, SMALL)]
+    for (const each of stays) scheduler.enter(each)
+    let most = 0
+    for (let id = 1; id < 20_001; id += 2) {
+      const gone = pipe(id, id % 4 === 1 ? SMALL : LARGE)
+      scheduler.enter(gone)
+      scheduler.leave(gone)
+      most = Math.max(most, scheduler.entered)
+      assert.equal(scheduler.length, 2)
+    }
+    assert.ok(most < 100, `${most} pipes are held`)
+    assert.deepEqual(turns(scheduler), [4, 2])
+    assert.ok(scheduler.isEmpty)
+    assert.equal(scheduler.entered, 0)
+  })
+
+  it('R-308: lets no more than one split of small messages pass before a copy has its turn', () => {
+    const scheduler = new Scheduler(SPLIT_BYTES)
+    scheduler.enter(pipe(1, LARGE))
+    scheduler.enter(pipe(3, LARGE))
+    for (let id = 5; id < 17; id += 2) scheduler.enter(pipe(id, SPLIT_BYTES / 2))
+    assert.deepEqual(turns(scheduler), [5, 7, 1, 9, 11, 3, 13, 15])
+  })
+
+  it('R-308: gives all turns to small messages where there is nothing else, and to copies in the order they came', () => {
+    const scheduler = new Scheduler(SPLIT_BYTES)
+    for (let id = 1; id < 21; id += 2) scheduler.enter(pipe(id, SMALL))
+    assert.deepEqual(turns(scheduler), [1, 3, 5, 7, 9, 11, 13, 15, 17, 19])
+    assert.ok(scheduler.isEmpty)
+    const [one, other] = [pipe(1, LARGE), pipe(3, LARGE)]
+    scheduler.enter(one)
+    scheduler.enter(other)
+    assert.equal(scheduler.next(), one)
+    scheduler.again(one)
+    assert.deepEqual(turns(scheduler), [3, 1])
+    assert.ok(!one.scheduled && !other.scheduled)
+  })
+
+  it('R-308: takes for small what has 4 KiB queued, and not a byte more', () => {
+    const scheduler = new Scheduler(LARGE)
+    const queued = [4097, 4096, 4097, 1, 5000, 0]
+    queued.forEach((bytes, at) => {
+      scheduler.enter(pipe(at, bytes))
+    })
+    assert.deepEqual(turns(scheduler), [1, 3, 5, 0, 2, 4])
+  })
+
+  it('R-308: counts a pipe that has only its end to say as a byte', () => {
+    const scheduler = new Scheduler(3)
+    scheduler.enter(pipe(0, LARGE))
+    for (let id = 1; id < 7; id++) scheduler.enter(pipe(id, 0))
+    assert.deepEqual(turns(scheduler), [1, 2, 3, 0, 4, 5, 6])
+  })
+
+  it('R-308: gives a copy its turn at once where small messages had theirs before it came', () => {
+    const scheduler = new Scheduler(SPLIT_BYTES)
+    const small = (id: number): void => {
+      scheduler.enter(pipe(id, SPLIT_BYTES - 1))
+    }
+    for (const id of [1, 3, 5, 7, 9]) small(id)
+    assert.deepEqual([scheduler.next()?.id, scheduler.next()?.id], [1, 3])
+    for (const id of [11, 13]) scheduler.enter(pipe(id, LARGE))
+    // one byte below a split lets one more pass
+    assert.deepEqual(turns(scheduler), [11, 5, 7, 13, 9])
+  })
+
+  it('knows who is entered, and whether anybody is', () => {
+    const scheduler = new Scheduler(SPLIT_BYTES)
+    assert.ok(scheduler.isEmpty)
+    assert.equal(scheduler.next(), undefined)
+    for (const bytes of [SMALL, LARGE]) {
+      const one = pipe(1, bytes)
+      scheduler.enter(one)
+      assert.deepEqual([one.scheduled, scheduler.isEmpty], [true, false])
+      assert.equal(scheduler.next(), one)
+      assert.deepEqual([one.scheduled, scheduler.isEmpty], [false, true])
+      scheduler.again(one)
+      assert.deepEqual([one.scheduled, scheduler.isEmpty], [true, false])
+      assert.equal(scheduler.next(), one)
+    }
+  })
+
+  it('puts a pipe that comes again behind the copies, however little it has left', () => {
+    const scheduler = new Scheduler(SPLIT_BYTES)
+    const one = pipe(1, SMALL)
+    scheduler.enter(pipe(3, LARGE))
+    scheduler.again(one)
+    assert.deepEqual(turns(scheduler), [3, 1])
+  })
+})

@@ -1,0 +1,200 @@
+/**
+ * The pages say what the code does: each code, limit and frame type has its row, each example holds. A fenced block marked `ts`
+ * that imports trunkline has to pass the type check; one marked `ts run` is a complete program and is run to its end. What is
+ * neither is marked `js` or `ts fragment`.
+ */
+import assert from 'node:assert/strict'
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { after, before, describe, it } from 'node:test'
+import { BUDGET_BOUNDS, defaultSizes } from '../../src/runtime/budgets.ts'
+import { ERROR_CODES } from '../../src/contracts/errors.ts'
+import { FrameType } from '../../src/core/frame/constants.ts'
+import { DEFAULT_LIMITS, LIMIT_BOUNDS } from '../../src/contracts/limits.ts'
+import { codeBlocks, codeRows, readPage } from '../helpers/markdown.ts'
+import { runCommand, type CommandResult } from '../helpers/run-command.ts'
+import { ROOT } from '../helpers/root.ts'
+
+const PAGES = [
+  'README.md',
+  'CONTRIBUTING.md',
+  'SECURITY.md',
+  ...readdirSync(join(ROOT, 'docs'), { recursive: true, encoding: 'utf8' })
+    .filter((name) => name.endsWith('.md'))
+    .map((name) => `docs/${name}`)
+    .sort(),
+]
+
+const plain = (number: number) => number.toLocaleString('en-US')
+
+describe('docs/errors.md', () => {
+  const rows = codeRows('docs/errors.md').filter(([name]) => name?.startsWith('ERR_'))
+
+  it('has one row for each code and no other', () => {
+    assert.deepEqual(rows.map(([code]) => code).sort(), Object.keys(ERROR_CODES).sort())
+  })
+
+  it('gives each code its number and its scope', () => {
+    const told = rows.map(([code, wire, scope]) => [code, wire, scope].join(' '))
+    const held = Object.entries(ERROR_CODES).map(
+      ([code, { wire, scope }]) => `${code} ${wire === 0 ? '–' : wire} ${scope}`,
+    )
+    assert.deepEqual(told.sort(), held.sort())
+  })
+
+  it('says of each when it comes, what is usable and what to do', () => {
+    for (const row of rows) {
+      assert.equal(row.length, 6, `${row[0]} has ${row.length} cells`)
+      assert.deepEqual(
+        row.filter((cell) => cell === ''),
+        [],
+        `${row[0]} has an empty cell`,
+      )
+    }
+  })
+
+  it('gives no number twice', () => {
+    const numbers = Object.values(ERROR_CODES)
+      .map(({ wire }): number => wire)
+      .filter((wire) => wire !== 0)
+    assert.equal(new Set(numbers).size, numbers.length)
+  })
+})
+
+describe('docs/limits.md', () => {
+  it('has one row for each limit with its default and bounds, and no other', () => {
+    const told = codeRows('docs/limits.md')
+      .filter(([name = '']) => !Object.hasOwn(BUDGET_BOUNDS, name))
+      .map((row) => row.slice(0, 4).join(' '))
+    const held = Object.entries(LIMIT_BOUNDS).map(([name, [min, max]]) =>
+      [name, ...[DEFAULT_LIMITS[name as keyof typeof LIMIT_BOUNDS], min, max].map(plain)].join(' '),
+    )
+    assert.deepEqual(told.sort(), held.sort())
+  })
+
+  it('[R-519] has one row for each budget with its bounds, and no other', () => {
+    const told = codeRows('docs/limits.md').filter(([name = '']) => Object.hasOwn(BUDGET_BOUNDS, name))
+    const held = Object.entries(BUDGET_BOUNDS).map(([name, [min, max]]) => [name, plain(min), plain(max)])
+    assert.deepEqual(told.map(([name, , min, max]) => [name, min, max]).sort(), held.sort())
+  })
+
+  it('[R-519] says what the defaults of the budgets are on a few machines', () => {
+    const number = (cell: string | undefined) => Number(cell?.replaceAll(/[^\d]/g, ''))
+    const rows = readPage('docs/limits.md').matchAll(/^\| ([\d,]+) MiB \| ([\d,]+) \| ([\d,]+) \| (.*) \|$/gm)
+    let count = 0
+    for (const [, memory, threads, files, told = ''] of rows) {
+      count++
+      const machine = { memoryBytes: number(memory) * 2 ** 20, threads: number(threads), files: number(files) }
+      const { transferBytes, readAheadBytes, poolJobs, descriptors, windowBytes } = defaultSizes(machine)
+      assert.equal(told, [transferBytes, readAheadBytes, poolJobs, descriptors, windowBytes].map(plain).join(' · '))
+    }
+    assert.equal(count, 3)
+  })
+
+  it('gives a reason for each', () => {
+    for (const row of codeRows('docs/limits.md')) assert.ok((row[4] ?? '').length > 20, `${row[0]} has no reason`)
+  })
+})
+
+describe('docs/security.md', () => {
+  it('R-303: says of each limit what it stops', () => {
+    const page = readPage('docs/security.md')
+    const rows = page.split('\n').filter((line) => line.startsWith('| `'))
+    const missing = [...Object.keys(LIMIT_BOUNDS), ...Object.keys(BUDGET_BOUNDS)].filter(
+      (name) => !rows.some((row) => row.includes(`\`${name}\``)),
+    )
+    assert.deepEqual(missing, [])
+  })
+})
+
+describe('docs/wire-format.md', () => {
+  it('names each frame type beside its number', () => {
+    const lines = readPage('docs/wire-format.md').split('\n')
+    for (const [name, number] of Object.entries(FrameType)) {
+      const hex = `0x${number.toString(16).padStart(2, '0')}`
+      const row = lines.find(
+        (line) => line.startsWith('|') && line.includes(hex) && new RegExp(`\\b${name}\\b`).test(line),
+      )
+      assert.ok(row !== undefined, `no table row holds ${hex} and ${name}`)
+    }
+  })
+})
+
+describe('the pages', () => {
+  it('link to files that exist', () => {
+    const broken: string[] = []
+    for (const page of PAGES) {
+      for (const [, target = ''] of readPage(page).matchAll(/\]\(([^)#\s]+)(?:#[^)]*)?\)/g)) {
+        if (/^[a-z]+:/.test(target)) continue
+        if (!existsSync(join(ROOT, page, '..', target))) broken.push(`${page}: ${target}`)
+      }
+    }
+    assert.deepEqual(broken, [])
+  })
+
+  it('mention only codes that exist', () => {
+    const unknown = PAGES.flatMap((page) =>
+      [...readPage(page).matchAll(/`(ERR_[A-Z_]+)`/g)]
+        .map(([, code = '']) => code)
+        .filter((code) => !code.endsWith('_') && !Object.hasOwn(ERROR_CODES, code) && !code.startsWith('ERR_PACKAGE'))
+        .map((code) => `${page}: ${code}`),
+    )
+    assert.deepEqual(unknown, [])
+  })
+})
+
+/** How long a documented program, or the compiler, may take on a busy machine, in milliseconds. */
+const PROGRAM_MS = 90_000
+const node = (cwd: string, ...args: string[]) => runCommand({ cwd, timeoutMs: PROGRAM_MS }, process.execPath, args)
+
+describe('the examples in the pages', () => {
+  // inside the project, where `trunkline` is this package; ignored by git and by the linters
+  const folder = join(ROOT, 'build', `doc-examples-${process.pid}`)
+  const scratch = mkdtempSync(join(tmpdir(), 'trunkline-docs-'))
+  const examples = PAGES.flatMap(codeBlocks).filter(
+    ({ info, text: code }) => info === 'ts run' || (info === 'ts' && /from 'trunkline/.test(code)),
+  )
+  const programs = examples.filter(({ info }) => info === 'ts run')
+  const nameOf = (place: string) => place.replaceAll(/[^a-z0-9]+/gi, '-')
+  let compiled: CommandResult
+
+  before(async () => {
+    mkdirSync(folder, { recursive: true })
+    for (const { place, text: code } of examples) writeFileSync(join(folder, `${nameOf(place)}.ts`), code)
+    const compilerOptions = {
+      noEmit: false,
+      rootDir: '.',
+      outDir: 'js',
+      declaration: false,
+      isolatedDeclarations: false,
+      skipLibCheck: true,
+    }
+    const options = { extends: '../../tsconfig.json', include: ['*.ts'], compilerOptions }
+    writeFileSync(join(folder, 'tsconfig.json'), JSON.stringify(options))
+    compiled = await node(ROOT, 'node_modules/@typescript/native/bin/tsc', '-p', folder)
+  })
+
+  after(() => {
+    rmSync(folder, { recursive: true, force: true })
+    rmSync(scratch, { recursive: true, force: true })
+  })
+
+  it('are there', () => {
+    assert.ok(
+      programs.some(({ place }) => place.startsWith('README.md')),
+      'the README has no program',
+    )
+  })
+
+  it('pass the type check', () => {
+    assert.equal(compiled.status, 0, compiled.output)
+  })
+
+  for (const { place } of programs) {
+    it(`run to the end: ${place}`, async () => {
+      const { status, output } = await node(scratch, join(folder, 'js', `${nameOf(place)}.js`))
+      assert.equal(status, 0, output)
+    })
+  }
+})
