@@ -1,5 +1,5 @@
 /**
- * The protocol `tcp-connection`: the peer dials a TCP connection for us and the pipe carries it. docs/protocols/tcp-connection.md.
+ * The protocol `tcp-connection`: the peer dials a TCP connection for us and the pipe carries it. docs/guide/protocols/tcp-connection.md.
  *
  * Promises: the pipe stands only when the connection stands; an end crosses as an end and a reset as a reset, both ways. The
  * serving side dials nothing that its allow-list does not name, decided on the address that is dialled.

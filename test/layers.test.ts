@@ -1,5 +1,5 @@
 /**
- * The direction of imports (docs/architecture.md): address, transport, link, session, mux, pipe, protocol. A rule names
+ * The direction of imports (docs/internals/architecture.md): address, transport, link, session, mux, pipe, protocol. A rule names
  * the files it binds and what they may, or may not, import; the table is the whole truth.
  */
 import assert from 'node:assert/strict'
@@ -188,7 +188,7 @@ describe('the layers', () => {
 
 describe('the top level', () => {
   it('holds the folders of the design and the usual root files, nothing else', () => {
-    const folders = ['.changeset', '.ci', 'docs', 'protocols', 'src', 'test', 'transports']
+    const folders = ['.changeset', '.ci', '.github', 'docs', 'protocols', 'src', 'test', 'transports']
     const files = [
       '.c8rc.json',
       '.editorconfig',
@@ -208,8 +208,9 @@ describe('the top level', () => {
       'tsconfig.build.json',
       'tsconfig.json',
     ]
-    const ignored = (name: string) =>
-      ['.git', 'node_modules', 'dist', 'coverage', 'build', 'prebuilds'].includes(name) || name.endsWith('.tgz')
+    const made = ['.git', 'node_modules', 'dist', 'coverage', 'build', 'prebuilds']
+    const editors = ['.devcontainer', '.idea', '.vscode']
+    const ignored = (name: string) => [...made, ...editors].includes(name) || name.endsWith('.tgz')
     const entries = readdirSync(ROOT).filter((name) => !ignored(name))
     assert.deepEqual(entries.sort(), [...folders, ...files].sort())
   })

@@ -1,5 +1,5 @@
 /**
- * What a transport of your own over Node's streams is made of (docs/writing-a-transport.md): a link over any `Duplex`, one attempt
+ * What a transport of your own over Node's streams is made of (docs/guide/writing-a-transport.md): a link over any `Duplex`, one attempt
  * to dial, a listener that is fed by calls, and the codes of Node's network errors.
  *
  * Promises and bounds are those of `Link` and `Listener` in src/contracts/types.ts. Assumes that the duplex carries bytes, tells its peer's end by `end`

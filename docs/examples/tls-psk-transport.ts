@@ -2,7 +2,7 @@
  * A transport that is not part of trunkline: TLS with a secret that both ends know, and no certificates.
  *
  * Run: `tlsPsk({ port: 7443, identity: 'vm-7', key })` where an address would stand, in `connect` and in `serve`.
- * docs/writing-a-transport.md explains the contract; test/transports/tls-psk.test.ts runs the conformance suite on this file.
+ * docs/guide/writing-a-transport.md explains the contract; test/transports/tls-psk.test.ts runs the conformance suite on this file.
  */
 import type { AddressInfo } from 'node:net'
 import { connect, createServer, type TLSSocket } from 'node:tls'

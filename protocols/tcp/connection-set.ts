@@ -17,7 +17,7 @@ export interface Member {
   failed(error: NodeJS.ErrnoException): void
 }
 
-/** Reads that fit into a slab at least, and sockets of one round: what they bring leaves in one batch. 4 cost a sixth more time, 32 a twentieth less and twice the memory (docs/performance.md). */
+/** Reads that fit into a slab at least, and sockets of one round: what they bring leaves in one batch. 4 cost a sixth more time, 32 a twentieth less and twice the memory (docs/internals/performance.md). */
 const SLAB_READS = 16
 /** Rounds of reading in one turn of the event loop, before others have theirs. */
 const MAX_ROUNDS = 4

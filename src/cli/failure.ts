@@ -1,5 +1,5 @@
 /**
- * How a command ends: the exit status of each error, and the one line that says it. docs/command-line.md has the table.
+ * How a command ends: the exit status of each error, and the one line that says it. docs/guide/command-line.md has the table.
  *
  * 0 done · 1 the operation failed · 2 wrong usage · 3 no session with the peer · 4 refused by policy
  */

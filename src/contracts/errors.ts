@@ -9,8 +9,8 @@
 export type ErrorScope = 'argument' | 'link' | 'session' | 'pipe'
 
 /**
- * The codes. docs/errors.md has a row for each: when, who raises it, what is still usable, what to do.
- * `wire` is the number on the wire (docs/wire-format.md, "Codes"), 0 where the code never travels; a number that was given once is never
+ * The codes. docs/reference/errors.md has a row for each: when, who raises it, what is still usable, what to do.
+ * `wire` is the number on the wire (docs/reference/wire-format.md, "Codes"), 0 where the code never travels; a number that was given once is never
  * given again.
  */
 export const ERROR_CODES = {

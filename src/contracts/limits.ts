@@ -1,5 +1,5 @@
 /**
- * Every number that bounds something, with its unit in its name and its reason beside it. docs/limits.md is this table in
+ * Every number that bounds something, with its unit in its name and its reason beside it. docs/reference/limits.md is this table in
  * prose and a test holds the two together. `TrunkOptions.limits` overrides any of them; nonsense is refused at once.
  */
 import { badArgument } from './errors.ts'

@@ -185,7 +185,7 @@ export interface Server extends AsyncIterable<Trunk>, AsyncDisposable {
   close(): Promise<void>
 }
 
-/** How much the trunks may have together. docs/limits.md says of each what it stops and where its default comes from. */
+/** How much the trunks may have together. docs/reference/limits.md says of each what it stops and where its default comes from. */
 export interface BudgetSizes {
   /** Bytes that each transfer, listing and parcel holds at least. */
   transferBytes: number
@@ -378,7 +378,7 @@ export interface Pipe extends AsyncDisposable {
   readonly source: AsyncGenerator<Uint8ArrayList, void, undefined>
   /**
    * The same as {@link source}, in its place, for a reader that is done with each item before it asks for the next: the bytes are only lent until then,
-   * and their memory is read into again. So bulk stays in the processor's cache (docs/performance.md says what it is worth).
+   * and their memory is read into again. So bulk stays in the processor's cache (docs/internals/performance.md says what it is worth).
    */
   readonly lent: AsyncGenerator<Uint8ArrayList, void, undefined>
   /** Writes all of `source`, then ends our side. Rejects if `source` throws (the pipe is then reset) or the pipe fails. */

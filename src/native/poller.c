@@ -1,6 +1,6 @@
 /*
  * The bytes of many connections, by one poller: one call reads from every socket that is ready. Node's sockets cost a forward four fifths of its
- * time (docs/performance.md), most of it for telling one event after the other; here a turn of the event loop is told of as one.
+ * time (docs/internals/performance.md), most of it for telling one event after the other; here a turn of the event loop is told of as one.
  *
  * A poller is an epoll descriptor, to be watched like any other (watch.c), and the sockets in it. They are its own from `want` to `drop`: a worker that ends
  * takes them along.

@@ -181,7 +181,7 @@ export interface Machine {
   readonly files: number
 }
 
-/** docs/limits.md says why. */
+/** docs/reference/limits.md says why. */
 export function defaultSizes({ memoryBytes, threads, files }: Machine): BudgetSizes {
   return {
     transferBytes: within(memoryBytes / 64, 4 * MIB, 32 * MIB),

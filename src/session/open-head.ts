@@ -22,7 +22,7 @@ const MAX_KNOWN_BYTES = 64
 
 /**
  * The first frames of one session. Without parameters a protocol's is always the same, so each is encoded and decoded once: what the library and the
- * validation cost is in docs/performance.md.
+ * validation cost is in docs/internals/performance.md.
  */
 export class OpenHeads {
   readonly #encoded = new Map<string, Uint8Array>()

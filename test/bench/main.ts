@@ -39,7 +39,7 @@ if (chosen.publish && !wholeRun) {
 
 /** glibc hands out large buffers as fresh pages or warm ones, by chance: that halves or doubles any figure. So: from its heap, which is never given back. */
 const PINNED = { MALLOC_MMAP_THRESHOLD_: '33554432', MALLOC_TOP_PAD_: '67108864', MALLOC_TRIM_THRESHOLD_: '1073741824' }
-const DOCS = new URL('../../../docs/', import.meta.url)
+const DOCS = new URL('../../../docs/internals/', import.meta.url)
 
 const actors = new Map<string, Remote>()
 /** The one whose processes are used for a single measurement. */

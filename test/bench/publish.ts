@@ -1,4 +1,4 @@
-/** Puts a run into docs: the JSON, the plots that are drawn from it, and the table between the marks of docs/performance.md. */
+/** Puts a run into docs: the JSON, the plots that are drawn from it, and the table between the marks of docs/internals/performance.md. */
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 import { format, resolveConfig } from 'prettier'
@@ -8,7 +8,7 @@ import { ROWS, type Row } from './rows.ts'
 import { failures, layerLines, markdownTable, shortName } from './table.ts'
 import { GROWTH_PAYLOADS, GROWTH_PIPES } from './workloads.ts'
 
-/** Where the figures stand in docs/performance.md. */
+/** Where the figures stand in docs/internals/performance.md. */
 const MARKS = /(<!-- figures: [^>]*-->\n)[^]*?(<!-- end of the figures -->)/
 
 function dotRows(results: Results, rows: readonly Row[]): DotRow[] {
@@ -138,7 +138,8 @@ function figures(results: Results): string {
 
 /** `page` with the figures of `results` between its marks. */
 export function withFigures(page: string, results: Results): string {
-  if (!MARKS.test(page)) throw new Error('docs/performance.md has lost the marks between which the figures stand')
+  if (!MARKS.test(page))
+    throw new Error('docs/internals/performance.md has lost the marks between which the figures stand')
   return page.replace(MARKS, (_, begin: string, end: string) => `${begin}\n${figures(results)}\n\n${end}`)
 }
 

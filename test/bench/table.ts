@@ -104,7 +104,7 @@ export function terminalTable(results: Results): string {
   return [columns([head, ...lines]), ...footnotes].join('\n')
 }
 
-/** For docs/performance.md. */
+/** For docs/internals/performance.md. */
 export function markdownTable(results: Results): string {
   const { head, lines, footnotes } = tableOf(results)
   const line = (cells: readonly string[]): string => `| ${cells.join(' | ')} |`

@@ -1,4 +1,4 @@
-/** docs/command-line.md says what the command does: each command, each option, each exit status. */
+/** docs/guide/command-line.md says what the command does: each command, each option, each exit status. */
 import assert from 'node:assert/strict'
 import { readFileSync } from 'node:fs'
 import { describe, it } from 'node:test'
@@ -7,11 +7,11 @@ import { createProgram } from '../../src/cli/program.ts'
 import { ERROR_CODES, TrunkError } from '../../src/contracts/errors.ts'
 import { capturedContext } from '../helpers/captured-context.ts'
 
-const PAGE = readFileSync(new URL('../../docs/command-line.md', import.meta.url), 'utf8')
+const PAGE = readFileSync(new URL('../../docs/guide/command-line.md', import.meta.url), 'utf8')
 
 const program = await createProgram(capturedContext().context, () => undefined)
 
-describe('docs/command-line.md', () => {
+describe('docs/guide/command-line.md', () => {
   for (const command of program.commands) {
     it(`describes ${command.name()} and its options`, () => {
       assert.match(PAGE, new RegExp(`^### .*\\b${command.name()}\\b`, 'm'))

@@ -1,5 +1,5 @@
 /**
- * The way from measured rounds to docs/performance.md, without measuring anything: who is asked how often, what the table says of whoever could not be
+ * The way from measured rounds to docs/internals/performance.md, without measuring anything: who is asked how often, what the table says of whoever could not be
  * measured like the others, and that the page, the plots and the JSON follow from the JSON alone.
  */
 import assert from 'node:assert/strict'
@@ -159,14 +159,14 @@ describe('publishing figures', () => {
   /** Every file below a folder of its own after `results` have been published there. */
   async function published(name: string, results: Results): Promise<Record<string, string>> {
     const docs = join(folder, name)
-    cpSync(new URL('../../docs/performance.md', import.meta.url), join(docs, 'performance.md'))
+    cpSync(new URL('../../docs/internals/performance.md', import.meta.url), join(docs, 'performance.md'))
     await publish(results, pathToFileURL(`${docs}/`))
     const paths = readdirSync(docs, { recursive: true, encoding: 'utf8' }).filter((path) => path.includes('.'))
     return Object.fromEntries(paths.sort().map((path) => [path, readFileSync(join(docs, path), 'utf8')]))
   }
 
   it('finds its marks in the page, and keeps what lies outside of them', () => {
-    const page = readPage('docs/performance.md')
+    const page = readPage('docs/internals/performance.md')
     const outside = (text: string): string => text.replace(/(<!-- figures:)[^]*(<!-- end of the figures -->)/, '$1$2')
     const written = withFigures(page, wholeRun())
     assert.equal(outside(written), outside(page))
@@ -214,7 +214,7 @@ describe('publishing figures', () => {
 
   it('leaves the page alone where it has lost its marks', async () => {
     const docs = join(folder, 'unmarked')
-    cpSync(new URL('../../docs/performance.md', import.meta.url), join(docs, 'performance.md'))
+    cpSync(new URL('../../docs/internals/performance.md', import.meta.url), join(docs, 'performance.md'))
     writeFileSync(join(docs, 'performance.md'), 'no marks')
     await assert.rejects(publish(wholeRun(), pathToFileURL(`${docs}/`)), /has lost the marks/)
     assert.deepEqual(readdirSync(docs), ['performance.md'])

@@ -1,5 +1,5 @@
 /**
- * The pages of docs/transports can be copied from: their XML and JSON can be parsed, their addresses are taken by the transports, their
+ * The pages of docs/guide/transports can be copied from: their XML and JSON can be parsed, their addresses are taken by the transports, their
  * command lines by the command, and their units start again and wait for the device that they use.
  */
 import assert from 'node:assert/strict'
@@ -16,9 +16,9 @@ import { ROOT } from '../helpers/root.ts'
 import { temporaryFolder } from '../helpers/temporary-folder.ts'
 import { xmlProblem } from '../helpers/xml.ts'
 
-const PAGES = readdirSync(join(ROOT, 'docs/transports'))
+const PAGES = readdirSync(join(ROOT, 'docs/guide/transports'))
   .filter((name) => name.endsWith('.md'))
-  .map((name) => `docs/transports/${name}`)
+  .map((name) => `docs/guide/transports/${name}`)
 
 const blocks = PAGES.flatMap(codeBlocks)
 const blocksOf = (...infos: string[]): CodeBlock[] => blocks.filter(({ info }) => infos.includes(info))
@@ -67,7 +67,7 @@ async function made(address: string): Promise<unknown> {
   return (await load())(address)
 }
 
-describe('docs/transports', () => {
+describe('docs/guide/transports', () => {
   it('is found', () => {
     assert.deepEqual(
       PAGES.map((page) => page.split('/').at(-1)),
@@ -119,7 +119,7 @@ describe('docs/transports', () => {
   }
 })
 
-describe('the units in docs/transports', () => {
+describe('the units in docs/guide/transports', () => {
   const units = blocksOf('ini')
 
   for (const { place, text } of units) {

@@ -28,8 +28,8 @@ const PAGES = [
 
 const plain = (number: number) => number.toLocaleString('en-US')
 
-describe('docs/errors.md', () => {
-  const rows = codeRows('docs/errors.md').filter(([name]) => name?.startsWith('ERR_'))
+describe('docs/reference/errors.md', () => {
+  const rows = codeRows('docs/reference/errors.md').filter(([name]) => name?.startsWith('ERR_'))
 
   it('has one row for each code and no other', () => {
     assert.deepEqual(rows.map(([code]) => code).sort(), Object.keys(ERROR_CODES).sort())
@@ -62,9 +62,9 @@ describe('docs/errors.md', () => {
   })
 })
 
-describe('docs/limits.md', () => {
+describe('docs/reference/limits.md', () => {
   it('has one row for each limit with its default and bounds, and no other', () => {
-    const told = codeRows('docs/limits.md')
+    const told = codeRows('docs/reference/limits.md')
       .filter(([name = '']) => !Object.hasOwn(BUDGET_BOUNDS, name))
       .map((row) => row.slice(0, 4).join(' '))
     const held = Object.entries(LIMIT_BOUNDS).map(([name, [min, max]]) =>
@@ -74,14 +74,14 @@ describe('docs/limits.md', () => {
   })
 
   it('[R-519] has one row for each budget with its bounds, and no other', () => {
-    const told = codeRows('docs/limits.md').filter(([name = '']) => Object.hasOwn(BUDGET_BOUNDS, name))
+    const told = codeRows('docs/reference/limits.md').filter(([name = '']) => Object.hasOwn(BUDGET_BOUNDS, name))
     const held = Object.entries(BUDGET_BOUNDS).map(([name, [min, max]]) => [name, plain(min), plain(max)])
     assert.deepEqual(told.map(([name, , min, max]) => [name, min, max]).sort(), held.sort())
   })
 
   it('[R-519] says what the defaults of the budgets are on a few machines', () => {
     const number = (cell: string | undefined) => Number(cell?.replaceAll(/[^\d]/g, ''))
-    const rows = readPage('docs/limits.md').matchAll(/^\| ([\d,]+) MiB \| ([\d,]+) \| ([\d,]+) \| (.*) \|$/gm)
+    const rows = readPage('docs/reference/limits.md').matchAll(/^\| ([\d,]+) MiB \| ([\d,]+) \| ([\d,]+) \| (.*) \|$/gm)
     let count = 0
     for (const [, memory, threads, files, told = ''] of rows) {
       count++
@@ -93,13 +93,14 @@ describe('docs/limits.md', () => {
   })
 
   it('gives a reason for each', () => {
-    for (const row of codeRows('docs/limits.md')) assert.ok((row[4] ?? '').length > 20, `${row[0]} has no reason`)
+    for (const row of codeRows('docs/reference/limits.md'))
+      assert.ok((row[4] ?? '').length > 20, `${row[0]} has no reason`)
   })
 })
 
-describe('docs/security.md', () => {
+describe('docs/guide/security.md', () => {
   it('R-303: says of each limit what it stops', () => {
-    const page = readPage('docs/security.md')
+    const page = readPage('docs/guide/security.md')
     const rows = page.split('\n').filter((line) => line.startsWith('| `'))
     const missing = [...Object.keys(LIMIT_BOUNDS), ...Object.keys(BUDGET_BOUNDS)].filter(
       (name) => !rows.some((row) => row.includes(`\`${name}\``)),
@@ -108,9 +109,9 @@ describe('docs/security.md', () => {
   })
 })
 
-describe('docs/wire-format.md', () => {
+describe('docs/reference/wire-format.md', () => {
   it('names each frame type beside its number', () => {
-    const lines = readPage('docs/wire-format.md').split('\n')
+    const lines = readPage('docs/reference/wire-format.md').split('\n')
     for (const [name, number] of Object.entries(FrameType)) {
       const hex = `0x${number.toString(16).padStart(2, '0')}`
       const row = lines.find(
@@ -131,6 +132,14 @@ describe('the pages', () => {
       }
     }
     assert.deepEqual(broken, [])
+  })
+
+  it('are each in the index, docs/README.md', () => {
+    const index = new Set(
+      [...readPage('docs/README.md').matchAll(/\]\(([^)#\s]+)/g)].map(([, target]) => `docs/${target}`),
+    )
+    const unlisted = PAGES.filter((page) => page.startsWith('docs/') && page !== 'docs/README.md' && !index.has(page))
+    assert.deepEqual(unlisted, [])
   })
 
   it('mention only codes that exist', () => {

@@ -1,5 +1,5 @@
 /**
- * A second codec of what travels on lines that do not tell, written from docs/wire-format.md alone ("Lines that do not tell"), on top of
+ * A second codec of what travels on lines that do not tell, written from docs/reference/wire-format.md alone ("Lines that do not tell"), on top of
  * the naive codec of plain frames: what the real one is compared with, what guarded.json was made with, and what the raw guarded peer
  * speaks. One value after another, whole buffers, no thought of speed. Imports nothing of src/.
  */

@@ -1,4 +1,4 @@
-/** The floods: what is sent, what it may cost, and how the session ends. The numbers of codes are those of docs/wire-format.md, "Codes". */
+/** The floods: what is sent, what it may cost, and how the session ends. The numbers of codes are those of docs/reference/wire-format.md, "Codes". */
 import assert from 'node:assert/strict'
 import { frameRun, u64 } from '../helpers/frame-run.ts'
 import { cbor } from '../helpers/naive-cbor.ts'

@@ -1,4 +1,4 @@
-/** Values that have broken others: names of every object's members, and CBOR that is none or is not allowed. Written from RFC 8949 and docs/wire-format.md. */
+/** Values that have broken others: names of every object's members, and CBOR that is none or is not allowed. Written from RFC 8949 and docs/reference/wire-format.md. */
 import { cbor, cborHead } from '../helpers/naive-cbor.ts'
 import { concat, utf8 } from '../helpers/naive-codec.ts'
 

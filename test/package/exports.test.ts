@@ -78,7 +78,10 @@ describe('each protocol', () => {
         readme.includes(`trunkline/protocols/${name}`),
         `the README does not mention trunkline/protocols/${name}`,
       )
-      assert.ok(existsSync(join(ROOT, `docs/protocols/${name}.md`)), `docs/protocols/${name}.md is not there`)
+      assert.ok(
+        existsSync(join(ROOT, `docs/guide/protocols/${name}.md`)),
+        `docs/guide/protocols/${name}.md is not there`,
+      )
       assert.ok(testsOf('protocols', name).length > 0, `test/protocols has no test of ${name}`)
     })
   }

@@ -41,7 +41,7 @@ describe('the packed package', () => {
       'dist/bin/main.cjs',
       'dist/bin/third-party-licenses.txt',
       'dist/src/index.d.ts',
-      'docs/errors.md',
+      'docs/reference/errors.md',
     ]) {
       assert.ok(files.includes(name), `${name} is not in the tarball`)
     }

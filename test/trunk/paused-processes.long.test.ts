@@ -1,7 +1,7 @@
 /**
  * Processes that are stopped and go on: the peer, ourselves, or both, as when a virtual machine is paused or the whole machine sleeps. All within the same minute.
  *
- * What is promised (docs/wire-format.md, "Time"): time in which a side stood still itself proves nothing to it, however long; a peer that is silent is taken for dead after
+ * What is promised (docs/reference/wire-format.md, "Time"): time in which a side stood still itself proves nothing to it, however long; a peer that is silent is taken for dead after
  * keepalive and its answer's time, whatever the cause, since nothing tells a paused one from a dead one before it goes on; and limits that are set for it let it be paused longer.
  */
 import assert from 'node:assert/strict'

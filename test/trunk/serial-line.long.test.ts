@@ -1,6 +1,6 @@
 /**
  * Sessions over real pseudo-terminals: programs that are killed and started again in mid-transfer, lines that say other things first, lines that do something to
- * bytes. What a session promises on a line that does not tell is in docs/wire-format.md.
+ * bytes. What a session promises on a line that does not tell is in docs/reference/wire-format.md.
  */
 import assert from 'node:assert/strict'
 import { spawn } from 'node:child_process'

@@ -1,5 +1,5 @@
 /**
- * The snippets of docs/transports/serial.md for libvirt, run by libvirt: from `virsh define` to a forward of a guest's port that comes back after `destroy` and `start`,
+ * The snippets of docs/guide/transports/serial.md for libvirt, run by libvirt: from `virsh define` to a forward of a guest's port that comes back after `destroy` and `start`,
  * and, where trunkline listens, after trunkline was started anew. What the page says of the folder is run as it stands.
  */
 import assert from 'node:assert/strict'
@@ -14,7 +14,7 @@ import { thisMachine, type Job, type Machine } from './bed/job.ts'
 import { Libvirt } from './bed/libvirt.ts'
 import { prepareBed } from './bed/prepare.ts'
 
-const PAGE = 'docs/transports/serial.md'
+const PAGE = 'docs/guide/transports/serial.md'
 const PORT_NAME = 'org.trunkline.0'
 const SOCKET = '/run/trunkline/vm.sock'
 const TRUNKLINE = 'node node_modules/trunkline/dist/bin/trunkline.cjs'

@@ -11,7 +11,7 @@ import { isCode, livesOn, over, rawLine } from '../helpers/raw-session.ts'
 const TOKEN = 'correct horse battery staple'
 const challenge = new Uint8Array(32).fill(7)
 
-/** The proof as docs/wire-format.md has it. */
+/** The proof as docs/reference/wire-format.md has it. */
 function proof(role: string, prover: Uint8Array, verifier: Uint8Array, token = TOKEN): Uint8Array {
   const label = utf8(`trunkline token proof, wire version 1\0${role}\0`)
   const input = concat(label, bigEndian(prover.byteLength, 4), bigEndian(verifier.byteLength, 4), prover, verifier)

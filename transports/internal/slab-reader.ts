@@ -27,7 +27,7 @@ const LENT_SLAB_BYTES = 256 * 1024
 const SPARE_SLABS = 3
 /**
  * And where it is given back late, by a reader that waits for a disk: each one less is memory that is new for every read. Two files of 1 GiB were written with 1,609 MiB
- * of fresh slabs where there were 3 of them, with 368 where there were 12 (docs/performance.md).
+ * of fresh slabs where there were 3 of them, with 368 where there were 12 (docs/internals/performance.md).
  */
 const MAX_LENT_SLABS = 16
 

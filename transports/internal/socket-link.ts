@@ -197,7 +197,7 @@ class SocketLink implements LineLink {
 
   /**
    * One writev for the batch: cork holds the chunks together until uncork. On a socket of ours a write that leaves at once is given no callback, which
-   * would cost a turn of the tick queue, a tenth of a small message's way (docs/performance.md). A foreign stream is: to it nothing may be a message, too.
+   * would cost a turn of the tick queue, a tenth of a small message's way (docs/internals/performance.md). A foreign stream is: to it nothing may be a message, too.
    */
   #write(batch: readonly Uint8Array[]): boolean {
     this.#claim('direct')

@@ -119,5 +119,5 @@ const ADVICE: Readonly<Record<string, Adviser>> = {
 /** What to do about `code`. */
 export function adviceFor(code: string, address: string, target: Target): Advice {
   const adviser = Object.hasOwn(ADVICE, code) ? ADVICE[code] : undefined
-  return adviser?.(address, target) ?? [`docs/errors.md says what ${code} means.`]
+  return adviser?.(address, target) ?? [`docs/reference/errors.md says what ${code} means.`]
 }

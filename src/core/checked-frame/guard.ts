@@ -1,5 +1,5 @@
 /**
- * What frames carry on a line that does not tell when the peer comes and goes, or that may change bytes (docs/wire-format.md, "Guarded
+ * What frames carry on a line that does not tell when the peer comes and goes, or that may change bytes (docs/reference/wire-format.md, "Guarded
  * frames"): a check behind the header, so that a damaged length is never waited for, a checksum behind the payload, and the rule that a
  * sync word stands before a hello and nowhere else.
  *

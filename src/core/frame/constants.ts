@@ -1,5 +1,5 @@
 /**
- * The vocabulary of the wire: docs/wire-format.md, "Frames". Nothing here runs.
+ * The vocabulary of the wire: docs/reference/wire-format.md, "Frames". Nothing here runs.
  *
  * A frame is a header of 9 bytes and a payload:
  *

@@ -29,7 +29,7 @@ interface QueuedRefusal {
 
 /**
  * To a peer that answers within this, half of what may be in flight keeps the line as busy, and a small message beside bulk waits half as long: its 99th percentile
- * went from 743 to 434 µs and from 1,841 to 509 (docs/performance.md).
+ * went from 743 to 434 µs and from 1,841 to 509 (docs/internals/performance.md).
  */
 const NEAR_MS = 2
 
@@ -37,7 +37,7 @@ const NEAR_MS = 2
 const AHEAD_BYTES = 64 * 1024
 /**
  * To a near peer those that have something to send share this, where that is more for each and its credit lasts: it is gone at once, and a batch of this size is worth its system
- * call. Bulk on one pipe became 1.1 times as fast between two processes, 1.1 to 1.6 times in one; twice as much no longer fits a processor's cache (docs/performance.md).
+ * call. Bulk on one pipe became 1.1 times as fast between two processes, 1.1 to 1.6 times in one; twice as much no longer fits a processor's cache (docs/internals/performance.md).
  */
 const NEAR_AHEAD_BYTES = 256 * 1024
 /** A peer that has not said for so long what it has parsed, while data wait for that, is asked. */

@@ -1,5 +1,5 @@
 /**
- * A line that does not tell when the peer comes and goes, and may change bytes (docs/wire-format.md, "Lines that do not tell").
+ * A line that does not tell when the peer comes and goes, and may change bytes (docs/reference/wire-format.md, "Lines that do not tell").
  *
  * A greeting (sync word, probe, HELLO, and READY once the peer is known) is repeated until the session stands, since nobody knows when somebody
  * listens. A side stands when it knows that the peer has its READY: by a READY that says so, or by a frame that only a standing peer can send. A

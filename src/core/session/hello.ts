@@ -1,5 +1,5 @@
 /**
- * The hello: who a peer is and what it accepts (docs/wire-format.md, "Hello"). Encode, decode, and what two of them amount to.
+ * The hello: who a peer is and what it accepts (docs/reference/wire-format.md, "Hello"). Encode, decode, and what two of them amount to.
  * Unknown fields are ignored; of each limit the smaller one is in force.
  */
 import * as v from 'valibot'

@@ -1,4 +1,4 @@
-/** The table of codes in docs/wire-format.md is the table in src/contracts/errors.ts. */
+/** The table of codes in docs/reference/wire-format.md is the table in src/contracts/errors.ts. */
 import assert from 'node:assert/strict'
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
@@ -6,8 +6,8 @@ import { describe, it } from 'node:test'
 import { ERROR_CODES } from '../../../src/contracts/errors.ts'
 import { ROOT } from '../../helpers/root.ts'
 
-describe('codes in docs/wire-format.md', () => {
-  const document = readFileSync(join(ROOT, 'docs/wire-format.md'), 'utf8')
+describe('codes in docs/reference/wire-format.md', () => {
+  const document = readFileSync(join(ROOT, 'docs/reference/wire-format.md'), 'utf8')
   const table = document.slice(document.indexOf('<!-- codes'), document.indexOf('## A worked example'))
 
   it('are those of src/contracts/errors.ts, each with its number', () => {

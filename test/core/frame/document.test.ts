@@ -1,4 +1,4 @@
-/** What docs/wire-format.md shows of frames is what the code has and the vectors hold. */
+/** What docs/reference/wire-format.md shows of frames is what the code has and the vectors hold. */
 import assert from 'node:assert/strict'
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
@@ -9,9 +9,9 @@ import { hex } from '../../helpers/naive-codec.ts'
 import { ROOT } from '../../helpers/root.ts'
 import { wireFixture } from '../../helpers/wire-fixtures.ts'
 
-const document = readFileSync(join(ROOT, 'docs/wire-format.md'), 'utf8')
+const document = readFileSync(join(ROOT, 'docs/reference/wire-format.md'), 'utf8')
 
-describe('docs/wire-format.md', () => {
+describe('docs/reference/wire-format.md', () => {
   it('lists the frame types', () => {
     const listed = [...document.matchAll(/^\| 0x([0-9a-f]{2}) \| ([A-Z]+) \|/gm)].map(([, type, name]) => [
       name,

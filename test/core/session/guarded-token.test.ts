@@ -18,7 +18,7 @@ const seatOf = (role: Side, token = TOKEN): GuardedSeat =>
 const voiceOf = (role: Side, more: HelloFields = {}): GuardedVoice =>
   new GuardedVoice({ role, challenge: challengeOf(role), ...more })
 
-/** The proof as docs/wire-format.md has it. */
+/** The proof as docs/reference/wire-format.md has it. */
 function proof(role: Side, prover: Uint8Array, verifier: Uint8Array, token = TOKEN): Uint8Array {
   const lengths = concat(bigEndian(prover.byteLength, 4), bigEndian(verifier.byteLength, 4))
   const label = utf8(`trunkline token proof, wire version 1\0${role}\0`)
