@@ -98,6 +98,24 @@ describe('docs/reference/limits.md', () => {
   })
 })
 
+describe('docs/reference/api.md', () => {
+  it('has each entry point of the package', () => {
+    const { exports: entries } = JSON.parse(readPage('package.json')) as { exports: Record<string, object | null> }
+    const files = (folder: string) => readdirSync(join(ROOT, folder)).filter((name) => name.endsWith('.ts'))
+    const named = Object.entries(entries)
+      .filter(([entry, target]) => target !== null && !entry.includes('*') && entry !== './package.json')
+      .map(([entry]) => `trunkline${entry.slice(1)}`)
+    const plugins = ['transports', 'protocols'].flatMap((folder) =>
+      files(folder).map((name) => `trunkline/${folder}/${name.slice(0, -'.ts'.length)}`),
+    )
+    const page = readPage('docs/reference/api.md')
+    assert.deepEqual(
+      [...named, ...plugins].filter((entry) => !page.includes(`\`${entry}\``)),
+      [],
+    )
+  })
+})
+
 describe('docs/guide/security.md', () => {
   it('R-303: says of each limit what it stops', () => {
     const page = readPage('docs/guide/security.md')
@@ -170,6 +188,8 @@ describe('the examples in the pages', () => {
 
   before(async () => {
     mkdirSync(folder, { recursive: true })
+    // programs run in a user's project
+    writeFileSync(join(scratch, 'package.json'), '{ "name": "project", "type": "commonjs" }\n')
     for (const { place, text: code } of examples) writeFileSync(join(folder, `${nameOf(place)}.ts`), code)
     const compilerOptions = {
       noEmit: false,

@@ -112,11 +112,11 @@ describe('docs/examples/switching', () => {
     }
   })
 
-  it('stands in the README as it is', () => {
-    const blocks = codeBlocks('README.md').map(({ text }) => text)
+  it('is in the guide word for word', () => {
+    const blocks = codeBlocks('docs/guide/start.md').map(({ text }) => text)
     for (const name of ['guest.ts', 'host.ts']) {
       const program = readFileSync(join(PROGRAMS, name), 'utf8').replace(/^\/\*\*[\s\S]*?\*\/\n/, '')
-      assert.ok(blocks.includes(program), `${name} is not in the README word for word`)
+      assert.ok(blocks.includes(program), `${name} is not in docs/guide/start.md word for word`)
     }
   })
 })

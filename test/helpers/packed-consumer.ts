@@ -29,13 +29,17 @@ async function npm(cwd: string, ...args: string[]): Promise<string> {
   return output
 }
 
-/** Packs and installs. The dependencies come from npm's cache where it has them, else from the registry. */
-export async function packedConsumer(): Promise<Consumer> {
+/**
+ * Packs and installs. The dependencies come from npm's cache where it has them, else from the registry. `project` is the text of the user's package.json;
+ * without one it is what `npm init -y` makes.
+ */
+export async function packedConsumer(project?: string): Promise<Consumer> {
   if (!existsSync(join(ROOT, 'dist/src/index.js'))) throw new Error('there is no build: npm run build')
   const folder = mkdtempSync(join(tmpdir(), 'trunkline-consumer-'))
   try {
     const tarball = await pack(folder)
-    writeFileSync(join(folder, 'package.json'), '{ "name": "consumer", "private": true, "type": "module" }\n')
+    if (project === undefined) await npm(folder, 'init', '-y', '--loglevel=error')
+    else writeFileSync(join(folder, 'package.json'), project)
     const quiet = ['--prefer-offline', '--no-audit', '--no-fund', '--ignore-scripts', '--loglevel=error']
     await npm(folder, 'install', ...quiet, `./${tarball.filename}`)
     return {

@@ -15,7 +15,7 @@ describe('the packed package', () => {
   let compiled: CommandResult
 
   before(async () => {
-    consumer = await packedConsumer()
+    consumer = await packedConsumer('{ "name": "consumer", "private": true, "type": "module" }\n')
     addPrograms(consumer)
     compiled = await consumer.run(process.execPath, TSC, '-p', '.')
   })

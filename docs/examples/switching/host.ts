@@ -1,7 +1,7 @@
 /**
- * The host's end: copies a file both ways, forwards a port, shows the round trip. Only $TRUNKLINE_TO says over which line.
+ * The host's end: measures a round trip, copies a file there and back, and forwards a port. $TRUNKLINE_TO is the address.
  *
- * Run: `TRUNKLINE_TO=ADDRESS npx tsx host.ts [FILE] [PORT]`
+ * Run: `TRUNKLINE_TO=ADDRESS npx tsx host.mts [FILE] [PORT]`
  */
 import { once } from 'node:events'
 import { createReadStream, createWriteStream } from 'node:fs'
@@ -16,7 +16,7 @@ const [file = import.meta.filename, port = '8080'] = process.argv.slice(2)
 const trunk = await connect(process.env.TRUNKLINE_TO ?? 'tcp://127.0.0.1:7000')
 console.log(`${trunk.status().transport.scheme}: round trip ${(await trunk.ping()).toFixed(2)} ms`)
 
-// a file there and back
+// copy a file there and back
 const files = filesystemClient(trunk)
 await files.write(basename(file), createReadStream(file))
 await pipeline(
@@ -27,7 +27,7 @@ await pipeline(
   createWriteStream(`${file}.back`),
 )
 
-// the guest's port, here: each connection and its pipe are joined, an end as an end, a reset as a reset
+// forward the guest's port: each local connection gets a pipe of its own
 const forward = createServer({ allowHalfOpen: true }, (socket) => {
   socket.on('error', console.error)
   tcpConnect(trunk, { host: '127.0.0.1', port: Number(port) })
