@@ -102,6 +102,21 @@ export const ERROR_CODES = {
   ERR_NAME_INVALID: { wire: 208, scope: 'pipe' },
   ERR_CROSS_DEVICE: { wire: 209, scope: 'pipe' },
   ERR_BUSY: { wire: 210, scope: 'pipe' },
+
+  // commands
+  ERR_COMMAND_NOT_FOUND: { wire: 211, scope: 'pipe' },
+  ERR_NOT_EXECUTABLE: { wire: 212, scope: 'pipe' },
+  ERR_DIRECTORY_UNUSABLE: { wire: 213, scope: 'pipe' },
+  ERR_USER_UNKNOWN: { wire: 214, scope: 'pipe' },
+  ERR_ARGUMENTS_TOO_LARGE: { wire: 215, scope: 'pipe' },
+  ERR_PROCESS_LIMIT: { wire: 216, scope: 'pipe' },
+  ERR_TERMINAL_UNAVAILABLE: { wire: 217, scope: 'pipe' },
+  ERR_COMMAND_UNKNOWN: { wire: 218, scope: 'pipe' },
+  ERR_COMMAND_EXISTS: { wire: 219, scope: 'pipe' },
+  ERR_STDIN_CLOSED: { wire: 220, scope: 'pipe' },
+  ERR_COMMAND_ATTACHED: { wire: 221, scope: 'pipe' },
+  ERR_OUTPUT_LIMIT: { wire: 222, scope: 'pipe' },
+  ERR_COMMAND_TIMEOUT: { wire: 223, scope: 'pipe' },
 } as const
 
 /** A code of trunkline's own table. */

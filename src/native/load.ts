@@ -148,6 +148,12 @@ export interface NativeExit {
   exit(status: number, blocking: number): void
 }
 
+/** Pipes of the kernel's, which Node's spawn does not make: what it calls pipes are sockets. */
+export interface NativePipes {
+  /** The end to read and the end to write, close-on-exec and blocking. Both belong to the caller. */
+  pipe(): [read: number, write: number]
+}
+
 /** What the C files export. */
 export type NativeAddon = NativeDescriptors &
   NativeSwap &
@@ -156,7 +162,8 @@ export type NativeAddon = NativeDescriptors &
   NativeNaming &
   NativeTimes &
   NativeSockets &
-  NativeExit
+  NativeExit &
+  NativePipes
 
 /** What came of loading: the addon, or a sentence that says why there is none. */
 export type NativeStatus = { readonly native: NativeAddon; readonly path: string } | { readonly problem: string }

@@ -1,0 +1,73 @@
+/** The processes of this machine as Linux tells them in /proc. Elsewhere there is no table, and a process group answers for itself. */
+import { readdirSync, readFileSync } from 'node:fs'
+
+/** A process that is alive: a zombie is not. */
+export interface ProcessRow {
+  readonly pid: number
+  readonly parent: number
+  readonly group: number
+  readonly session: number
+  /** When it began, in the kernel's ticks: with the pid it names one process for good. */
+  readonly startedAt: string
+}
+
+const PID = /^\d+$/
+
+/** Those that there are now; undefined where the system has no such table. */
+export function processTable(): ProcessRow[] | undefined {
+  let names: Buffer[]
+  try {
+    names = readdirSync(Buffer.from('/proc'), 'buffer')
+  } catch {
+    return undefined
+  }
+  const rows: ProcessRow[] = []
+  for (const name of names) {
+    const text = name.toString('latin1')
+    const row = PID.test(text) ? processRow(Number(text)) : undefined
+    if (row !== undefined) rows.push(row)
+  }
+  return rows.length === 0 ? undefined : rows
+}
+
+/** One of them; undefined where it is gone, or a zombie. */
+export function processRow(pid: number): ProcessRow | undefined {
+  let text: string
+  try {
+    text = readFileSync(Buffer.from(`/proc/${pid}/stat`), 'latin1')
+  } catch {
+    return undefined
+  }
+  // the name in parentheses may hold anything
+  const fields = text.slice(text.lastIndexOf(')') + 2).split(' ')
+  const [state = '', parent, group, session] = fields
+  if (state === 'Z' || state === 'X') return undefined
+  return {
+    pid,
+    parent: Number(parent),
+    group: Number(group),
+    session: Number(session),
+    startedAt: fields[19] ?? '',
+  }
+}
+
+/** Those that descend from a process of `session`, or are of it. */
+export function treeOf(session: number, rows: readonly ProcessRow[]): ProcessRow[] {
+  const found = new Map<number, ProcessRow>()
+  const children = new Map<number, ProcessRow[]>()
+  for (const row of rows) {
+    const siblings = children.get(row.parent)
+    if (siblings === undefined) children.set(row.parent, [row])
+    else siblings.push(row)
+    if (row.session === session) found.set(row.pid, row)
+  }
+  const waiting = [...found.values()]
+  for (let row = waiting.pop(); row !== undefined; row = waiting.pop()) {
+    for (const child of children.get(row.pid) ?? []) {
+      if (found.has(child.pid)) continue
+      found.set(child.pid, child)
+      waiting.push(child)
+    }
+  }
+  return [...found.values()]
+}
