@@ -63,6 +63,12 @@ const RULES: readonly Rule[] = [
     allows: (imported) => !isSource(imported) || inNative(imported),
   },
   {
+    says: 'streams are made of pipes: of trunkline they import the contracts and what every program could use only',
+    binds: (path) => path.startsWith('src/api/streams'),
+    allows: (imported) =>
+      !isSource(imported) || either(inContracts, inRuntime, (path) => path.startsWith('src/api/streams'))(imported),
+  },
+  {
     says: 'only the schemes, of src/api, import transports',
     binds: (path) => inside('src')(path) && !inside('src/cli')(path),
     allows: (imported, path) => !inside('transports')(imported) || path === 'src/api/schemes.ts',
@@ -153,6 +159,7 @@ describe('the layers', () => {
       ['src/session/trunk.ts', 'protocols/filesystem.ts'],
       ['src/api/connect.ts', 'transports/tcp.ts'],
       ['src/api/connect.ts', 'picocolors'],
+      ['src/api/streams/node.ts', 'src/session/pipe/pipe.ts'],
       ['src/loose.ts', 'src/contracts/types.ts'],
       ['transports/unix.ts', 'transports/tcp.ts'],
       ['transports/tcp.ts', 'src/core/session/engine.ts'],

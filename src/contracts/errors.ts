@@ -2,7 +2,7 @@
  * Every error that trunkline raises: one class, one table of codes. Match on `code`, never on the message.
  *
  * Three sentences that every caller can rely on: a frame violation ends the session; a handler's failure ends its pipe;
- * a bad argument throws at once and changes nothing.
+ * a bad argument throws at once and changes nothing (where a promise is returned, it rejects).
  */
 
 /** What an error ends: the process's own call (`argument`), the link, the session, or one pipe. */

@@ -364,7 +364,7 @@ export interface ReconnectingTrunk extends Trunk {
  * Leaving a block with `await using pipe` is `close` with a limit: a `sink` that runs ends first, reading stops, and what was written arrives. It rejects where the peer did not
  * take all that was written, and with ERR_CLOSE_TIMEOUT after `closeTimeoutMs`. A block that is left by an exception ends its pipe, too: `abort` says that it is to be broken off.
  */
-export interface Pipe extends AsyncDisposable {
+export interface Pipe extends AsyncIterable<Uint8ArrayList>, AsyncDisposable {
   readonly id: number
   readonly protocol: string
   /** What the peer's handler gave to `accept`; undefined on the accepting side. */
@@ -376,6 +376,8 @@ export interface Pipe extends AsyncDisposable {
    * Leaving the loop early is {@link stopReading}. Can be iterated once. The bytes belong to the reader.
    */
   readonly source: AsyncGenerator<Uint8ArrayList, void, undefined>
+  /** Iterates {@link source}: `for await (const bytes of pipe)`. Throws ERR_PIPE_BUSY where the pipe is read already. */
+  [Symbol.asyncIterator](): AsyncGenerator<Uint8ArrayList, void, undefined>
   /**
    * The same as {@link source}, in its place, for a reader that is done with each item before it asks for the next: the bytes are only lent until then,
    * and their memory is read into again. So bulk stays in the processor's cache (docs/internals/performance.md says what it is worth).

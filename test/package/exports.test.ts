@@ -40,6 +40,21 @@ describe('the package’s exports', () => {
     }
   })
 
+  it('lead from each entry point to a module, and the README names it', async () => {
+    const { exports } = JSON.parse(readFileSync(join(ROOT, 'package.json'), 'utf8')) as {
+      exports: Record<string, unknown>
+    }
+    const names = Object.keys(exports).filter(
+      (name) => !name.includes('*') && name !== './package.json' && name !== './conformance',
+    )
+    assert.ok(names.includes('.') && names.includes('./streams'), names.join(', '))
+    for (const name of names) {
+      const specifier = name.replace('.', 'trunkline')
+      assert.ok(Object.keys((await import(specifier)) as object).length > 0, `${specifier} exports nothing`)
+      assert.ok(readPage('README.md').includes(`\`${specifier}\``), `the README does not name ${specifier}`)
+    }
+  })
+
   it('close every folder of private parts', () => {
     const { exports } = JSON.parse(readFileSync(join(ROOT, 'package.json'), 'utf8')) as {
       exports: Record<string, unknown>

@@ -12,7 +12,7 @@ import { Deferred, DONE, Waiter } from './deferred.ts'
 import { PipeSource } from './pipe-source.ts'
 import type { PipeListener, PipeState } from '../../core/mux/pipe-state.ts'
 import { ignore, rejected } from './rejected.ts'
-import { closeIterator, isSource } from './sources.ts'
+import { closeIterator, isSource } from '../../runtime/sources.ts'
 
 /** What a pipe needs of its trunk. */
 export interface PipeOwner {
@@ -109,6 +109,10 @@ export class TrunkPipe implements Pipe, PipeListener {
     return (this.#source ??= new PipeSource(this, true))
   }
 
+  [Symbol.asyncIterator](): AsyncGenerator<Uint8ArrayList, void, undefined> {
+    return this.source[Symbol.asyncIterator]()
+  }
+
   /** Everything that can be read now, 'end', or undefined where the reader has to wait. */
   take(): Uint8Array[] | 'end' | undefined {
     const state = this.#state
@@ -146,7 +150,7 @@ export class TrunkPipe implements Pipe, PipeListener {
   write(chunk: Bytes): Promise<void> {
     const single = chunk instanceof Uint8Array
     if (!single && !(chunk instanceof Uint8ArrayList)) {
-      throw badArgument(`write takes a Uint8Array or a Uint8ArrayList, not ${typeof chunk}`)
+      return rejected(badArgument(`write takes a Uint8Array or a Uint8ArrayList, not ${typeof chunk}`))
     }
     if (this.#failed !== undefined || this.#state.endQueued) return rejected(this.#writeError())
     let offset = 0

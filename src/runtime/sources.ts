@@ -1,5 +1,5 @@
 /** What a pipe's `sink` is given: somebody else's iterables. */
-import type { Bytes } from '../../contracts/types.ts'
+import type { Bytes } from '../contracts/types.ts'
 
 /** True for what can be iterated, other than bytes. */
 export function isSource(source: unknown): boolean {
