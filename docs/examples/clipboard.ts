@@ -30,7 +30,7 @@ export const clipboard = (local: Clipboard): Protocol =>
   })
 
 export const getClipboard = async (trunk: Trunk): Promise<string> =>
-  await readText(await trunk.open('clipboard', 'get', { end: true }))
+  await readText(await trunk.open('clipboard', 'get', { body: new Uint8Array(0) }))
 
 export async function setClipboard(trunk: Trunk, text: string): Promise<void> {
   const pipe = await trunk.open('clipboard', 'set')
@@ -40,7 +40,7 @@ export async function setClipboard(trunk: Trunk, text: string): Promise<void> {
 
 /** The peer's text, now and after each change, until the loop is left. */
 export async function* watchClipboard(trunk: Trunk): AsyncGenerator<string, void> {
-  const pipe = await trunk.open('clipboard', 'watch', { end: true })
+  const pipe = await trunk.open('clipboard', 'watch', { body: new Uint8Array(0) })
   try {
     yield await getClipboard(trunk)
     for await (const _ of pipe.source) yield await getClipboard(trunk)

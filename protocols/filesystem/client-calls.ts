@@ -75,7 +75,7 @@ export class Calls {
     kind: keyof TrunkTurns = 'quick',
   ): Promise<FileReply<Op>> {
     return await this.#during(kind, signal, async () => {
-      const pipe = await this.#open(request, signal, { end: true })
+      const pipe = await this.#open(request, signal, NO_BODY)
       const reply = replyOf(pipe, request.op)
       await pipe.close()
       return reply
@@ -89,7 +89,7 @@ export class Calls {
     kind: keyof TrunkTurns = 'quick',
   ): Promise<void> {
     await this.#during(kind, signal, async () => {
-      const pipe = await this.#open(request, signal, { end: true })
+      const pipe = await this.#open(request, signal, NO_BODY)
       await pipe.close()
     })
   }
@@ -101,7 +101,7 @@ export class Calls {
     mayRead?: () => Promise<void>,
   ): AsyncGenerator<Uint8ArrayList, void, undefined> {
     await mayRead?.()
-    const { value: pipe, leave } = await this.#hold(signal, () => this.#open(request, signal, { end: true }))
+    const { value: pipe, leave } = await this.#hold(signal, () => this.#open(request, signal, NO_BODY))
     try {
       // one generator rather than one for each of its promises: several in a row cost more than what a small file does
       let complete = false
@@ -142,7 +142,7 @@ export class Calls {
     request: FileRequestInput & { op: 'list' },
     { signal }: CallOptions = {},
   ): AsyncGenerator<FileEntry, void, undefined> {
-    const open = (): Promise<Pipe> => this.#open(request, signal, { end: true })
+    const open = (): Promise<Pipe> => this.#open(request, signal, NO_BODY)
     const { value: pipe, leave } = await this.#hold(signal, open, true)
     try {
       yield* reading(pipe, entriesOf(pipe.source))
@@ -163,7 +163,7 @@ export class Calls {
       const shared = await this.#small.write({ path, content: early, mode, modifiedMs }, signal)
       if (shared !== 'alone') return early.byteLength
     }
-    const options = early === undefined ? {} : { early, end: true }
+    const options = early === undefined ? {} : { body: early }
     const { value: pipe, leave } = await this.#hold(signal, () => this.#open(request, signal, options))
     try {
       if (early !== undefined) {
@@ -260,6 +260,9 @@ class CountedSource implements AsyncIterable<Bytes> {
 function isBytes(value: unknown): value is Bytes {
   return value instanceof Uint8Array || value instanceof Uint8ArrayList
 }
+
+/** For a call that sends nothing but its request. */
+const NO_BODY: OpenOptions = { body: new Uint8Array(0) }
 
 /** The bytes of a small file, where they are there at once: they travel with their request, in one round trip. */
 function earlyBytes(source: WriteSource): Uint8Array | undefined {

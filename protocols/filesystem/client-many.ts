@@ -138,7 +138,7 @@ class Parcels<Item, Result> {
     const { op, encode, decode } = this.#kind
     const early = encode(calls.map(({ item }) => item))
     const progressTimeoutMs = this.#progressTimeoutMs
-    const options: OpenOptions = { early, end: true, progressTimeoutMs, ...(signal === undefined ? {} : { signal }) }
+    const options: OpenOptions = { body: early, progressTimeoutMs, ...(signal === undefined ? {} : { signal }) }
     const open = (): Promise<Pipe> => this.#trunk.open(FILESYSTEM, encodeRequest({ op }), options)
     const entrance = { signal, clock: this.#clock, patienceMs: progressTimeoutMs }
     let leave: (() => void) | undefined

@@ -245,10 +245,13 @@ export interface OpenOptions {
   signal?: AbortSignal
   /** Version of the protocol that is asked for. @default 1 */
   version?: number
-  /** Data that travels with the open, before it is answered, as far as the initial window reaches. Not to be changed until `open` settles. */
+  /**
+   * All that will be written, in bytes: it travels with the open, in one batch with the end of writing, as far as the peer's initial window reaches. The peer
+   * may answer and refuse as with any other open. Empty: there is nothing to write. Not to be changed until `open` settles, and not beside `early`.
+   */
+  body?: Uint8Array
+  /** As `body`, for the first of the bytes that will be written: writing goes on when the pipe is there. */
   early?: Uint8Array
-  /** True: `early` is all there is; writing has ended when the pipe is there. */
-  end?: boolean
   /**
    * True: what the peer wrote before it reset the pipe, or the session was lost, is read first, and then the error is told; where the peer ended before,
    * the end. So a connection that was cut gives what came before the cut. @default false: a pipe that fails drops what is unread

@@ -58,10 +58,15 @@ export class OpenHeads {
   }
 }
 
-/** Checks what travels beside the first frame. */
-export function requireEarly(early: unknown): void {
-  if (early !== undefined && !(early instanceof Uint8Array))
-    throw badArgument(`early must be a Uint8Array, not ${typeof early}`)
+/** What travels beside the first frame; ERR_BAD_ARGUMENT where it cannot. */
+export function bytesAtOnce({ early, body }: OpenOptions): Uint8Array | undefined {
+  for (const [name, given] of Object.entries({ early, body })) {
+    if (given !== undefined && !(given instanceof Uint8Array))
+      throw badArgument(`${name} must be a Uint8Array, not ${typeof given}`)
+  }
+  if (early !== undefined && body !== undefined)
+    throw badArgument('early and body are two: body is all that is written, early what goes before the rest')
+  return body ?? early
 }
 
 function isSame(one: Uint8Array, other: Uint8Array): boolean {

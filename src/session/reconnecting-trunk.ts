@@ -7,7 +7,7 @@ import type { Clock } from '../runtime/clock.ts'
 import { abortError, badArgument, TrunkError, toTrunkError } from '../contracts/errors.ts'
 import type { Limits } from '../contracts/limits.ts'
 import { onAbort } from '../runtime/on-abort.ts'
-import { OpenHeads, requireEarly } from './open-head.ts'
+import { bytesAtOnce, OpenHeads } from './open-head.ts'
 import { requireProtocol } from '../contracts/protocol.ts'
 import { canPass, redial } from './redial.ts'
 import { tell } from '../runtime/tell.ts'
@@ -123,7 +123,7 @@ class LastingTrunk implements ReconnectingTrunk {
   async open(protocol: string, params?: unknown, options: OpenOptions = {}): Promise<Pipe> {
     if (!this.#session.isOpen) {
       // what is wrong with the call is said at once, not when there is a session again
-      requireEarly(options.early)
+      bytesAtOnce(options)
       new OpenHeads().encode(protocol, params, options, this.#parts.limits.maxOpenBytes)
     }
     while (!this.#session.isOpen) await this.#nextSession(options.signal)

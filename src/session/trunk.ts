@@ -11,7 +11,7 @@ import { TrunkPipe, type PipeOwner } from './pipe/pipe.ts'
 import type { MuxCore } from '../core/mux/core.ts'
 import type { PipeState } from '../core/mux/pipe-state.ts'
 import { onAbort, requireSignal } from '../runtime/on-abort.ts'
-import { OpenHeads, requireEarly, type OpenHead } from './open-head.ts'
+import { bytesAtOnce, OpenHeads, type OpenHead } from './open-head.ts'
 import { watchProgress } from './pipe-progress.ts'
 import { requireProtocol } from '../contracts/protocol.ts'
 import type { Authenticator } from '../core/session/handshake.ts'
@@ -153,11 +153,11 @@ export class TrunkSession implements Trunk, PipeOwner {
   open(protocol: string, params?: unknown, options: OpenOptions = NO_OPTIONS): Promise<Pipe> {
     // what is thrown in here rejects: one promise is all that an open costs
     return new Promise<Pipe>((resolve, reject) => {
-      const { signal, early, end, answerTimeoutMs, progressTimeoutMs } = options
+      const { signal, body, answerTimeoutMs, progressTimeoutMs } = options
       requireMs('answerTimeoutMs', answerTimeoutMs)
       requireMs('progressTimeoutMs', progressTimeoutMs)
       if (signal !== undefined) requireSignal(signal)
-      requireEarly(early)
+      const first = bytesAtOnce(options)
       const head = this.#heads.encode(protocol, params, options, this.#maxOpenBytes)
       if (signal?.aborted === true) throw signal.reason
       const mux = this.#mux()
@@ -171,9 +171,9 @@ export class TrunkSession implements Trunk, PipeOwner {
       pipe.bind(state)
       const { clock } = this.#parts
       const leaveAnswer = answerTimeoutMs === undefined ? undefined : watchProgress(pipe, answerTimeoutMs, clock)
-      // a copy: what the window does not take at once leaves after `open` has settled, when `early` is its owner's again
-      if (early !== undefined && early.byteLength > 0) void pipe.write(new Uint8Array(early))
-      if (end === true) void pipe.closeWrite()
+      // a copy: what the window does not take at once leaves after `open` has settled, when it is its owner's again
+      if (first !== undefined && first.byteLength > 0) void pipe.write(new Uint8Array(first))
+      if (body !== undefined) void pipe.closeWrite()
       const leaveSignal = signal && onAbort(signal, () => pipe.abort(abortError(signal)))
       const leaveProgress = progressTimeoutMs === undefined ? undefined : watchProgress(pipe, progressTimeoutMs, clock)
       if (leaveSignal === undefined && leaveProgress === undefined) return

@@ -198,7 +198,7 @@ describe('a session on a bad network', { timeout: 100_000 }, () => {
           await outcome(collect(pipe.source)),
           /^ERR_(LINK_LOST|LINK_RESET|FRAME_TRUNCATED|KEEPALIVE_TIMEOUT)$/,
         )
-        const next = await trunk.open('echo', undefined, { early: pattern(5_000), end: true })
+        const next = await trunk.open('echo', undefined, { body: pattern(5_000) })
         assert.equal(await checkPattern(next.source), 5_000)
       }
       assert.equal(trunk.connection.sessions, 4)

@@ -172,7 +172,7 @@ class World {
         try {
           const early = this.random.chance(0.3) ? new Uint8Array(this.random.scale(1, 20_000)) : undefined
           const end = early !== undefined && this.random.chance(0.5)
-          const opening = trunk.open(PROTOCOL, undefined, { ...(early && { early }), end })
+          const opening = trunk.open(PROTOCOL, undefined, { ...(early && (end ? { body: early } : { early })) })
           await this.#live(await this.watch('open', opening), { writes: !end, reads: this.random.chance(0.8) })
         } catch {
           // refused, cut, broken off: each is an end

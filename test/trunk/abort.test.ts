@@ -62,7 +62,7 @@ describe('an abort signal', () => {
     controller.abort(REASON)
     for (const open of opens) await assert.rejects(open, REASON)
     assert.equal(listeners(controller.signal), 0)
-    const pipe = await near.open('echo', undefined, { early: pattern(10), end: true })
+    const pipe = await near.open('echo', undefined, { body: pattern(10) })
     assert.equal(await checkPattern(pipe.source), 10)
     await pipe.close()
     await closed(near, far)
@@ -75,7 +75,7 @@ describe('an abort signal', () => {
       accept()
     })
     const [near, far] = await trunkPair({}, { protocols: [counting] })
-    for (const options of [{}, { early: pattern(10), end: true }]) {
+    for (const options of [{}, { body: pattern(10) }]) {
       const controller = new AbortController()
       const opening = near.open('counting', undefined, { ...options, signal: controller.signal })
       controller.abort(REASON)
@@ -111,7 +111,7 @@ describe('an abort signal', () => {
     const test = manual()
     const [near, far] = await trunkPair({}, { protocols: [test.protocol] })
     const controller = new AbortController()
-    const pipe = await near.open('manual', undefined, { signal: controller.signal, end: true })
+    const pipe = await near.open('manual', undefined, { signal: controller.signal, body: new Uint8Array(0) })
     const { pipe: b, finish } = await test.next()
     await b.write(pattern(50_000))
     finish()
@@ -128,7 +128,7 @@ describe('an abort signal', () => {
     for (let i = 0; i < 5000; i += 50) {
       await Promise.all(Array.from({ length: 50 }, () => near.ping({ signal })))
       const pipes = Array.from({ length: 50 }, async (_, at) => {
-        const pipe = await near.open('echo', undefined, { signal, end: true })
+        const pipe = await near.open('echo', undefined, { signal, body: new Uint8Array(0) })
         if (at % 3 === 0) pipe.abort(new Error('one of three'))
         else if (at % 3 === 1) await Promise.all([collect(pipe.source), pipe.close()])
         else await Promise.all([pipe.source.return(undefined), outcome(pipe.close())])

@@ -58,7 +58,7 @@ async function theTrunk(server: Server, what = 'a session'): Promise<Trunk> {
 }
 
 async function echoes(trunk: Trunk, bytes = 50_000): Promise<void> {
-  const pipe = await trunk.open('echo', undefined, { early: pattern(bytes), end: true })
+  const pipe = await trunk.open('echo', undefined, { body: pattern(bytes) })
   assert.equal(await checkPattern(pipe.source), bytes)
   await pipe.close()
 }

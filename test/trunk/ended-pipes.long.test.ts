@@ -133,7 +133,7 @@ describe('50,000 pipes that are over', { timeout: 1_800_000 }, () => {
   it('R-366: leave nothing behind: opened with a signal that outlives them', async () => {
     const { signal } = new AbortController()
     await leavesNothing(async () => {
-      const pipe = await trunk.open('give', undefined, { signal, end: true })
+      const pipe = await trunk.open('give', undefined, { signal, body: new Uint8Array(0) })
       for await (const bytes of pipe.lent) assert.ok(bytes.byteLength > 0)
       await pipe.close()
     })

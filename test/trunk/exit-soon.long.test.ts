@@ -136,7 +136,7 @@ describe(
         const running = program(
           t,
           `const trunk = await connect(${JSON.stringify(address)})
-         const pipe = await trunk.open('echo', undefined, { early: Buffer.from('all of it'), end: true })
+         const pipe = await trunk.open('echo', undefined, { body: Buffer.from('all of it') })
          let text = ''
          for await (const bytes of pipe.source) text += Buffer.from(bytes.subarray()).toString()
          await pipe.close()

@@ -138,7 +138,7 @@ const ENTRIES: readonly {
       // where the session stood with it, its use may be what finds out
       const used = dials === 1 ? await inTime(clock, outcome(trunk.ping())) : 'resolved'
       for (let i = 0; i < TURNS; i++) await nextTurn()
-      const pipe = await inTime(clock, outcome(trunk.open('echo', undefined, { end: true })))
+      const pipe = await inTime(clock, outcome(trunk.open('echo', undefined, { body: new Uint8Array(0) })))
       await inTime(clock, trunk.close())
       await Promise.all(fars.map((far) => closed(clock, far)))
       return first ?? (used === 'resolved' && pipe === 'resolved' ? 'works' : used === 'resolved' ? pipe : used)

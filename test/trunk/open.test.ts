@@ -1,7 +1,9 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
-import { TrunkError, defineProtocol, type Refusal, type Trunk } from '../../src/index.ts'
+import { TrunkError, defineProtocol, overLink, type Link, type Refusal, type Trunk } from '../../src/index.ts'
+import { memoryPair } from '../../transports/memory.ts'
 import { eventually, steady } from '../helpers/eventually.ts'
+import { decodeFrames, TYPE } from '../helpers/naive-codec.ts'
 import { checkPattern, collect, count, echo, manual, outcome, pattern, protocol } from '../helpers/protocols.ts'
 import { noStrayRejections } from '../helpers/stray-rejections.ts'
 import { trunkPair } from '../helpers/trunk-pair.ts'
@@ -14,7 +16,7 @@ async function closed(...trunks: Trunk[]): Promise<void> {
 
 /** A trunk that is good for one more round trip. */
 async function alive(trunk: Trunk): Promise<void> {
-  const pipe = await trunk.open('echo', undefined, { early: pattern(100), end: true })
+  const pipe = await trunk.open('echo', undefined, { body: pattern(100) })
   assert.equal(await checkPattern(pipe.source), 100)
   await pipe.close()
 }
@@ -47,7 +49,7 @@ describe('open', () => {
     const [near, far] = await trunkPair({}, { protocols: [echo, count] })
     for (const size of [0, 1, 8192, 65_536, 65_537, 1_000_000]) {
       const early = pattern(size)
-      const pipe = await near.open('echo', undefined, { early, end: true })
+      const pipe = await near.open('echo', undefined, { body: early })
       early.fill(0xff) // the opener's again
       assert.equal(await outcome(pipe.write(pattern(1))), 'ERR_PIPE_CLOSED')
       assert.equal(await checkPattern(pipe.source), size)
@@ -57,6 +59,40 @@ describe('open', () => {
     await more.write(pattern(5))
     await more.closeWrite()
     assert.equal((await collect(more.source)).toString(), '200005')
+    await closed(near, far)
+  })
+
+  it('sends a body in one batch with the open and the end', async () => {
+    const [nearLink, farLink] = memoryPair()
+    const batches: Buffer[] = []
+    const { direct } = nearLink
+    assert.ok(direct)
+    const write = (batch: readonly Uint8Array[]): boolean => {
+      batches.push(Buffer.concat(batch))
+      return direct.write(batch)
+    }
+    const recorded = { start: direct.start.bind(direct), end: direct.end.bind(direct), write }
+    const link: Link = {
+      source: nearLink.source,
+      sink: nearLink.sink,
+      close: () => nearLink.close(),
+      abort(reason) {
+        nearLink.abort(reason)
+      },
+      direct: recorded,
+    }
+    const [near, far] = await Promise.all([overLink(link), overLink(farLink, { protocols: [echo] })])
+    for (const [bytes, types] of [
+      [0, [TYPE.OPEN, TYPE.END]],
+      [60_000, [TYPE.OPEN, TYPE.DATA, TYPE.END]],
+    ] as const) {
+      batches.length = 0
+      const pipe = await near.open('echo', undefined, { body: pattern(bytes) })
+      const { frames } = decodeFrames(batches[0] ?? new Uint8Array(0))
+      assert.deepEqual([...new Set(frames.filter((one) => one.pipe === pipe.id).map(({ type }) => type))], types)
+      assert.equal(await checkPattern(pipe), bytes)
+      await pipe.close()
+    }
     await closed(near, far)
   })
 
@@ -70,8 +106,8 @@ describe('open', () => {
       assert.equal(await checkPattern(pipe.source), 100_000)
     })
     const [near, far] = await trunkPair({}, { protocols: [slow, echo] })
-    assert.equal(await outcome(near.open('slow', 'no', { early: pattern(100_000), end: true })), 'ERR_DENIED')
-    const pipe = await near.open('slow', 'yes', { early: pattern(100_000), end: true })
+    assert.equal(await outcome(near.open('slow', 'no', { body: pattern(100_000) })), 'ERR_DENIED')
+    const pipe = await near.open('slow', 'yes', { body: pattern(100_000) })
     await pipe.close()
     assert.deepEqual(seen, [65_536, 65_536])
     await alive(near)
@@ -146,6 +182,8 @@ describe('open', () => {
       ['echo', undefined, { version: 1.5 }],
       ['echo', undefined, { version: NaN }],
       ['echo', undefined, { early: 'text' }],
+      ['echo', undefined, { body: 'text' }],
+      ['echo', undefined, { body: new Uint8Array(1), early: new Uint8Array(1) }],
     ]
     for (const args of wrong) {
       assert.equal(await outcome(near.open(...(args as [string]))), 'ERR_BAD_ARGUMENT', String(args))

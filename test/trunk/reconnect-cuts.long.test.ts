@@ -63,7 +63,7 @@ async function useWhile(trunk: ReconnectingTrunk, signal: AbortSignal, isOver: (
   let worked = 0
   while (!isOver()) {
     try {
-      const pipe = await trunk.open('echo', undefined, { early: pattern(3_000), end: true, signal })
+      const pipe = await trunk.open('echo', undefined, { body: pattern(3_000), signal })
       assert.equal(await checkPattern(pipe.source), 3_000)
       worked++
     } catch (error) {

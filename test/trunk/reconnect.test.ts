@@ -12,7 +12,7 @@ import { noStrayRejections } from '../helpers/stray-rejections.ts'
 noStrayRejections()
 
 async function echoed(trunk: ReconnectingTrunk): Promise<string> {
-  const pipe = await trunk.open('echo', undefined, { early: Buffer.from('there and back'), end: true })
+  const pipe = await trunk.open('echo', undefined, { body: Buffer.from('there and back') })
   return (await collect(pipe.source)).toString()
 }
 
@@ -105,7 +105,7 @@ describe('a reconnecting trunk', () => {
     answer()
     await reaches(trunk, 'open')
     await eventually(() => peer.trunks.length === 2, 'the second session')
-    const pipe = await peer.trunks[1]!.open('echo', undefined, { early: Buffer.from('x'), end: true })
+    const pipe = await peer.trunks[1]!.open('echo', undefined, { body: Buffer.from('x') })
     assert.equal((await collect(pipe.source)).toString(), 'x')
     await trunk.close()
   })
@@ -193,6 +193,7 @@ describe('a call between two sessions', () => {
       ['', undefined, {}],
       ['echo', undefined, { version: 0 }],
       ['echo', undefined, { early: 'text' }],
+      ['echo', undefined, { body: 'text' }],
       ['echo', 'x'.repeat(5_000), {}],
     ]
     for (const [name, params, options] of wrong)

@@ -12,7 +12,7 @@ noStrayRejections()
 const ANY = 'tcp://127.0.0.1:0'
 
 async function echoes(trunk: Trunk): Promise<number> {
-  const pipe = await trunk.open('echo', undefined, { early: pattern(100), end: true })
+  const pipe = await trunk.open('echo', undefined, { body: pattern(100) })
   return await checkPattern(pipe.source)
 }
 

@@ -17,7 +17,7 @@ for (const line of LINES) {
     it('leaves nothing: a graceful close, both sides at once, repeated', async () => {
       await expectNoLeaks(async () => {
         const { near, far, free } = await line.join({}, { protocols: [echo] })
-        const pipe = await near.open('echo', undefined, { early: pattern(10), end: true })
+        const pipe = await near.open('echo', undefined, { body: pattern(10) })
         assert.equal(await checkPattern(pipe.source), 10)
         await Promise.all([near.close(), far.close(), near.close(), near.closed, far.closed])
         await near.close()
@@ -82,7 +82,7 @@ describe('a graceful close', () => {
 
   it('lets an open that was made before it, in the same tick, do its work', async () => {
     const [near, far] = await trunkPair({}, { protocols: [echo] })
-    const opening = near.open('echo', undefined, { early: pattern(1000), end: true })
+    const opening = near.open('echo', undefined, { body: pattern(1000) })
     const closing = near.close()
     const pipe = await opening
     assert.equal(await checkPattern(pipe.source), 1000)
@@ -144,7 +144,7 @@ describe('a graceful close', () => {
         () => near.status().state,
         () => far.status().state,
       )
-      const pipe = await near.open('echo', undefined, { early: pattern(1), end: true })
+      const pipe = await near.open('echo', undefined, { body: pattern(1) })
       assert.equal(await checkPattern(pipe.source), 1)
     }
     assert.deepEqual(

@@ -53,7 +53,7 @@ describe('pipe after pipe', () => {
     const [near, far] = await trunkPair({}, { protocols: [echo] })
     const { signal } = new AbortController()
     const one = async (at: number): Promise<void> => {
-      const pipe = await near.open('echo', { at }, { signal, early: pattern(100), end: true })
+      const pipe = await near.open('echo', { at }, { signal, body: pattern(100) })
       if (at % 25 === 0) {
         pipe.abort(new Error('one in 25'))
         return

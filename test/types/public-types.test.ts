@@ -68,7 +68,7 @@ export async function reconnecting(options: TrunkOptions): Promise<void> {
 
 /** Never called. */
 export async function pipes(trunk: Trunk): Promise<void> {
-  const opened = await trunk.open('x', { any: 'value' }, { early: new Uint8Array(1), end: true, version: 2 })
+  const opened = await trunk.open('x', { any: 'value' }, { body: new Uint8Array(1), version: 2 })
   const duplex: Duplex<AsyncGenerator<Uint8ArrayList>, Source<Bytes>, Promise<void>> = opened
   const sink: Sink<Source<Bytes>, Promise<void>> = opened.sink
   const bytes: number = await pipe([new Uint8Array(1)], opened, async (source) => {
@@ -90,6 +90,9 @@ export async function pipes(trunk: Trunk): Promise<void> {
   opened.id = reply.length
   // @ts-expect-error early data are bytes in one piece
   await trunk.open('x', undefined, { early: 'text' })
+  // @ts-expect-error a body is all there is: it needs no end
+  await trunk.open('x', undefined, { body: new Uint8Array(0), end: true })
+  for await (const item of opened) await opened.write(item satisfies Uint8ArrayList)
 }
 
 /** Never called. */

@@ -196,7 +196,7 @@ describe('an older peer', () => {
 
 describe('a client that makes its parcels by hand', () => {
   const open = async (near: Trunk, op: string, body: Uint8Array): Promise<Pipe> =>
-    await near.open('filesystem', { op }, { early: body, end: true })
+    await near.open('filesystem', { op }, { body })
 
   it('R-336: gets ERR_MESSAGE_INVALID for what is none, and nothing of it is done', async (t) => {
     const { root, near, far } = await serveFolder(t)
