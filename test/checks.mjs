@@ -1,4 +1,7 @@
 /**
+ * `npm run check`, with `--quick`: lint, types and the core's tests, for the minute between two edits. ESLint and Prettier look only at files that
+ * have changed since (build/.cache), so the first run takes longer.
+ *
  * What `npm test` runs: builds, checks types and formatting, then runs the tests, with the linter beside all of it, which reads types by itself and needs
  * as long as half of the rest. The words go to test/run.mjs. A check's output is printed when it ends, whole, and once more at the end where it failed;
  * where all is well, the last thing printed is node:test's summary.
@@ -10,7 +13,16 @@ import { fileURLToPath } from 'node:url'
 const root = dirname(dirname(fileURLToPath(import.meta.url)))
 
 /** npm scripts by lane: lanes run side by side, the scripts of a lane one after the other. */
-const LANES = [['lint:code'], ['build', 'types', 'lint:format', 'test:unit']]
+const WHOLE = [[['lint:code']], [['build'], ['types'], ['lint:format'], ['test:unit', ...process.argv.slice(2)]]]
+const cached = (name) => ['--cache', '--cache-strategy', 'content', '--cache-location', `build/.cache/${name}`]
+const QUICK = [
+  [
+    ['lint:code', ...cached('eslint')],
+    ['lint:format', ...cached('prettier')],
+  ],
+  [['types'], ['test:unit', 'test/core/', 'test/layers']],
+]
+const LANES = process.argv.includes('--quick') ? QUICK : WHOLE
 /** Shown while it runs. */
 const LIVE = 'test:unit'
 
@@ -18,12 +30,11 @@ const LIVE = 'test:unit'
 const failed = []
 
 /** Runs one npm script; resolves with whether it went well. */
-function run(script) {
+function run([script, ...words]) {
   const live = script === LIVE
   const started = performance.now()
   return new Promise((resolve) => {
-    const words = live ? ['--', ...process.argv.slice(2)] : []
-    const child = spawn('npm', ['run', '--silent', script, ...words], {
+    const child = spawn('npm', ['run', '--silent', script, '--', ...words], {
       cwd: root,
       stdio: live ? ['ignore', 'inherit', 'inherit'] : ['ignore', 'pipe', 'pipe'],
     })

@@ -152,6 +152,16 @@ describe('the pages', () => {
     assert.deepEqual(broken, [])
   })
 
+  it('for contributors name files that exist', () => {
+    const missing = ['CONTRIBUTING.md', 'docs/internals/architecture.md'].flatMap((page) =>
+      [...readPage(page).matchAll(/`((?:src|transports|protocols|test|docs)\/[\w./-]+)`/g)]
+        .map(([, path = '']) => path)
+        .filter((path) => !path.includes('NAME') && !existsSync(join(ROOT, path)))
+        .map((path) => `${page}: ${path}`),
+    )
+    assert.deepEqual(missing, [])
+  })
+
   it('are each in the index, docs/README.md', () => {
     const index = new Set(
       [...readPage('docs/README.md').matchAll(/\]\(([^)#\s]+)/g)].map(([, target]) => `docs/${target}`),
