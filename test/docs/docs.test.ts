@@ -162,11 +162,14 @@ describe('the pages', () => {
     assert.deepEqual(missing, [])
   })
 
-  it('are each in the index, docs/README.md', () => {
-    const index = new Set(
-      [...readPage('docs/README.md').matchAll(/\]\(([^)#\s]+)/g)].map(([, target]) => `docs/${target}`),
+  it('are each in the index, docs/README.md, or in that of the decisions', () => {
+    const indexes = ['docs/README.md', 'docs/internals/decisions/README.md']
+    const listed = new Set(
+      indexes.flatMap((index) =>
+        [...readPage(index).matchAll(/\]\(([^)#\s]+)/g)].map(([, target = '']) => join(index, '..', target)),
+      ),
     )
-    const unlisted = PAGES.filter((page) => page.startsWith('docs/') && page !== 'docs/README.md' && !index.has(page))
+    const unlisted = PAGES.filter((page) => page.startsWith('docs/') && page !== 'docs/README.md' && !listed.has(page))
     assert.deepEqual(unlisted, [])
   })
 
