@@ -1,11 +1,6 @@
-/**
- * Where the native addon is: under build/Release (built here) or prebuilds/PLATFORM-ARCH (shipped) of the package's own root, and nowhere else. The executable
- * brings it inside: there src/cli/executable/addon-file.ts stands in for this file.
- */
-import { existsSync, readFileSync } from 'node:fs'
+/** The file of the native addon: built-file.ts says where it is. The executable brings it inside: there src/cli/executable/addon-file.ts stands in for this file. */
 import { createRequire } from 'node:module'
-import { dirname, join } from 'node:path'
-import { fileURLToPath } from 'node:url'
+import { builtFile } from './built-file.ts'
 
 /** A file that holds the addon. */
 export interface AddonFile {
@@ -15,37 +10,8 @@ export interface AddonFile {
   readonly load: () => unknown
 }
 
-/** From dist/src/native to the root. */
-const MAX_DEPTH = 3
-
 /** Undefined where it was not built. */
 export function findAddon(): AddonFile | undefined {
-  const root = packageRoot(dirname(fileURLToPath(import.meta.url)))
-  for (const folder of ['build/Release', `prebuilds/${process.platform}-${process.arch}`]) {
-    const path = root && join(root, folder, 'trunkline.node')
-    if (path !== undefined && existsSync(path))
-      return { path, load: () => createRequire(import.meta.url)(path) as unknown }
-  }
-  return undefined
-}
-
-/** The folder of trunkline's own package.json, at most so far above this file's; a neighbour's addon is not ours, whatever its name. */
-function packageRoot(from: string): string | undefined {
-  let folder = from
-  for (let level = 0; level <= MAX_DEPTH; level++, folder = dirname(folder)) {
-    const manifest = join(folder, 'package.json')
-    if (!existsSync(manifest)) continue
-    return isOurs(manifest) ? folder : undefined
-  }
-  return undefined
-}
-
-function isOurs(manifest: string): boolean {
-  try {
-    const { name } = JSON.parse(readFileSync(manifest, 'utf8')) as { name?: unknown }
-    return name === 'trunkline'
-  } catch {
-    // one that cannot be read names nobody
-    return false
-  }
+  const path = builtFile('trunkline.node')
+  return path === undefined ? undefined : { path, load: () => createRequire(import.meta.url)(path) as unknown }
 }

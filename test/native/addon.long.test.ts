@@ -202,7 +202,7 @@ describe('native addon build', { skip }, () => {
       env: { ...process.env, CC: join(folder, 'no-such-compiler') },
     })
     assert.equal(run.status, 0)
-    assert.match(run.stdout, /^trunkline: the native addon was not built: there is no C compiler .*\n$/)
+    assert.match(run.stdout, /^trunkline: the native addon and the keeper were not built: there is no C compiler .*\n$/)
     assert.equal(existsSync(output), false)
   })
 })
@@ -231,7 +231,7 @@ describe('native addon for the package', { skip }, () => {
     it(`is one for ${target}, and asks for no C library newer than 2.17`, (context) => {
       const output = join(folder, `${target}.node`)
       const { stdout } = prebuild(target, output)
-      if (stdout.includes('was not built: there is no ')) {
+      if (/(was|were) not built: there is no /.test(stdout)) {
         context.skip(stdout.trim())
         return
       }
@@ -241,6 +241,14 @@ describe('native addon for the package', { skip }, () => {
       assert.equal(file.readUInt16LE(18), machine)
       const versions = [...file.toString('latin1').matchAll(/GLIBC_2\.([0-9]+)/g)].map(([, minor]) => Number(minor))
       assert.ok(versions.length > 0 && Math.max(...versions) <= 17, `GLIBC_2.${Math.max(...versions)}`)
+      const keeper = readFileSync(join(folder, 'keeper'))
+      const PT_INTERP = 3
+      assert.equal(keeper.readUInt16LE(18), machine)
+      assert.equal(
+        readElf(keeper).segments.has(PT_INTERP),
+        false,
+        'the keeper asks for a loader, and so for a C library',
+      )
     })
   }
 
@@ -252,7 +260,9 @@ describe('native addon for the package', { skip }, () => {
     assert.equal(code, 0)
     assert.match(
       stdout,
-      new RegExp(`^trunkline: the native addon for ${foreign} was not built: there is no .*-gcc .*\\n$`),
+      new RegExp(
+        `^trunkline: the native addon and the keeper for ${foreign} were not built: there is no .*-gcc .*\\n$`,
+      ),
     )
     assert.equal(existsSync(output), false)
   })
@@ -273,7 +283,8 @@ describe('native addon loader', () => {
     const home = join(folder, name, ...levels)
     mkdirSync(home, { recursive: true })
     writeFileSync(join(folder, name, 'package.json'), '{ "name": "trunkline", "type": "module" }')
-    for (const file of ['load.ts', 'addon-file.ts']) copyFileSync(join(root, 'src/native', file), join(home, file))
+    for (const file of ['load.ts', 'addon-file.ts', 'built-file.ts'])
+      copyFileSync(join(root, 'src/native', file), join(home, file))
     const code = `import { nativeStatus } from ${JSON.stringify(join(home, 'load.ts'))}; console.log(JSON.stringify(nativeStatus()))`
     return execFileSync(process.execPath, ['--import', 'tsx', '--input-type=module', '-e', code], {
       cwd: root,

@@ -48,8 +48,8 @@ describe('the packed package', () => {
     const strange = files.filter(
       (path) =>
         !/^(dist|src|transports|protocols|docs)\//.test(path) &&
-        // the addon, where this machine can compile it
-        !/^prebuilds\/[a-z0-9]+-[a-z0-9]+\/trunkline\.node$/.test(path) &&
+        // the addon and the keeper, where this machine can compile them
+        !/^prebuilds\/[a-z0-9]+-[a-z0-9]+\/(trunkline\.node|keeper)$/.test(path) &&
         !['package.json', 'README.md', 'LICENSE', 'CHANGELOG.md', 'SECURITY.md'].includes(path),
     )
     assert.deepEqual(strange, [])
