@@ -4,8 +4,9 @@
  */
 import { SCHEMES } from './schemes.ts'
 import { badArgument, TrunkError } from '../contracts/errors.ts'
-import { establish, requireNoReconnect, resolveOptions, type Settings } from './establish.ts'
+import { establish, resolveOptions, type Settings } from './establish.ts'
 import { callNow } from './foreign-call.ts'
+import { dialSession } from '../session/dial-session.ts'
 import { connectLasting, type ReconnectingParts } from '../session/reconnecting-trunk.ts'
 import { abortLink, safeLink } from './safe-link.ts'
 import { requireTraits, safeTransport } from './safe-transport.ts'
@@ -13,13 +14,15 @@ import { schemeOf } from './scheme.ts'
 import { TrunkServer } from './server.ts'
 import { tell } from '../runtime/tell.ts'
 import type {
+  ConnectOptions,
   Link,
+  LinkOptions,
   ReconnectingTrunk,
+  ServeOptions,
   Server,
   Transport,
   TransportTraits,
   Trunk,
-  TrunkOptions,
 } from '../contracts/types.ts'
 
 const PLAIN_TRAITS: TransportTraits = { lossless: true, connected: true, preferredFrameBytes: 64 * 1024 }
@@ -30,16 +33,17 @@ const PLAIN_TRAITS: TransportTraits = { lossless: true, connected: true, preferr
  * Rejects with what the transport says (ERR_CONNECT_REFUSED …), what the hello says (ERR_VERSION_MISMATCH, ERR_AUTH_FAILED …), or the
  * reason of `options.signal`. Nothing is left behind then.
  *
+ * With `retry: true` it tries until there is a session; it rejects with the signal's reason, or with an error that trying again cannot mend.
  * With `reconnect: true` it tries until there is a session, and the trunk that it gives finds the peer again whenever it was lost. It rejects
  * with the signal's reason, or with an error that trying again cannot mend.
  */
 export function connect(
   address: string | Transport,
-  options: TrunkOptions & { reconnect: true },
+  options: ConnectOptions & { reconnect: true },
 ): Promise<ReconnectingTrunk>
-export function connect(address: string | Transport, options?: TrunkOptions): Promise<Trunk>
-export async function connect(address: string | Transport, options: TrunkOptions = {}): Promise<Trunk> {
-  const settings = resolveOptions(options)
+export function connect(address: string | Transport, options?: ConnectOptions): Promise<Trunk>
+export async function connect(address: string | Transport, options: ConnectOptions = {}): Promise<Trunk> {
+  const settings = resolveOptions('connect', options)
   const transport = await resolveTransport(address, options)
   const signal = options.signal ?? new AbortController().signal
   if (signal.aborted) throw signal.reason
@@ -52,20 +56,20 @@ export async function connect(address: string | Transport, options: TrunkOptions
       options: { ...options, signal: attempt },
     })
   }
-  if (options.reconnect !== true) return await dial(signal, settings.protocols)
-  const { onConnection } = options
-  return await connectLasting({ dial, protocols: settings.protocols, limits, clock, onConnection }, signal)
+  const { onConnection, reconnect, retry } = options
+  const parts = { dial, protocols: settings.protocols, limits, clock, onConnection }
+  if (reconnect === true) return await connectLasting(parts, signal)
+  return await dialSession(parts, signal, retry === true)
 }
 
 /**
  * Agrees on a session over a duplex of bytes that the caller brings. The link is the trunk's from here on, and is closed if this rejects.
  */
-export async function overLink(link: Link, options: TrunkOptions = {}): Promise<Trunk> {
+export async function overLink(link: Link, options: LinkOptions = {}): Promise<Trunk> {
   let settings: Settings
   let traits = PLAIN_TRAITS
   try {
-    settings = resolveOptions(options)
-    requireNoReconnect('overLink', options)
+    settings = resolveOptions('overLink', options)
     if (options.token !== undefined && options.role === undefined) {
       throw badArgument("overLink with a token needs role: 'connect' on one side and 'serve' on the other")
     }
@@ -84,9 +88,8 @@ export async function overLink(link: Link, options: TrunkOptions = {}): Promise<
  * Listens at `address`; each link becomes a trunk that serves `options.protocols`. Trunks live on whether the server is iterated or not.
  * Rejects with what the transport says (ERR_ADDRESS_IN_USE …).
  */
-export async function serve(address: string | Transport, options: TrunkOptions = {}): Promise<Server> {
-  const settings = resolveOptions(options)
-  requireNoReconnect('serve', options)
+export async function serve(address: string | Transport, options: ServeOptions = {}): Promise<Server> {
+  const settings = resolveOptions('serve', options)
   const transport = await resolveTransport(address, options)
   const signal = options.signal ?? new AbortController().signal
   if (signal.aborted) throw signal.reason
@@ -95,14 +98,16 @@ export async function serve(address: string | Transport, options: TrunkOptions =
     tell(options.onRejected, { peer: transport.address, error })
   }
   const listener = await transport.listen({ signal, clock, limits, onWaiting })
-  return new TrunkServer(listener, transport, settings)
+  return new TrunkServer(listener, transport, settings, options.onRejected)
 }
 
-async function resolveTransport(address: string | Transport, options: TrunkOptions): Promise<Transport> {
+type AddressOptions = Pick<ConnectOptions, 'transports'>
+
+async function resolveTransport(address: string | Transport, options: AddressOptions): Promise<Transport> {
   return safeTransport(typeof address === 'object' ? address : await transportFor(address, options))
 }
 
-async function transportFor(address: string, options: TrunkOptions): Promise<unknown> {
+async function transportFor(address: string, options: AddressOptions): Promise<unknown> {
   if (typeof address !== 'string') throw badArgument(`an address is a string or a transport, not ${typeof address}`)
   const scheme = schemeOf(address)
   const own = options.transports

@@ -16,7 +16,15 @@ import { CHALLENGE_BYTES, EPOCH_BYTES, helloLimits, type Hello, type Role } from
 import type { Authenticator } from '../core/session/handshake.ts'
 import { tokenAuthenticator } from '../session/token.ts'
 import { TrunkSession } from '../session/trunk.ts'
-import type { Link, Protocol, TransportTraits, TrunkOptions } from '../contracts/types.ts'
+import type {
+  ConnectOptions,
+  Link,
+  LinkOptions,
+  Protocol,
+  ServeOptions,
+  TransportTraits,
+  TrunkOptions,
+} from '../contracts/types.ts'
 
 /** Options, checked. */
 export interface Settings {
@@ -108,13 +116,30 @@ function limitsOfBareLine({ limits, options }: Settings): Readonly<Limits> {
   return { ...limits, ...BARE_LINE_DEFAULTS, ...Object.fromEntries(given) }
 }
 
-/** Refuses an option that only `connect` has. */
-export function requireNoReconnect(call: string, options: TrunkOptions): void {
-  if (options.reconnect === true) throw badArgument(`${call} cannot reconnect: reconnect is an option of connect`)
+/** The calls that make trunks, each with the options that only it takes, or it and another. */
+const OWN_OPTIONS = {
+  connect: ['transports', 'retry', 'reconnect', 'onConnection'],
+  serve: ['transports', 'onRejected'],
+  overLink: ['role', 'traits'],
+} as const
+
+/** Refuses an option of another call: it would do nothing. */
+function requireOwn(call: keyof typeof OWN_OPTIONS, options: object): void {
+  const own: readonly string[] = OWN_OPTIONS[call]
+  for (const [other, names] of Object.entries(OWN_OPTIONS)) {
+    for (const name of names) {
+      if (own.includes(name) || (options as Record<string, unknown>)[name] === undefined) continue
+      throw badArgument(`${call} has no ${name}: ${name} is an option of ${other}`)
+    }
+  }
 }
 
-/** Checks the options; throws ERR_BAD_ARGUMENT. */
-export function resolveOptions(options: TrunkOptions): Settings {
+/** Checks the options of `call`; throws ERR_BAD_ARGUMENT. */
+export function resolveOptions(
+  call: keyof typeof OWN_OPTIONS,
+  options: ConnectOptions | ServeOptions | LinkOptions,
+): Settings {
+  requireOwn(call, options)
   const name = options.name ?? 'trunkline'
   if (typeof name !== 'string' || Buffer.byteLength(name) > MAX_PEER_NAME) {
     throw badArgument(`name is a string of at most ${MAX_PEER_NAME} bytes, not ${JSON.stringify(name)}`)
@@ -123,9 +148,10 @@ export function resolveOptions(options: TrunkOptions): Settings {
   if (role !== undefined && role !== 'connect' && role !== 'serve') {
     throw badArgument(`role is 'connect' or 'serve', not ${JSON.stringify(role)}`)
   }
-  const reconnect: unknown = options.reconnect
-  if (reconnect !== undefined && typeof reconnect !== 'boolean')
-    throw badArgument(`reconnect is true or false, not ${JSON.stringify(reconnect)}`)
+  for (const [name, given] of Object.entries({ retry: options.retry, reconnect: options.reconnect })) {
+    if (given !== undefined && typeof given !== 'boolean')
+      throw badArgument(`${name} is true or false, not ${JSON.stringify(given)}`)
+  }
   const { signal, clock } = options
   if (signal !== undefined) requireSignal(signal)
   if (clock !== undefined) requireMethods('a clock', clock, ['now', 'after'])

@@ -7,7 +7,16 @@ import { SharedLine } from '../session/shared-line.ts'
 import { Strangers } from '../session/strangers.ts'
 import { tell } from '../runtime/tell.ts'
 import type { TrunkSession } from '../session/trunk.ts'
-import type { Link, Listener, Server, ServerStatus, Transport, TransportTraits, Trunk } from '../contracts/types.ts'
+import type {
+  Link,
+  Listener,
+  ServeOptions,
+  Server,
+  ServerStatus,
+  Transport,
+  TransportTraits,
+  Trunk,
+} from '../contracts/types.ts'
 
 /** Sessions that may fail in a row on one line without a pause, and how often one may afterwards. */
 const RESTART_BURST = 5
@@ -19,6 +28,7 @@ export class TrunkServer implements Server {
   readonly #listener: Listener
   readonly #transport: Transport
   readonly #settings: Settings
+  readonly #onRejected: ServeOptions['onRejected']
   readonly #starting = new AbortController()
   readonly #accepting: Promise<void>
   /** Links that are saying hello: at most maxHandshakes. */
@@ -35,11 +45,12 @@ export class TrunkServer implements Server {
   #closing: Promise<void> | undefined
   #error: TrunkError | undefined
 
-  constructor(listener: Listener, transport: Transport, settings: Settings) {
+  constructor(listener: Listener, transport: Transport, settings: Settings, onRejected: ServeOptions['onRejected']) {
     this.address = listener.address
     this.#listener = listener
     this.#transport = transport
     this.#settings = settings
+    this.#onRejected = onRejected
     this.#strangers = new Strangers(settings.limits.maxHandshakes)
     this.#accepting = this.#accept()
   }
@@ -232,7 +243,7 @@ export class TrunkServer implements Server {
   }
 
   #rejected(link: Link, error: Error): void {
-    tell(this.#settings.options.onRejected, { peer: link.peer ?? '', error })
+    tell(this.#onRejected, { peer: link.peer ?? '', error })
   }
 
   #next(): Promise<IteratorResult<Trunk, void>> {

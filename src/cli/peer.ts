@@ -4,10 +4,8 @@
  */
 import { InvalidArgumentError } from 'commander'
 import type { Command } from 'commander'
-import { Backoff } from '../runtime/backoff.ts'
-import { connect, DEFAULT_LIMITS } from '../index.ts'
+import { connect } from '../index.ts'
 import type { ConnectionStatus, ReconnectingTrunk, Trunk, TrunkOptions } from '../index.ts'
-import { redial } from '../session/redial.ts'
 import type { Context } from './context.ts'
 import { asFailure, EXIT, Failure, usageError } from './failure.ts'
 import { FirstSession } from './first-session.ts'
@@ -60,14 +58,12 @@ function noSession(thrown: unknown): Failure {
 
 /** Dials the peer. The caller closes the trunk. */
 export async function connectPeer(context: Context, options: PeerOptions): Promise<Trunk> {
-  const { clock } = context
   return await firstSession(context, options, (address, trunkOptions, first) =>
-    redial((signal) => connect(address, { ...trunkOptions, signal }), {
-      backoff: new Backoff({ limits: DEFAULT_LIMITS, clock }),
-      clock,
+    connect(address, {
+      ...trunkOptions,
+      retry: true,
       signal: first.signal,
-      after: undefined,
-      tell({ state, error }) {
+      onConnection({ state, error }) {
         if (state === 'waiting' && error !== undefined) first.failed(error)
       },
     }),

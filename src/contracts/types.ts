@@ -126,7 +126,7 @@ export interface Listener extends AsyncIterable<Link> {
   close(): Promise<void>
 }
 
-/** Options of `connect`, `serve` and `overLink`. */
+/** What `connect`, `serve` and `overLink` all take. What only one of them takes is in its own options; given to another it is ERR_BAD_ARGUMENT. */
 export interface TrunkOptions {
   /** Protocols that the peer may open on us. Everything else is refused. @default none */
   protocols?: readonly Protocol[]
@@ -139,29 +139,53 @@ export interface TrunkOptions {
    * over the other's challenge. It authenticates the start of a session and does not encrypt the line.
    */
   token?: string | Uint8Array
-  /** Which side of a token's proof we are; only `overLink` needs it, and only with a token. */
-  role?: 'connect' | 'serve'
   /** Aborts the dialling and the hello; no effect on a session that stands, nor, with `reconnect`, after the first one. */
   signal?: AbortSignal
-  /** True: `connect` tries until there is a session, and again whenever it is lost. See {@link ReconnectingTrunk}. @default false */
-  reconnect?: boolean
-  /** Told of each change of a reconnecting trunk's connection, from the first attempt on. Must not throw. */
-  onConnection?: (status: ConnectionStatus) => void
   /** How we name ourselves in the hello, at most 64 bytes. @default 'trunkline' */
   name?: string
-  /** Further schemes for string addresses. */
-  transports?: Readonly<Record<string, (address: string) => Transport>>
-  /** Facts about the line under `overLink`. @default lossless, connected, 64 KiB */
-  traits?: TransportTraits
   /** Told of each open that was refused here, and of each handler that failed. Must not throw. */
   onRefused?: (refusal: Refusal) => void
+  /** @default the machine's monotonic clock */
+  clock?: Clock
+}
+
+/** Options that belong to another call: they are an error of the type check, also in a variable. */
+type Elsewhere<Name extends string> = Readonly<Partial<Record<Name, never>>>
+
+/** Options of `connect`. */
+export interface ConnectOptions extends TrunkOptions, Elsewhere<'role' | 'traits' | 'onRejected'> {
+  /** Further schemes for string addresses. */
+  transports?: Readonly<Record<string, (address: string) => Transport>>
   /**
-   * Told by `serve` of each link whose session could not be established, and, with the address for `peer`, why a device cannot be opened that it waits for.
+   * True: `connect` tries until there is a session, with waits from `reconnectMinMs` to `reconnectMaxMs`, and rejects with the signal's reason or
+   * an error that trying again cannot mend. The trunk is that one session: when it is lost, it is over. @default false
+   */
+  retry?: boolean
+  /** True: as with `retry`, and again whenever the session is lost. See {@link ReconnectingTrunk}. @default false */
+  reconnect?: boolean
+  /** Told of each change of the connection, from the first attempt to the end, with or without `retry` and `reconnect`. Must not throw. */
+  onConnection?: (status: ConnectionStatus) => void
+}
+
+/** Options of `serve`. */
+export interface ServeOptions
+  extends TrunkOptions, Elsewhere<'role' | 'traits' | 'retry' | 'reconnect' | 'onConnection'> {
+  /** Further schemes for string addresses. */
+  transports?: Readonly<Record<string, (address: string) => Transport>>
+  /**
+   * Told of each link whose session could not be established, and, with the address for `peer`, why a device cannot be opened that it waits for.
    * Must not throw.
    */
   onRejected?: (rejection: { readonly peer: string; readonly error: Error }) => void
-  /** @default the machine's monotonic clock */
-  clock?: Clock
+}
+
+/** Options of `overLink`. */
+export interface LinkOptions
+  extends TrunkOptions, Elsewhere<'transports' | 'retry' | 'reconnect' | 'onConnection' | 'onRejected'> {
+  /** Which side of a token's proof we are; needed with a token, and only then. */
+  role?: 'connect' | 'serve'
+  /** Facts about the link. @default lossless, connected, frames of 64 KiB */
+  traits?: TransportTraits
 }
 
 /** An open that was refused, or a handler that failed after it accepted. */
@@ -326,14 +350,14 @@ export interface Trunk extends AsyncDisposable {
 }
 
 /**
- * How a {@link ReconnectingTrunk} stands with its peer. `connecting`: an attempt is under way. `open`: a session stands. `waiting`: until the next
+ * How a connection that `connect` makes stands. `connecting`: an attempt is under way. `open`: a session stands. `waiting`: until the next
  * attempt. `closed`: for good.
  */
 export interface ConnectionStatus {
   readonly state: 'connecting' | 'open' | 'waiting' | 'closed'
   /** Attempts at the next session so far, the present one included; while one stands, how many it took. 0 right after a session has ended. */
   readonly attempt: number
-  /** Sessions that have stood, the present one included. */
+  /** Sessions that have stood, the present one included; 0 or 1 without `reconnect`. */
   readonly sessions: number
   /** Why the last attempt failed or the last session ended, until the next session stands; of `closed`, what closed it, unless that was `close`. */
   readonly error?: TrunkError

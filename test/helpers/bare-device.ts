@@ -1,5 +1,14 @@
 /** A device that does not tell, made of memory links: each opening of it is a link, and the other end of that is the test's. */
-import { connect, overLink, serve, type Server, type Trunk, type TrunkOptions } from '../../src/index.ts'
+import {
+  connect,
+  overLink,
+  serve,
+  type Server,
+  type Trunk,
+  type ConnectOptions,
+  type LinkOptions,
+  type ServeOptions,
+} from '../../src/index.ts'
 import type { Link, Transport, TransportTraits } from '../../src/contracts/types.ts'
 import { LinkListener } from '../../transports/internal/link-listener.ts'
 import { memoryPair } from '../../transports/memory.ts'
@@ -66,16 +75,16 @@ export class BareDevice implements Transport {
 
   // --- users of it, under its clock ------------------------------------------------------------------------------------
 
-  serve(options: TrunkOptions = {}): Promise<Server> {
+  serve(options: ServeOptions = {}): Promise<Server> {
     return serve(this, { clock: this.clock, ...options })
   }
 
-  dial(options: TrunkOptions = {}): Promise<Trunk> {
+  dial(options: ConnectOptions = {}): Promise<Trunk> {
     return connect(this, { clock: this.clock, ...options })
   }
 
   /** A session over a link of its other end. */
-  over(link: Link, options: TrunkOptions = {}): Promise<Trunk> {
+  over(link: Link, options: LinkOptions = {}): Promise<Trunk> {
     return overLink(link, { clock: this.clock, traits: BARE, ...options })
   }
 }

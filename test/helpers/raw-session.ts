@@ -1,6 +1,6 @@
 /** A trunk of ours with a raw peer at the other end of a memory line, under a clock that is turned by hand. */
 import assert from 'node:assert/strict'
-import { overLink, TrunkError, type Trunk, type TrunkOptions } from '../../src/index.ts'
+import { overLink, TrunkError, type Trunk, type LinkOptions } from '../../src/index.ts'
 import { memoryPair } from '../../transports/memory.ts'
 import { manualClock, type ManualClock } from './manual-clock.ts'
 import { RawPeer, type HelloFields } from './raw-peer.ts'
@@ -14,7 +14,7 @@ export interface RawSession {
 
 /** The ends before any hello: `trunk` settles when the session stands, or does not come to be. */
 export function rawLine(
-  options: TrunkOptions = {},
+  options: LinkOptions = {},
   bufferBytes = 65_536,
 ): { trunk: Promise<Trunk>; peer: RawPeer; clock: ManualClock } {
   const clock = manualClock()
@@ -26,7 +26,7 @@ export function rawLine(
 
 /** A session that stands. */
 export async function rawSession(
-  options: TrunkOptions = {},
+  options: LinkOptions = {},
   hello: HelloFields = {},
   bufferBytes = 65_536,
 ): Promise<RawSession> {

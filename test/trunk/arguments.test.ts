@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
-import { connect, DEFAULT_LIMITS, defineProtocol, overLink, serve, type TrunkOptions } from '../../src/index.ts'
+import { connect, DEFAULT_LIMITS, defineProtocol, overLink, serve, type LinkOptions } from '../../src/index.ts'
 import { memoryPair } from '../../transports/memory.ts'
 import { echo, outcome } from '../helpers/protocols.ts'
 import { noStrayRejections } from '../helpers/stray-rejections.ts'
@@ -37,7 +37,7 @@ describe('bad arguments', () => {
   for (const [options, shown] of BAD_OPTIONS) {
     it(`are named, and nothing is left of the link: ${JSON.stringify(options).slice(0, 60)} [R-079]`, async () => {
       const [link, other] = memoryPair()
-      await assert.rejects(overLink(link, options as TrunkOptions), { code: 'ERR_BAD_ARGUMENT', message: shown })
+      await assert.rejects(overLink(link, options as LinkOptions), { code: 'ERR_BAD_ARGUMENT', message: shown })
       // it was handed over, and its owner has let go of it
       assert.equal(await outcome(overLink(other)), 'ERR_LINK_RESET')
     })
@@ -47,7 +47,7 @@ describe('bad arguments', () => {
     const [link] = memoryPair()
     for (const name of Object.keys(DEFAULT_LIMITS)) {
       for (const value of [-1, NaN, 1.5, 2 ** 31, Infinity, '7', null]) {
-        const limits = { [name]: value } as TrunkOptions['limits']
+        const limits = { [name]: value } as LinkOptions['limits']
         assert.equal(await outcome(overLink(link, { limits: limits ?? {} })), 'ERR_BAD_ARGUMENT', `${name}: ${value}`)
       }
     }
@@ -99,13 +99,37 @@ describe('bad arguments', () => {
     assert.equal(defineProtocol(good).name, 'x')
   })
 
+  it('are options of another call, which would do nothing', async () => {
+    const of = {
+      connect: { transports: {}, retry: false, reconnect: false, onConnection: () => undefined },
+      serve: { transports: {}, onRejected: () => undefined },
+      overLink: { role: 'serve', traits: { lossless: true, connected: true, preferredFrameBytes: 1 } },
+    } as const
+    const calls = {
+      connect: (options: object) => connect('memory:nobody', options),
+      serve: (options: object) => serve('memory:nobody', options),
+      overLink: (options: object) => overLink(memoryPair()[0], options),
+    }
+    let refused = 0
+    for (const [call, make] of Object.entries(calls)) {
+      for (const [name, value] of Object.entries({ ...of.connect, ...of.serve, ...of.overLink })) {
+        if (name in of[call as keyof typeof of]) continue
+        refused++
+        const message = new RegExp(`${call} has no ${name}`)
+        await assert.rejects(make({ [name]: value }), { code: 'ERR_BAD_ARGUMENT', message })
+        if (call !== 'overLink') await assert.rejects(make({ [name]: undefined, name: 7 }), { message: /^name is/ })
+      }
+    }
+    assert.equal(refused, 3 + 5 + 5)
+  })
+
   it('may be absent: undefined members are defaults', async () => {
     const [link, other] = memoryPair()
     const options = {
       limits: { maxPipes: undefined },
       protocols: undefined,
       name: undefined,
-    } as unknown as TrunkOptions
+    } as unknown as LinkOptions
     const trunks = await Promise.all([overLink(link, options), overLink(other)])
     assert.equal(trunks[1].status().peer.name, 'trunkline')
     await Promise.all(trunks.map((trunk) => trunk.close()))

@@ -4,7 +4,7 @@
  */
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
-import { overLink, serve, type Server, type Trunk, type TrunkOptions } from '../../src/index.ts'
+import { overLink, serve, type Server, type Trunk, type ServeOptions } from '../../src/index.ts'
 import { DEFAULT_LIMITS } from '../../src/contracts/limits.ts'
 import { SharedLine } from '../../src/session/shared-line.ts'
 import { memory } from '../../transports/memory.ts'
@@ -30,7 +30,7 @@ interface Bench {
 /** Runs `use` with a served device, closes it, and checks that nothing is left. */
 async function served(
   use: (bench: Bench) => Promise<void>,
-  options: TrunkOptions = {},
+  options: ServeOptions = {},
   bufferBytes?: number,
 ): Promise<void> {
   await keptAlive(async () => {

@@ -15,7 +15,9 @@ import {
   type Link,
   type Server,
   type Trunk,
-  type TrunkOptions,
+  type ConnectOptions,
+  type LinkOptions,
+  type ServeOptions,
 } from '../../src/index.ts'
 import { memoryPair } from '../../transports/memory.ts'
 import { CALL_BREACHES, FedListener, LINK_BREACHES, transportOf } from '../helpers/foreign-objects.ts'
@@ -74,7 +76,7 @@ async function useOf(clock: ManualClock, trunk: Trunk): Promise<string> {
 }
 
 /** Two ends of a line, an honest trunk at the far one. */
-function honestPeer(clock: ManualClock, options: TrunkOptions = {}): { near: Link; far: Promise<Trunk> } {
+function honestPeer(clock: ManualClock, options: LinkOptions = {}): { near: Link; far: Promise<Trunk> } {
   const [near, farLink] = memoryPair({ clock })
   const far = overLink(farLink, { clock, protocols: [echo], ...options })
   far.catch(() => undefined) // what the honest side hears of it is not looked at
@@ -335,7 +337,7 @@ describe('[R-392] a transport that breaks its contract', () => {
       [undefined, 'ERR_BAD_ARGUMENT'],
     ]
     for (const [transport, code] of wrong) {
-      const transports = { foreign: () => transport } as unknown as TrunkOptions['transports'] & object
+      const transports = { foreign: () => transport } as unknown as ConnectOptions['transports'] & object
       assert.equal(await outcome(connect('foreign:x', { transports })), code)
       assert.equal(await outcome(serve('foreign:x', { transports })), code)
     }
@@ -346,7 +348,7 @@ describe('[R-392] a transport that breaks its contract', () => {
 })
 
 describe('[R-393] a listener that breaks its contract', () => {
-  const start = async (clock: ManualClock, listener: object, options: TrunkOptions = {}): Promise<Server> =>
+  const start = async (clock: ManualClock, listener: object, options: ServeOptions = {}): Promise<Server> =>
     await inTime(clock, serve(transportOf({ listen: () => Promise.resolve(listener) }), { clock, ...options }))
   const boom = (): never => {
     throw new Error('boom')

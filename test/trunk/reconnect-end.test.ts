@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict'
 import { getEventListeners } from 'node:events'
 import { describe, it } from 'node:test'
-import { connect, DEFAULT_LIMITS, overLink, serve, TrunkError, type Trunk, type TrunkOptions } from '../../src/index.ts'
+import { connect, DEFAULT_LIMITS, overLink, serve, TrunkError, type Trunk } from '../../src/index.ts'
 import { connectLasting, type Session } from '../../src/session/reconnecting-trunk.ts'
 import { memoryPair } from '../../transports/memory.ts'
 import { eventually } from '../helpers/eventually.ts'
@@ -178,8 +178,8 @@ describe('an attempt that succeeds in the moment in which it is given up', () =>
 
 describe('the option', () => {
   it('is refused by what cannot dial again, and where it is no boolean', async () => {
-    const bad = { reconnect: 'yes' } as unknown as TrunkOptions
-    const options = { reconnect: true }
+    const bad = { reconnect: 'yes' } as unknown as object
+    const options = { reconnect: true } as object
     const [link, other] = memoryPair()
     for (const call of [
       serve('memory:nobody', options),

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
-import { connect, serve, type Trunk, type TrunkOptions } from '../../src/index.ts'
+import { connect, serve, type Trunk, type ServeOptions } from '../../src/index.ts'
 import { eventually, steady } from '../helpers/eventually.ts'
 import { dialLoopback, isFree } from '../helpers/loopback.ts'
 import { expectNoLeaks } from '../helpers/no-leaks.ts'
@@ -63,7 +63,7 @@ describe('a server', () => {
 
   it('refuses sessions beyond maxSessions by code, and takes them again when others have left', async () => {
     const rejected: string[] = []
-    const onRejected: TrunkOptions['onRejected'] = ({ error }) => rejected.push((error as { code?: string }).code ?? '')
+    const onRejected: ServeOptions['onRejected'] = ({ error }) => rejected.push((error as { code?: string }).code ?? '')
     const server = await serve(ANY, { protocols: [echo], limits: { maxSessions: 2 }, onRejected })
     const first = await connect(server.address)
     const second = await connect(server.address)
@@ -130,7 +130,7 @@ describe('a token', () => {
   it('lets in who has it, and says to both sides who has not', async () => {
     const token = 'a secret of sixteen bytes or more'
     const rejected: string[] = []
-    const onRejected: TrunkOptions['onRejected'] = ({ error }) => rejected.push((error as { code?: string }).code ?? '')
+    const onRejected: ServeOptions['onRejected'] = ({ error }) => rejected.push((error as { code?: string }).code ?? '')
     const server = await serve(ANY, { protocols: [echo], token, onRejected })
     const trunk = await connect(server.address, { token: Buffer.from(token) })
     assert.equal(await echoes(trunk), 100)

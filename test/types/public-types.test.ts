@@ -10,15 +10,19 @@ import {
   serve,
   TrunkError,
   type Bytes,
+  type ConnectOptions,
   type ConnectionStatus,
   type ErrorCode,
   type Limits,
   type Link,
+  type LinkOptions,
   type Pipe,
   type Protocol,
   type ReconnectingTrunk,
+  type ServeOptions,
   type Server,
   type Transport,
+  type TransportTraits,
   type Trunk,
   type TrunkOptions,
   type WaitsFor,
@@ -45,7 +49,41 @@ export async function trunks(transport: Transport, link: Link, trunk: Trunk): Pr
 }
 
 /** Never called. */
-export async function reconnecting(options: TrunkOptions): Promise<void> {
+export async function options(link: Link, traits: TransportTraits, common: TrunkOptions): Promise<void> {
+  const dialling: ConnectOptions = { ...common, retry: true, onConnection: () => undefined, transports: {} }
+  const serving: ServeOptions = { ...common, onRejected: () => undefined, transports: {} }
+  const linked: LinkOptions = { ...common, role: 'serve', traits }
+  await Promise.all([connect('x:', dialling), serve('x:', serving), overLink(link, linked)])
+  await Promise.all([connect('x:', common), serve('x:', common), overLink(link, common)])
+  // @ts-expect-error a trunk that waits for its first session has no further ones to watch
+  const waited: ReconnectingTrunk = await connect('x:', { retry: true })
+  await waited.close()
+  // @ts-expect-error only overLink is told its side
+  await connect('x:', { role: 'serve' })
+  // @ts-expect-error a transport has its traits
+  await connect('x:', { traits })
+  // @ts-expect-error only serve rejects links
+  await connect('x:', { onRejected: () => undefined })
+  // @ts-expect-error a server does not dial
+  await serve('x:', { reconnect: true })
+  // @ts-expect-error a server waits for its peers anyhow
+  await serve('x:', { retry: true })
+  // @ts-expect-error a server has no connection of its own
+  await serve('x:', { onConnection: () => undefined })
+  // @ts-expect-error a link cannot be dialled again
+  await overLink(link, { reconnect: true })
+  // @ts-expect-error a link has no address
+  await overLink(link, { transports: {} })
+  // @ts-expect-error also in a variable: the options of connect
+  await serve('x:', dialling)
+  // @ts-expect-error also in a variable: the options of serve
+  await overLink(link, serving)
+  // @ts-expect-error also in a variable: the options of overLink
+  await connect('x:', linked)
+}
+
+/** Never called. */
+export async function reconnecting(options: ConnectOptions): Promise<void> {
   const trunk: ReconnectingTrunk = await connect('x:', {
     reconnect: true,
     onConnection: (status: ConnectionStatus) => status.retryInMs,

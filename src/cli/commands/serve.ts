@@ -5,7 +5,7 @@
 import { stat } from 'node:fs/promises'
 import type { Command } from 'commander'
 import { serve } from '../../index.ts'
-import type { Protocol, Server, TrunkOptions } from '../../index.ts'
+import type { Protocol, ServeOptions as ServerOptions, Server } from '../../index.ts'
 import { byteString, printable, toBytes } from '../byte-string.ts'
 import { interrupted, raced } from '../context.ts'
 import type { Context } from '../context.ts'
@@ -97,7 +97,7 @@ async function serveAddress(context: Context, address: string, options: ServeOpt
   let rejection: Failure | undefined
   const protocols = await protocolsOf(context, options)
   const token = await readToken(context, options.tokenFile)
-  const serverOptions: TrunkOptions = {
+  const serverOptions: ServerOptions = {
     protocols,
     signal: context.signal,
     onRefused: (refusal) => {
@@ -123,7 +123,7 @@ async function serveAddress(context: Context, address: string, options: ServeOpt
     throw new Failure(rejection.code, rejection.message, EXIT.noSession, { silent: true })
 }
 
-async function start(address: string, options: TrunkOptions): Promise<Server> {
+async function start(address: string, options: ServerOptions): Promise<Server> {
   try {
     return await serve(address, options)
   } catch (error) {

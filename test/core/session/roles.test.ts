@@ -1,7 +1,7 @@
 /** Two trunks of ours at the ends of one line: who is who, and who has the token. */
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
-import { overLink, type Trunk, type TrunkOptions } from '../../../src/index.ts'
+import { overLink, type Trunk, type LinkOptions } from '../../../src/index.ts'
 import { memoryPair } from '../../../transports/memory.ts'
 import { waitingProtocol } from '../../helpers/held-pipes.ts'
 import { manualClock } from '../../helpers/manual-clock.ts'
@@ -9,15 +9,15 @@ import { isCode } from '../../helpers/raw-session.ts'
 
 /** Both ends, settled; no time passes. */
 async function meet(
-  a: TrunkOptions,
-  b: TrunkOptions,
+  a: LinkOptions,
+  b: LinkOptions,
 ): Promise<[PromiseSettledResult<Trunk>, PromiseSettledResult<Trunk>]> {
   const clock = manualClock()
   const [near, far] = memoryPair({ clock })
   return await Promise.allSettled([overLink(near, { clock, ...a }), overLink(far, { clock, ...b })])
 }
 
-async function both(a: TrunkOptions, b: TrunkOptions): Promise<[Trunk, Trunk]> {
+async function both(a: LinkOptions, b: LinkOptions): Promise<[Trunk, Trunk]> {
   const [near, far] = await meet(a, b)
   if (near.status === 'rejected') throw near.reason
   if (far.status === 'rejected') throw far.reason
