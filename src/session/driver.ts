@@ -2,7 +2,7 @@
  * Joins an engine to a link and a clock: reads the link into the engine, writes the engine's batches, calls it when it is time, and
  * at the end sees that the goodbye leaves before the link is closed. Holds no decision of the protocol.
  *
- * Reading never waits for writing (design: invariant 2). It owns the link: after `finished` settles nothing of it is left.
+ * Reading never waits for writing (invariant 2 of docs/internals/catalogue.md). It owns the link: after `finished` settles nothing of it is left.
  */
 import type { Clock, Timer } from '../runtime/clock.ts'
 import { TrunkError, toTrunkError } from '../contracts/errors.ts'

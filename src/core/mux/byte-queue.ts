@@ -1,6 +1,6 @@
 /**
  * Bytes of one direction of one pipe, waiting. A small piece that finds the queue empty is copied as it is; more of them are gathered into tails, each
- * twice as large as the last, so a queue of one-byte pieces holds at most about twice its bytes (design: invariant 4; the field's muxers held 370 times).
+ * twice as large as the last, so a queue of one-byte pieces holds at most about twice its bytes (invariant 4 of docs/internals/catalogue.md; the field's muxers held 370 times).
  */
 import type { TailPool } from './tail-pool.ts'
 

@@ -1,5 +1,5 @@
 /**
- * What unread bytes keep in memory (design: invariant 4). Pieces of payload are queued as views of the link's chunks, so a piece of 2 KiB may pin
+ * What unread bytes keep in memory (invariant 4 of docs/internals/catalogue.md). Pieces of payload are queued as views of the link's chunks, so a piece of 2 KiB may pin
  * a chunk of 1 MiB. This counts the chunks that may be pinned, and has the pieces copied out when they are more than twice the bytes that
  * wait, and 1 MiB: a reader that keeps up is never copied for, one that has stalled is copied for once. They are weighed at the end of a chunk of the
  * link, when its readers have been told: in the middle of a large one little of it waits yet, and most of it was copied.

@@ -1,6 +1,6 @@
 /**
  * What the core knows of one pipe: numbers and two queues. All offsets are absolute byte counts of one direction since the open
- * (design: wire rule 4), so a credit that is repeated is harmless and an end says where it is. Only MuxCore changes it.
+ * (invariant 11 of docs/internals/catalogue.md), so a credit that is repeated is harmless and an end says where it is. Only MuxCore changes it.
  */
 import type { TrunkError } from '../../contracts/errors.ts'
 import type { ByteQueue } from './byte-queue.ts'

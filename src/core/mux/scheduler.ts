@@ -1,5 +1,5 @@
 /**
- * Whose data goes next (design: invariant 3). Round robin by frames of at most one split each, with one exception: a pipe that
+ * Whose data goes next (invariant 3 of docs/internals/catalogue.md). Round robin by frames of at most one split each, with one exception: a pipe that
  * has become busy with little to send goes before those in bulk, so a small message waits for one frame of the pipes before it and not for a
  * round. So that such pipes cannot starve the bulk, one bulk frame goes after each split's worth of theirs.
  */

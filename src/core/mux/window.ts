@@ -1,5 +1,5 @@
 /**
- * How large a pipe's window is (design: wire rule 4). It starts small and doubles when the reader has taken a whole window within a few
+ * How large a pipe's window is (invariant 11 of docs/internals/catalogue.md). It starts small and doubles when the reader has taken a whole window within a few
  * round trips: then the window, not the reader, was what held the sender back. Growth comes out of a pool that the session's pipes
  * share, and of what all sessions share; the initial window is each pipe's own and never in the pool.
  */

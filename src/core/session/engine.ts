@@ -64,7 +64,7 @@ export interface EngineOptions {
 /** `hello`: strangers. `open`, `closing`: a session. `ended`: nothing goes in any more. */
 export type EngineState = 'hello' | 'open' | 'closing' | 'ended'
 
-/** One batch: what sits below the muxer (design: invariant 3), in frames of the preferred size. */
+/** One batch: what sits below the muxer (invariant 3 of docs/internals/catalogue.md), in frames of the preferred size. */
 const FRAMES_PER_BATCH = 4
 /** Largest data frame that is sent on a guarded line. */
 const MAX_GUARDED_FRAME_BYTES = 16 * 1024
