@@ -12,14 +12,13 @@ import { requireInteger } from '../../src/contracts/limits.ts'
 import { addressPolicy } from '../tcp/policy.ts'
 import type { PipeRequest, Protocol } from '../../src/contracts/types.ts'
 import { join } from '../tcp/bridge.ts'
-import type { Connection } from '../tcp/connection.ts'
 import { unwrap } from '../internal/decoded.ts'
 import { perTrunk } from '../internal/per-trunk.ts'
-import { resolveAllowed, systemLookup, target, type Lookup } from '../tcp/resolve.ts'
+import { systemLookup, type Lookup } from '../tcp/resolve.ts'
 import { Slots } from '../tcp/slots.ts'
 import { addressesOf } from '../tcp/tcp-fields.ts'
 import type { Attempts } from './attempt.ts'
-import { dial } from './dial.ts'
+import { dialAllowed } from './dial-allowed.ts'
 import { decodeRequest, encodeReply, NAME, type ConnectRequest } from './messages.ts'
 
 /** Options of {@link tcpConnection}. */
@@ -86,36 +85,12 @@ export function connectionsOver(options: TcpConnectionOptions, attempts?: Attemp
 }
 
 async function carry(request: PipeRequest<ConnectRequest>, settings: Settings): Promise<void> {
-  const connection = await connectWithin(request, settings)
+  const connection = await dialAllowed(request.params, request.signal, settings)
   try {
     const pipe = request.accept(encodeReply(addressesOf(connection)))
     await join(pipe, connection).over
   } finally {
     // Harmless after the bridge; where the pipe could not be had, the connection is not left hanging.
     connection.reset()
-  }
-}
-
-/** Resolves and dials within `connectTimeoutMs`, or until the peer gives the open up. */
-async function connectWithin(request: PipeRequest<ConnectRequest>, settings: Settings): Promise<Connection> {
-  const { host, port } = request.params
-  const name = target(host, port)
-  const deadline = new AbortController()
-  const onAbort = (): void => {
-    deadline.abort(request.signal.reason)
-  }
-  const timer = settings.clock.after(settings.connectTimeoutMs, () => {
-    deadline.abort(new TrunkError('ERR_CONNECT_TIMEOUT', `cannot connect to ${name}: no answer in time`))
-  })
-  request.signal.addEventListener('abort', onAbort, { once: true })
-  if (request.signal.aborted) onAbort()
-  const { signal } = deadline
-  try {
-    const addresses = await resolveAllowed(host, port, { policy: settings.policy, lookup: settings.lookup, signal })
-    const { clock, attempts } = settings
-    return await dial(addresses, port, { target: name, signal, clock, ...(attempts && { attempts }) })
-  } finally {
-    timer.cancel()
-    request.signal.removeEventListener('abort', onAbort)
   }
 }

@@ -7,6 +7,7 @@
  * direction. A reset waits for what is before it while somebody takes any of that, and {@link STALL_MS} longer.
  */
 import type { Socket } from 'node:net'
+import type { Uint8ArrayList } from 'uint8arraylist'
 import { systemClock, type Clock, type Timer } from '../../src/runtime/clock.ts'
 import { abortError, toTrunkError, TrunkError } from '../../src/contracts/errors.ts'
 import { onAbort } from '../../src/runtime/on-abort.ts'
@@ -51,14 +52,23 @@ export interface Joined {
   fail(error: unknown): void
 }
 
+/** What the bridge uses of a pipe. */
+export interface BridgedPipe extends Pick<
+  Pipe,
+  'signal' | 'write' | 'closeWrite' | 'stopReading' | 'abort' | 'abortWhenWritten'
+> {
+  /** As {@link Pipe.lent}. */
+  readonly lent: AsyncIterable<Uint8ArrayList>
+}
+
 /** {@link bridge} for any connection: starts at once. */
-export function join(pipe: Pipe, connection: Connection, clock: Clock = systemClock): Joined {
+export function join(pipe: BridgedPipe, connection: Connection, clock: Clock = systemClock): Joined {
   return new Bridge(pipe, connection, clock)
 }
 
 class Bridge implements Joined, ConnectionReceiver {
   readonly over: Promise<void>
-  readonly #pipe: Pipe
+  readonly #pipe: BridgedPipe
   readonly #connection: Connection
   readonly #clock: Clock
   #settle!: (failure: TrunkError | undefined) => void
@@ -87,7 +97,7 @@ class Bridge implements Joined, ConnectionReceiver {
   #moved = -1
   #movedAt = 0
 
-  constructor(pipe: Pipe, connection: Connection, clock: Clock) {
+  constructor(pipe: BridgedPipe, connection: Connection, clock: Clock) {
     this.#pipe = pipe
     this.#connection = connection
     this.#clock = clock

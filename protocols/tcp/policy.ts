@@ -2,7 +2,7 @@
  * Which addresses may be dialled or bound. Everything is denied until a rule allows it, and the decision is made on the
  * literal address that is then used, never on a name that is resolved again.
  *
- * Rules: `127.0.0.1:5432` · `10.0.0.0/8:*` · `[::1]:80` · `[fd00::/8]:8000-8100` · `example.com:443` · `any` · `any:443`.
+ * Rules: `127.0.0.1:5432` · `10.0.0.0/8:*` · `[::1]:80` · `[fd00::/8]:8000-8100` · `example.com:443` · `*.example.com:443` · `any` · `any:443`.
  * Ports are a number, a range or `*`; port 0 (chosen by the system, for listeners) is allowed by `0` and by `*`.
  *
  * Special addresses (unspecified, link-local and with it the cloud metadata services, multicast, broadcast, reserved, and
@@ -32,7 +32,8 @@ interface Ports {
 
 type Rule =
   | { readonly type: 'any'; readonly ports: Ports }
-  | { readonly type: 'name'; readonly ports: Ports; readonly name: string }
+  /** @property below true for the names below it, and not it */
+  | { readonly type: 'name'; readonly ports: Ports; readonly name: string; readonly below: boolean }
   | { readonly type: 'subnet'; readonly ports: Ports; readonly subnet: Subnet; readonly special: boolean }
 
 /** One block of addresses. `BlockList` answers; the family is compared here since it takes mapped addresses as both. */
@@ -81,6 +82,7 @@ const SPECIAL: readonly Subnet[] = [
   return new Subnet(new SocketAddress({ address, family: isIPv6(address) ? 'ipv6' : 'ipv4' }), Number(prefix))
 })
 
+const LOOPBACK_V4 = new Subnet(new SocketAddress({ address: '127.0.0.0', family: 'ipv4' }), 8)
 const LOOPBACK_V6 = new Subnet(new SocketAddress({ address: '::1', family: 'ipv6' }), 128)
 const MAPPED = new Subnet(new SocketAddress({ address: '::ffff:0:0', family: 'ipv6' }), 96)
 
@@ -129,7 +131,7 @@ export function addressPolicy(allow: readonly string[], option = 'allow'): Addre
   const rules = allow.map((rule: unknown) => parseRule(rule, option))
   return {
     considers: (name, port) =>
-      rules.some((rule) => covers(rule.ports, port) && (rule.type !== 'name' || rule.name === canonicalName(name))),
+      rules.some((rule) => covers(rule.ports, port) && (rule.type !== 'name' || isNamed(rule, canonicalName(name)))),
     allows(text, port, name) {
       const address = parseAddress(text)
       if (address === undefined) return false
@@ -149,10 +151,19 @@ function matches(rule: Rule, address: SocketAddress, special: boolean, name: str
     case 'any':
       return !special
     case 'name':
-      return !special && rule.name === name
+      // a name below another may be anybody's, and lead to whom it likes: not to what only this machine reaches
+      return !special && isNamed(rule, name) && !(rule.below && isLoopback(address))
     case 'subnet':
       return rule.special === special && rule.subnet.has(address)
   }
+}
+
+function isNamed(rule: Extract<Rule, { type: 'name' }>, name: string | undefined): boolean {
+  return rule.below ? name?.endsWith(`.${rule.name}`) === true : rule.name === name
+}
+
+function isLoopback(address: SocketAddress): boolean {
+  return LOOPBACK_V4.has(address) || LOOPBACK_V6.has(address)
 }
 
 function parseRule(rule: unknown, option: string): Rule {
@@ -166,8 +177,11 @@ function parseRule(rule: unknown, option: string): Rule {
   if (plain === 'any') return { type: 'any', ports }
   if (bracketed !== undefined) return subnetRule(bracketed, 'ipv6', ports, bad)
   const host = plain ?? ''
-  const name = canonicalName(host)
-  return name === undefined ? subnetRule(host, 'ipv4', ports, bad) : { type: 'name', ports, name }
+  const below = host.startsWith('*.')
+  const name = canonicalName(below ? host.slice(2) : host)
+  if (name !== undefined) return { type: 'name', ports, name, below }
+  if (below) throw bad('what follows the star is no name')
+  return subnetRule(host, 'ipv4', ports, bad)
 }
 
 function parsePorts(text: string): Ports | undefined {

@@ -5,7 +5,7 @@
 import { InvalidArgumentError } from 'commander'
 import type { Command } from 'commander'
 import { connect } from '../index.ts'
-import type { ConnectionStatus, ReconnectingTrunk, Trunk, TrunkOptions } from '../index.ts'
+import type { ConnectionStatus, Protocol, ReconnectingTrunk, Trunk, TrunkOptions } from '../index.ts'
 import type { Context } from './context.ts'
 import { asFailure, EXIT, Failure, usageError } from './failure.ts'
 import { FirstSession } from './first-session.ts'
@@ -73,15 +73,18 @@ export async function connectPeer(context: Context, options: PeerOptions): Promi
 /**
  * Dials the peer for a trunk that finds it again when it was lost. The caller closes the trunk.
  * @param onConnection told of each change after the first session
+ * @param protocols what the peer is offered
  */
 export async function connectPeerForGood(
   context: Context,
   options: PeerOptions,
   onConnection: (status: ConnectionStatus) => void,
+  protocols: Protocol[] = [],
 ): Promise<ReconnectingTrunk> {
   return await firstSession(context, options, (address, trunkOptions, first) =>
     connect(address, {
       ...trunkOptions,
+      protocols,
       reconnect: true,
       signal: first.signal,
       onConnection(status) {

@@ -16,12 +16,12 @@ export interface RefusalLog {
   rejected(rejection: { readonly peer: string; readonly error: Error }): void
 }
 
-/** A log that prints to the context's stderr. */
-export function refusalLog(context: Context): RefusalLog {
+/** Says whether a line may be printed now, having printed how many were left out before it. */
+export function lineRation(context: Context): () => boolean {
   let tokens = LINES_BURST
   let last = context.clock.now()
   let leftOut = 0
-  const mayPrint = (): boolean => {
+  return () => {
     const now = context.clock.now()
     tokens = Math.min(LINES_BURST, tokens + ((now - last) * LINES_PER_SECOND) / 1000)
     last = now
@@ -34,6 +34,11 @@ export function refusalLog(context: Context): RefusalLog {
     leftOut = 0
     return true
   }
+}
+
+/** A log that prints to the context's stderr. */
+export function refusalLog(context: Context): RefusalLog {
+  const mayPrint = lineRation(context)
   return {
     refused({ peer, protocol, code, message, refused }) {
       if (!mayPrint()) return

@@ -1,4 +1,4 @@
-/** `--token-file`: a secret that both sides have. The file may be a FIFO or a process substitution. */
+/** `--token-file`: a secret that both sides have; and other secrets in files. The file may be a FIFO or a process substitution. */
 import { byteString, printable, toBytes } from './byte-string.ts'
 import type { Context } from './context.ts'
 import { readDescriptor } from './descriptor/input.ts'
@@ -14,7 +14,11 @@ const LINE_END_BYTES = 2
 /** The secret in `file`, without what editors add: a byte order mark, a line end. Undefined where no file is named. */
 export async function readToken(context: Context, file: string | undefined): Promise<Uint8Array | undefined> {
   const path = file ?? context.env['TRUNKLINE_TOKEN_FILE']
-  if (path === undefined || path === '') return undefined
+  return path === undefined || path === '' ? undefined : await readSecret(context, path)
+}
+
+/** What is in `path`, without what editors add. */
+export async function readSecret(context: Context, path: string): Promise<Uint8Array> {
   let bytes: Buffer
   try {
     bytes = await readStart(context, path)
@@ -22,14 +26,14 @@ export async function readToken(context: Context, file: string | undefined): Pro
     throw about(printable(path), error)
   }
   if (isUtf16(bytes))
-    throw usageError(`${printable(path)}: a token in UTF-16, which no two programs write alike; save it as UTF-8`)
+    throw usageError(`${printable(path)}: text in UTF-16, which no two programs write alike; save it as UTF-8`)
   const from = bytes.subarray(0, BYTE_ORDER_MARK.length).equals(BYTE_ORDER_MARK) ? BYTE_ORDER_MARK.length : 0
   let end = bytes.length
   if (bytes[end - 1] === 0x0a) end -= 1
   if (bytes[end - 1] === 0x0d) end -= 1
   const token = bytes.subarray(from, Math.max(from, end))
   if (token.length > MAX_TOKEN_BYTES)
-    throw usageError(`${printable(path)}: a token has at most ${MAX_TOKEN_BYTES} bytes, and this is longer`)
+    throw usageError(`${printable(path)}: a secret has at most ${MAX_TOKEN_BYTES} bytes, and this is longer`)
   return token
 }
 

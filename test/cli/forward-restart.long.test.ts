@@ -7,7 +7,7 @@ import type { Socket } from 'node:net'
 import { join } from 'node:path'
 import { after, before, describe, it } from 'node:test'
 import { listenHere } from '../../src/cli/forward/listen-here.ts'
-import { listenThere } from '../../src/cli/forward/listen-there.ts'
+import { listenThere, servedByDialling } from '../../src/cli/forward/listen-there.ts'
 import { connect, TrunkError } from '../../src/index.ts'
 import { capturedContext } from '../helpers/captured-context.ts'
 import { serving, start } from '../helpers/command-line.ts'
@@ -284,7 +284,7 @@ describe('a forward between two sessions, with time turned by hand', () => {
       await new Promise<void>((resolve) => signal.addEventListener('abort', () => resolve()))
     })
     const { clock, context, trunk, stderr, lose } = await lost([listener])
-    const forward = await listenThere(context, trunk, spec)
+    const forward = await listenThere(context, trunk, spec, servedByDialling(context, spec))
     forward.ended.catch(() => undefined)
     await lose()
     await eventually(() => {
@@ -312,7 +312,7 @@ describe('a forward between two sessions, with time turned by hand', () => {
       await new Promise<void>((resolve) => signal.addEventListener('abort', () => resolve()))
     })
     const { context, trunk } = await lost([listener])
-    const forward = await listenThere(context, trunk, spec)
+    const forward = await listenThere(context, trunk, spec, servedByDialling(context, spec))
     over[0]!()
     await assert.rejects(forward.ended, { code: 'ERR_QUOTA' })
     await trunk.close()

@@ -30,7 +30,11 @@ const NO_TRANSPORT = new Set(['duplex'])
 
 describe('the package’s exports', () => {
   it('cover every public file', async () => {
-    const names = [...transports.map((name) => `transports/${name}`), ...protocols.map((name) => `protocols/${name}`)]
+    const names = [
+      'proxy',
+      ...transports.map((name) => `transports/${name}`),
+      ...protocols.map((name) => `protocols/${name}`),
+    ]
     assert.ok(names.length >= 7, `only ${names.join(', ')} were found`)
     for (const name of names) {
       const specifier = `trunkline/${name}`
@@ -83,6 +87,13 @@ describe('each transport', () => {
       assert.ok(runs.length > 0, `none of ${files.join(', ') || 'no file'} calls transportConformance`)
     })
   }
+})
+
+describe('the proxy', () => {
+  it('is in the README, and has its page', () => {
+    assert.ok(readPage('README.md').includes('trunkline/proxy'))
+    assert.ok(existsSync(join(ROOT, 'docs/guide/proxy.md')))
+  })
 })
 
 describe('each protocol', () => {

@@ -3,24 +3,30 @@
  * real port once it takes connections. They outlive the session: when it is lost the peer is dialled again.
  */
 import type { Command } from 'commander'
+import type { Protocol, Trunk } from '../../index.ts'
 import { interrupted } from '../context.ts'
 import type { Context } from '../context.ts'
-import { asFailure, usageError } from '../failure.ts'
+import { about, asFailure, usageError } from '../failure.ts'
 import { connectionLog } from '../forward/connection-log.ts'
 import type { Forward } from '../forward/forward.ts'
-import { EVERYWHERE, parseForward } from '../forward/spec.ts'
-import type { ForwardSpec } from '../forward/spec.ts'
+import type { ProxyFlags } from '../forward/proxy.ts'
+import { EVERYWHERE, parseForward, parseProxy, proxySpec } from '../forward/spec.ts'
+import type { ForwardSpec, ListenSpec } from '../forward/spec.ts'
 import { addPeerOptions, connectPeerForGood } from '../peer.ts'
 import type { PeerOptions } from '../peer.ts'
 
-interface ForwardOptions extends PeerOptions {
+interface ForwardOptions extends PeerOptions, ProxyFlags {
   local?: ForwardSpec[]
-  remote?: ForwardSpec[]
+  remote?: (ForwardSpec | ListenSpec)[]
+  dynamic?: ListenSpec[]
+  listen?: string[]
 }
 
-function appendForward(text: string, previous: ForwardSpec[] | undefined): ForwardSpec[] {
-  return [...(previous ?? []), parseForward(text)]
+function appending<T>(parse: (text: string) => T): (text: string, previous: T[] | undefined) => T[] {
+  return (text, previous) => [...(previous ?? []), parse(text)]
 }
+
+const parseRemote = (text: string): ForwardSpec | ListenSpec => proxySpec(text) ?? parseForward(text)
 
 /** Adds the command. */
 export function addForward(program: Command, context: Context): void {
@@ -28,22 +34,34 @@ export function addForward(program: Command, context: Context): void {
     .command('forward')
     .summary('forward TCP ports across the line')
     .description('Forward TCP ports across the line until interrupted, over as many sessions as it takes.')
-    .option('-L, --local <spec>', '[BIND:]PORT:HOST:PORT, listen here, the peer connects; repeatable', appendForward)
-    .option('-R, --remote <spec>', '[BIND:]PORT:HOST:PORT, the peer listens, connect here; repeatable', appendForward)
-    .addHelpText('after', '\nPort 0 takes any free port; the real one is printed.')
+    .option('-L, --local <spec>', '[BIND:]PORT:HOST:PORT, listen here, the peer connects', appending(parseForward))
+    .option('-R, --remote <spec>', '[BIND:]PORT:HOST:PORT, the peer listens, connect here', appending(parseRemote))
+    .option('-D, --dynamic <spec>', '[BIND:]PORT, a proxy here, the peer connects', appending(parseProxy))
+    .option('--allow <host:port>', 'what -R [BIND:]PORT, a proxy at the peer, connects to', appending(String))
+    .option('--listen <host:port>', 'let the peer listen here, as for its serve --proxy', appending(String))
+    .option('--http', 'proxies take http://… requests, too, besides SOCKS and CONNECT')
+    .option('--proxy-auth-file <file>', 'proxies ask for the USER:PASSWORD in this file')
+    .option('--insecure-bind', 'a proxy may listen beyond loopback without that')
+    .addHelpText('after', '\nAll but the last three can be repeated. Port 0 takes any free port, and it is printed.')
     .addHelpText('after', 'Without --wait the first session has to come at once; a lost one is replaced in any case.')
-    .addHelpText('after', '\nExample:\n  $ trunkline forward -L 8080:127.0.0.1:80 -R 9000:127.0.0.1:3000')
+    .addHelpText('after', '\nExample:\n  $ trunkline forward -L 8080:127.0.0.1:80 -R 1080 --allow example.com:443')
   addPeerOptions(command).action((options: ForwardOptions) => forward(context, options))
 }
 
 async function forward(context: Context, options: ForwardOptions): Promise<void> {
-  const { local = [], remote = [] } = options
-  if (local.length + remote.length === 0) throw usageError('forward what? Give -L or -R')
+  const { local = [], remote = [], dynamic = [], allow = [], listen = [] } = options
+  const nothing = local.length + remote.length + dynamic.length + listen.length === 0
+  if (nothing) throw usageError('forward what? Give -L, -R, -D or --listen')
+  const proxies = remote.filter((spec) => !('host' in spec))
+  if (proxies.length > 0 && allow.length === 0)
+    throw usageError('-R without a target is a proxy for the peer: say by --allow what it may connect to')
+  if (proxies.length === 0 && allow.length > 0) throw usageError('--allow is for a -R without a target')
   // loaded here: every other command starts without them
   const { listenHere } = await import('../forward/listen-here.ts')
-  const { listenThere } = await import('../forward/listen-there.ts')
+  const { listenThere, servedByDialling } = await import('../forward/listen-there.ts')
+  const proxy = await loadProxy(context, options, [...proxies, ...dynamic])
   const { owner, stdout } = context
-  const trunk = await connectPeerForGood(context, options, connectionLog(context))
+  const trunk = await connectPeerForGood(context, options, connectionLog(context), await offered(listen))
   const close = owner.own(() => trunk.close())
   const owned = (forward: Forward): Forward => {
     owner.own(() => forward.close())
@@ -54,9 +72,14 @@ async function forward(context: Context, options: ForwardOptions): Promise<void>
   const forwards: Forward[] = []
   for (const spec of local)
     forwards.push(...(await everywhere(spec, async (one) => owned(await listenHere(context, trunk, one)))))
+  for (const spec of dynamic)
+    if (proxy !== undefined)
+      forwards.push(...(await everywhere(spec, async (one) => owned(await proxy.here(trunk, one)))))
   for (const spec of remote) {
-    const listen = async (one: ForwardSpec): Promise<Forward> =>
-      owned(await listenThere(context, trunk, one, remote.length))
+    const served = 'host' in spec ? servedByDialling(context, spec) : proxy?.served()
+    if (served === undefined) continue
+    const listen = async (one: ListenSpec): Promise<Forward> =>
+      owned(await listenThere(context, trunk, one, served, remote.length))
     forwards.push(...(await everywhere(spec, listen)))
   }
   for (const { description } of forwards) await stdout.line(`forwarding ${description}`)
@@ -65,8 +88,32 @@ async function forward(context: Context, options: ForwardOptions): Promise<void>
   await close()
 }
 
+/** What the peer may have of us. Wrong usage for a bad rule. */
+async function offered(listen: string[]): Promise<Protocol[]> {
+  if (listen.length === 0) return []
+  const { tcpListener } = await import('../../../protocols/tcp-listener.ts')
+  try {
+    return [tcpListener({ allow: listen })]
+  } catch (error) {
+    throw about('--listen', error)
+  }
+}
+
+/** What the proxies need; undefined where there is none. Rejects where one may not listen at its address, or a rule is bad. */
+async function loadProxy(context: Context, options: ForwardOptions, specs: readonly ListenSpec[]) {
+  if (specs.length === 0) return undefined
+  const { handshakeOf, proxyHere, requireSafeBind, servedByProxy } = await import('../forward/proxy.ts')
+  for (const spec of specs) requireSafeBind(spec, options)
+  const handshake = await handshakeOf(context, options)
+  const served = servedByProxy(context, options.allow ?? [], handshake)
+  return {
+    here: (trunk: Trunk, spec: ListenSpec) => proxyHere(context, trunk, spec, handshake),
+    served: () => served,
+  }
+}
+
 /** Has `listen` called once, or, where every address is meant, for both families at the same port; that of IPv6 may be missing. */
-async function everywhere(spec: ForwardSpec, listen: (spec: ForwardSpec) => Promise<Forward>): Promise<Forward[]> {
+async function everywhere<T extends ListenSpec>(spec: T, listen: (spec: T) => Promise<Forward>): Promise<Forward[]> {
   if (spec.bind !== EVERYWHERE) return [await listen(spec)]
   const first = await listen({ ...spec, bind: '0.0.0.0' })
   try {

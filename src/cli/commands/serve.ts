@@ -5,21 +5,25 @@
 import { stat } from 'node:fs/promises'
 import type { Command } from 'commander'
 import { serve } from '../../index.ts'
-import type { Protocol, ServeOptions as ServerOptions, Server } from '../../index.ts'
+import type { Protocol, ServeOptions as ServerOptions, Server, Trunk } from '../../index.ts'
 import { byteString, printable, toBytes } from '../byte-string.ts'
 import { interrupted, raced } from '../context.ts'
 import type { Context } from '../context.ts'
 import { about, asFailure, EXIT, Failure, usageError } from '../failure.ts'
+import { parseProxy } from '../forward/spec.ts'
+import type { ListenSpec } from '../forward/spec.ts'
+import type { ProxyFlags } from '../forward/proxy.ts'
 import { refusalLog } from '../refusal-log.ts'
 import { statusOnSignal } from '../server-status.ts'
 import { readToken } from '../token-file.ts'
 
-interface ServeOptions {
+interface ServeOptions extends ProxyFlags {
   fs?: string
   connect?: string[]
   listen?: string[]
   bench?: boolean
   tokenFile?: string
+  proxy?: ListenSpec
 }
 
 const READ_ONLY_SUFFIX = ':ro'
@@ -46,6 +50,11 @@ export function addServe(program: Command, context: Context): void {
     .option('--fs <dir[:ro]>', 'offer the files below a directory; :ro for reading only', once('--fs'))
     .option('--connect <host:port>', 'let peers connect to it (any: to everywhere); repeatable', append)
     .option('--listen <host:port>', 'let peers listen there (port *: any port); repeatable', append)
+    .option('--proxy <port>', 'have peers listen at [BIND:]PORT: a proxy there, connected from here', parseProxy)
+    .option('--allow <host:port>', 'what --proxy connects to, and nothing else; repeatable', append)
+    .option('--http', '--proxy takes http://… requests, too, besides SOCKS and CONNECT')
+    .option('--proxy-auth-file <file>', '--proxy asks for the USER:PASSWORD in this file')
+    .option('--insecure-bind', '--proxy may listen beyond loopback without that')
     .option('--bench', 'let peers measure the line (trunkline doctor does)')
     .option('--token-file <file>', 'admit only peers that have the secret in this file', once('--token-file'))
     .addHelpText('after', '\nExample:\n  $ trunkline serve tcp://127.0.0.1:7000 --fs /srv:ro --connect 127.0.0.1:5432')
@@ -92,10 +101,25 @@ async function filesystemOf(context: Context, value: string): Promise<Protocol> 
   return filesystem({ root, readOnly })
 }
 
+/** What is done with each session: where there is `--proxy`, the peer gets one. */
+async function proxyOf(context: Context, options: ServeOptions): Promise<(trunk: Trunk) => void> {
+  const { proxy: at, allow = [] } = options
+  if (at === undefined) {
+    if (allow.length > 0) throw usageError('--allow is for --proxy')
+    return () => undefined
+  }
+  if (allow.length === 0) throw usageError('--proxy connects for the peer: say by --allow to what')
+  const { handshakeOf, proxyForSession, requireSafeBind, sessionProxy } = await import('../forward/proxy.ts')
+  requireSafeBind(at, options)
+  const serving = sessionProxy(context, allow, await handshakeOf(context, options))
+  return (trunk) => void proxyForSession(context, trunk, at, serving)
+}
+
 async function serveAddress(context: Context, address: string, options: ServeOptions): Promise<void> {
   const log = refusalLog(context)
   let rejection: Failure | undefined
   const protocols = await protocolsOf(context, options)
+  const proxy = await proxyOf(context, options)
   const token = await readToken(context, options.tokenFile)
   const serverOptions: ServerOptions = {
     protocols,
@@ -113,7 +137,7 @@ async function serveAddress(context: Context, address: string, options: ServeOpt
   const close = context.owner.own(() => server.close())
   const single = /^stdio:/i.test(address)
   if (!single) await context.stdout.line(server.address)
-  const ended = drain(server)
+  const ended = drain(server, proxy)
   const quiet = statusOnSignal(context, server)
   await Promise.race([ended, interrupted(context)])
   quiet()
@@ -134,9 +158,10 @@ async function start(address: string, options: ServerOptions): Promise<Server> {
 }
 
 /** Resolves when no further session can come and all have ended. Each runs by itself; how it ends is said by `onRejected`. */
-async function drain(server: Server): Promise<void> {
+async function drain(server: Server, begin: (trunk: Trunk) => void): Promise<void> {
   const running = new Set<Promise<void>>()
   for await (const trunk of server) {
+    begin(trunk)
     const ended = trunk.closed
       .catch(() => undefined)
       .then(() => {

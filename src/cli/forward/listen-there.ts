@@ -1,5 +1,5 @@
 /**
- * `-R`: the peer listens; for each of its connections this machine dials. The peer's listener goes with its session, so each new session is asked for
+ * `-R`: the peer listens; for each of its connections this machine dials, the target of the forward or, as a proxy, what the connection's client asks for. The peer's listener goes with its session, so each new session is asked for
  * it again, at the same port; where that is refused for the time being, it is asked again after a while.
  */
 import type { Connection } from '../../../protocols/tcp/connection.ts'
@@ -19,29 +19,46 @@ import type { Context } from '../context.ts'
 import { asFailure, EXIT } from '../failure.ts'
 import { carry, MAX_CONNECTIONS, sayConnectionError } from './forward.ts'
 import type { Forward } from './forward.ts'
-import type { ForwardSpec } from './spec.ts'
+import type { ForwardSpec, ListenSpec } from './spec.ts'
 
 /** Connections that one forward asks for ahead: with a connection for each request 8 serve 1.8 times as many as 2, and 16 no more. */
 const MAX_ACCEPTS = 8
 /** And all of them together: half of the opens that may wait (`maxWaitingPipes`), the others being for whatever else is opened. */
 const ALL_ACCEPTS = 32
 
+/** What becomes of a connection that the peer has accepted. */
+export interface Served {
+  /** What stands behind the arrow. */
+  readonly to: string
+  /** Is given each connection, and owns it. Never rejects. */
+  readonly serve: (pipe: Pipe, description: string) => Promise<void>
+}
+
+/** {@link Served} for a forward with a target. */
+export function servedByDialling(context: Context, spec: ForwardSpec): Served {
+  return {
+    to: formatHostPort(spec.host, spec.hostPort),
+    serve: (pipe, description) => forwardOne(context, pipe, spec, description),
+  }
+}
+
 /**
- * Asks the peer to listen for `spec`. Rejects with its refusal.
+ * Asks the peer to listen at `at`. Rejects with its refusal.
  * @param forwards how many such forwards this trunk will have
  */
 export async function listenThere(
   context: Context,
   trunk: ReconnectingTrunk,
-  spec: ForwardSpec,
+  at: ListenSpec,
+  served: Served,
   forwards: number = 1,
 ): Promise<Forward> {
   const accepts = Math.max(1, Math.min(MAX_ACCEPTS, Math.floor(ALL_ACCEPTS / forwards)))
-  const wanted = { ...spec, accepts }
+  const wanted = { ...at, ...served, accepts }
   const interrupted = new AbortController()
   const letGo = onAbort(context.signal, () => interrupted.abort(asError(context.signal.reason)))
   try {
-    return new ForwardFromThere(context, trunk, wanted, await listen(trunk, wanted, spec.port, interrupted.signal))
+    return new ForwardFromThere(context, trunk, wanted, await listen(trunk, wanted, at.port, interrupted.signal))
   } finally {
     // from here on the forward is ended by its `close`, which leaves the connections that stand alone
     letGo()
@@ -49,7 +66,7 @@ export async function listenThere(
 }
 
 /** A forward, and how many connections it asks for ahead. */
-type Wanted = ForwardSpec & { readonly accepts: number }
+type Wanted = ListenSpec & Served & { readonly accepts: number }
 
 async function listen(
   trunk: ReconnectingTrunk,
@@ -79,7 +96,7 @@ class ForwardFromThere implements Forward {
 
   constructor(context: Context, trunk: ReconnectingTrunk, spec: Wanted, listening: TcpListening) {
     const { host, port } = listening.address
-    this.description = `peer ${formatHostPort(host, port)} -> ${formatHostPort(spec.host, spec.hostPort)}`
+    this.description = `peer ${formatHostPort(host, port)} -> ${spec.to}`
     this.#context = context
     this.#trunk = trunk
     this.#spec = spec
@@ -148,7 +165,7 @@ class ForwardFromThere implements Forward {
   async #takeAll(pipes: AsyncIterable<Pipe>): Promise<void> {
     for await (const pipe of pipes) {
       this.#active += 1
-      void forwardOne(this.#context, pipe, this.#spec, this.description).then(() => {
+      void this.#spec.serve(pipe, this.description).then(() => {
         this.#active -= 1
         this.#wake?.()
       })

@@ -1,13 +1,17 @@
-/** What `-L` and `-R` are given: `[BIND:]PORT:HOST:PORT`, IPv6 addresses in brackets. */
+/** What `-L` and `-R` are given: `[BIND:]PORT:HOST:PORT`; for a proxy, `-D` and `-R`, `[BIND:]PORT`. IPv6 addresses in brackets. */
 import { InvalidArgumentError } from 'commander'
 import { fromBrackets } from '../../runtime/host-port.ts'
 
-/** One forward. */
-export interface ForwardSpec {
-  /** Where to listen; undefined for the default, which is loopback, {@link EVERYWHERE} for every address. */
+/** Where a forward listens. */
+export interface ListenSpec {
+  /** Undefined for the default, which is loopback, {@link EVERYWHERE} for every address. */
   readonly bind: string | undefined
   /** 0 lets the system choose. */
   readonly port: number
+}
+
+/** One forward. */
+export interface ForwardSpec extends ListenSpec {
   readonly host: string
   readonly hostPort: number
 }
@@ -16,6 +20,7 @@ export interface ForwardSpec {
 export const EVERYWHERE = '*'
 
 const SPEC = /^(?:(\[[^\]]+\]|[^:[\]]*):)?(\d{1,5}):(\[[^\]]+\]|[^:[\]]+):(\d{1,5})$/
+const PROXY_SPEC = /^(?:(\[[^\]]+\]|[^:[\]]*):)?(\d{1,5})$/
 const MAX_PORT = 65_535
 
 function withoutBrackets(host: string): string {
@@ -26,15 +31,32 @@ function withoutBrackets(host: string): string {
 export function parseForward(text: string): ForwardSpec {
   const [, bind, port = '', host = '', hostPort = ''] = SPEC.exec(text) ?? []
   if (host === '') throw new InvalidArgumentError('It is written [BIND:]PORT:HOST:PORT.')
-  const spec = {
-    bind: bind === undefined ? undefined : withoutBrackets(bind === '' ? EVERYWHERE : bind),
-    port: Number(port),
-    host: withoutBrackets(host),
-    hostPort: Number(hostPort),
-  }
-  if (spec.port > MAX_PORT) throw new InvalidArgumentError(`The port ${port} is above ${MAX_PORT}.`)
+  const spec = { ...listenSpec(bind, port), host: withoutBrackets(host), hostPort: Number(hostPort) }
   if (spec.hostPort < 1 || spec.hostPort > MAX_PORT) {
     throw new InvalidArgumentError(`The port ${hostPort} is not one of 1 to ${MAX_PORT}.`)
   }
   return spec
+}
+
+function listenSpec(bind: string | undefined, port: string): ListenSpec {
+  if (Number(port) > MAX_PORT) throw new InvalidArgumentError(`The port ${port} is above ${MAX_PORT}.`)
+  return { bind: bind === undefined ? undefined : withoutBrackets(bind === '' ? EVERYWHERE : bind), port: Number(port) }
+}
+
+/** Parses where a proxy listens; undefined where it is written otherwise. */
+export function proxySpec(text: string): ListenSpec | undefined {
+  const [, bind, port] = PROXY_SPEC.exec(text) ?? []
+  return port === undefined ? undefined : listenSpec(bind, port)
+}
+
+/** Parses what `-D` is given; wrong usage where it is none. */
+export function parseProxy(text: string): ListenSpec {
+  const spec = proxySpec(text)
+  if (spec === undefined) throw new InvalidArgumentError('It is written [BIND:]PORT.')
+  return spec
+}
+
+/** True for an address that only this machine reaches. */
+export function isLoopback(bind: string | undefined): boolean {
+  return bind === undefined || bind === 'localhost' || bind === '::1' || /^127(\.\d{1,3}){3}$/.test(bind)
 }

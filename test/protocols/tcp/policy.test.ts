@@ -121,6 +121,21 @@ describe('address policy', () => {
     assert.equal(allows('example.com:443', '93.184.216.34', 80, 'example.com'), false)
   })
 
+  it('[R-529] applies a star to the names below, and not to what only this machine reaches', () => {
+    assert.equal(allows('*.Example.com:443', '93.184.216.34', 443, 'www.example.COM.'), true)
+    assert.equal(allows('*.example.com:443', '93.184.216.34', 443, 'a.b.example.com'), true)
+    assert.equal(allows('*.example.com:443', '10.0.0.1', 443, 'www.example.com'), true)
+    for (const name of ['example.com', 'wwwexample.com', 'example.com.evil.org', '.example.com'])
+      assert.equal(allows('*.example.com:443', '93.184.216.34', 443, name), false, name)
+    assert.equal(allows('*.example.com:443', '93.184.216.34', 443), false)
+    for (const address of ['127.0.0.1', '127.9.9.9', '::1', '::ffff:127.0.0.1', '169.254.169.254', '0.0.0.0'])
+      assert.equal(allows('*.example.com:*', address, 80, 'www.example.com'), false, address)
+    assert.equal(addressPolicy(['*.example.com:443']).considers('www.example.com', 443), true)
+    assert.equal(addressPolicy(['*.example.com:443']).considers('example.com', 443), false)
+    for (const rule of ['*:80', '*.:80', '*.*.a:80', 'a.*.b:80', '*.127.0.0.1:80', '*a.b:80', '*./a:80'])
+      assert.throws(() => addressPolicy([rule]), { code: 'ERR_BAD_ARGUMENT' }, rule)
+  })
+
   it('considers a name only where some rule could allow its answer', () => {
     assert.equal(addressPolicy(['example.com:443']).considers('example.com', 443), true)
     assert.equal(addressPolicy(['example.com:443']).considers('example.org', 443), false)

@@ -1,0 +1,49 @@
+/**
+ * From a target that the other side named to a connection: resolved once, every address checked,
+ * and dialled, within one time limit.
+ */
+import { TrunkError } from '../../src/contracts/errors.ts'
+import type { Clock } from '../../src/runtime/clock.ts'
+import type { Connection } from '../tcp/connection.ts'
+import type { AddressPolicy } from '../tcp/policy.ts'
+import { resolveAllowed, target, type Lookup } from '../tcp/resolve.ts'
+import type { Attempts } from './attempt.ts'
+import { dial } from './dial.ts'
+
+/** What {@link dialAllowed} is given. */
+export interface DialAllowedOptions {
+  readonly policy: AddressPolicy
+  /** Time for resolving and dialling together. */
+  readonly connectTimeoutMs: number
+  readonly lookup: Lookup
+  readonly clock: Clock
+  readonly attempts: Attempts | undefined
+}
+
+/**
+ * Resolves and dials within `connectTimeoutMs`, or until `signal` aborts. Rejects as {@link
+ * resolveAllowed} and {@link dial} do.
+ */
+export async function dialAllowed(
+  { host, port }: { readonly host: string; readonly port: number },
+  signal: AbortSignal,
+  { policy, connectTimeoutMs, lookup, clock, attempts }: DialAllowedOptions,
+): Promise<Connection> {
+  const name = target(host, port)
+  const deadline = new AbortController()
+  const onAbort = (): void => {
+    deadline.abort(signal.reason)
+  }
+  const timer = clock.after(connectTimeoutMs, () => {
+    deadline.abort(new TrunkError('ERR_CONNECT_TIMEOUT', `cannot connect to ${name}: no answer in time`))
+  })
+  signal.addEventListener('abort', onAbort, { once: true })
+  if (signal.aborted) onAbort()
+  try {
+    const addresses = await resolveAllowed(host, port, { policy, lookup, signal: deadline.signal })
+    return await dial(addresses, port, { target: name, signal: deadline.signal, clock, ...(attempts && { attempts }) })
+  } finally {
+    timer.cancel()
+    signal.removeEventListener('abort', onAbort)
+  }
+}

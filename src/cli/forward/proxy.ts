@@ -1,0 +1,148 @@
+/**
+ * Forwards without a target, `-D` and `-R`: each connection's client says where it wants to go.
+ * What their options mean, and what is refused before anything is bound.
+ */
+import { proxyConnections, proxyFor } from '../../../protocols/proxy/for-peer.ts'
+import { proxyThroughPeer } from '../../../protocols/proxy/through-peer.ts'
+import type { HandshakeOptions } from '../../../protocols/proxy/index.ts'
+import { NAME as LISTENER } from '../../../protocols/tcp-listener/messages.ts'
+import { tcpListen } from '../../../protocols/tcp-listener.ts'
+import type { Pipe, Trunk, TrunkError } from '../../index.ts'
+import { formatHostPort } from '../../runtime/host-port.ts'
+import { sayError } from '../context.ts'
+import type { Context } from '../context.ts'
+import { about, usageError } from '../failure.ts'
+import { lineRation } from '../refusal-log.ts'
+import { readSecret } from '../token-file.ts'
+import { acceptHere } from './accept-here.ts'
+import type { Forward } from './forward.ts'
+import type { Served } from './listen-there.ts'
+import { EVERYWHERE, isLoopback } from './spec.ts'
+import type { ListenSpec } from './spec.ts'
+
+/** The options that all proxies of a command share. */
+export interface ProxyFlags {
+  allow?: string[]
+  http?: boolean
+  proxyAuthFile?: string
+  insecureBind?: boolean
+}
+
+/**
+ * The user and the password that clients have to give, where there is a file of them. Wrong usage
+ * where it holds none.
+ */
+export async function handshakeOf(context: Context, { http, proxyAuthFile }: ProxyFlags): Promise<HandshakeOptions> {
+  const options = { http: http === true }
+  if (proxyAuthFile === undefined) return options
+  const login = Buffer.from(await readSecret(context, proxyAuthFile)).toString('latin1')
+  // what SOCKS can say: 255 bytes of each
+  if (!/^[^:]{1,255}:[^]{1,255}$/.test(login))
+    throw usageError('--proxy-auth-file holds USER:PASSWORD, 255 bytes of each')
+  return { ...options, login }
+}
+
+/**
+ * A proxy that others than this machine's programs reach must be asked for by name, or have a
+ * password.
+ */
+export function requireSafeBind({ bind }: ListenSpec, { proxyAuthFile, insecureBind }: ProxyFlags): void {
+  if (isLoopback(bind) || proxyAuthFile !== undefined || insecureBind === true) return
+  throw usageError(`a proxy at ${String(bind)} serves whoever reaches it: give --proxy-auth-file, or --insecure-bind`)
+}
+
+/** `-D`: listens here, the peer connects. */
+export async function proxyHere(
+  context: Context,
+  trunk: Trunk,
+  at: ListenSpec,
+  handshake: HandshakeOptions,
+): Promise<Forward> {
+  const mayPrint = lineRation(context)
+  return await acceptHere(context, at, 'proxy, the peer connects', async (connection, description) => {
+    try {
+      await proxyThroughPeer(trunk, connection, { ...handshake, clock: context.clock })
+    } catch (error) {
+      if (!context.signal.aborted && mayPrint()) sayError(context, error, description)
+    }
+  })
+}
+
+/**
+ * `serve --proxy`: has a peer that offers to listen do so at `at`, and is the proxy of whoever
+ * connects there. A peer without the protocol is left alone: it is a command that has other
+ * business. Never rejects: what goes wrong is a line.
+ */
+export async function proxyForSession(
+  context: Context,
+  trunk: Trunk,
+  at: ListenSpec,
+  serving: SessionProxy,
+): Promise<void> {
+  const { peer } = trunk.status()
+  if (!peer.protocols.includes(LISTENER)) return
+  const { port } = at
+  // one family is enough for a guest's own network
+  const bind = at.bind === EVERYWHERE ? '0.0.0.0' : at.bind
+  const where = formatHostPort(bind ?? '127.0.0.1', port)
+  try {
+    const listening = await tcpListen(trunk, bind === undefined ? { port } : { host: bind, port })
+    await serving.take(trunk, listening)
+  } catch (error) {
+    if (!context.signal.aborted && trunk.status().state === 'open' && serving.mayPrint())
+      sayError(context, error, `proxy at ${where} of ${peer.name}`)
+  }
+}
+
+/** What the proxies of all sessions share. */
+export interface SessionProxy {
+  readonly take: (trunk: Trunk, connections: AsyncIterable<Pipe>) => Promise<void>
+  readonly mayPrint: () => boolean
+}
+
+/** {@link SessionProxy} by the options. Wrong usage for a bad rule. */
+export function sessionProxy(context: Context, allow: readonly string[], handshake: HandshakeOptions): SessionProxy {
+  const mayPrint = lineRation(context)
+  // thrown here and not at the first session
+  proxyServing(context, allow, handshake)
+  const options = {
+    ...handshake,
+    allow,
+    clock: context.clock,
+    onRefused: (error: TrunkError) => {
+      if (mayPrint()) sayError(context, error, 'proxy')
+    },
+  }
+  return { mayPrint, take: (trunk, connections) => proxyConnections(connections, { ...options, trunk }) }
+}
+
+/**
+ * `-R` without a target: the peer's connections are dialled from here, where `allow` lets them.
+ * Wrong usage for a bad rule.
+ */
+export function servedByProxy(context: Context, allow: readonly string[], handshake: HandshakeOptions): Served {
+  const mayPrint = lineRation(context)
+  const serve = proxyServing(context, allow, handshake)
+  return {
+    to: 'proxy, connected from here',
+    serve: async (pipe, description) => {
+      try {
+        await serve(pipe)
+      } catch (error) {
+        if (!context.signal.aborted && mayPrint()) sayError(context, error, description)
+      }
+    },
+  }
+}
+
+function proxyServing(
+  { clock }: Context,
+  allow: readonly string[],
+  handshake: HandshakeOptions,
+): ReturnType<typeof proxyFor> {
+  try {
+    return proxyFor({ ...handshake, allow, clock })
+  } catch (error) {
+    throw about('--allow', error)
+  }
+}
