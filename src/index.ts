@@ -56,6 +56,7 @@ export type {
   TransportOptions,
   TransportTraits,
   Trunk,
+  TrunkCounters,
   TrunkOptions,
   TrunkStatus,
   WaitsFor,

@@ -309,6 +309,20 @@ export interface PipeStatus {
   readonly waitsFor: WaitsFor
 }
 
+/** What a session has tolerated, counted from its start. Each is harmless; one that grows fast says that the peer is slow, or wrong. */
+export interface TrunkCounters {
+  /** Frames of pipes that were over here when they came: what was under way when a pipe was reset. */
+  readonly lateFrames: number
+  /** Credits that granted nothing new. */
+  readonly staleCredits: number
+  /** Opens refused because of a limit that the peer knew (`maxPipes`, `maxWaitingPipes`); at `maxRefusals` the session ends. */
+  readonly refusedOpens: number
+  /** Answers to pings that nobody had sent. */
+  readonly strayPongs: number
+  /** Frames of an optional type that this version does not know. */
+  readonly skippedFrames: number
+}
+
 /** What {@link Trunk.status} gives. */
 export interface TrunkStatus {
   /** `connecting` and `waiting` only of a {@link ReconnectingTrunk}: it has no session, and the rest is about its last one. */
@@ -328,8 +342,7 @@ export interface TrunkStatus {
   readonly bytesRead: number
   readonly bytesWritten: number
   readonly pipes: readonly PipeStatus[]
-  /** Things that were tolerated and counted. */
-  readonly counters: Readonly<Record<string, number>>
+  readonly counters: TrunkCounters
 }
 
 /** A session with its muxer. */

@@ -10,6 +10,7 @@ import { requireInteger, type Limits } from '../contracts/limits.ts'
 import { TrunkPipe, type PipeOwner } from './pipe/pipe.ts'
 import type { MuxCore } from '../core/mux/core.ts'
 import type { PipeState } from '../core/mux/pipe-state.ts'
+import type { MuxCounters } from '../core/mux/settings.ts'
 import { onAbort, requireSignal } from '../runtime/on-abort.ts'
 import { bytesAtOnce, OpenHeads, type OpenHead } from './open-head.ts'
 import { watchProgress } from './pipe-progress.ts'
@@ -237,7 +238,7 @@ export class TrunkSession implements Trunk, PipeOwner {
       bytesRead: engine.bytesRead,
       bytesWritten: engine.bytesWritten,
       pipes: this.#pipeStatuses(),
-      counters: { ...engine.mux?.counters, ...engine.counters },
+      counters: { ...(engine.mux?.counters ?? NO_MUX_COUNTERS), ...engine.counters },
     }
   }
 
@@ -424,6 +425,9 @@ function requireMs(name: string, given: number | undefined): void {
 }
 
 const NO_OPTIONS: OpenOptions = {}
+
+/** Before the hello has ended there is nothing to tolerate. */
+const NO_MUX_COUNTERS: MuxCounters = { lateFrames: 0, staleCredits: 0, refusedOpens: 0 }
 
 /** An open by the peer, as its handler sees it. */
 class Request implements PipeRequest<never> {

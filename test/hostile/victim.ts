@@ -3,7 +3,15 @@
  * loop's delay, descriptors and timers are those of the attacked side alone. It does what its parent asks over IPC; helpers/victim.ts is
  * the other end. Started with --expose-gc.
  */
-import { connect, serve, TrunkError, type Server, type Trunk, type TrunkOptions } from '../../src/index.ts'
+import {
+  connect,
+  serve,
+  TrunkError,
+  type Server,
+  type Trunk,
+  type TrunkCounters,
+  type TrunkOptions,
+} from '../../src/index.ts'
 import { LoopDelay } from '../helpers/loop-delay.ts'
 import { countHandles, type HandleCount } from '../helpers/process-handles.ts'
 import { echo, protocol } from '../helpers/protocols.ts'
@@ -25,7 +33,7 @@ export interface VictimReport {
   readonly echoes: number
   readonly states: readonly string[]
   readonly pipes: number
-  readonly counters: readonly Readonly<Record<string, number>>[]
+  readonly counters: readonly TrunkCounters[]
   /** What somebody has hung on the prototypes of everything. */
   readonly polluted: readonly string[]
 }

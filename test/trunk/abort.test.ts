@@ -82,7 +82,7 @@ describe('an abort signal', () => {
       await assert.rejects(opening, REASON)
       await near.ping()
       await near.ping()
-      assert.deepEqual([handled, near.status().state, near.status().counters['lateFrames']], [0, 'open', 0])
+      assert.deepEqual([handled, near.status().state, near.status().counters.lateFrames], [0, 'open', 0])
     }
     const pipe = await near.open('counting')
     await pipe.close()

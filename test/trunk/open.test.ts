@@ -318,7 +318,7 @@ describe('handlers', () => {
     const test = manual()
     const [near, far] = await trunkPair({}, { protocols: [echo, test.protocol], limits: { maxWaitingPipes: 2 } })
     await Promise.all(Array.from({ length: 50 }, () => alive(near)))
-    assert.equal(far.status().counters['refusedOpens'], 0)
+    assert.equal(far.status().counters.refusedOpens, 0)
     await closed(near, far)
   })
 })

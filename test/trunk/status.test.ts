@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
-import { overLink, type PipeStatus, type Trunk, type WaitsFor } from '../../src/index.ts'
+import { sessionOver, resolveOptions } from '../../src/api/establish.ts'
+import { overLink, type Link, type PipeStatus, type Trunk, type WaitsFor } from '../../src/index.ts'
 import { memoryPair } from '../../transports/memory.ts'
 import { eventually, steady } from '../helpers/eventually.ts'
 import { manualClock } from '../helpers/manual-clock.ts'
@@ -142,8 +143,23 @@ describe('status', () => {
     pipe.abort(new Error('enough'))
     await sending
     await eventually(() => near.status().pipes.length === 0 && far.status().pipes.length === 0, 'it is over')
-    for (const [name, value] of Object.entries(near.status().counters)) assert.ok(value >= 0, name)
+    const names = ['lateFrames', 'refusedOpens', 'skippedFrames', 'staleCredits', 'strayPongs']
+    for (const trunk of [near, far]) {
+      assert.deepEqual(Object.keys(trunk.status().counters).sort(), names)
+      for (const [name, value] of Object.entries(trunk.status().counters)) assert.ok(value >= 0, name)
+    }
     await Promise.all([near.close(), far.close()])
+  })
+})
+
+describe('a session that never came to be', () => {
+  it('has all counters, at 0', () => {
+    const link: Link = { source: [] as never, sink: async () => undefined, close: async () => undefined, abort() {} }
+    const settings = resolveOptions('overLink', {})
+    const traits = { lossless: true, connected: true, preferredFrameBytes: 65_536 }
+    const { counters } = sessionOver(link, 'peer', { scheme: 'link', address: 'link', traits }, settings).status()
+    const none = { lateFrames: 0, staleCredits: 0, refusedOpens: 0, strayPongs: 0, skippedFrames: 0 }
+    assert.deepEqual(counters, none)
   })
 })
 

@@ -24,6 +24,7 @@ import {
   type Transport,
   type TransportTraits,
   type Trunk,
+  type TrunkCounters,
   type TrunkOptions,
   type WaitsFor,
 } from '../../src/index.ts'
@@ -39,6 +40,10 @@ export async function trunks(transport: Transport, link: Link, trunk: Trunk): Pr
   await using disposed = dialled
   const ms: number = await disposed.ping({ signal: new AbortController().signal })
   const waits: WaitsFor[] = trunk.status().pipes.map(({ waitsFor }) => waitsFor)
+  const { lateFrames, staleCredits, refusedOpens, strayPongs, skippedFrames }: TrunkCounters = trunk.status().counters
+  const tolerated: number = lateFrames + staleCredits + refusedOpens + strayPongs + skippedFrames
+  // @ts-expect-error a counter that does not exist
+  console.log(trunk.status().counters.lateFrame, tolerated)
   const limits: Partial<Limits> = { keepaliveMs: ms + waits.length }
   // @ts-expect-error no such limit
   await connect('x:', { limits: { nonsense: 1 } })

@@ -1,5 +1,6 @@
 /** What the parts of the muxer share: what is in force, whom they call, and how they say that a frame is illegal. */
 import { TrunkError } from '../../contracts/errors.ts'
+import type { TrunkCounters } from '../../contracts/types.ts'
 import type { PipeState } from './pipe-state.ts'
 import type { SharedWindows } from './window.ts'
 
@@ -52,14 +53,10 @@ export interface MuxHost {
 }
 
 /** Counts of what was tolerated. */
-export interface MuxCounters {
-  /** Frames of pipes that are over. */
-  lateFrames: number
-  /** Credits that granted nothing new. */
-  staleCredits: number
-  /** Opens refused because of a limit that the peer knew. */
-  refusedOpens: number
-}
+export type MuxCounters = { -readonly [Name in 'lateFrames' | 'staleCredits' | 'refusedOpens']: TrunkCounters[Name] }
+
+/** Counts of what was tolerated besides the pipes. */
+export type SessionCounters = { -readonly [Name in 'strayPongs' | 'skippedFrames']: TrunkCounters[Name] }
 
 /** A frame that the rules do not allow: it ends the session. */
 export function violation(sentence: string): TrunkError {

@@ -15,7 +15,7 @@ import { decodeStatus, encodeStatus, MAX_STATUS_BYTES } from '../frame/status.ts
 import type { Limits } from '../../contracts/limits.ts'
 import { MuxCore } from '../mux/core.ts'
 import type { PipeState } from '../mux/pipe-state.ts'
-import { violation, type MuxHost } from '../mux/settings.ts'
+import { violation, type MuxHost, type SessionCounters } from '../mux/settings.ts'
 import { GuardedLine } from './guarded-line.ts'
 import { Handshake, type Authenticator } from './handshake.ts'
 import { noSession, settle, type Hello } from './hello.ts'
@@ -83,7 +83,7 @@ export class Engine implements LineHost {
   hasMore = false
   /** Size of the last chunk. */
   #received = 0
-  readonly counters: { strayPongs: number; skippedFrames: number } = { strayPongs: 0, skippedFrames: 0 }
+  readonly counters: SessionCounters = { strayPongs: 0, skippedFrames: 0 }
 
   readonly #options: EngineOptions
   readonly #host: EngineHost
