@@ -1,5 +1,5 @@
 /**
- * Power between a machine and its host: whoever may ask, asks; who is asked decides and acts. The host serves it to let a
+ * Power between a machine and its host: an end asks, and the other end decides and acts. The host serves it to let a
  * guest ask for its own end, the guest serves it to be asked for an orderly one: the same plugin, both directions.
  */
 import { defineProtocol, TrunkError, type Protocol, type Trunk } from 'trunkline'

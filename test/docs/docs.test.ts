@@ -152,6 +152,17 @@ describe('the pages', () => {
     assert.deepEqual(broken, [])
   })
 
+  it('use none of the archaic words that docs/internals/style.md names', () => {
+    // the first page quotes them, the second one the titles of tests
+    const quoting = ['docs/internals/style.md', 'docs/internals/catalogue.md']
+    const archaic = PAGES.filter((page) => !quoting.includes(page)).flatMap((page) =>
+      [...readPage(page).matchAll(/\b(?:anew|whoever|mend(?:s|ed)?|so (?:much|many))\b/gi)].map(
+        ([word]) => `${page}: ${word}`,
+      ),
+    )
+    assert.deepEqual(archaic, [])
+  })
+
   it('for contributors name files that exist', () => {
     const missing = ['CONTRIBUTING.md', 'docs/internals/architecture.md'].flatMap((page) =>
       [...readPage(page).matchAll(/`((?:src|transports|protocols|test|docs)\/[\w./-]+)`/g)]
