@@ -4,7 +4,7 @@
  */
 import { spawn, type ChildProcess, type SpawnOptions } from 'node:child_process'
 import { constants } from 'node:fs'
-import { access, open, stat } from 'node:fs/promises'
+import { open } from 'node:fs/promises'
 import { constants as system } from 'node:os'
 import { loadNative } from '../../src/native/load.ts'
 import { systemClock, type Clock } from '../../src/runtime/clock.ts'
@@ -12,6 +12,7 @@ import { TrunkError } from '../../src/contracts/errors.ts'
 import { launchFailure } from './failures.ts'
 import type { Ended, Launched, Launcher, LaunchPlan } from './launch.ts'
 import { ProcessGroup } from './process-group.ts'
+import { enterable } from './search.ts'
 import { pipesOf, type SpawnStreams } from './spawn-pipes.ts'
 
 const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true })
@@ -86,17 +87,6 @@ function launchedOf(child: ChildProcess, streams: SpawnStreams, clock: Clock): L
     },
     // nothing of it ends with us
     release: () => undefined,
-  }
-}
-
-/** Node tells of a folder that is missing as of a program that is: asked beforehand. */
-async function enterable(directory: Buffer): Promise<void> {
-  try {
-    if (!(await stat(directory)).isDirectory()) throw launchFailure('directory', 'ENOTDIR')
-    await access(directory, constants.X_OK)
-  } catch (error) {
-    if (error instanceof TrunkError) throw error
-    throw launchFailure('directory', (error as NodeJS.ErrnoException).code ?? '', error)
   }
 }
 

@@ -117,6 +117,7 @@ export const ERROR_CODES = {
   ERR_COMMAND_ATTACHED: { wire: 221, scope: 'pipe' },
   ERR_OUTPUT_LIMIT: { wire: 222, scope: 'pipe' },
   ERR_COMMAND_TIMEOUT: { wire: 223, scope: 'pipe' },
+  ERR_COMMAND_FAILED: { wire: 0, scope: 'pipe' },
 } as const
 
 /** A code of trunkline's own table. */

@@ -131,7 +131,7 @@ for (const { kind, make, skip, pipes } of LAUNCHERS)
       const lines = (await allOf(program.stdout)).toString().trim().split('\n')
       assert.deepEqual(
         lines,
-        Array.from({ length: 100 }, (_, i) => String(i)),
+        Array.from({ length: 50 }, (_, i) => String(i)),
       )
       assert.equal(program.stderr, undefined)
     })
