@@ -288,7 +288,7 @@ for (const { name, skip, start } of WAYS)
       const server = await target((socket) => {
         socket.on('data', (chunk: Buffer) => {
           requests.push(chunk.toString())
-          if (requests.join('').endsWith('0\r\n\r\n')) socket.end('HTTP/1.1 200 OK\r\nconnection: close\r\n\r\nyes')
+          if (requests.join('').includes('0\r\n\r\n')) socket.end('HTTP/1.1 200 OK\r\nconnection: close\r\n\r\nyes')
         })
       })
       const proxy = await start({ allow: ['127.0.0.1:*'], http: true })
