@@ -1,5 +1,5 @@
 /**
- * What every transport keeps, as a suite that runs against any of them; exported as `trunkline/conformance` for authors of transports:
+ * What every transport keeps, as a suite that runs against any of them; exported as `trunkline/testing` for authors of transports:
  *
  *     transportConformance('mine', (address) => mine(address ?? 'mine://127.0.0.1:0'))
  *

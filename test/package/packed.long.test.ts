@@ -109,7 +109,7 @@ describe('the packed package', () => {
   it('carries the conformance suite for authors of transports [R-117]', async () => {
     const { status, output } = await runModule(
       'mine.test.mjs',
-      `import { transportConformance } from 'trunkline/conformance'
+      `import { transportConformance } from 'trunkline/testing'
        import { memory } from 'trunkline/transports/memory'
        let count = 0
        transportConformance('mine', (address) => memory(address ?? { name: 'mine' + count++ }))`,
@@ -120,7 +120,7 @@ describe('the packed package', () => {
 
   it('opens no private part to an import', async () => {
     const isPublic =
-      /^dist\/(src\/(index|api\/streams)|transports\/(?!schemes)[^/]+|protocols\/[^/]+|test\/conformance\/transport)\.js$/
+      /^dist\/(src\/(index|api\/streams)|transports\/(?!schemes)[^/]+|protocols\/[^/]+|test\/testing\/index)\.js$/
     const modules = consumer.files.filter((path) => path.startsWith('dist/') && path.endsWith('.js'))
     const closed = modules.filter((path) => !isPublic.test(path))
     assert.ok(closed.length > 20, `only ${closed.length} private modules were found`)
