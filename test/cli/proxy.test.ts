@@ -6,7 +6,7 @@ import type { Server } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { once } from 'node:events'
 import { join } from 'node:path'
-import { writeFileSync } from 'node:fs'
+import { readFileSync, writeFileSync } from 'node:fs'
 import { after, before, describe, it } from 'node:test'
 import { run } from '../../src/cli/run.ts'
 import { capturedContext } from '../helpers/captured-context.ts'
@@ -18,6 +18,7 @@ import { runCommand } from '../helpers/run-command.ts'
 import { temporaryFolder } from '../helpers/temporary-folder.ts'
 
 const NO_CURL = spawnSync('curl', ['--version']).status !== 0 && 'curl is not installed'
+const NO_GIT = spawnSync('git', ['--version']).status !== 0 && 'git is not installed'
 /** Nobody listens there. */
 const CLOSED = 1
 
@@ -125,6 +126,42 @@ describe('the proxies of the command line', () => {
     await curl('--socks5-hostname', `127.0.0.1:${ports['-R']}`, 'http://127.0.0.3:80/')
     const line = `trunkline: ERR_DENIED: peer 127.0.0.1:${ports['-R']} -> proxy, connected from here: 127.0.0.3:80 is not allowed here\n`
     await eventually(() => forward.stderr().includes(line), 'the line')
+  })
+
+  it('carry a clone by git, over HTTP and over SOCKS', { skip: NO_GIT }, async () => {
+    const folder = temporaryFolder()
+    const bare = join(folder, 'r.git')
+    const git = async (...args: string[]): Promise<void> => {
+      const identity = ['-c', 'user.name=a', '-c', 'user.email=a@b.example']
+      const { status, output } = await runCommand({ cwd: folder, timeoutMs: 30_000 }, 'git', [...identity, ...args])
+      assert.equal(status, 0, output)
+    }
+    await git('init', '-q', '-b', 'main', 'work')
+    await git('-C', 'work', 'commit', '-q', '--allow-empty', '-m', 'through the proxy')
+    await git('clone', '-q', '--bare', 'work', bare)
+    await git('-C', bare, 'update-server-info')
+    const files = createServer((request, response) => {
+      const { pathname } = new URL(request.url ?? '/', 'http://localhost')
+      try {
+        response.end(readFileSync(join(folder, pathname)))
+      } catch {
+        // what git only looks for
+        response.writeHead(404).end()
+      }
+    })
+    files.listen(0, '127.0.0.1')
+    await once(files, 'listening')
+    const at = (files.address() as AddressInfo).port
+    const own = start(['forward', '-R', '0', '--allow', `127.0.0.1:${at}`, '--http'], { to: server.address })
+    const [line = ''] = await own.lines(1)
+    const proxy = `127.0.0.1:${/:(\d+) -> /.exec(line)?.[1]}`
+    for (const scheme of ['http', 'socks5h'])
+      await git('-c', `http.proxy=${scheme}://${proxy}`, 'clone', '-q', `http://127.0.0.1:${at}/r.git`, `by-${scheme}`)
+    for (const scheme of ['http', 'socks5h']) await git('-C', `by-${scheme}`, 'rev-parse', '--verify', '-q', 'HEAD')
+    own.child.kill('SIGTERM')
+    assert.equal((await own.ended).status, 0)
+    files.close()
+    files.closeAllConnections()
   })
 
   it('R-548: leave sessions alone whose peer does not listen, and say where it may not', async () => {
