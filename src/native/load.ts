@@ -154,6 +154,37 @@ export interface NativePipes {
   pipe(): [read: number, write: number]
 }
 
+/** Names of a terminal's modes, as stty has them: flags, and characters. */
+export type TerminalMode =
+  | 'iutf8'
+  | 'ixon'
+  | 'icrnl'
+  | 'opost'
+  | 'onlcr'
+  | 'echo'
+  | 'icanon'
+  | 'isig'
+  | 'intr'
+  | 'quit'
+  | 'erase'
+  | 'kill'
+  | 'eof'
+  | 'susp'
+
+/** Pseudo-terminals. What they carry is read and written by {@link NativeDevices}. */
+export interface NativeTerminals {
+  /** Makes a pseudo-terminal: characters, and pixels where known (else 0). Throws `EIO` or `ENOSPC` where there is none left. A read of `master` throws `EIO` at its end. */
+  openTerminal(columns: number, rows: number, x: number, y: number): { readonly master: number; readonly slave: number }
+  /** Who runs in the foreground of it is told. */
+  resize(master: number, columns: number, rows: number, x: number, y: number): void
+  /** The process group in the foreground; 0 where there is none. */
+  foreground(master: number): number
+  /** 0 or 1 of a flag, 0 to 255 of a character. */
+  setMode(fd: number, name: TerminalMode, value: number): void
+  /** The character that ends a program's input; undefined where it does not read by lines. */
+  endOfFile(fd: number): number | undefined
+}
+
 /** What the C files export. */
 export type NativeAddon = NativeDescriptors &
   NativeSwap &
@@ -162,6 +193,7 @@ export type NativeAddon = NativeDescriptors &
   NativeNaming &
   NativeTimes &
   NativeSockets &
+  NativeTerminals &
   NativeExit &
   NativePipes
 
