@@ -1,4 +1,5 @@
 /** The ways to start programs that this machine has, each held to the same tests; and plans for them. */
+import { keeperLauncher } from '../../../protocols/exec/keeper/launch-keeper.ts'
 import { spawnLauncher } from '../../../protocols/exec/launch-spawn.ts'
 import { loadNative } from '../../../src/native/load.ts'
 import { processRow } from '../../../protocols/exec/process-table.ts'
@@ -13,8 +14,16 @@ export interface LauncherKind {
   readonly pipes: boolean
 }
 
+const keeper = keeperLauncher()
+
 export const LAUNCHERS: readonly LauncherKind[] = [
   { kind: 'spawn', make: () => spawnLauncher(), pipes: loadNative() !== undefined },
+  {
+    kind: 'keeper',
+    make: () => keeper as Launcher,
+    skip: keeper === undefined && 'there is no keeper, or no addon',
+    pipes: true,
+  },
 ]
 
 /** A plan for `/bin/sh -c script`, with what is to be otherwise. */
