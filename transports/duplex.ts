@@ -32,6 +32,11 @@ export interface DuplexLinkOptions {
 /**
  * The link of `duplex`. Throws ERR_BAD_ARGUMENT where it is in object mode, decodes text, or is over already.
  * From here on errors of `duplex` are the link's; it needs no listener of yours.
+ *
+ * @example
+ * ```ts
+ * const trunk = await overLink(linkFromDuplex(tlsSocket, { peer: 'vm-3' }))
+ * ```
  */
 export function linkFromDuplex(duplex: Duplex, options: DuplexLinkOptions = {}): Link {
   if (duplex.readableObjectMode || duplex.writableObjectMode) throw badArgument('the duplex must not be in object mode')

@@ -46,7 +46,15 @@ interface Rendezvous {
 /** The names that are listened at, in this process. */
 const rendezvous = new Map<string, Rendezvous>()
 
-/** An in-process transport. Throws ERR_ADDRESS_INVALID for an address that is none, ERR_BAD_ARGUMENT for bad options. */
+/**
+ * An in-process transport. Throws ERR_ADDRESS_INVALID for an address that is none, ERR_BAD_ARGUMENT for bad options.
+ *
+ * @example
+ * ```ts
+ * const server = await serve(memory({ name: 'test' }), { protocols })
+ * const trunk = await connect('memory:test')
+ * ```
+ */
 export function memory(address: string | MemoryOptions): Transport {
   const name = typeof address === 'string' ? parseName(address) : checkName(address.name)
   const bufferBytes = checkBuffer(typeof address === 'string' ? undefined : address.bufferBytes)
@@ -87,7 +95,15 @@ export function memory(address: string | MemoryOptions): Transport {
   }
 }
 
-/** Two links, each the other's peer. */
+/**
+ * Two links, each the other's peer.
+ *
+ * @example
+ * ```ts
+ * const [here, there] = memoryPair()
+ * const [near, far] = await Promise.all([overLink(here), overLink(there, { protocols })])
+ * ```
+ */
 export function memoryPair(options: MemoryPairOptions = {}): [Link, Link] {
   const { clock = systemClock, closeTimeoutMs = DEFAULT_LIMITS.closeTimeoutMs } = options
   const [a, b] = memoryEnds(checkBuffer(options.bufferBytes))

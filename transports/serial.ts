@@ -70,6 +70,7 @@ export interface SerialExecOptions {
   args?: readonly string[]
 }
 
+/** What {@link serial} takes in place of an address: one of four kinds of line. */
 export type SerialOptions = SerialDeviceOptions | SerialSocketOptions | SerialTcpOptions | SerialExecOptions
 
 /** What a line without a known speed takes in a few milliseconds, and what it should not be given less than. */

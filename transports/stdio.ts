@@ -30,7 +30,14 @@ export interface ExecOptions {
 /** Frames of 32 KiB: half of what a pipe holds, and what ssh puts into one packet of its own. */
 const TRAITS: TransportTraits = { lossless: true, connected: true, preferredFrameBytes: 32 * 1024 }
 
-/** This process's stdin and stdout. Throws ERR_ADDRESS_INVALID for anything but `stdio:`. */
+/**
+ * This process's stdin and stdout. Throws ERR_ADDRESS_INVALID for anything but `stdio:`.
+ *
+ * @example
+ * ```ts
+ * const server = await serve(stdio(), { protocols }) // run by ssh, docker exec, virsh console
+ * ```
+ */
 export function stdio(address = 'stdio:'): Transport {
   if (address !== 'stdio:') {
     throw new TrunkError('ERR_ADDRESS_INVALID', `${JSON.stringify(address)} is no stdio address: it must be stdio:`)

@@ -29,7 +29,14 @@ export interface UnixOptions {
 
 const TRAITS: TransportTraits = { lossless: true, connected: true, preferredFrameBytes: 64 * 1024 }
 
-/** A unix socket transport. Throws ERR_ADDRESS_INVALID for an address that is none, ERR_BAD_ARGUMENT for a bad path. */
+/**
+ * A unix socket transport. Throws ERR_ADDRESS_INVALID for an address that is none, ERR_BAD_ARGUMENT for a bad path.
+ *
+ * @example
+ * ```ts
+ * const server = await serve(unix({ path: '/run/vm.sock', mode: 0o660, group: 'vms' }), { protocols })
+ * ```
+ */
 export function unix(address: string | UnixOptions): Transport {
   const { path, access } =
     typeof address === 'string'

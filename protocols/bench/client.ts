@@ -59,7 +59,14 @@ const DEFAULT_SECONDS = 1
 /** How long after its time the peer's report on a `write` may still come: it waits behind what is on the line. */
 const REPORT_GRACE_MS = 10_000
 
-/** The client side of `bench` on `trunk`. */
+/**
+ * The client side of `bench` on `trunk`.
+ *
+ * @example
+ * ```ts
+ * const result = await benchClient(trunk).measure({ direction: 'read' })
+ * ```
+ */
 export function benchClient(trunk: Trunk, options: BenchClientOptions = {}): BenchClient {
   const clock = options.clock ?? systemClock
   return {

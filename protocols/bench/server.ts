@@ -24,7 +24,14 @@ const DEFAULT_MAX_BYTES = 64 * 1024 ** 3
 const DEFAULT_MAX_SECONDS = 60
 const LONGEST_SECONDS = 86_400
 
-/** Lets the peer measure the line to us. Throws ERR_BAD_ARGUMENT at once for a bad number; refuses with ERR_PARAMS_INVALID. */
+/**
+ * Lets the peer measure the line to us. Throws ERR_BAD_ARGUMENT at once for a bad number; refuses with ERR_PARAMS_INVALID.
+ *
+ * @example
+ * ```ts
+ * const server = await serve(address, { protocols: [bench({ maxSeconds: 5 })] })
+ * ```
+ */
 export function bench(options: BenchOptions = {}): Protocol {
   const maxBytes = requireInteger('maxBytes', options.maxBytes ?? DEFAULT_MAX_BYTES, 1, Number.MAX_SAFE_INTEGER)
   const maxSeconds = requireInteger('maxSeconds', options.maxSeconds ?? DEFAULT_MAX_SECONDS, 1, LONGEST_SECONDS)

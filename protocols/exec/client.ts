@@ -94,7 +94,15 @@ export interface ExecClient {
 /** What an open carries besides the parameters; more goes in a spec. */
 const MAX_INLINE_BYTES = 3 * 1024
 
-/** A client over a trunk. */
+/**
+ * A client over a trunk.
+ *
+ * @example
+ * ```ts
+ * const client = execClient(trunk)
+ * const command = await client.start('uname', ['-a'])
+ * ```
+ */
 export function execClient(trunk: Trunk): ExecClient {
   const client: ExecClient = {
     start: (program, args = [], options = {}) => start(trunk, [program, ...args], options),

@@ -103,6 +103,11 @@ interface State {
  *
  * It refuses with ERR_PARAMS_INVALID, ERR_DENIED, ERR_PROCESS_LIMIT, ERR_COMMAND_NOT_FOUND, ERR_NOT_EXECUTABLE, ERR_DIRECTORY_UNUSABLE, ERR_USER_UNKNOWN, ERR_ARGUMENTS_TOO_LARGE,
  * ERR_COMMAND_UNKNOWN, ERR_COMMAND_EXISTS and ERR_UNSUPPORTED.
+ *
+ * @example
+ * ```ts
+ * const server = await serve(address, { protocols: [exec({ allow: [['uname', '-a']] })] })
+ * ```
  */
 export function exec(options: ExecOptions): Protocol {
   if (process.platform === 'win32')

@@ -12,7 +12,16 @@ import type { CallOptions, ClientOptions, FilesystemClient, RangeOptions, WriteO
 import { MAX_DATE_MS, type FileRequestInput, type FileType } from './messages.ts'
 import { clientPath, type ClientPath } from './path.ts'
 
-/** The files that the peer of `trunk` serves. Holds nothing itself; any number may be made. */
+/**
+ * The files that the peer of `trunk` serves. Holds nothing itself; any number may be made.
+ *
+ * @example
+ * ```ts
+ * const files = filesystemClient(trunk)
+ * await files.write('notes.txt', Buffer.from('hello'))
+ * for await (const bytes of files.read('notes.txt')) process.stdout.write(bytes.subarray())
+ * ```
+ */
 export function filesystemClient(trunk: Trunk, options: ClientOptions = {}): FilesystemClient {
   const { progressTimeoutMs = PROGRESS_TIMEOUT_MS, clock = systemClock } = options
   const call = new Calls(trunk, requireInteger('progressTimeoutMs', progressTimeoutMs, 1, 2 ** 31 - 1), clock)

@@ -48,6 +48,11 @@ const READING_OPS: ReadonlySet<FileRequest['op']> = new Set(['stat', 'list', 're
 /**
  * Serves the files below a directory to peers. Throws ERR_BAD_ARGUMENT at once for options that make no sense, ERR_NOT_FOUND or
  * ERR_NOT_DIRECTORY for a root that is no directory, ERR_UNSUPPORTED on Windows.
+ *
+ * @example
+ * ```ts
+ * const server = await serve(address, { protocols: [filesystem({ root: '/srv', readOnly: true })] })
+ * ```
  */
 export function filesystem(options: FilesystemOptions): Protocol {
   const serving = new Serving(new Root(checkedRoot(options.root)), {

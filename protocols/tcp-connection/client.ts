@@ -29,6 +29,13 @@ export interface TcpPipe extends Pipe {
  * Rejects with ERR_BAD_ARGUMENT for a target that can be none, before anything is sent; with the peer's refusal: ERR_CONNECT_REFUSED,
  * ERR_CONNECT_UNREACHABLE, ERR_CONNECT_TIMEOUT, ERR_NAME_NOT_FOUND, ERR_DENIED, ERR_CONNECTION_LIMIT; with ERR_MESSAGE_INVALID
  * for a reply that is none.
+ *
+ * @example
+ * ```ts
+ * const pipe = await tcpConnect(trunk, { host: '127.0.0.1', port: 80 })
+ * await pipe.sink([Buffer.from('GET / HTTP/1.0\r\n\r\n')])
+ * console.log(await text(pipe))
+ * ```
  */
 export async function tcpConnect(trunk: Trunk, to: TcpTarget, options: TcpConnectOptions = {}): Promise<TcpPipe> {
   const checked = decodeRequest(to)

@@ -48,6 +48,11 @@ type Settings = Required<Omit<TcpConnectionOptions, 'allow' | 'maxConnections'>>
  *
  * It refuses with ERR_PARAMS_INVALID, ERR_DENIED, ERR_NAME_NOT_FOUND, ERR_CONNECT_REFUSED, ERR_CONNECT_UNREACHABLE, ERR_CONNECT_TIMEOUT,
  * ERR_ADDRESS_UNAVAILABLE and ERR_CONNECTION_LIMIT.
+ *
+ * @example
+ * ```ts
+ * const server = await serve(address, { protocols: [tcpConnection({ allow: ['127.0.0.1:5432'] })] })
+ * ```
  */
 export function tcpConnection(options: TcpConnectionOptions): Protocol {
   return connectionsOver(options)

@@ -52,6 +52,12 @@ export interface TcpListening extends AsyncIterable<TcpIncoming>, AsyncDisposabl
  *
  * Rejects with ERR_BAD_ARGUMENT before anything is sent; with the peer's refusal: ERR_DENIED, ERR_ADDRESS_IN_USE, ERR_BIND_DENIED,
  * ERR_ADDRESS_UNAVAILABLE, ERR_NAME_NOT_FOUND, ERR_LISTENER_LIMIT; with ERR_MESSAGE_INVALID for a reply that is none.
+ *
+ * @example
+ * ```ts
+ * const listening = await tcpListen(trunk, { host: '127.0.0.1', port: 0 })
+ * for await (const pipe of listening) void pipe.sink(pipe) // an echo server at the peer
+ * ```
  */
 export async function tcpListen(trunk: Trunk, at: TcpBind, options: TcpListenOptions = {}): Promise<TcpListening> {
   const accepts = requireInteger('accepts', options.accepts ?? 2, 1, 32)

@@ -71,6 +71,11 @@ interface State {
  *
  * It refuses with ERR_PARAMS_INVALID, ERR_DENIED, ERR_ADDRESS_IN_USE, ERR_BIND_DENIED, ERR_ADDRESS_UNAVAILABLE, ERR_NAME_NOT_FOUND, ERR_LISTENER_LIMIT
  * and ERR_LISTENER_UNKNOWN.
+ *
+ * @example
+ * ```ts
+ * const server = await serve(address, { protocols: [tcpListener({ allow: ['127.0.0.1:8080'] })] })
+ * ```
  */
 export function tcpListener(options: TcpListenerOptions): Protocol {
   return listenerOver(options, systemSource)

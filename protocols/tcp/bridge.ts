@@ -32,6 +32,15 @@ const UNTOLD_MS = 250
  * @param pipe opened, or served by a protocol, with `readBeforeReset`
  * @param socket a TCP connection, connected; `allowHalfOpen` is set here, so give it to the server or the dial where an end may come before
  * @param options.signal aborting it resets both at once, and rejects with its reason
+ *
+ * @example
+ * ```ts
+ * createServer({ allowHalfOpen: true }, (socket) => {
+ *   tcpConnect(trunk, { host: '127.0.0.1', port: 5432 })
+ *     .then((pipe) => bridge(pipe, socket))
+ *     .catch((error) => socket.destroy(error))
+ * }).listen(5432, '127.0.0.1')
+ * ```
  */
 export async function bridge(pipe: Pipe, socket: Socket, options: { signal?: AbortSignal } = {}): Promise<void> {
   const { signal } = options

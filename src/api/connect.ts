@@ -36,6 +36,12 @@ const PLAIN_TRAITS: TransportTraits = { lossless: true, connected: true, preferr
  * With `retry: true` it tries until there is a session; it rejects with the signal's reason, or with an error that trying again cannot mend.
  * With `reconnect: true` it tries until there is a session, and the trunk that it gives finds the peer again whenever it was lost. It rejects
  * with the signal's reason, or with an error that trying again cannot mend.
+ *
+ * @example
+ * ```ts
+ * const trunk = await connect('vsock://3:7000', { retry: true, signal: AbortSignal.timeout(60_000) })
+ * const pipe = await trunk.open('echo')
+ * ```
  */
 export function connect(
   address: string | Transport,
@@ -64,6 +70,12 @@ export async function connect(address: string | Transport, options: ConnectOptio
 
 /**
  * Agrees on a session over a duplex of bytes that the caller brings. The link is the trunk's from here on, and is closed if this rejects.
+ *
+ * @example
+ * ```ts
+ * const [here, there] = memoryPair()
+ * const [near, far] = await Promise.all([overLink(here), overLink(there, { protocols: [echo] })])
+ * ```
  */
 export async function overLink(link: Link, options: LinkOptions = {}): Promise<Trunk> {
   let settings: Settings
@@ -87,6 +99,13 @@ export async function overLink(link: Link, options: LinkOptions = {}): Promise<T
 /**
  * Listens at `address`; each link becomes a trunk that serves `options.protocols`. Trunks live on whether the server is iterated or not.
  * Rejects with what the transport says (ERR_ADDRESS_IN_USE …).
+ *
+ * @example
+ * ```ts
+ * const server = await serve('tcp://127.0.0.1:0', { protocols: [echo], token: secret })
+ * console.log(server.address)
+ * for await (const trunk of server) console.log(trunk.status().peer.name)
+ * ```
  */
 export async function serve(address: string | Transport, options: ServeOptions = {}): Promise<Server> {
   const settings = resolveOptions('serve', options)

@@ -14,6 +14,17 @@ export const MAX_VERSION = 65_535
  * - `parse` is given what the peer sent as parameters (plain objects without a prototype, arrays, strings, numbers, booleans, null,
  *   `Uint8Array`s) and returns what `handle` gets. What it throws refuses the open: a `TrunkError` with its code, anything else as ERR_PARAMS_INVALID.
  * - `handle` does the real work, then calls `accept`. See `PipeRequest`.
+ *
+ * @example
+ * ```ts
+ * const add = defineProtocol({
+ *   name: 'add',
+ *   parse: (params) => v.parse(v.object({ a: v.number(), b: v.number() }), params),
+ *   async handle({ params, accept }) {
+ *     accept({ sum: params.a + params.b })
+ *   },
+ * })
+ * ```
  */
 export function defineProtocol<P>(definition: ProtocolDefinition<P>): Protocol {
   return requireProtocol(definition)

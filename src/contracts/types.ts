@@ -345,7 +345,16 @@ export interface TrunkStatus {
   readonly counters: TrunkCounters
 }
 
-/** A session with its muxer. */
+/**
+ * A session with its muxer: it opens pipes, and serves the protocols that it was given. Whoever holds it closes it; it needs nobody to read it.
+ *
+ * @example
+ * ```ts
+ * await using trunk = await connect('vsock://3:7000')
+ * const pipe = await trunk.open('echo', undefined, { body: Buffer.from('hello') })
+ * console.log(await text(pipe), trunk.status().roundTripMs)
+ * ```
+ */
 export interface Trunk extends AsyncDisposable {
   /** Opens a pipe; resolves when the peer's handler has accepted it, rejects with its refusal. */
   open(protocol: string, params?: unknown, options?: OpenOptions): Promise<Pipe>
@@ -403,6 +412,15 @@ export interface ReconnectingTrunk extends Trunk {
  *
  * Leaving a block with `await using pipe` is `close` with a limit: a `sink` that runs ends first, reading stops, and what was written arrives. It rejects where the peer did not
  * take all that was written, and with ERR_CLOSE_TIMEOUT after `closeTimeoutMs`. A block that is left by an exception ends its pipe, too: `abort` says that it is to be broken off.
+ *
+ * @example
+ * ```ts
+ * const pipe = await trunk.open('upload', { name: 'data.bin' })
+ * for (const chunk of chunks) await pipe.write(chunk) // waits where the peer does not read
+ * await pipe.closeWrite()
+ * for await (const bytes of pipe) console.log(bytes.byteLength) // until the peer has ended
+ * await pipe.close() // the peer's handler has finished well
+ * ```
  */
 export interface Pipe extends AsyncIterable<Uint8ArrayList>, AsyncDisposable {
   readonly id: number

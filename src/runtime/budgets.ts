@@ -96,6 +96,13 @@ export class SharedBudgets implements Budgets {
 
 /**
  * Budgets for trunks to share: give one object to every `serve`, `connect` and `overLink` that are to share it (`TrunkOptions.budgets`). What is not given has the default of this machine.
+ *
+ * @example
+ * ```ts
+ * const budgets = createBudgets({ descriptors: 2_000 })
+ * const server = await serve(address, { protocols, budgets })
+ * console.log(server.status().budgets.descriptors.used)
+ * ```
  */
 export function createBudgets(sizes: Partial<BudgetSizes> = {}): Budgets {
   return new SharedBudgets(sizes)

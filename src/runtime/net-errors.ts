@@ -63,6 +63,11 @@ const LINK: ReadonlyMap<string, Row> = new Map<string, Row>([
  * Why dialling `target` failed. ERR_CONNECT_REFUSED, _UNREACHABLE, _TIMEOUT, ERR_NAME_NOT_FOUND, ERR_ADDRESS_UNAVAILABLE or
  * ERR_DENIED; what the table does not know is ERR_CONNECT_UNREACHABLE with its cause. A `TrunkError` comes back as it is.
  * @param scope what the failure ends. @default 'pipe', which is what a protocol's refusal needs; transports say 'link'
+ *
+ * @example
+ * ```ts
+ * socket.once('error', (error) => reject(connectError(error, 'vm-3:22', 'link')))
+ * ```
  */
 export function connectError(error: unknown, target: string, scope: ErrorScope = 'pipe'): TrunkError {
   if (error instanceof TrunkError) return error
@@ -74,6 +79,11 @@ export function connectError(error: unknown, target: string, scope: ErrorScope =
  * Why listening at `target` failed. ERR_ADDRESS_IN_USE, ERR_ADDRESS_UNAVAILABLE, ERR_BIND_DENIED or ERR_NAME_NOT_FOUND; what the
  * table does not know is ERR_ADDRESS_UNAVAILABLE with its cause. A `TrunkError` comes back as it is.
  * @param scope what the failure ends. @default 'pipe'
+ *
+ * @example
+ * ```ts
+ * server.once('error', (error) => reject(listenError(error, '127.0.0.1:22', 'link')))
+ * ```
  */
 export function listenError(error: unknown, target: string, scope: ErrorScope = 'pipe'): TrunkError {
   if (error instanceof TrunkError) return error

@@ -33,7 +33,15 @@ export type { ConformanceOptions, LinkPair } from './transport-suite.ts'
 /** Sent each way at once: more than every buffer on the way. */
 const BULK_BYTES = 10 * MIB
 
-/** Declares the suite. */
+/**
+ * Declares the suite.
+ *
+ * @example
+ * ```ts
+ * let port = 0
+ * transportConformance('mine', (address) => mine(address ?? `mine://127.0.0.1:${port}`))
+ * ```
+ */
 export function transportConformance(
   name: string,
   factory: (address?: string) => Transport,

@@ -23,7 +23,18 @@ export interface Dial<T extends Duplex, L extends Link = Link> {
   readonly toError?: (error: Error) => Error
 }
 
-/** Waits for the duplex to connect and makes the link. */
+/**
+ * Waits for the duplex to connect and makes the link.
+ *
+ * @example
+ * ```ts
+ * connect: (options) =>
+ *   dialDuplex(
+ *     { open: () => net.connect(path), target: path, toLink: (socket) => linkFromDuplex(socket, options) },
+ *     options,
+ *   )
+ * ```
+ */
 export async function dialDuplex<T extends Duplex, L extends Link>(
   dial: Dial<T, L>,
   options: TransportOptions,

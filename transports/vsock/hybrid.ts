@@ -48,7 +48,14 @@ const ATTEMPT_MS = 2_000
 /** What may be otherwise in a moment, while a guest boots. */
 const NOT_READY: ReadonlySet<string> = new Set(['ERR_CONNECT_REFUSED', 'ERR_CONNECT_TIMEOUT'])
 
-/** A hybrid vsock transport. Throws ERR_ADDRESS_INVALID for an address that is none, ERR_BAD_ARGUMENT for bad options. */
+/**
+ * A hybrid vsock transport. Throws ERR_ADDRESS_INVALID for an address that is none, ERR_BAD_ARGUMENT for bad options.
+ *
+ * @example
+ * ```ts
+ * const trunk = await connect(hybridVsock({ path: '/run/vm.vsock', port: 7000 }), { retry: true })
+ * ```
+ */
 export function hybridVsock(address: string | HybridVsockOptions): Transport {
   const at = typeof address === 'string' ? parseHybridAddress(address) : checkHybridOptions(address)
   return {
