@@ -5,6 +5,7 @@
 import { spawn, type ChildProcess, type StdioOptions } from 'node:child_process'
 import { constants } from 'node:os'
 import type { Duplex } from 'node:stream'
+import { TrunkError } from '../../../src/contracts/errors.ts'
 import { findKeeper } from '../../../src/native/keeper-file.ts'
 import { loadNative } from '../../../src/native/load.ts'
 import { launchFailure } from '../failures.ts'
@@ -72,7 +73,6 @@ async function launch(file: string, plan: LaunchPlan, signal: AbortSignal): Prom
   tree.end(0)
   await tree.empty
   signal.throwIfAborted()
-  // a keeper that says nothing was killed, or found no memory for the plan
   throw answer?.kind === 'failed'
     ? launchFailure(STAGES[answer.stage], answer.errno)
     : launchFailure('limits', 'ENOMEM')

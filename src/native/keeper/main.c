@@ -10,6 +10,7 @@
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/signalfd.h>
+#include <sys/socket.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -294,7 +295,7 @@ static void hear_signals(struct keeper *keeper) {
 
 static void wait_for_something(const struct keeper *keeper) {
   const struct wire *wire = &keeper->wire;
-  const short in = !keeper->is_over && wire->filled < OUT_EVENT_BYTES ? POLLIN : 0;
+  const short in = wire->filled < (keeper->is_over ? 1 : OUT_EVENT_BYTES) ? POLLIN : 0;
   struct pollfd descriptors[] = {
       {.fd = keeper->is_alone ? -1 : CONTROL_FD, .events = (short)(in | (wire->filled > 0 ? POLLOUT : 0))},
       {.fd = keeper->signals, .events = POLLIN},
@@ -323,6 +324,17 @@ static void set_up(struct keeper *keeper) {
   if (keeper->signals < 0) keeper->setup_error = errno;
 }
 
+/*
+ * The last words are said: true once the server has closed its side as well. One that writes to a socket that is gone throws away what it has not yet read of it.
+ */
+static bool has_parted(void) {
+  uint8_t unread[256];
+  ssize_t got;
+  shutdown(CONTROL_FD, SHUT_WR);
+  while ((got = recv(CONTROL_FD, unread, sizeof unread, MSG_DONTWAIT)) > 0) continue;
+  return got == 0 || (errno != EAGAIN && errno != EINTR);
+}
+
 /* One turn of everything but waiting and sending. True: there is nothing more to do, and what is said now is the last. */
 static bool turn(struct keeper *keeper) {
   hear(keeper);
@@ -346,7 +358,7 @@ int main(int count, char **words) {
     if (!keeper.is_over) keeper.is_over = turn(&keeper);
     if (!keeper.is_alone && wire_flush(&keeper.wire) != 0) be_alone(&keeper);
     /* the last words wait for a server that takes them, or is gone */
-    if (keeper.is_over && (keeper.is_alone || keeper.wire.filled == 0)) break;
+    if (keeper.is_over && (keeper.is_alone || (keeper.wire.filled == 0 && has_parted()))) break;
     wait_for_something(&keeper);
   }
   wire_next(&keeper.wire);
