@@ -10,8 +10,11 @@ import { printable } from './byte-string.ts'
 /** What the process exits with. */
 export const EXIT = { done: 0, failed: 1, usage: 2, noSession: 3, denied: 4 } as const
 
-/** One of {@link EXIT}. */
-export type ExitStatus = (typeof EXIT)[keyof typeof EXIT]
+/** What `exec` exits with where that is not the program's own status. */
+export const EXEC_EXIT = { timedOut: 124, ours: 125, notExecutable: 126, notFound: 127, signalled: 128 } as const
+
+/** One of {@link EXIT}, or what a command of the peer's ended with. */
+export type ExitStatus = number
 
 /** Codes that mean: somebody decided that this is not allowed, so trying again is no use. */
 const DENIED: ReadonlySet<string> = new Set([
@@ -44,6 +47,25 @@ export class Failure extends Error {
     this.status = status
     this.silent = options.silent ?? false
   }
+}
+
+/** A command of the peer's has ended: its status is ours, and there is nothing to say. */
+export class CommandEnded extends Failure {
+  constructor(status: ExitStatus) {
+    super('ERR_COMMAND_FAILED', 'the command has ended', status, { silent: true })
+  }
+}
+
+/** The status of `exec` for an error. */
+export function execStatus(failure: Failure): ExitStatus {
+  if (failure instanceof CommandEnded) return failure.status
+  if (failure.code === 'ERR_COMMAND_NOT_FOUND') return EXEC_EXIT.notFound
+  return failure.code === 'ERR_NOT_EXECUTABLE' ? EXEC_EXIT.notExecutable : EXEC_EXIT.ours
+}
+
+/** True for {@link outputClosed}. */
+export function isOutputClosed(error: unknown): boolean {
+  return error instanceof Failure && error.code === 'ERR_PIPE_CLOSED' && error.silent
 }
 
 /** Wrong usage: exit status 2. */

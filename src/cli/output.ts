@@ -28,6 +28,8 @@ export interface ErrorOutput {
   readonly columns?: number
   /** Never waits, never fails. */
   write(text: string): void
+  /** Bytes that are not ours, with back-pressure, behind the lines that wait. */
+  bytes(data: Bytes): Promise<void>
   /** Resolves when all of it has left, or cannot leave. */
   flushed(): Promise<void>
 }
@@ -94,6 +96,15 @@ export function standardError(fd: number, context: OutputContext): ErrorOutput {
       if (waiting.length + text.length > MAX_WAITING_LINES) leftOut += 1
       else waiting += text
       writing ??= writeAll()
+    },
+    async bytes(data) {
+      await writing
+      try {
+        await inTime(context, output.write(data instanceof Uint8Array ? [data] : [...data]), 0)
+      } catch (error) {
+        if (errnoOf(error) === 'EPIPE') throw outputClosed(error)
+        throw about('standard error', error)
+      }
     },
     async flushed() {
       if (writing !== undefined) await inTime(context, writing, LAST_WORDS_MS).catch(() => undefined)

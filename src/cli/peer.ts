@@ -34,12 +34,27 @@ function parseWait(text: string): number {
 
 /** `--wait` takes a number and nothing else: what follows it otherwise is the command's, as in `ls --wait :/`. */
 export function withBareWait(args: readonly string[]): string[] {
-  const end = args.indexOf('--')
+  const end = args[0] === 'exec' ? execWords(args) : args.indexOf('--')
   return args.map((text, i) => {
     const bare = text === '--wait' && (end < 0 || i < end) && !SECONDS.test(args[i + 1] ?? '')
     return bare ? `--wait=${FOR_EVER}` : text
   })
 }
+
+/** Where the program of `exec` begins: what is behind it is the program's. */
+function execWords(args: readonly string[]): number {
+  for (let i = 1; i < args.length; i++) {
+    const text = args[i] ?? ''
+    if (text === '--' || !text.startsWith('-')) return i
+    if (TAKE_A_VALUE.has(text) || (text === '--wait' && SECONDS.test(args[i + 1] ?? ''))) i++
+  }
+  return -1
+}
+
+/** Options of `exec` behind which a word is no program. */
+const TAKE_A_VALUE: ReadonlySet<string> = new Set(
+  '-e --env -w --directory -u --user --timeout --status-fd --to --token-file'.split(' '),
+)
 
 /** Adds `--to`, `--token-file` and `--wait`. */
 export function addPeerOptions(command: Command): Command {

@@ -7,8 +7,7 @@ const VERSION = '--version'
 /** A terminal's usual width, with a margin. */
 const HELP_WIDTH = 96
 
-const FOOTER = `
-The peer is --to ADDRESS or $TRUNKLINE_TO; its paths start with a colon. More: COMMAND --help
+const FOOTER = `The peer is --to ADDRESS or $TRUNKLINE_TO; its paths start with a colon. More: COMMAND --help
 Example:
   $ trunkline ls --to tcp://127.0.0.1:7000 :/var/log`
 
@@ -33,6 +32,7 @@ const COMMANDS: Readonly<Record<string, () => Promise<Add>>> = {
   rm: async () => (await import('./commands/rm.ts')).addRm,
   mv: async () => (await import('./commands/mv.ts')).addMv,
   cp: async () => (await import('./commands/cp.ts')).addCp,
+  exec: async () => (await import('./commands/exec.ts')).addExec,
   forward: async () => (await import('./commands/forward.ts')).addForward,
   ping: async () => (await import('./commands/ping.ts')).addPing,
   status: async () => (await import('./commands/status.ts')).addStatus,

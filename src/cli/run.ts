@@ -9,7 +9,7 @@ import { onAbort } from '../runtime/on-abort.ts'
 import { rawArguments } from './byte-string.ts'
 import { sayError } from './context.ts'
 import type { Context } from './context.ts'
-import { asFailure, EXIT, usageError } from './failure.ts'
+import { asFailure, execStatus, EXIT, usageError } from './failure.ts'
 import type { ExitStatus, Failure } from './failure.ts'
 import { withBareWait } from './peer.ts'
 import { createProgram } from './program.ts'
@@ -56,7 +56,7 @@ async function toItsEnd(args: readonly string[], context: Context): Promise<Exit
   } catch (thrown) {
     const failure = failureOf(thrown)
     sayError(context, failure)
-    status = failure.status
+    status = args[0] === 'exec' ? execStatus(failure) : failure.status
   }
   await context.owner.end()
   return status

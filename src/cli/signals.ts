@@ -21,7 +21,7 @@ export function handleSignals(lastWords: () => void): AbortSignal {
   for (const name of SIGNALS) {
     process.on(name, () => {
       if (!first.signal.aborted) {
-        first.abort(new TrunkError('ERR_ABORTED', `interrupted by ${name}`))
+        first.abort(new TrunkError('ERR_ABORTED', `interrupted by ${name}`, { cause: name }))
         return
       }
       lastWords()

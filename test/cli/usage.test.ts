@@ -16,6 +16,7 @@ const COMMANDS = [
   'rm',
   'mv',
   'cp',
+  'exec',
   'forward',
   'ping',
   'status',

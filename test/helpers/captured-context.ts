@@ -24,6 +24,9 @@ export function capturedContext(
   }
   const errors = {
     write: (text: string): void => void (stderr += text),
+    bytes: async (data: Iterable<Uint8Array> | Uint8Array): Promise<void> => {
+      for (const chunk of data instanceof Uint8Array ? [data] : data) stderr += Buffer.from(chunk).toString()
+    },
     flushed: () => Promise.resolve(),
   }
   const context: Context = {

@@ -3,7 +3,7 @@
  * the first line on stdout; where stdout is the line itself (`stdio:`) nothing is printed there.
  */
 import { stat } from 'node:fs/promises'
-import type { Command } from 'commander'
+import { Option, type Command } from 'commander'
 import { serve } from '../../index.ts'
 import type { Protocol, ServeOptions as ServerOptions, Server, Trunk } from '../../index.ts'
 import { byteString, printable, toBytes } from '../byte-string.ts'
@@ -22,6 +22,9 @@ interface ServeOptions extends ProxyFlags {
   connect?: string[]
   listen?: string[]
   bench?: boolean
+  exec?: string[]
+  execNamed?: string[]
+  execWithoutToken?: boolean
   tokenFile?: string
   proxy?: ListenSpec
 }
@@ -55,6 +58,10 @@ export function addServe(program: Command, context: Context): void {
     .option('--http', '--proxy takes http://… requests, too, besides SOCKS and CONNECT')
     .option('--proxy-auth-file <file>', '--proxy asks for the USER:PASSWORD in this file')
     .option('--insecure-bind', '--proxy may listen beyond loopback without that')
+    .option('--exec <command>', 'let peers run it; any: everything; --exec-named N=COMMAND: as @N', append)
+    // a screen is full
+    .addOption(new Option('--exec-named <name=command>', 'let peers run it as @NAME').argParser(append).hideHelp())
+    .addOption(new Option('--exec-without-token', 'commands for everybody who reaches the address').hideHelp())
     .option('--bench', 'let peers measure the line (trunkline doctor does)')
     .option('--token-file <file>', 'admit only peers that have the secret in this file', once('--token-file'))
     .addHelpText('after', '\nExample:\n  $ trunkline serve tcp://127.0.0.1:7000 --fs /srv:ro --connect 127.0.0.1:5432')
@@ -74,8 +81,38 @@ async function protocolsOf(context: Context, options: ServeOptions): Promise<Pro
     const { tcpListener } = await import('../../../protocols/tcp-listener.ts')
     protocols.push(named('--listen', () => tcpListener({ allow: listen })))
   }
+  const commands = await commandsOf(options)
+  if (commands !== undefined) protocols.push(commands)
   if (options.bench === true) protocols.push((await import('../../../protocols/bench.ts')).bench())
   return protocols
+}
+
+async function commandsOf({ exec: rules = [], execNamed = [] }: ServeOptions): Promise<Protocol | undefined> {
+  if (rules.length === 0 && execNamed.length === 0) return undefined
+  const byName: Record<string, string[]> = {}
+  for (const text of execNamed) {
+    const at = text.indexOf('=')
+    if (at < 1) throw usageError(`--exec-named ${text}: it is written NAME=COMMAND`)
+    byName[text.slice(0, at)] = words(text.slice(at + 1))
+  }
+  const { exec } = await import('../../../protocols/exec.ts')
+  return named('--exec', () => exec({ allow: rules.includes('any') ? 'any' : rules.map(words), named: byName }))
+}
+
+function words(text: string): string[] {
+  return text.split(' ').filter((word) => word !== '')
+}
+
+/** Commands are the whole machine: where others reach the address they are offered for a secret, or by a word that says so. */
+function requireGuard(address: string, options: ServeOptions): void {
+  const offers = options.exec !== undefined || options.execNamed !== undefined
+  if (!offers || options.tokenFile !== undefined || options.execWithoutToken === true || !isReached(address)) return
+  throw usageError(`others reach ${address}, and commands are offered: give --token-file, or --exec-without-token`)
+}
+
+function isReached(address: string): boolean {
+  if (/^vsock:/i.test(address)) return true
+  return /^tcp:/i.test(address) && !/^tcp:\/\/(127\.\d+\.\d+\.\d+|\[::1\]|localhost)(:|\/|$)/i.test(address)
 }
 
 /** A bad rule is the option's fault, and its sentence says which option. */
@@ -116,6 +153,7 @@ async function proxyOf(context: Context, options: ServeOptions): Promise<(trunk:
 }
 
 async function serveAddress(context: Context, address: string, options: ServeOptions): Promise<void> {
+  requireGuard(address, options)
   const log = refusalLog(context)
   let rejection: Failure | undefined
   const protocols = await protocolsOf(context, options)
