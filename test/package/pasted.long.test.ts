@@ -117,6 +117,7 @@ describe('what is pasted into a project that npm init -y has made', () => {
     writeFileSync(join(served, 'logs/today.log'), 'all is well\n')
     const page = createServer((_request, response) => response.end('forwarded')).listen(0, '127.0.0.1')
     await once(page, 'listening')
+    page.unref()
     const address = `tcp://127.0.0.1:${await freePort()}`
     const local = await freePort()
     const block = codeBlocks('README.md').find(({ info, text }) => info === 'sh' && text.includes('trunkline serve'))
@@ -128,7 +129,8 @@ describe('what is pasted into a project that npm init -y has made', () => {
       .split('\n')
       .filter((line) => line !== '' && !line.startsWith('#'))
     const [serve, to, copy, forward] = lines as [string, string, string, string]
-    assert.equal(lines.length, 4)
+    // the way out of the guest (forward -R) leads to the network: it is not run here
+    assert.ok(lines.length >= 4, block!.text)
     const shell = (line: string): Running => start('sh', ['-c', `${to}\nexec ${line}`])
 
     const guest = shell(serve)
