@@ -1,9 +1,7 @@
 /**
- * `npm run check`, with `--quick`: lint, types and the core's tests, for the minute between two edits. ESLint and Prettier look only at files that
- * have changed since (build/.cache), so the first run takes longer.
- *
- * What `npm test` runs: builds, checks types and formatting, then runs the tests, with the linter beside all of it, which reads types by itself and needs
- * as long as half of the rest. The words go to test/run.mjs. A check's output is printed when it ends, whole, and once more at the end where it failed;
+ * What `npm test` runs: builds, then runs the tests, with the checks of rules, types and formatting beside them, which read what was built. `npm run
+ * check`, with `--quick`, is lint, types and the core's tests, for the minute between two edits. The words go to test/run.mjs. A check's output is printed
+ * when it ends, whole, and once more at the end where it failed;
  * where all is well, the last thing printed is node:test's summary.
  */
 import { spawn } from 'node:child_process'
@@ -12,17 +10,14 @@ import { fileURLToPath } from 'node:url'
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)))
 
-/** npm scripts by lane: lanes run side by side, the scripts of a lane one after the other. */
-const WHOLE = [[['lint:code']], [['build'], ['types'], ['lint:format'], ['test:unit', ...process.argv.slice(2)]]]
-const cached = (name) => ['--cache', '--cache-strategy', 'content', '--cache-location', `build/.cache/${name}`]
+/** npm scripts by lane, each with its words: lanes run side by side, the scripts of a lane one after the other. */
+const WHOLE = [[['lint:format'], ['lint:code'], ['types']], [['test:unit', ...process.argv.slice(2)]]]
 const QUICK = [
-  [
-    ['lint:code', ...cached('eslint')],
-    ['lint:format', ...cached('prettier')],
-  ],
+  [['lint:format'], ['lint:code']],
   [['types'], ['test:unit', 'test/core/', 'test/layers']],
 ]
-const LANES = process.argv.includes('--quick') ? QUICK : WHOLE
+const isQuick = process.argv.includes('--quick')
+const LANES = isQuick ? QUICK : WHOLE
 /** Shown while it runs. */
 const LIVE = 'test:unit'
 
@@ -57,7 +52,7 @@ async function runLane(scripts) {
   for (const script of scripts) if (!(await run(script))) return
 }
 
-await Promise.all(LANES.map(runLane))
+if (isQuick || (await run(['build']))) await Promise.all(LANES.map(runLane))
 for (const { script, output } of failed)
   if (output.byteLength > 0) process.stderr.write(`\n${script} has said:\n${output}`)
 if (failed.length > 0) console.error(`failed: ${failed.map(({ script }) => script).join(', ')}`)

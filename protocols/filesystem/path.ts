@@ -36,7 +36,8 @@ const utf8 = new TextEncoder()
 
 /** A path, or why it is none. */
 export type PathResult =
-  { readonly ok: true; readonly names: readonly Uint8Array[] } | { readonly ok: false; readonly why: string }
+  | { readonly ok: true; readonly names: readonly Uint8Array[] }
+  | { readonly ok: false; readonly why: string }
 
 /** Splits a path into names. Copies nothing: the names alias `path`. Never throws. */
 export function splitPath(path: Uint8Array): PathResult {

@@ -8,7 +8,6 @@
  *
  * Bounds: one file for each command, some 600 kB, and MAX_FILES of them. Where a file cannot be kept the command starts without.
  */
-/* eslint-disable trunkline/byte-paths -- the folder of the environment, where it is UTF-8, and names of our own */
 import { lstatSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { Script } from 'node:vm'
 

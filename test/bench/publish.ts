@@ -1,7 +1,7 @@
 /** Puts a run into docs: the JSON, the plots that are drawn from it, and the table between the marks of docs/internals/performance.md. */
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
-import { format, resolveConfig } from 'prettier'
+import { format } from 'oxfmt'
 import { dotPlot, linePlot, type DotRow } from './plots.ts'
 import { BARE, cellOf, OURS, valueOf, type Results } from './results.ts'
 import { ROWS, type Row } from './rows.ts'
@@ -167,8 +167,7 @@ export async function publish(measured: Results, docs: URL): Promise<string[]> {
   checkWhole(measured)
   const results = asWritten(measured)
   const page = withFigures(readFileSync(new URL('performance.md', docs), 'utf8'), results)
-  const config = await resolveConfig(fileURLToPath(new URL('performance/results.json', docs)))
-  const json = await format(JSON.stringify(results), { ...config, parser: 'json' })
+  const { code: json } = await format('results.json', JSON.stringify(results), { printWidth: 120 })
   const files = { 'performance/results.json': json, 'performance.md': page }
   for (const [name, svg] of Object.entries(plots(results))) Object.assign(files, { [`performance/${name}`]: svg })
   mkdirSync(new URL('performance/', docs), { recursive: true })

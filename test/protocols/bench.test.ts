@@ -41,7 +41,8 @@ describe('a measurement', () => {
       await withBench(async (trunk) => {
         const { bytes, milliseconds } = await benchClient(trunk).measure({ direction, seconds: 0.2 })
         assert.ok(bytes > 0)
-        assert.ok(milliseconds >= 190 && milliseconds < 2_000, `${milliseconds} ms`)
+        // both sides stop at their own time: a reader's begins with its first byte, which a busy machine brings later than the other's
+        assert.ok(milliseconds >= 100 && milliseconds < 2_000, `${milliseconds} ms`)
         // the wire carried what is counted, and not several times that
         const { bytesRead, bytesWritten } = trunk.status()
         assert.ok((direction === 'write' ? bytesWritten : bytesRead) >= bytes)

@@ -4,7 +4,6 @@
  *
  * A folder may be missing, full, read-only or mounted noexec: each of several is tried.
  */
-/* eslint-disable trunkline/byte-paths -- folders of the environment, where they are UTF-8, and names of our own */
 import { closeSync, constants, mkdtempSync, openSync, rmSync, writeFileSync, writeSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { getAsset } from 'node:sea'

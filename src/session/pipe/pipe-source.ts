@@ -21,7 +21,8 @@ export class PipeSource implements AsyncGenerator<Uint8ArrayList, void, undefine
   #iterated = false
   #done = false
   #waiter:
-    { resolve: (result: IteratorResult<Uint8ArrayList, void>) => void; reject: (error: unknown) => void } | undefined
+    | { resolve: (result: IteratorResult<Uint8ArrayList, void>) => void; reject: (error: unknown) => void }
+    | undefined
 
   constructor(pipe: ReadPipe, lends: boolean) {
     this.#pipe = pipe
