@@ -9,7 +9,16 @@ const MAX_SIZE_DIGITS = 13
 const [CR, LF] = [13, 10] as const
 
 type State =
-  'size' | 'extension' | 'size end' | 'data' | 'data end' | 'data end LF' | 'line' | 'in line' | 'line LF' | 'last LF'
+  | 'size'
+  | 'extension'
+  | 'size end'
+  | 'data'
+  | 'data end'
+  | 'data end LF'
+  | 'line'
+  | 'in line'
+  | 'line LF'
+  | 'last LF'
 
 /** See the top of the file. */
 export class BodyMeter {

@@ -12,7 +12,7 @@ import { tell } from '../../src/runtime/tell.ts'
 import { join } from '../tcp/bridge.ts'
 import type { Connection } from '../tcp/connection.ts'
 import { addressPolicy, type AddressPolicy } from '../tcp/policy.ts'
-import { systemLookup, target, type Lookup } from '../tcp/resolve.ts'
+import { target, type Lookup } from '../tcp/resolve.ts'
 import { dialAllowed } from '../tcp-connection/dial-allowed.ts'
 import type { Attempts } from '../tcp-connection/attempt.ts'
 import { ask } from './client.ts'
@@ -49,10 +49,11 @@ interface Settings {
   readonly handshake: HandshakeOptions
   readonly policy: AddressPolicy
   readonly connectTimeoutMs: number
-  readonly lookup: Lookup
+  readonly lookup: Lookup | undefined
   readonly clock: Clock
   readonly attempts: Attempts | undefined
   readonly descriptors: Share | undefined
+  readonly lookups: Share | undefined
 }
 
 /**
@@ -89,7 +90,7 @@ export async function proxyConnections(connections: AsyncIterable<Pipe>, options
  * @param attempts how one address is dialled. Default: the system's
  */
 export function proxyFor(options: ProxyOptions, attempts?: Attempts): ServePipe {
-  const { allow, connectTimeoutMs = 10_000, lookup = systemLookup, clock = systemClock } = options
+  const { allow, connectTimeoutMs = 10_000, lookup, clock = systemClock } = options
   const settings: Settings = {
     handshake: options,
     policy: addressPolicy(allow),
@@ -98,6 +99,7 @@ export function proxyFor(options: ProxyOptions, attempts?: Attempts): ServePipe 
     clock,
     attempts,
     descriptors: options.trunk && accountOf(options.trunk).descriptors,
+    lookups: options.trunk && accountOf(options.trunk).lookups,
   }
   return (pipe) => serveOne(pipe, settings)
 }

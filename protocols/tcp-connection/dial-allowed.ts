@@ -4,6 +4,7 @@
  */
 import { TrunkError } from '../../src/contracts/errors.ts'
 import type { Clock } from '../../src/runtime/clock.ts'
+import type { Share } from '../../src/runtime/fair-budget.ts'
 import type { Connection } from '../tcp/connection.ts'
 import type { AddressPolicy } from '../tcp/policy.ts'
 import { resolveAllowed, target, type Lookup } from '../tcp/resolve.ts'
@@ -15,7 +16,9 @@ export interface DialAllowedOptions {
   readonly policy: AddressPolicy
   /** Time for resolving and dialling together. */
   readonly connectTimeoutMs: number
-  readonly lookup: Lookup
+  readonly lookup: Lookup | undefined
+  /** What the asking trunk has of the lookups; undefined where no trunk asks. */
+  readonly lookups: Share | undefined
   readonly clock: Clock
   readonly attempts: Attempts | undefined
 }
@@ -27,7 +30,7 @@ export interface DialAllowedOptions {
 export async function dialAllowed(
   { host, port }: { readonly host: string; readonly port: number },
   signal: AbortSignal,
-  { policy, connectTimeoutMs, lookup, clock, attempts }: DialAllowedOptions,
+  { policy, connectTimeoutMs, lookup, lookups, clock, attempts }: DialAllowedOptions,
 ): Promise<Connection> {
   const name = target(host, port)
   const deadline = new AbortController()
@@ -40,7 +43,7 @@ export async function dialAllowed(
   signal.addEventListener('abort', onAbort, { once: true })
   if (signal.aborted) onAbort()
   try {
-    const addresses = await resolveAllowed(host, port, { policy, lookup, signal: deadline.signal })
+    const addresses = await resolveAllowed(host, port, { policy, lookup, lookups, signal: deadline.signal })
     return await dial(addresses, port, { target: name, signal: deadline.signal, clock, ...(attempts && { attempts }) })
   } finally {
     timer.cancel()

@@ -14,7 +14,7 @@ import type { PipeRequest, Protocol } from '../../src/contracts/types.ts'
 import { join } from '../tcp/bridge.ts'
 import { unwrap } from '../internal/decoded.ts'
 import { perTrunk } from '../internal/per-trunk.ts'
-import { systemLookup, type Lookup } from '../tcp/resolve.ts'
+import type { Lookup } from '../tcp/resolve.ts'
 import { Slots } from '../tcp/slots.ts'
 import { addressesOf } from '../tcp/tcp-fields.ts'
 import type { Attempts } from './attempt.ts'
@@ -38,7 +38,8 @@ export interface TcpConnectionOptions {
   clock?: Clock
 }
 
-type Settings = Required<Omit<TcpConnectionOptions, 'allow' | 'maxConnections'>> & {
+type Settings = Required<Omit<TcpConnectionOptions, 'allow' | 'lookup' | 'maxConnections'>> & {
+  readonly lookup: Lookup | undefined
   readonly policy: ReturnType<typeof addressPolicy>
   readonly attempts: Attempts | undefined
 }
@@ -63,7 +64,7 @@ export function connectionsOver(options: TcpConnectionOptions, attempts?: Attemp
   const settings: Settings = {
     policy: addressPolicy(options.allow),
     connectTimeoutMs: requireInteger('connectTimeoutMs', options.connectTimeoutMs ?? 10_000, 1, 2 ** 31 - 1),
-    lookup: options.lookup ?? systemLookup,
+    lookup: options.lookup,
     clock: options.clock ?? systemClock,
     attempts,
   }
@@ -90,7 +91,10 @@ export function connectionsOver(options: TcpConnectionOptions, attempts?: Attemp
 }
 
 async function carry(request: PipeRequest<ConnectRequest>, settings: Settings): Promise<void> {
-  const connection = await dialAllowed(request.params, request.signal, settings)
+  const connection = await dialAllowed(request.params, request.signal, {
+    ...settings,
+    lookups: accountOf(request.trunk).lookups,
+  })
   try {
     const pipe = request.accept(encodeReply(addressesOf(connection)))
     await join(pipe, connection).over

@@ -15,7 +15,7 @@ import type { Pipe, PipeRequest, Protocol } from '../../src/contracts/types.ts'
 import { join } from '../tcp/bridge.ts'
 import { unwrap } from '../internal/decoded.ts'
 import { perTrunk } from '../internal/per-trunk.ts'
-import { resolveAllowed, systemLookup, target, type Lookup } from '../tcp/resolve.ts'
+import { resolveAllowed, target, type Lookup } from '../tcp/resolve.ts'
 import { Slots } from '../tcp/slots.ts'
 import { addressesOf } from '../tcp/tcp-fields.ts'
 import { Acceptor, type OpenSource } from './acceptor.ts'
@@ -52,7 +52,7 @@ interface Settings {
   readonly policy: AddressPolicy
   readonly maxListeners: number
   readonly backlog: number
-  readonly lookup: Lookup
+  readonly lookup: Lookup | undefined
   readonly clock: Clock
   readonly open: () => OpenSource
 }
@@ -87,7 +87,7 @@ export function listenerOver(options: TcpListenerOptions, open: () => OpenSource
     policy: addressPolicy(options.allow),
     maxListeners: requireInteger('maxListeners', options.maxListeners ?? 16, 1, 100_000),
     backlog: requireInteger('backlog', options.backlog ?? 128, 1, 65_535),
-    lookup: options.lookup ?? systemLookup,
+    lookup: options.lookup,
     clock: options.clock ?? systemClock,
     open,
   }
@@ -145,7 +145,12 @@ async function serveListen(
 async function bind(request: PipeRequest, params: ListenRequest, slots: Slots, settings: Settings): Promise<Acceptor> {
   const { host, port } = params
   const { policy, lookup, backlog, clock } = settings
-  const [address = host] = await resolveAllowed(host, port, { policy, lookup, signal: request.signal })
+  const [address = host] = await resolveAllowed(host, port, {
+    policy,
+    lookup,
+    lookups: accountOf(request.trunk).lookups,
+    signal: request.signal,
+  })
   try {
     return await Acceptor.listen({ address, port }, { open: settings.open(), backlog, slots, clock })
   } catch (error) {

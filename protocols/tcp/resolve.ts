@@ -1,10 +1,11 @@
 /**
  * From a host that the peer named to the literal addresses that may be used: resolved once, every one checked, and only what
- * is returned here is ever dialled or bound. Enforces {@link MAX_CANDIDATES}, {@link MAX_LOOKUPS} and
- * {@link MAX_WAITING_LOOKUPS}.
+ * is returned here is ever dialled or bound. Enforces {@link MAX_CANDIDATES}; how many names are looked up at a time is a budget (`lookups`).
  */
 import { lookup } from 'node:dns/promises'
 import { isIP } from 'node:net'
+import { holding } from '../../src/runtime/budgets.ts'
+import type { Share } from '../../src/runtime/fair-budget.ts'
 import { abortError, toTrunkError, TrunkError } from '../../src/contracts/errors.ts'
 import { canonicalAddress, type AddressPolicy } from './policy.ts'
 
@@ -14,37 +15,16 @@ export type Lookup = (name: string) => Promise<readonly string[]>
 /** Addresses of one name that are tried; a hostile name server may answer with thousands. */
 const MAX_CANDIDATES = 16
 
-/**
- * Names looked up at a time. The system's resolver blocks one of libuv's four threads for up to tens of seconds, and files need
- * those threads too.
- */
-const MAX_LOOKUPS = 2
-/** Names that wait for that, over all trunks. A peer that gives up its opens must not make this grow. */
-const MAX_WAITING_LOOKUPS = 256
-
-let looking = 0
-const queue: (() => void)[] = []
-
-/** The system's resolver (getaddrinfo: hosts file, DNS and so on), at most {@link MAX_LOOKUPS} at a time in this process. */
-export const systemLookup: Lookup = async (name) => {
-  if (queue.length >= MAX_WAITING_LOOKUPS) {
-    throw new TrunkError('ERR_CONNECTION_LIMIT', 'too many names are being looked up')
-  }
-  if (looking >= MAX_LOOKUPS) await new Promise<void>((resolve) => queue.push(resolve))
-  else looking += 1
-  try {
-    return (await lookup(name, { all: true })).map((answer) => answer.address)
-  } finally {
-    const next = queue.shift()
-    if (next === undefined) looking -= 1
-    else next()
-  }
-}
+/** The system's resolver (getaddrinfo: hosts file, DNS and so on). */
+const systemLookup: Lookup = async (name) => (await lookup(name, { all: true })).map(({ address }) => address)
 
 /** What {@link resolveAllowed} needs besides the target. */
 export interface ResolveOptions {
   readonly policy: AddressPolicy
-  readonly lookup: Lookup
+  /** Undefined: the system's resolver, of which each name takes one of {@link lookups}. */
+  readonly lookup: Lookup | undefined
+  /** What the asking trunk has of the lookups, undefined where no trunk asks: the system's resolver blocks a thread for up to tens of seconds, and files need threads too. */
+  readonly lookups: Share | undefined
   readonly signal: AbortSignal
 }
 
@@ -53,14 +33,16 @@ export interface ResolveOptions {
  * reason of the signal. `host` has been through `Host` of tcp-fields.ts.
  */
 export async function resolveAllowed(host: string, port: number, options: ResolveOptions): Promise<readonly string[]> {
-  const { policy } = options
+  const { policy, lookups, signal } = options
   const denied = () => new TrunkError('ERR_DENIED', `${target(host, port)} is not allowed here`)
   if (isIP(host) !== 0) {
     if (!policy.allows(host, port)) throw denied()
     return [host]
   }
   if (!policy.considers(host, port)) throw denied()
-  const answers = await unlessAborted(lookUp(host, options.lookup), options.signal)
+  const bounded: Lookup = (name) =>
+    lookups === undefined ? systemLookup(name) : holding(lookups, 1, { signal }, () => systemLookup(name))
+  const answers = await unlessAborted(lookUp(host, options.lookup ?? bounded), signal)
   const allowed = answers
     .slice(0, MAX_CANDIDATES)
     .map((address) => canonicalAddress(address))
@@ -80,6 +62,7 @@ async function lookUp(host: string, look: Lookup): Promise<readonly string[]> {
   try {
     answers = await look(host)
   } catch (error) {
+    if (error instanceof TrunkError) throw error
     throw toTrunkError(error, 'ERR_NAME_NOT_FOUND', `${host} could not be looked up`)
   }
   if (answers.length === 0) throw new TrunkError('ERR_NAME_NOT_FOUND', `${host} has no address`)

@@ -221,6 +221,8 @@ export interface BudgetSizes {
   descriptors: number
   /** What the receive windows of all pipes may have grown by. */
   windowBytes: number
+  /** Host names that the system's resolver looks up at a time for peers: each blocks a thread for up to tens of seconds. */
+  lookups: number
 }
 
 /** What one peer address, or one trunk whose line has no addresses, has of a budget. */

@@ -1,5 +1,6 @@
 /**
- * What the trunks of a process, or of one server, share: memory for reading ahead, jobs of the thread pool, descriptors, the growth of receive windows. A limit
+ * What the trunks of a process, or of one server, share: memory for reading ahead, jobs of the thread pool, descriptors, the growth of receive windows,
+ * lookups of names. A limit
  * of one trunk says nothing of a hundred trunks; these bound them together, and share fairly between peers (fair-budget.ts).
  */
 import { readFileSync } from 'node:fs'
@@ -19,6 +20,7 @@ export const BUDGET_BOUNDS: Readonly<Record<keyof BudgetSizes, readonly [min: nu
   poolJobs: [1, 1024],
   descriptors: [128, 10_000_000],
   windowBytes: [0, 2 ** 40],
+  lookups: [1, 1024],
 }
 
 /** How long somebody waits for memory or for a thread before it is told that there is none. */
@@ -37,6 +39,7 @@ export interface Account {
   readonly jobs: Share
   readonly descriptors: Share
   readonly windows: Share
+  readonly lookups: Share
   /** Nobody waits any more. */
   end(error: TrunkError): void
 }
@@ -47,9 +50,10 @@ export class SharedBudgets implements Budgets {
   readonly #jobs: FairBudget
   readonly #descriptors: FairBudget
   readonly #windows: FairBudget
+  readonly #lookups: FairBudget
 
   constructor(sizes: Partial<BudgetSizes> = {}, clock: Clock = systemClock) {
-    const { transferBytes, readAheadBytes, poolJobs, descriptors, windowBytes } = resolveSizes(sizes)
+    const { transferBytes, readAheadBytes, poolJobs, descriptors, windowBytes, lookups } = resolveSizes(sizes)
     const budget = (max: number, refusal: () => TrunkError, minimum = 0): FairBudget => {
       const reserve = minimum > 0 ? Math.floor(max / RESERVE) : 0
       return new FairBudget({ max, reserve, minimum, clock, waitMs: WAIT_MS, refusal })
@@ -59,6 +63,7 @@ export class SharedBudgets implements Budgets {
     this.#jobs = budget(poolJobs, noThread)
     this.#descriptors = budget(descriptors, noDescriptor, LEAST_DESCRIPTORS)
     this.#windows = budget(windowBytes, noMemory)
+    this.#lookups = budget(lookups, noLookup)
   }
 
   /** The account of one more trunk: `peer` is whose it is (strangers.ts), empty where its line has no addresses. */
@@ -68,14 +73,16 @@ export class SharedBudgets implements Budgets {
     const jobs = this.#jobs.open(peer)
     const descriptors = this.#descriptors.open(peer)
     const windows = this.#windows.open(peer)
+    const lookups = this.#lookups.open(peer)
     const account: Account = {
       transfers,
       readAhead,
       jobs,
       descriptors,
       windows,
+      lookups,
       end(error) {
-        for (const share of [transfers, readAhead, jobs, descriptors, windows]) share.end(error)
+        for (const share of [transfers, readAhead, jobs, descriptors, windows, lookups]) share.end(error)
       },
     }
     accounts.set(trunk, account)
@@ -90,6 +97,7 @@ export class SharedBudgets implements Budgets {
       poolJobs: statusOf(this.#jobs),
       descriptors: statusOf(this.#descriptors),
       windowBytes: statusOf(this.#windows),
+      lookups: statusOf(this.#lookups),
     }
   }
 }
@@ -196,6 +204,8 @@ export function defaultSizes({ memoryBytes, threads, files }: Machine): BudgetSi
     poolJobs: within(threads, 1, 1024),
     descriptors: within(files / 2, 128, 65_536),
     windowBytes: within(memoryBytes / 8, 16 * MIB, 1024 * MIB),
+    // libuv gives a half of its threads to what may take long
+    lookups: within(threads / 2, 1, 1024),
   }
 }
 
@@ -238,6 +248,10 @@ function noMemory(): TrunkError {
 
 function noThread(): TrunkError {
   return new TrunkError('ERR_BUSY', `no thread came free in ${WAIT_MS} ms`)
+}
+
+function noLookup(): TrunkError {
+  return new TrunkError('ERR_CONNECTION_LIMIT', `other names were being looked up for ${WAIT_MS} ms`)
 }
 
 /** Why there is no connection. */

@@ -86,8 +86,11 @@ describe('docs/reference/limits.md', () => {
     for (const [, memory, threads, files, told = ''] of rows) {
       count++
       const machine = { memoryBytes: number(memory) * 2 ** 20, threads: number(threads), files: number(files) }
-      const { transferBytes, readAheadBytes, poolJobs, descriptors, windowBytes } = defaultSizes(machine)
-      assert.equal(told, [transferBytes, readAheadBytes, poolJobs, descriptors, windowBytes].map(plain).join(' · '))
+      const { transferBytes, readAheadBytes, poolJobs, descriptors, windowBytes, lookups } = defaultSizes(machine)
+      assert.equal(
+        told,
+        [transferBytes, readAheadBytes, poolJobs, descriptors, windowBytes, lookups].map(plain).join(' · '),
+      )
     }
     assert.equal(count, 3)
   })

@@ -6,6 +6,7 @@ import { stat } from 'node:fs/promises'
 import { Option, type Command } from 'commander'
 import { serve } from '../../index.ts'
 import type { Protocol, ServeOptions as ServerOptions, Server, Trunk } from '../../index.ts'
+import { budgetsOf } from '../budget-option.ts'
 import { byteString, printable, toBytes } from '../byte-string.ts'
 import { interrupted, raced } from '../context.ts'
 import type { Context } from '../context.ts'
@@ -25,6 +26,7 @@ interface ServeOptions extends ProxyFlags {
   exec?: string[]
   execNamed?: string[]
   execWithoutToken?: boolean
+  budget?: string[]
   tokenFile?: string
   proxy?: ListenSpec
 }
@@ -63,6 +65,9 @@ export function addServe(program: Command, context: Context): void {
     .addOption(new Option('--exec-named <name=command>', 'let peers run it as @NAME').argParser(append).hideHelp())
     .addOption(new Option('--exec-without-token', 'commands for everybody who reaches the address').hideHelp())
     .option('--bench', 'let peers measure the line (trunkline doctor does)')
+    .addOption(
+      new Option('--budget <name=size>', 'what all peers together may have of it').argParser(append).hideHelp(),
+    )
     .option('--token-file <file>', 'admit only peers that have the secret in this file', once('--token-file'))
     .addHelpText('after', '\nExample:\n  $ trunkline serve tcp://127.0.0.1:7000 --fs /srv:ro --connect 127.0.0.1:5432')
     .action((address: string, options: ServeOptions) => serveAddress(context, address, options))
@@ -158,6 +163,7 @@ async function serveAddress(context: Context, address: string, options: ServeOpt
   let rejection: Failure | undefined
   const protocols = await protocolsOf(context, options)
   const proxy = await proxyOf(context, options)
+  const budgets = budgetsOf(options.budget ?? [])
   const token = await readToken(context, options.tokenFile)
   const serverOptions: ServerOptions = {
     protocols,
@@ -170,13 +176,15 @@ async function serveAddress(context: Context, address: string, options: ServeOpt
       log.rejected(rejected)
     },
     ...(token === undefined ? {} : { token }),
+    ...(budgets === undefined ? {} : { budgets }),
   }
   const server = await start(address, serverOptions)
   const close = context.owner.own(() => server.close())
+  // before the address is printed: who reads it may ask at once
+  const quiet = statusOnSignal(context, server)
   const single = /^stdio:/i.test(address)
   if (!single) await context.stdout.line(server.address)
   const ended = drain(server, proxy)
-  const quiet = statusOnSignal(context, server)
   await Promise.race([ended, interrupted(context)])
   quiet()
   await close()
