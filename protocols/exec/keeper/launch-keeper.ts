@@ -5,7 +5,6 @@
 import { spawn, type ChildProcess, type StdioOptions } from 'node:child_process'
 import { constants } from 'node:os'
 import type { Duplex } from 'node:stream'
-import { TrunkError } from '../../../src/contracts/errors.ts'
 import { findKeeper } from '../../../src/native/keeper-file.ts'
 import { loadNative } from '../../../src/native/load.ts'
 import { launchFailure } from '../failures.ts'
