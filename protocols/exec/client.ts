@@ -1,9 +1,9 @@
 /** The asking side of `exec`: arguments stay arguments, and nothing is given to a shell that was not called. */
-import { randomBytes } from 'node:crypto'
 import type { Uint8ArrayList } from 'uint8arraylist'
 import { encodeCbor } from '../../src/core/cbor.ts'
 import { requireInteger } from '../../src/contracts/limits.ts'
 import { badArgument, TrunkError } from '../../src/contracts/errors.ts'
+import { freshBytes } from '../../src/runtime/fresh-bytes.ts'
 import { requireSignal } from '../../src/runtime/on-abort.ts'
 import type { Bytes, Pipe, Trunk } from '../../src/contracts/types.ts'
 import { unwrap } from '../internal/decoded.ts'
@@ -115,7 +115,7 @@ async function start(trunk: Trunk, argv: (string | Uint8Array)[], options: Start
   const { signal, env, stdin = 'none', stdout = 'pipe', stderr = 'pipe', ...rest } = options
   if (signal !== undefined) requireSignal(signal)
   signal?.throwIfAborted()
-  const id = randomBytes(16)
+  const id = freshBytes(16)
   const whole: StartInput = { op: 'start', id, argv, ...(env && { env }), ...rest, stdin, stdout, stderr }
   const request = requireRequest(whole)
   if (encodeCbor(request, 2 * MAX_SPEC_BYTES, 'a command').byteLength > MAX_INLINE_BYTES) {
