@@ -11,6 +11,7 @@ import { before, describe, it } from 'node:test'
 import { encodeEnd, encodePlan, encodeSignal } from '../../protocols/exec/keeper/wire.ts'
 import type { LaunchPlan } from '../../protocols/exec/launch.ts'
 import { findKeeper } from '../../src/native/keeper-file.ts'
+import { eventually } from '../helpers/eventually.ts'
 import { keep, marked, PLAN, shell } from '../helpers/keeper.ts'
 import { ROOT } from '../helpers/root.ts'
 import { temporaryFolder } from '../helpers/temporary-folder.ts'
@@ -154,7 +155,14 @@ describe('the keeper, sanitized', { skip, timeout: 600_000 }, () => {
         await one.answer('ended')
       }
       // without a table of processes those in other sessions are not found, nor waited for: they are this test's to end
-      if (told === 'group') for (const pid of marked(name)) kill(pid)
+      if (told === 'group') {
+        // again and again: one of them may be forking another
+        await eventually(() => {
+          const left = marked(name)
+          left.forEach(kill)
+          return left.length === 0
+        }, 'nothing of the tree is left')
+      }
       if (told.includes(' ')) await one.answer('failed')
       assert.equal(await one.gone, 0)
       if (told.includes(' ')) {
