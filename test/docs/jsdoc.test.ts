@@ -1,4 +1,4 @@
-/** What an editor shows: every export has its contract as JSDoc, every function an example, every member of a public shape its sentence. */
+/** What an editor shows: every export has its contract as JSDoc, every function an example. */
 import assert from 'node:assert/strict'
 import { readdirSync } from 'node:fs'
 import { join } from 'node:path'
