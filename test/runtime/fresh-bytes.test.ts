@@ -30,9 +30,10 @@ console.log(new Set(bytes).size, new Set(marks).size, new Set(names).size)
 const KERNEL_AGAIN = `
 import fs from 'node:fs'
 import { syncBuiltinESMExports } from 'node:module'
+// first: the loader reads files, too
+const { freshMark } = await import('./src/runtime/fresh-bytes.ts')
 fs.readSync = (fd, bytes) => bytes.fill(9).byteLength
 syncBuiltinESMExports()
-const { freshMark } = await import('./src/runtime/fresh-bytes.ts')
 const mark = () => Buffer.from(freshMark(8)).toString('hex')
 let now = 10n ** 15n
 process.hrtime.bigint = () => now
@@ -51,7 +52,7 @@ describe('fresh bytes', () => {
   })
 
   it('are others where the kernel says the same again and only the clock has moved [R-544]', async () => {
-    const args = ['--import', 'tsx', '--input-type=module', '-e', KERNEL_AGAIN]
+    const args = typeScript('--input-type=module', '-e', KERNEL_AGAIN)
     const { status, output } = await runCommand({ cwd: ROOT, timeoutMs: 60_000 }, process.execPath, args)
     assert.equal(output.trim(), '100 1')
     assert.equal(status, 0)
