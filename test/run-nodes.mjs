@@ -38,7 +38,7 @@ const WITHOUT_ADDON = [
   'test/transports/stdio-suite.long',
   'test/transports/serial-suite.long',
   'test/trunk/',
-  'test/trunk/lent.long',
+  'test/trunk/borrowed.long',
   'test/native/addon.long.test',
   'test/protocols/',
   'test/protocols/filesystem/listing.long',

@@ -88,7 +88,7 @@ const BITS_PER_BYTE = 10
 export function serial(address: string | SerialOptions): Transport {
   const place = typeof address === 'string' ? parseSerialAddress(address) : checkOptions(address)
   const written = formatSerialAddress(place)
-  const line: Line = { address: written, open: opener(place, written), mayCome: mayCome(place) }
+  const line: Line = { address: written, open: opener(place, written), retryableCodes: retryableCodes(place) }
   const listen = listener(place, written)
   return {
     scheme: place.kind === 'device' ? 'serial' : `serial+${place.kind}`,
@@ -135,7 +135,7 @@ function listener(place: Place, address: string): ((options: TransportOptions) =
 const NOBODY_YET = new Set(['ERR_CONNECT_REFUSED', 'ERR_CONNECT_UNREACHABLE', 'ERR_CONNECT_TIMEOUT'])
 
 /** What may pass by itself: the machine that the device belongs to is started later. */
-function mayCome({ kind }: Place): ReadonlySet<string> {
+function retryableCodes({ kind }: Place): ReadonlySet<string> {
   if (kind === 'exec') return new Set()
   return kind === 'device' ? new Set(['ERR_NOT_FOUND']) : NOBODY_YET
 }

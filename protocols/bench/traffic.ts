@@ -56,7 +56,7 @@ export async function receive(
   const timer = clock.after(bounds.milliseconds, () => pipe.stopReading(), true)
   let bytes = 0
   try {
-    for await (const arrived of pipe.lent) {
+    for await (const arrived of pipe.borrowed) {
       const counted = Math.min(arrived.byteLength, bounds.bytes - bytes)
       if (each !== undefined) await each(counted < arrived.byteLength ? arrived.sublist(0, counted) : arrived)
       bytes += counted

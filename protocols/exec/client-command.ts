@@ -29,8 +29,8 @@ export interface Exit {
 
 /** What a command writes. To be iterated once, through one of both. */
 export interface CommandOutput extends AsyncIterable<Uint8ArrayList> {
-  /** The same, for a reader that is done with each item before it asks for the next: `Pipe.lent`. */
-  readonly lent: AsyncIterable<Uint8ArrayList>
+  /** The same, for a reader that is done with each item before it asks for the next: `Pipe.borrowed`. */
+  readonly borrowed: AsyncIterable<Uint8ArrayList>
   /** Nobody wants more: the command meets SIGPIPE, as before `| head`. */
   stopReading(): void
 }
@@ -99,8 +99,8 @@ export class ClientCommand implements RunningCommand {
     if (pipes.stdin !== undefined) this.stdin = pipes.stdin
     if (pipes.stdout !== undefined) this.stdout = this.#output('stdout', pipes.stdout)
     if (pipes.stderr !== undefined) this.stderr = this.#output('stderr', pipes.stderr)
-    const letGo = signal && onAbort(signal, () => this.kill(signal.reason as Error))
-    void this.#listen().finally(() => letGo?.())
+    const unsubscribe = signal && onAbort(signal, () => this.kill(signal.reason as Error))
+    void this.#listen().finally(() => unsubscribe?.())
   }
 
   get exit(): Promise<Exit> {
@@ -196,8 +196,8 @@ export class ClientCommand implements RunningCommand {
     }
     return {
       [Symbol.asyncIterator]: () => checked(pipe.source)[Symbol.asyncIterator](),
-      get lent() {
-        return checked(pipe.lent)
+      get borrowed() {
+        return checked(pipe.borrowed)
       },
       stopReading: () => pipe.stopReading(),
     }

@@ -93,7 +93,7 @@ export class Command {
     launched.onStopped = (signal) => this.#tell(signal === undefined ? ['continued'] : ['stopped', signal])
     this.#runs(launched)
     this.#limitTime(this.#request.timeoutMs ?? null)
-    const letGo = onAbort(request.signal, () => {
+    const unsubscribe = onAbort(request.signal, () => {
       if (!this.#hasEnded) this.#kill()
       for (const name of OUTPUTS) if (!this.#claimed.has(name)) this.#gone(name)
     })
@@ -116,7 +116,7 @@ export class Command {
       return { ...ended, timedOut: this.#timedOut, leftovers, killed: this.#killed }
     } finally {
       this.#limit?.cancel()
-      letGo()
+      unsubscribe()
     }
   }
 
@@ -140,14 +140,14 @@ export class Command {
     if (stdin === undefined) throw noStream('stdin')
     const pipe = request.accept(FROM_START)
     // to the program, half of its input would look like all of it
-    const letGo = onAbort(request.signal, () => {
+    const unsubscribe = onAbort(request.signal, () => {
       if (!this.#hasEnded) this.#kill()
       stdin.close()
     })
     try {
       await carryInput(stdin, pipe, launched.ended)
     } finally {
-      letGo()
+      unsubscribe()
     }
   }
 

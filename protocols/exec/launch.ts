@@ -63,7 +63,7 @@ export interface LaunchPlan {
 /** What a program writes. One reader; at most 64 KiB are read ahead of it, so a program that nobody reads is stopped by the kernel. */
 export interface ProgramOutput {
   /**
-   * The next bytes, once there are any; undefined at the end, which is when no process has the other end any more. They are lent until the next read. Never two at a time.
+   * The next bytes, once there are any; undefined at the end, which is when no process has the other end any more. They are borrowed until the next read. Never two at a time.
    * Rejects with a `TrunkError` where the system fails.
    */
   read(): Promise<Uint8Array | undefined>

@@ -10,7 +10,7 @@ import { systemClock, type Clock } from '../../src/runtime/clock.ts'
 import { badArgument, toTrunkError, TrunkError } from '../../src/contracts/errors.ts'
 import { requireInteger } from '../../src/contracts/limits.ts'
 import { defineProtocol } from '../../src/contracts/protocol.ts'
-import { tell } from '../../src/runtime/tell.ts'
+import { notify } from '../../src/runtime/notify.ts'
 import { TokenBucket } from '../../src/runtime/token-bucket.ts'
 import type { PipeRequest, Protocol, Trunk } from '../../src/contracts/types.ts'
 import { unwrap } from '../internal/decoded.ts'
@@ -241,7 +241,7 @@ class ExecServer {
     const launched = await this.#launcher.launch(plan, request.signal)
     const { pid, tree } = launched
     const told = { peer: peerOf(request.trunk), argv: shown(spec.argv), pid }
-    tell(this.#options.onCommand, { what: 'started', ...told })
+    notify(this.#options.onCommand, { what: 'started', ...told })
     const outcome = await this.#carry(request, command, launched, {
       id: params.id,
       pid,
@@ -250,7 +250,7 @@ class ExecServer {
     })
     const { code, signal, timedOut, leftovers, killed } = outcome
     if (leftovers > 0 && !killed) this.#leftovers.add(launched)
-    tell(this.#options.onCommand, { what: 'exited', ...told, code, signal, timedOut, leftovers })
+    notify(this.#options.onCommand, { what: 'exited', ...told, code, signal, timedOut, leftovers })
   }
 
   /** Whatever goes wrong from here on, the tree is not left behind. */
@@ -268,7 +268,7 @@ class ExecServer {
 
   #refused(trunk: Trunk, argv: readonly (Uint8Array | string)[], thrown: unknown): void {
     const error = toTrunkError(thrown, 'ERR_HANDLER_FAILED', 'the command could not be started')
-    tell(this.#options.onCommand, { what: 'refused', peer: peerOf(trunk), argv: shown(argv), error })
+    notify(this.#options.onCommand, { what: 'refused', peer: peerOf(trunk), argv: shown(argv), error })
   }
 }
 

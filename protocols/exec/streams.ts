@@ -28,7 +28,7 @@ export async function carryOutput(output: ProgramOutput, pipe: Pipe, options: Ou
   const { clock, ended, onBytes } = options
   const silence = new Silence(clock, () => output.discard())
   void ended.then(() => silence.begin())
-  const letGo = onAbort(pipe.signal, () => output.close())
+  const unsubscribe = onAbort(pipe.signal, () => output.close())
   let bytes = 0
   try {
     for (;;) {
@@ -43,7 +43,7 @@ export async function carryOutput(output: ProgramOutput, pipe: Pipe, options: Ou
   } finally {
     if (!silence.wasLong) output.close()
     silence.over()
-    letGo()
+    unsubscribe()
   }
   return { bytes, lingering: silence.wasLong }
 }
@@ -110,7 +110,7 @@ export async function carryInput(input: ProgramInput, pipe: Pipe, ended: Promise
     pipe.stopReading('ERR_STDIN_CLOSED')
   }
   void ended.then(closed)
-  for await (const data of pipe.lent) {
+  for await (const data of pipe.borrowed) {
     for (const chunk of data) {
       if (await input.write(chunk)) continue
       closed()

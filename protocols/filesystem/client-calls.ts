@@ -97,7 +97,7 @@ export class Calls {
   /** @param mayRead asked before anything else is; where it rejects nothing is read */
   async *read(
     request: FileRequestInput & { op: 'read' },
-    { signal, lent }: RangeOptions = {},
+    { signal, borrowed }: RangeOptions = {},
     mayRead?: () => Promise<void>,
   ): AsyncGenerator<Uint8ArrayList, void, undefined> {
     await mayRead?.()
@@ -108,7 +108,7 @@ export class Calls {
       try {
         const expected = replyOf(pipe, 'read').bytes ?? undefined
         let bytes = 0
-        for await (const data of lent === true ? pipe.lent : pipe.source) {
+        for await (const data of borrowed === true ? pipe.borrowed : pipe.source) {
           bytes += data.byteLength
           if (expected !== undefined && bytes > expected) throw untrue('more bytes than it announced')
           yield data

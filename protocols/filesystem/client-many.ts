@@ -147,7 +147,7 @@ class Parcels<Item, Result> {
       leave = entered.leave
       const pipe = entered.value
       try {
-        const outcomes = answers(op, decode(await receiveParcel(pipe.lent)), calls.length)
+        const outcomes = answers(op, decode(await receiveParcel(pipe.borrowed)), calls.length)
         await pipe.close()
         return outcomes
       } catch (error) {

@@ -24,8 +24,8 @@ export interface ClientOptions {
 
 /** Which part of a file; the file's end cuts it. */
 export interface RangeOptions extends CallOptions {
-  /** The bytes of an item are lent until the next one is asked for, as {@link Pipe.lent} says. @default false */
-  lent?: boolean
+  /** The bytes of an item are borrowed until the next one is asked for, as {@link Pipe.borrowed} says. @default false */
+  borrowed?: boolean
   /** First byte. @default 0 */
   offset?: number
   /** Number of bytes. @default up to the end */

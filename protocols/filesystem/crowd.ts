@@ -106,7 +106,7 @@ export class Crowd {
     return new Promise((resolve, reject) => {
       const done = (): void => {
         timer.cancel()
-        letGo?.()
+        unsubscribe?.()
         this.#refused.delete(go)
       }
       const go = (): void => {
@@ -122,7 +122,7 @@ export class Crowd {
         true,
       )
       this.#refused.add(go)
-      const letGo =
+      const unsubscribe =
         signal &&
         onAbort(signal, () => {
           done()

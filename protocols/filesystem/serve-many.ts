@@ -35,7 +35,7 @@ export function serveWriteMany({ request, serving, account }: Operation<'writeMa
 }
 
 async function writeMany(pipe: Pipe, request: ManyRequest, serving: Serving): Promise<void> {
-  const files = unwrap(decodeWrites(await receiveParcel(pipe.lent)))
+  const files = unwrap(decodeWrites(await receiveParcel(pipe.borrowed)))
   const outcomes = await eachOf(files, serving, request.signal, (file, walk) => {
     const { folder, name } = walk.to(file.path)
     replaceAtOnce(serving, folder, name, file)
@@ -51,7 +51,7 @@ export function serveReadMany({ request, serving, account }: Operation<'readMany
 }
 
 async function readMany(pipe: Pipe, request: ManyRequest, serving: Serving): Promise<void> {
-  const paths = unwrap(decodePaths(await receiveParcel(pipe.lent)))
+  const paths = unwrap(decodePaths(await receiveParcel(pipe.borrowed)))
   let room = PARCEL_BYTES
   const results = await eachOf<Uint8Array, SmallRead>(paths, serving, request.signal, (path, walk) => {
     const content = readFile(serving, walk, path, room)

@@ -194,7 +194,7 @@ async function receive(
   // Nothing is said this way but that it is over: told now, it travels with the accept.
   void pipe.closeWrite()
   let bytes = 0
-  for await (const data of pipe.lent) {
+  for await (const data of pipe.borrowed) {
     if (base + bytes + data.byteLength > serving.options.maxFileBytes) throw overQuota(serving)
     const at = position === null ? null : position + bytes
     const rest = bytes === 0 ? firstAtOnce(fd, data, at) : data

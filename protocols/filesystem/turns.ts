@@ -37,14 +37,14 @@ export class Turns {
 
   #wait(signal: AbortSignal | undefined): Promise<void> {
     return new Promise((resolve, reject) => {
-      const letGo =
+      const unsubscribe =
         signal &&
         onAbort(signal, () => {
           this.#waiting.delete(go)
           reject(abortError(signal))
         })
       const go = (): void => {
-        letGo?.()
+        unsubscribe?.()
         resolve()
       }
       this.#waiting.add(go)

@@ -21,7 +21,7 @@ export class ClientPipe implements ProxyClient {
   constructor(pipe: Pipe, clock: Clock) {
     this.#pipe = pipe
     this.#clock = clock
-    this.#chunks = pipe.lent
+    this.#chunks = pipe.borrowed
   }
 
   get gone(): AbortSignal {
@@ -73,7 +73,7 @@ export class ClientPipe implements ProxyClient {
     const pipe = this.#pipe
     return {
       signal: pipe.signal,
-      lent: this.#rest(asked),
+      borrowed: this.#rest(asked),
       write: (chunk) => pipe.write(chunk),
       closeWrite: () => pipe.closeWrite(),
       stopReading: (code) => pipe.stopReading(code),

@@ -8,7 +8,7 @@ import type { Pipe, Trunk } from '../../src/contracts/types.ts'
 import { accountOf, NO_DESCRIPTOR } from '../../src/runtime/budgets.ts'
 import { systemClock, type Clock } from '../../src/runtime/clock.ts'
 import type { Share } from '../../src/runtime/fair-budget.ts'
-import { tell } from '../../src/runtime/tell.ts'
+import { notify } from '../../src/runtime/notify.ts'
 import { join } from '../tcp/bridge.ts'
 import type { Connection } from '../tcp/connection.ts'
 import { addressPolicy, type AddressPolicy } from '../tcp/policy.ts'
@@ -77,7 +77,7 @@ export async function proxyConnections(connections: AsyncIterable<Pipe>, options
   const running = new Set<Promise<void>>()
   for await (const pipe of connections) {
     const one = serve(pipe)
-      .catch((error: unknown) => tell(onRefused, toTrunkError(error, 'ERR_HANDLER_FAILED', 'the proxy has failed')))
+      .catch((error: unknown) => notify(onRefused, toTrunkError(error, 'ERR_HANDLER_FAILED', 'the proxy has failed')))
       .finally(() => running.delete(one))
     running.add(one)
     if (running.size >= maxConnections) await Promise.race(running)

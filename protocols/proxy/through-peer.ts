@@ -65,7 +65,7 @@ async function connectFor(
   const stop = new AbortController()
   // A client that gives up while the peer still dials gives its pipe back; later a reset may not
   // overtake what came before it.
-  const letGo = onAbort(client.gone, () => stop.abort(client.gone.reason))
+  const unsubscribe = onAbort(client.gone, () => stop.abort(client.gone.reason))
   try {
     return await connectInTurn(trunk, request.to, { stop, clock })
   } catch (error) {
@@ -75,6 +75,6 @@ async function connectFor(
     await client.leave(failureReply(request, failure))
     throw failure
   } finally {
-    letGo()
+    unsubscribe()
   }
 }

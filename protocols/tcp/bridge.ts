@@ -45,11 +45,11 @@ const UNTOLD_MS = 250
 export async function bridge(pipe: Pipe, socket: Socket, options: { signal?: AbortSignal } = {}): Promise<void> {
   const { signal } = options
   const joined = join(pipe, netConnection(socket))
-  const letGo = signal && onAbort(signal, () => joined.fail(abortError(signal)))
+  const unsubscribe = signal && onAbort(signal, () => joined.fail(abortError(signal)))
   try {
     await joined.over
   } finally {
-    letGo?.()
+    unsubscribe?.()
   }
 }
 
@@ -66,8 +66,8 @@ export interface BridgedPipe extends Pick<
   Pipe,
   'signal' | 'write' | 'closeWrite' | 'stopReading' | 'abort' | 'abortWhenWritten'
 > {
-  /** As {@link Pipe.lent}. */
-  readonly lent: AsyncIterable<Uint8ArrayList>
+  /** As {@link Pipe.borrowed}. */
+  readonly borrowed: AsyncIterable<Uint8ArrayList>
 }
 
 /** {@link bridge} for any connection: starts at once. */
@@ -219,8 +219,8 @@ class Bridge implements Joined, ConnectionReceiver {
 
   async #pipeToConnection(): Promise<void> {
     try {
-      // lent: nothing more is asked for before the system has what came
-      for await (const chunks of this.#pipe.lent) {
+      // borrowed: nothing more is asked for before the system has what came
+      for await (const chunks of this.#pipe.borrowed) {
         if (this.#isOver) return
         this.#written += chunks.byteLength
         if (!this.#connection.write(chunks)) await this.#drained()

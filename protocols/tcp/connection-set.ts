@@ -6,7 +6,7 @@
  */
 import { getSystemErrorName } from 'node:util'
 import { loadNative, type NativeAddon, type NativePoller, type NativeWatch } from '../../src/native/load.ts'
-import { tell } from '../../src/runtime/tell.ts'
+import { notify } from '../../src/runtime/notify.ts'
 
 /** A socket in the set. What is told to one that was dropped in the same turn is not told. */
 export interface Member {
@@ -132,12 +132,12 @@ export class ConnectionSet {
       const slab = this.#roomy()
       const count = this.#open.poller.read(slab.bytes, slab.used, this.#records)
       // what was read of the others is in the records and nowhere else: one that throws must not keep it from them
-      for (let index = 0; index < count; index++) tell((at) => this.#tell(at, slab), index * RECORD_FIELDS)
+      for (let index = 0; index < count; index++) notify((at) => this.#notify(at, slab), index * RECORD_FIELDS)
       if (count < SLAB_READS) return
     }
   }
 
-  #tell(at: number, slab: Slab): void {
+  #notify(at: number, slab: Slab): void {
     const { WAS_READ, WAS_WRITABLE, HAS_FAILED } = this.native.constants
     const id = this.#records[at] ?? -1
     const member = this.#members.get(id)

@@ -6,7 +6,7 @@
  */
 import type { Socket } from 'node:net'
 import type { Uint8ArrayList } from 'uint8arraylist'
-import { tell } from '../../src/runtime/tell.ts'
+import { notify } from '../../src/runtime/notify.ts'
 import { takeUnread } from '../../src/runtime/unread.ts'
 import type { Connection, ConnectionReceiver, Endpoint } from './connection.ts'
 import { hiddenReset, unacknowledgedOf } from './hidden-reset.ts'
@@ -230,6 +230,6 @@ function afterReads(deliver: () => void): void {
   setImmediate(() => {
     const due = deliveries
     deliveries = []
-    for (const each of due) tell(each, undefined)
+    for (const each of due) notify(each, undefined)
   })
 }

@@ -12,7 +12,7 @@ import { abortLink, safeLink } from './safe-link.ts'
 import { requireTraits, safeTransport } from './safe-transport.ts'
 import { schemeOf } from './scheme.ts'
 import { TrunkServer } from './server.ts'
-import { tell } from '../runtime/tell.ts'
+import { notify } from '../runtime/notify.ts'
 import type {
   ConnectOptions,
   Link,
@@ -114,10 +114,10 @@ export async function serve(address: string | Transport, options: ServeOptions =
   if (signal.aborted) throw signal.reason
   const { clock, limits } = settings
   const onWaiting = (error: TrunkError): void => {
-    tell(options.onRejected, { peer: transport.address, error })
+    notify(options.onSessionError, { peer: transport.address, error })
   }
   const listener = await transport.listen({ signal, clock, limits, onWaiting })
-  return new TrunkServer(listener, transport, settings, options.onRejected)
+  return new TrunkServer(listener, transport, settings, options.onSessionError)
 }
 
 type AddressOptions = Pick<ConnectOptions, 'transports'>

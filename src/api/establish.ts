@@ -6,7 +6,7 @@ import { processBudgets, requireBudgets, type SharedBudgets } from '../runtime/b
 import { systemClock, type Clock } from '../runtime/clock.ts'
 import { badArgument, toTrunkError } from '../contracts/errors.ts'
 import { WIRE_VERSION } from '../core/frame/constants.ts'
-import { BARE_LINE_DEFAULTS, resolveLimits, type Limits } from '../contracts/limits.ts'
+import { CHECKED_FRAMING_DEFAULTS, resolveLimits, type Limits } from '../contracts/limits.ts'
 import { freshBytes, freshMark } from '../runtime/fresh-bytes.ts'
 import { requireSignal } from '../runtime/on-abort.ts'
 import { requireProtocol } from '../contracts/protocol.ts'
@@ -45,7 +45,7 @@ export interface LineFacts {
   readonly address: string
   readonly traits: TransportTraits
   /** Waits for a peer as long as it takes. */
-  readonly patient?: boolean
+  readonly waitsForever?: boolean
   /** Asked before a peer gets a session; throws what refuses it. */
   readonly admit?: () => void
 }
@@ -69,7 +69,7 @@ export function sessionOver(link: Link, role: Role, line: LineFacts, settings: S
 
 function newSession(link: Link, role: Role, line: LineFacts, settings: Settings): TrunkSession {
   const { clock, name, authenticator, protocols, budgets, options } = settings
-  const bare = isBare(line.traits)
+  const bare = needsCheckedFraming(line.traits)
   const limits = within(line.traits, bare ? limitsOfBareLine(settings) : settings.limits)
   const hello = (): Hello => ({
     versions: [WIRE_VERSION, WIRE_VERSION],
@@ -92,16 +92,16 @@ function newSession(link: Link, role: Role, line: LineFacts, settings: Settings)
     address: line.address,
     traits: line.traits,
     guard: bare ? guardTools : undefined,
-    patient: line.patient,
+    waitsForever: line.waitsForever,
     admit: line.admit,
-    onRefused: options.onRefused,
+    onPipeError: options.onPipeError,
     hello: hello(),
     renewHello: hello,
   })
 }
 
 /** True for a line that does not tell when the peer comes and goes, or may change bytes: its frames are guarded. */
-export function isBare(traits: TransportTraits): boolean {
+export function needsCheckedFraming(traits: TransportTraits): boolean {
   return !traits.connected || !traits.lossless
 }
 
@@ -113,13 +113,13 @@ function within({ maxInFlightBytes }: TransportTraits, limits: Readonly<Limits>)
 
 function limitsOfBareLine({ limits, options }: Settings): Readonly<Limits> {
   const given = Object.entries(options.limits ?? {}).filter(([, value]) => (value as unknown) !== undefined)
-  return { ...limits, ...BARE_LINE_DEFAULTS, ...Object.fromEntries(given) }
+  return { ...limits, ...CHECKED_FRAMING_DEFAULTS, ...Object.fromEntries(given) }
 }
 
 /** The calls that make trunks, each with the options that only it takes, or it and another. */
 const OWN_OPTIONS = {
   connect: ['transports', 'retry', 'reconnect', 'onConnection'],
-  serve: ['transports', 'onRejected'],
+  serve: ['transports', 'onSessionError'],
   overLink: ['role', 'traits'],
 } as const
 

@@ -41,7 +41,7 @@ export function callInTime<T>(foreign: ForeignCall<T>): Promise<T> {
     const end = (): void => {
       over = true
       timer?.cancel()
-      letGo()
+      unsubscribe()
     }
     const fail = (thrown: unknown): void => {
       end()
@@ -68,8 +68,8 @@ export function callInTime<T>(foreign: ForeignCall<T>): Promise<T> {
       },
       true,
     )
-    let letGo = (): void => undefined
-    letGo = onAbort(signal, () => {
+    let unsubscribe = (): void => undefined
+    unsubscribe = onAbort(signal, () => {
       giveUp(signal.reason, GIVING_UP_MS)
     })
     // through a function of ours, so that one that throws at once has rejected

@@ -1,11 +1,11 @@
 /** What `serve` gives: sessions over the links that a listener accepts, or one after the other over a line that outlives them. */
 import { TrunkError, toTrunkError } from '../contracts/errors.ts'
-import { isBare, sessionOver, type Settings } from './establish.ts'
+import { needsCheckedFraming, sessionOver, type Settings } from './establish.ts'
 import { onAbort } from '../runtime/on-abort.ts'
 import { TokenBucket } from '../runtime/token-bucket.ts'
 import { SharedLine } from '../session/shared-line.ts'
 import { Strangers } from '../session/strangers.ts'
-import { tell } from '../runtime/tell.ts'
+import { notify } from '../runtime/notify.ts'
 import type { TrunkSession } from '../session/trunk.ts'
 import type {
   Link,
@@ -28,7 +28,7 @@ export class TrunkServer implements Server {
   readonly #listener: Listener
   readonly #transport: Transport
   readonly #settings: Settings
-  readonly #onRejected: ServeOptions['onRejected']
+  readonly #onSessionError: ServeOptions['onSessionError']
   readonly #starting = new AbortController()
   readonly #accepting: Promise<void>
   /** Links that are saying hello: at most maxHandshakes. */
@@ -45,12 +45,17 @@ export class TrunkServer implements Server {
   #closing: Promise<void> | undefined
   #error: TrunkError | undefined
 
-  constructor(listener: Listener, transport: Transport, settings: Settings, onRejected: ServeOptions['onRejected']) {
+  constructor(
+    listener: Listener,
+    transport: Transport,
+    settings: Settings,
+    onSessionError: ServeOptions['onSessionError'],
+  ) {
     this.address = listener.address
     this.#listener = listener
     this.#transport = transport
     this.#settings = settings
-    this.#onRejected = onRejected
+    this.#onSessionError = onSessionError
     this.#strangers = new Strangers(settings.limits.maxHandshakes)
     this.#accepting = this.#accept()
   }
@@ -101,7 +106,7 @@ export class TrunkServer implements Server {
   async #accept(): Promise<void> {
     try {
       for await (const link of this.#listener) {
-        if (!isBare(this.#transport.traits)) void this.#greet(link)
+        if (!needsCheckedFraming(this.#transport.traits)) void this.#greet(link)
         else if (this.#lines.size < this.#settings.limits.maxSessions) this.#keep(this.#serveLine(link))
         else {
           const error = this.#tooMany()
@@ -154,10 +159,10 @@ export class TrunkServer implements Server {
     const { signal } = this.#starting
     return new Promise((resolve) => {
       const timer = this.#settings.clock.after(delayMs, () => {
-        letGo()
+        unsubscribe()
         resolve()
       })
-      const letGo = onAbort(signal, () => {
+      const unsubscribe = onAbort(signal, () => {
         timer.cancel()
         resolve()
       })
@@ -192,7 +197,7 @@ export class TrunkServer implements Server {
   /** One link of a line that outlives it, from its hello to its end; gives the error that ended it, if any. Never rejects. */
   async #start(link: Link, rejected: (error: Error) => void): Promise<Error | undefined> {
     try {
-      const facts = { ...pick(this.#transport), address: this.address, patient: true }
+      const facts = { ...pick(this.#transport), address: this.address, waitsForever: true }
       const session = sessionOver(link, 'serve', facts, this.#settings)
       return await this.#run(session, () => undefined, rejected)
     } catch (error) {
@@ -243,7 +248,7 @@ export class TrunkServer implements Server {
   }
 
   #rejected(link: Link, error: Error): void {
-    tell(this.#onRejected, { peer: link.peer ?? '', error })
+    notify(this.#onSessionError, { peer: link.peer ?? '', error })
   }
 
   #next(): Promise<IteratorResult<Trunk, void>> {

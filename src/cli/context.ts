@@ -74,11 +74,11 @@ export function raced<T>(
   discard: (outcome: T) => void = () => undefined,
 ): Promise<T> {
   return new Promise((resolve, reject) => {
-    const letGo = onAbort(signal, () => {
+    const unsubscribe = onAbort(signal, () => {
       owner.leave(work.then(discard))
       reject(asError(signal.reason))
     })
-    work.then(resolve, reject).finally(() => letGo())
+    work.then(resolve, reject).finally(() => unsubscribe())
   })
 }
 
@@ -87,7 +87,7 @@ export async function tidied(context: Context, work: Promise<unknown>): Promise<
   const { clock, owner, signal } = context
   await new Promise<void>((resolve, reject) => {
     let timer: Timer | undefined
-    const letGo = onAbort(signal, () => {
+    const unsubscribe = onAbort(signal, () => {
       timer = clock.after(
         TIDY_MS,
         () => {
@@ -98,7 +98,7 @@ export async function tidied(context: Context, work: Promise<unknown>): Promise<
       )
     })
     const over = (): void => {
-      letGo()
+      unsubscribe()
       timer?.cancel()
     }
     work.finally(over).then(() => resolve(), reject)

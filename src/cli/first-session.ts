@@ -14,7 +14,7 @@ export class FirstSession {
   readonly #waitSeconds: number | undefined
   readonly #stop = new AbortController()
   readonly #timer: Timer | undefined
-  readonly #letGo: () => void
+  readonly #unsubscribe: () => void
   /** Codes that were said. */
   readonly #said = new Set<string>()
   #error: TrunkError | undefined
@@ -23,7 +23,7 @@ export class FirstSession {
   constructor(context: Context, address: string, waitSeconds: number | undefined) {
     this.#context = context
     this.#waitSeconds = waitSeconds
-    this.#letGo = onAbort(context.signal, () => this.#stop.abort(asError(context.signal.reason)))
+    this.#unsubscribe = onAbort(context.signal, () => this.#stop.abort(asError(context.signal.reason)))
     if (waitSeconds === undefined || waitSeconds === Infinity) return
     this.#timer = context.clock.after(waitSeconds * 1000, () => {
       const { code, message, scope } =
@@ -51,6 +51,6 @@ export class FirstSession {
   /** There is a session, or there will be none: nothing is left of this. */
   over(): void {
     this.#timer?.cancel()
-    this.#letGo()
+    this.#unsubscribe()
   }
 }

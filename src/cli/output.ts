@@ -120,12 +120,12 @@ function inTime({ signal, owner, clock }: OutputContext, work: Promise<void>, la
       owner.leave(work)
       reject(abortError(signal))
     }
-    const letGo = onAbort(signal, () => {
+    const unsubscribe = onAbort(signal, () => {
       if (lastMs === 0) leave()
       else timer = clock.after(lastMs, leave, true)
     })
     const over = (): void => {
-      letGo()
+      unsubscribe()
       timer?.cancel()
     }
     work.finally(over).then(resolve, reject)

@@ -10,7 +10,7 @@ import { asFailure, errorLine } from './failure.ts'
 const LINES_BURST = 200
 const LINES_PER_SECOND = 20
 
-/** What `serve` is given as `onRefused` and `onRejected`. */
+/** What `serve` is given as `onPipeError` and `onSessionError`. */
 export interface RefusalLog {
   refused(refusal: Refusal): void
   rejected(rejection: { readonly peer: string; readonly error: Error }): void

@@ -8,29 +8,29 @@ import { inParallel } from './copy/in-parallel.ts'
 import { asFailure } from './failure.ts'
 import type { Files } from './files.ts'
 import { joinPath, shownRemote, wirePath } from './remote-path.ts'
-import type { Troubles } from './troubles.ts'
+import type { OperandErrors } from './operand-errors.ts'
 
 /** Removals under way at once. */
 const IN_FLIGHT = 32
 
 /** Removes `path`, which may be a file as well. What stays is reported; true where all of it has gone. */
-export async function removeTree(files: Files, path: ByteString, troubles: Troubles): Promise<boolean> {
+export async function removeTree(files: Files, path: ByteString, errors: OperandErrors): Promise<boolean> {
   try {
     await files.remove(wirePath(path), { recursive: true })
     return true
   } catch (error) {
     if (!(await isFolder(files, path))) {
-      troubles.report(shownRemote(path), error)
+      errors.report(shownRemote(path), error)
       return false
     }
   }
   try {
-    if (!(await removeContents(files, path, troubles))) return false
+    if (!(await removeContents(files, path, errors))) return false
     await files.remove(wirePath(path))
     return true
   } catch (error) {
     // said of the directory itself: it cannot be listed, or not removed though it is empty
-    troubles.report(shownRemote(path), error)
+    errors.report(shownRemote(path), error)
     return false
   }
 }
@@ -44,7 +44,7 @@ async function isFolder(files: Files, path: ByteString): Promise<boolean> {
 }
 
 /** The files while they are listed, then the directories: a listing that is open holds a turn of the client, and nested ones all of them. */
-async function removeContents(files: Files, path: ByteString, troubles: Troubles): Promise<boolean> {
+async function removeContents(files: Files, path: ByteString, errors: OperandErrors): Promise<boolean> {
   const folders: ByteString[] = []
   let all = true
   await inParallel(files.list(wirePath(path)), IN_FLIGHT, async ({ nameBytes, type }) => {
@@ -57,10 +57,10 @@ async function removeContents(files: Files, path: ByteString, troubles: Troubles
       await files.remove(wirePath(entry))
     } catch (error) {
       if (asFailure(error).code === 'ERR_NOT_FOUND') return
-      troubles.report(shownRemote(entry), error)
+      errors.report(shownRemote(entry), error)
       all = false
     }
   })
-  for (const folder of folders) if (!(await removeTree(files, folder, troubles))) all = false
+  for (const folder of folders) if (!(await removeTree(files, folder, errors))) all = false
   return all
 }

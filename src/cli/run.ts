@@ -31,7 +31,7 @@ export function run(args: readonly string[], context: Context): Promise<ExitStat
   const { clock, signal } = context
   return new Promise((resolve) => {
     let overdue: Timer | undefined
-    const letGo = onAbort(signal, () => {
+    const unsubscribe = onAbort(signal, () => {
       overdue = clock.after(
         UNWIND_MS,
         () => {
@@ -42,7 +42,7 @@ export function run(args: readonly string[], context: Context): Promise<ExitStat
       )
     })
     void toItsEnd(args, context).then((status) => {
-      letGo()
+      unsubscribe()
       overdue?.cancel()
       resolve(status)
     })

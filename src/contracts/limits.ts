@@ -88,7 +88,7 @@ export const DEFAULT_LIMITS: Readonly<Limits> = {
  * What holds instead on a line that does not tell when the peer comes and goes: there a dead peer is found by its silence alone, so it
  * is asked sooner.
  */
-export const BARE_LINE_DEFAULTS: Readonly<Partial<Limits>> = { keepaliveMs: 5_000 }
+export const CHECKED_FRAMING_DEFAULTS: Readonly<Partial<Limits>> = { keepaliveMs: 5_000 }
 
 /** Longest time that a timer of Node keeps; above it `setTimeout` fires after 1 ms. */
 const MAX_MS = 2 ** 31 - 1

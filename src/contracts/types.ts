@@ -144,7 +144,7 @@ export interface TrunkOptions {
   /** How we name ourselves in the hello, at most 64 bytes. @default 'trunkline' */
   name?: string
   /** Told of each open that was refused here, and of each handler that failed. Must not throw. */
-  onRefused?: (refusal: Refusal) => void
+  onPipeError?: (refusal: Refusal) => void
   /** @default the machine's monotonic clock */
   clock?: Clock
 }
@@ -153,7 +153,7 @@ export interface TrunkOptions {
 type Elsewhere<Name extends string> = Readonly<Partial<Record<Name, never>>>
 
 /** Options of `connect`. */
-export interface ConnectOptions extends TrunkOptions, Elsewhere<'role' | 'traits' | 'onRejected'> {
+export interface ConnectOptions extends TrunkOptions, Elsewhere<'role' | 'traits' | 'onSessionError'> {
   /** Further schemes for string addresses. */
   transports?: Readonly<Record<string, (address: string) => Transport>>
   /**
@@ -176,12 +176,12 @@ export interface ServeOptions
    * Told of each link whose session could not be established, and, with the address for `peer`, why a device cannot be opened that it waits for.
    * Must not throw.
    */
-  onRejected?: (rejection: { readonly peer: string; readonly error: Error }) => void
+  onSessionError?: (rejection: { readonly peer: string; readonly error: Error }) => void
 }
 
 /** Options of `overLink`. */
 export interface LinkOptions
-  extends TrunkOptions, Elsewhere<'transports' | 'retry' | 'reconnect' | 'onConnection' | 'onRejected'> {
+  extends TrunkOptions, Elsewhere<'transports' | 'retry' | 'reconnect' | 'onConnection' | 'onSessionError'> {
   /** Which side of a token's proof we are; needed with a token, and only then. */
   role?: 'connect' | 'serve'
   /** Facts about the link. @default lossless, connected, frames of 64 KiB */
@@ -439,10 +439,10 @@ export interface Pipe extends AsyncIterable<Uint8ArrayList>, AsyncDisposable {
   /** Iterates {@link source}: `for await (const bytes of pipe)`. Throws ERR_PIPE_BUSY where the pipe is read already. */
   [Symbol.asyncIterator](): AsyncGenerator<Uint8ArrayList, void, undefined>
   /**
-   * The same as {@link source}, in its place, for a reader that is done with each item before it asks for the next: the bytes are only lent until then,
+   * The same as {@link source}, in its place, for a reader that is done with each item before it asks for the next: the bytes are only borrowed until then,
    * and their memory is read into again. So bulk stays in the processor's cache (docs/internals/performance.md says what it is worth).
    */
-  readonly lent: AsyncGenerator<Uint8ArrayList, void, undefined>
+  readonly borrowed: AsyncGenerator<Uint8ArrayList, void, undefined>
   /** Writes all of `source`, then ends our side. Rejects if `source` throws (the pipe is then reset) or the pipe fails. */
   readonly sink: Sink<Source<Bytes>, Promise<void>>
   /**

@@ -10,7 +10,7 @@ export type { Clock, Timer }
 const MAX_TIMER_MS = 2 ** 31 - 1
 
 /**
- * The machine's monotonic clock. A timer's callback comes after what had arrived by then has been read: a process that stood still finds its timers run
+ * The machine's monotonic clock. A timer's callback comes after what had arrived by then has been read: a process that was suspended finds its timers run
  * out and the answers that they wait for side by side, and Node looks at its timers first.
  */
 export const systemClock: Clock = {

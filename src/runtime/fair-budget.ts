@@ -129,7 +129,7 @@ export class FairBudget {
     return new Promise((resolve, reject) => {
       const leave = (): void => {
         timer.cancel()
-        letGo?.()
+        unsubscribe?.()
         this.#leave(share, asker)
       }
       const asker: Asker = {
@@ -152,7 +152,7 @@ export class FairBudget {
       share.asking.add(asker)
       share.group.waiting.add(share)
       this.#waiting.add(share.group)
-      const letGo = signal && onAbort(signal, () => asker.fail(abortError(signal)))
+      const unsubscribe = signal && onAbort(signal, () => asker.fail(abortError(signal)))
     })
   }
 

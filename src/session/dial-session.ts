@@ -5,7 +5,7 @@
 import { Backoff } from '../runtime/backoff.ts'
 import { abortError, toTrunkError } from '../contracts/errors.ts'
 import type { ConnectionStatus } from '../contracts/types.ts'
-import { tell } from '../runtime/tell.ts'
+import { notify } from '../runtime/notify.ts'
 import { ignore } from './pipe/rejected.ts'
 import type { ReconnectingParts, Session } from './reconnecting-trunk.ts'
 import { redial } from './redial.ts'
@@ -16,7 +16,7 @@ export async function dialSession(parts: ReconnectingParts, signal: AbortSignal,
   let attempts = 1
   const say = (status: ConnectionStatus): void => {
     attempts = status.attempt
-    tell(onConnection, status)
+    notify(onConnection, status)
   }
   const closed = (sessions: number, thrown?: unknown): void => {
     const error = thrown === undefined ? {} : { error: toTrunkError(thrown, 'ERR_ABORTED', 'connecting was aborted') }

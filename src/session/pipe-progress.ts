@@ -7,7 +7,7 @@ import { TrunkError } from '../contracts/errors.ts'
 
 /** Looks in the given time: how much later than that the end may come. */
 const LOOKS = 4
-/** A look this late means that this process (or its machine) stood still: the peer gets a fresh interval. */
+/** A look this late means that this process (or its machine) was suspended: the peer gets a fresh interval. */
 const SUSPENDED_MS = 1000
 
 /** What is watched. */

@@ -9,8 +9,8 @@ import type { Limits } from '../contracts/limits.ts'
 import { onAbort } from '../runtime/on-abort.ts'
 import { bytesAtOnce, OpenHeads } from './open-head.ts'
 import { requireProtocol } from '../contracts/protocol.ts'
-import { canPass, redial } from './redial.ts'
-import { tell } from '../runtime/tell.ts'
+import { isRetryable, redial } from './redial.ts'
+import { notify } from '../runtime/notify.ts'
 import type {
   ConnectionStatus,
   OpenOptions,
@@ -20,7 +20,7 @@ import type {
   Trunk,
   TrunkStatus,
 } from '../contracts/types.ts'
-import { Watched } from '../runtime/watched.ts'
+import { ObservableValue } from '../runtime/observable-value.ts'
 
 /** A session that stood for this long worked: after its end the first wait is the shortest. */
 const WORKED_MS = 1000
@@ -58,7 +58,7 @@ class LastingTrunk implements ReconnectingTrunk {
   readonly #parts: ReconnectingParts
   readonly #protocols: Map<string, Protocol>
   readonly #backoff: Backoff
-  readonly #connection = new Watched<ConnectionStatus>({ state: 'connecting', attempt: 0, sessions: 0 })
+  readonly #connection = new ObservableValue<ConnectionStatus>({ state: 'connecting', attempt: 0, sessions: 0 })
   /** Ends attempts and waits. */
   readonly #stop = new AbortController()
   /** Protocols that the session was made with. */
@@ -92,14 +92,14 @@ class LastingTrunk implements ReconnectingTrunk {
 
   /** Dials for the first session, then keeps at it. */
   async start(signal: AbortSignal | undefined): Promise<void> {
-    const letGo = signal && onAbort(signal, () => this.#stop.abort(signal.reason))
+    const unsubscribe = signal && onAbort(signal, () => this.#stop.abort(signal.reason))
     try {
       this.#session = await this.#dial()
     } catch (error) {
       this.#ended(toTrunkError(error, 'ERR_ABORTED', 'connecting was aborted'))
       throw error
     } finally {
-      letGo?.()
+      unsubscribe?.()
     }
     // the abort may have come in the moment in which the attempt succeeded
     if (signal?.aborted === true) this.abort(abortError(signal))
@@ -191,7 +191,7 @@ class LastingTrunk implements ReconnectingTrunk {
       lost = await endOf(this.#session)
       if (this.#isOver()) break
       lost ??= new TrunkError('ERR_SESSION_CLOSED', 'the peer has closed the session', { origin: 'remote' })
-      if (!canPass(lost)) break
+      if (!isRetryable(lost)) break
       if (this.#parts.clock.now() - stoodAt >= WORKED_MS) this.#backoff.reset()
       try {
         this.#session = await this.#dial(lost)
@@ -239,7 +239,7 @@ class LastingTrunk implements ReconnectingTrunk {
 
   #say(status: ConnectionStatus): void {
     this.#connection.set(status)
-    tell(this.#parts.onConnection, status)
+    notify(this.#parts.onConnection, status)
   }
 
   #ended(error: TrunkError | undefined): void {
@@ -247,7 +247,7 @@ class LastingTrunk implements ReconnectingTrunk {
     const { attempt, sessions } = this.connection
     const status: ConnectionStatus = { state: 'closed', attempt, sessions, ...(error === undefined ? {} : { error }) }
     this.#connection.end(status)
-    tell(this.#parts.onConnection, status)
+    notify(this.#parts.onConnection, status)
     this.#look()
     if (error === undefined) this.#resolveClosed()
     else this.#rejectClosed(error)
@@ -262,11 +262,11 @@ class LastingTrunk implements ReconnectingTrunk {
       throw new TrunkError('ERR_PIPE_LIMIT', `there is no session, and ${maxPipes} calls wait for one already`)
     await new Promise<void>((resolve, reject) => {
       const look = (): void => {
-        letGo?.()
+        unsubscribe?.()
         resolve()
       }
       this.#waiting.add(look)
-      const letGo =
+      const unsubscribe =
         signal &&
         onAbort(signal, () => {
           this.#waiting.delete(look)

@@ -8,7 +8,7 @@ import { toTrunkError, type TrunkError } from '../contracts/errors.ts'
 import type { ConnectionStatus } from '../contracts/types.ts'
 
 /** Errors that the same attempt would meet again, until somebody changes something at either side. */
-const LASTING: ReadonlySet<string> = new Set([
+const PERMANENT_CODES: ReadonlySet<string> = new Set([
   'ERR_AUTH_REQUIRED',
   'ERR_AUTH_FAILED',
   'ERR_VERSION_MISMATCH',
@@ -20,8 +20,8 @@ const LASTING: ReadonlySet<string> = new Set([
 ])
 
 /** True where trying again is of use: nobody is there yet, the line was cut, the peer started anew. */
-export function canPass(error: TrunkError): boolean {
-  return error.scope !== 'argument' && !LASTING.has(error.code)
+export function isRetryable(error: TrunkError): boolean {
+  return error.scope !== 'argument' && !PERMANENT_CODES.has(error.code)
 }
 
 /** What is told on the way. */
@@ -57,7 +57,7 @@ export async function redial<T>(dial: (signal: AbortSignal) => Promise<T>, optio
     } catch (thrown) {
       signal.throwIfAborted()
       error = toTrunkError(thrown, 'ERR_LINK_FAILED', 'connecting failed')
-      if (!canPass(error)) throw error
+      if (!isRetryable(error)) throw error
     }
   }
 }

@@ -20,9 +20,9 @@ import { Driver } from './driver.ts'
 import { Engine } from '../core/session/engine.ts'
 import type { GuardTools } from '../core/checked-frame/guard.ts'
 import type { Hello } from '../core/session/hello.ts'
-import { Starts } from './starts.ts'
+import { HandlerScheduler } from './handler-scheduler.ts'
 import { peerGroup } from './strangers.ts'
-import { tell } from '../runtime/tell.ts'
+import { notify } from '../runtime/notify.ts'
 import type {
   Link,
   OpenOptions,
@@ -49,14 +49,14 @@ export interface TrunkParts {
   /** For a line that does not tell when the peer comes and goes, or may change bytes. */
   readonly guard: GuardTools | undefined
   /** Waits for a peer as long as it takes. */
-  readonly patient: boolean | undefined
+  readonly waitsForever: boolean | undefined
   readonly authenticator: Authenticator | undefined
   /** Asked before a peer gets a session; throws what refuses it. */
   readonly admit?: (() => void) | undefined
   readonly protocols: ReadonlyMap<string, Protocol>
   /** What it shares with other trunks. */
   readonly budgets: SharedBudgets
-  readonly onRefused: ((refusal: Refusal) => void) | undefined
+  readonly onPipeError: ((refusal: Refusal) => void) | undefined
 }
 
 export class TrunkSession implements Trunk, PipeOwner {
@@ -72,7 +72,7 @@ export class TrunkSession implements Trunk, PipeOwner {
   #error: TrunkError | undefined
   #closing = false
   readonly #account: Account
-  readonly #starts = new Starts<Incoming>((incoming) => {
+  readonly #scheduler = new HandlerScheduler<Incoming>((incoming) => {
     // its opener, or the session, may have gone while it waited
     if (incoming.pipe.error === undefined) void this.#run(incoming)
     else incoming.mux.handlerEnded(incoming.pipe.state)
@@ -99,7 +99,7 @@ export class TrunkSession implements Trunk, PipeOwner {
       authenticator: parts.authenticator,
       guard: parts.guard,
       admit: parts.admit,
-      patient: parts.patient,
+      waitsForever: parts.waitsForever,
       now: this.#startedAt,
       host: {
         wake: () => {
@@ -133,19 +133,19 @@ export class TrunkSession implements Trunk, PipeOwner {
   /** Starts the hello; resolves when the session stands. */
   establish(signal: AbortSignal | undefined): Promise<void> {
     return new Promise((resolve, reject) => {
-      let letGo: (() => void) | undefined
+      let unsubscribe: (() => void) | undefined
       this.#established = {
         resolve() {
-          letGo?.()
+          unsubscribe?.()
           resolve()
         },
         reject(error) {
-          letGo?.()
+          unsubscribe?.()
           reject(signal?.aborted === true ? (signal.reason as Error) : error)
         },
       }
       this.#driver.start()
-      if (signal !== undefined) letGo = onAbort(signal, () => this.abort(abortError(signal)))
+      if (signal !== undefined) unsubscribe = onAbort(signal, () => this.abort(abortError(signal)))
     })
   }
 
@@ -202,17 +202,17 @@ export class TrunkSession implements Trunk, PipeOwner {
       const entry = { id, resolve, reject }
       this.#pings.push(entry)
       if (signal === undefined) return
-      const letGo = onAbort(signal, () => {
+      const unsubscribe = onAbort(signal, () => {
         const at = this.#pings.indexOf(entry)
         if (at >= 0) this.#pings.splice(at, 1)
         reject(signal.reason as Error)
       })
       entry.resolve = (ms) => {
-        letGo()
+        unsubscribe()
         resolve(ms)
       }
       entry.reject = (error: Error) => {
-        letGo()
+        unsubscribe()
         reject(error)
       }
     })
@@ -347,7 +347,7 @@ export class TrunkSession implements Trunk, PipeOwner {
     const pipe = new TrunkPipe(mux, this, parsed.protocol, undefined).bind(state)
     state.listener = pipe
     state.readsBeforeReset = protocol.readBeforeReset === true
-    this.#starts.add({ mux, pipe, protocol, head: parsed })
+    this.#scheduler.add({ mux, pipe, protocol, head: parsed })
   }
 
   /** Runs a handler from its start to its end. Never rejects. */
@@ -382,7 +382,7 @@ export class TrunkSession implements Trunk, PipeOwner {
   }
 
   #report(protocol: string, error: TrunkError, refused: boolean): void {
-    tell(this.#parts.onRefused, {
+    notify(this.#parts.onPipeError, {
       peer: this.#parts.link.peer ?? '',
       protocol,
       code: error.code,

@@ -27,7 +27,7 @@ const EVERY_BYTES = 30_000
 /** Each is repeated until it gets there. */
 const TRANSFERS = 4
 const MAX_ATTEMPTS = 60
-/** Less patient than the defaults, so that a test is over sooner; the rules are the same. */
+/** Less waitsForever than the defaults, so that a test is over sooner; the rules are the same. */
 const LIMITS: Partial<Limits> = {
   helloRepeatMs: 100,
   keepaliveMs: 1_000,

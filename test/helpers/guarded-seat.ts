@@ -1,7 +1,7 @@
 /** A real engine on a guarded line, under a clock that is turned by hand, with a hand-spoken side opposite. No link, no promise. */
 import assert from 'node:assert/strict'
 import { TrunkError } from '../../src/contracts/errors.ts'
-import { BARE_LINE_DEFAULTS, DEFAULT_LIMITS, type Limits } from '../../src/contracts/limits.ts'
+import { CHECKED_FRAMING_DEFAULTS, DEFAULT_LIMITS, type Limits } from '../../src/contracts/limits.ts'
 import type { PipeState } from '../../src/core/mux/pipe-state.ts'
 import { Engine } from '../../src/core/session/engine.ts'
 import { guardTools } from '../../src/session/guard-tools.ts'
@@ -18,7 +18,7 @@ export interface SeatOptions {
   readonly epochs?: readonly Uint8Array[]
   readonly limits?: Partial<Limits>
   readonly token?: string
-  readonly patient?: boolean
+  readonly waitsForever?: boolean
   readonly now?: number
 }
 
@@ -38,7 +38,7 @@ export class GuardedSeat {
 
   constructor(options: SeatOptions = {}) {
     this.now = options.now ?? 0
-    const limits = { ...DEFAULT_LIMITS, ...BARE_LINE_DEFAULTS, ...options.limits }
+    const limits = { ...DEFAULT_LIMITS, ...CHECKED_FRAMING_DEFAULTS, ...options.limits }
     const hello: Hello = {
       versions: [1, 1],
       epoch: SEAT_EPOCH,
@@ -62,7 +62,7 @@ export class GuardedSeat {
       preferredFrameBytes: 65_536,
       guard: guardTools,
       authenticator: options.token === undefined ? undefined : tokenAuthenticator(options.token),
-      patient: options.patient,
+      waitsForever: options.waitsForever,
       now: this.now,
       host: {
         wake: () => undefined,
@@ -199,8 +199,8 @@ export function ping(number = 1): WireFrame {
 }
 
 /** A seat that has said its greeting, and a side that has heard it. */
-export function met(patient = true): { seat: GuardedSeat; voice: GuardedVoice } {
-  const seat = new GuardedSeat({ patient })
+export function met(waitsForever = true): { seat: GuardedSeat; voice: GuardedVoice } {
+  const seat = new GuardedSeat({ waitsForever })
   const voice = new GuardedVoice()
   voice.hear(seat.say())
   return { seat, voice }

@@ -147,7 +147,7 @@ export class MuxSeat implements MuxHost {
     this.asked++
   }
 
-  leastRoundTripMs(): number | undefined {
+  minRoundTripMs(): number | undefined {
     return this.leastRoundTrip
   }
 

@@ -154,7 +154,7 @@ const CALLS: VictimCalls = {
     const server = await serve('tcp://127.0.0.1:0', {
       ...options,
       protocols: PROTOCOLS,
-      onRejected: ({ error }) => rejected.push(codeOf(error)),
+      onSessionError: ({ error }) => rejected.push(codeOf(error)),
     })
     servers.push(server)
     void (async () => {

@@ -14,7 +14,7 @@ async function withBench(use: (trunk: Trunk) => Promise<void>, options: BenchOpt
   const refusals: Refusal[] = []
   const [near, far] = await trunkPair(
     {},
-    { protocols: [bench(options)], onRefused: (refusal) => refusals.push(refusal) },
+    { protocols: [bench(options)], onPipeError: (refusal) => refusals.push(refusal) },
   )
   await keptAlive(() => use(near))
   await eventually(() => far.status().pipes.length === 0 && near.status().pipes.length === 0, 'no pipe is left')

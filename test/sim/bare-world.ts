@@ -104,7 +104,7 @@ export function simulateBare(seed: number, tools: GuardTools = guardTools): Bare
   const { random, timeline, records } = shared
   const grain = random.scale(1, 65_536)
   const make = (name: string): SimPeer =>
-    makePeer(name, shared, swarmLimits(random), grain, { guard: tools, patient: true })
+    makePeer(name, shared, swarmLimits(random), grain, { guard: tools, waitsForever: true })
   const seats = [new Seat('a', shared, make), new Seat('b', shared, make)] as const
   const [a, b] = seats
   const healthy = random.chance(0.3)

@@ -382,7 +382,7 @@ export class SimPeer implements WireEnd {
       if (this.shared.finishing) this.#finish()
       else this.#act()
       for (const pipe of this.pipes) {
-        if (pipe.state.phase !== 'gone') continue
+        if (pipe.state.phase !== 'closed') continue
         pipe.read()
         this.pipes.delete(pipe)
       }

@@ -142,7 +142,7 @@ const kept = new WeakMap<SimPeer, PipeState>()
 
 /** A core that forgets who waits for a batch to leave when the peer's answer comes first. */
 function forgetsWriters(peer: SimPeer): void {
-  for (const pipe of peer.made) if (pipe.state.phase === 'gone') pipe.written = () => undefined
+  for (const pipe of peer.made) if (pipe.state.phase === 'closed') pipe.written = () => undefined
 }
 
 /** A core that throws. */

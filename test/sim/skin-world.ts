@@ -111,11 +111,11 @@ class World {
       address: 'sim:',
       traits: { lossless: true, connected: true, preferredFrameBytes: random.scale(1024, 65_536) },
       guard: undefined,
-      patient: undefined,
+      waitsForever: undefined,
       authenticator: undefined,
       protocols: new Map([[PROTOCOL, protocol]]),
       budgets: this.#budgets,
-      onRefused: undefined,
+      onPipeError: undefined,
       hello: hello(),
       renewHello: hello,
     })
@@ -227,7 +227,7 @@ class World {
 
   async #read(pipe: Pipe): Promise<void> {
     const { random } = this
-    const source = random.chance(0.5) ? pipe.lent : pipe.source
+    const source = random.chance(0.5) ? pipe.borrowed : pipe.source
     for (;;) {
       const next = await this.watch('next', source.next())
       if (next.done === true) return

@@ -213,7 +213,7 @@ export function makePeer(
   shared: Shared,
   limits: Readonly<Limits>,
   grain: number,
-  engine: Pick<EngineOptions, 'guard' | 'patient'> = {},
+  engine: Pick<EngineOptions, 'guard' | 'waitsForever'> = {},
 ): SimPeer {
   const { random } = shared
   const hello = (): Hello => ({

@@ -157,7 +157,7 @@ describe('a peer that is gone', () => {
     const peer = await LINES['unix']!(
       concat(SYNC, encodeFrame(frame(TYPE.HELLO, 0, cbor(helloFields()))), encodeFrame(bye)),
     )
-    const patient: Transport = {
+    const waitsForever: Transport = {
       ...peer.transport,
       async connect(options) {
         const link = await peer.transport.connect(options)
@@ -165,7 +165,7 @@ describe('a peer that is gone', () => {
         return link
       },
     }
-    await assert.rejects(connect(patient), { code: 'ERR_SESSION_LIMIT', origin: 'remote' })
+    await assert.rejects(connect(waitsForever), { code: 'ERR_SESSION_LIMIT', origin: 'remote' })
     await peer.close()
   })
 

@@ -27,7 +27,7 @@ function scripted(...codes: KnownCode[]): Scripted {
   const links: Scripted['links'] = []
   return {
     address: 'serial:///dev/scripted',
-    mayCome: new Set(['ERR_NOT_FOUND']),
+    retryableCodes: new Set(['ERR_NOT_FOUND']),
     seen,
     links,
     async open() {
@@ -107,13 +107,13 @@ describe('opening in time', () => {
 
   it('says what hindered it, and not that the last attempt was cut off by the deadline', async () => {
     const clock = manualClock()
-    const mayCome = new Set(['ERR_CONNECT_REFUSED', 'ERR_CONNECT_TIMEOUT'])
-    const line = { ...scripted('ERR_CONNECT_REFUSED', 'ERR_CONNECT_TIMEOUT'), mayCome }
+    const retryableCodes = new Set(['ERR_CONNECT_REFUSED', 'ERR_CONNECT_TIMEOUT'])
+    const line = { ...scripted('ERR_CONNECT_REFUSED', 'ERR_CONNECT_TIMEOUT'), retryableCodes }
     await assert.rejects(turning(clock, openInTime(line, { ...transportOptions(), clock })), {
       code: 'ERR_CONNECT_REFUSED',
       message: /attempt 1 .*10000 ms/,
     })
-    const silent = { ...scripted('ERR_CONNECT_TIMEOUT'), mayCome }
+    const silent = { ...scripted('ERR_CONNECT_TIMEOUT'), retryableCodes }
     await assert.rejects(openInTime(silent, { ...transportOptions(), clock }), { code: 'ERR_CONNECT_TIMEOUT' })
     assert.deepEqual([silent.seen.attempts, clock.pending], [1, 0])
   })

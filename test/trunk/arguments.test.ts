@@ -102,7 +102,7 @@ describe('bad arguments', () => {
   it('are options of another call, which would do nothing', async () => {
     const of = {
       connect: { transports: {}, retry: false, reconnect: false, onConnection: () => undefined },
-      serve: { transports: {}, onRejected: () => undefined },
+      serve: { transports: {}, onSessionError: () => undefined },
       overLink: { role: 'serve', traits: { lossless: true, connected: true, preferredFrameBytes: 1 } },
     } as const
     const calls = {

@@ -38,7 +38,7 @@ async function served(
     const rejected: string[] = []
     const server = await device.serve({
       protocols: [echo],
-      onRejected: ({ error }) => rejected.push((error as { code?: string }).code ?? String(error)),
+      onSessionError: ({ error }) => rejected.push((error as { code?: string }).code ?? String(error)),
       ...options,
     })
     try {
@@ -335,7 +335,7 @@ describe('lines of two kinds at two ends', TIMEOUT, () => {
       const address = memory('memory:mismatch')
       const server = await serve(address, {
         clock,
-        onRejected: ({ error }) => rejected.push((error as { code?: string }).code ?? ''),
+        onSessionError: ({ error }) => rejected.push((error as { code?: string }).code ?? ''),
       })
       const link = await address.connect({ signal: new AbortController().signal, clock, limits: DEFAULT_LIMITS })
       assert.equal(await outcome(device.over(link)), 'ERR_LINE_MISMATCH')

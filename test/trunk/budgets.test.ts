@@ -19,7 +19,7 @@ const slow = defineProtocol({
   async handle({ accept, signal }) {
     const pipe = accept()
     let left = 3 * MIB
-    for await (const data of pipe.lent) if ((left -= data.byteLength) <= 0) break
+    for await (const data of pipe.borrowed) if ((left -= data.byteLength) <= 0) break
     await new Promise((resolve) => signal.addEventListener('abort', resolve))
   },
 })

@@ -49,12 +49,12 @@ const READERS: Readonly<Record<string, (pipe: Pipe) => Promise<void>>> = {
     for await (const bytes of pipe.source) assert.equal(bytes.byteLength, PIECE_BYTES)
     await pipe.close()
   },
-  lent: async (pipe) => {
-    for await (const bytes of pipe.lent) assert.equal(bytes.byteLength, PIECE_BYTES)
+  borrowed: async (pipe) => {
+    for await (const bytes of pipe.borrowed) assert.equal(bytes.byteLength, PIECE_BYTES)
     await pipe.close()
   },
-  'lent, and leaving': async (pipe) => {
-    for await (const bytes of pipe.lent) if (bytes.byteLength > 0) break
+  'borrowed, and leaving': async (pipe) => {
+    for await (const bytes of pipe.borrowed) if (bytes.byteLength > 0) break
     await pipe.close()
   },
   'no reader': (pipe) => pipe.close(),
@@ -134,7 +134,7 @@ describe('50,000 pipes that are over', { timeout: 1_800_000 }, () => {
     const { signal } = new AbortController()
     await leavesNothing(async () => {
       const pipe = await trunk.open('give', undefined, { signal, body: new Uint8Array(0) })
-      for await (const bytes of pipe.lent) assert.ok(bytes.byteLength > 0)
+      for await (const bytes of pipe.borrowed) assert.ok(bytes.byteLength > 0)
       await pipe.close()
     })
   })
@@ -146,7 +146,8 @@ describe('50,000 pipes that are over', { timeout: 1_800_000 }, () => {
     const files = filesystemClient(trunk)
     const kinds = [
       async () => {
-        for await (const bytes of files.read('/file', { length: 10_000, lent: true })) assert.ok(bytes.byteLength > 0)
+        for await (const bytes of files.read('/file', { length: 10_000, borrowed: true }))
+          assert.ok(bytes.byteLength > 0)
       },
       async () => {
         await files.write('/written', new Uint8Array(10_000), { durable: false })
@@ -163,7 +164,7 @@ describe('50,000 pipes that are over', { timeout: 1_800_000 }, () => {
   })
 
   it('R-366: leave nothing behind: tcp-connection', () =>
-    leavesNothing(async () => READERS['lent']?.(await tcpConnect(trunk, { host: '127.0.0.1', port }))))
+    leavesNothing(async () => READERS['borrowed']?.(await tcpConnect(trunk, { host: '127.0.0.1', port }))))
 
   it('R-366: leave nothing behind: tcp-listener', async () => {
     const listening = await tcpListen(trunk, { port: 0 }, { accepts: 8 })
@@ -174,7 +175,7 @@ describe('50,000 pipes that are over', { timeout: 1_800_000 }, () => {
       socket.on('error', () => undefined)
       socket.end(piece)
       socket.resume()
-      await READERS['lent']?.(next.value)
+      await READERS['borrowed']?.(next.value)
     })
     await listening.close()
   })

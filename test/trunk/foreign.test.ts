@@ -167,7 +167,7 @@ async function served(make: (good: Link) => unknown, clock: ManualClock, connect
     serve(transport, {
       clock,
       protocols: [echo],
-      onRejected: ({ error }) => rejected.push((error as { code?: string }).code ?? String(error)),
+      onSessionError: ({ error }) => rejected.push((error as { code?: string }).code ?? String(error)),
     }),
   )
   const traits = { lossless: true, connected, preferredFrameBytes: 65_536 }
@@ -411,7 +411,7 @@ describe('[R-393] a listener that breaks its contract', () => {
       close: () => Promise.resolve(),
       [Symbol.asyncIterator]: () => ({ next: () => Promise.resolve({ done: false, value: 7 }) }),
     }
-    const server = await start(clock, listener, { onRejected: () => rejected++ })
+    const server = await start(clock, listener, { onSessionError: () => rejected++ })
     for (let i = 0; i < 50; i++) await nextTurn()
     assert.ok(rejected > 0)
     await inTime(clock, server.close())
@@ -497,7 +497,7 @@ describe('[R-396] a callback that throws', () => {
     assert.equal(status, 0, stderr)
     assert.deepEqual(JSON.parse(stdout), {
       served: ['ERR_SESSION_LIMIT', 'resolved', 'resolved'],
-      uncaught: ['onConnection', 'onRefused', 'onRejected'],
+      uncaught: ['onConnection', 'onPipeError', 'onSessionError'],
     })
   })
 })

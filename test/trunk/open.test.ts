@@ -145,7 +145,7 @@ describe('open', () => {
         handle: async ({ accept }) => void accept(),
       }),
     ]
-    const [near, far] = await trunkPair({}, { protocols: [...protocols, echo], onRefused: (r) => refusals.push(r) })
+    const [near, far] = await trunkPair({}, { protocols: [...protocols, echo], onPipeError: (r) => refusals.push(r) })
     const expected: [name: string, code: string, message: RegExp][] = [
       ['coded', 'MY_CODE', /^because$/],
       ['foreign', 'ERR_HANDLER_FAILED', /^(?!.*secret)/],
@@ -241,7 +241,7 @@ describe('handlers', () => {
         })
       }),
     ]
-    const [near, far] = await trunkPair({}, { protocols: [...protocols, echo], onRefused: (r) => refusals.push(r) })
+    const [near, far] = await trunkPair({}, { protocols: [...protocols, echo], onPipeError: (r) => refusals.push(r) })
     const read = async (name: string): Promise<unknown> => await checkPattern((await near.open(name)).source)
     await assert.rejects(read('throws'), { code: 'ERR_HANDLER_FAILED', origin: 'remote' })
     await assert.rejects(read('codes'), { code: 'ERR_IO', message: 'the disk broke' })

@@ -243,7 +243,7 @@ describe('a line that does something to bytes', () => {
     it(`(${what}) is named soon, on both sides [R-058]`, async (t) => {
       const pair = await ptyPair({ via: mapped(map) })
       const rejected: string[] = []
-      const server = await serve(serial(pair.far), { onRejected: ({ error }) => rejected.push(error.message) })
+      const server = await serve(serial(pair.far), { onSessionError: ({ error }) => rejected.push(error.message) })
       t.after(async () => {
         await server.close()
         await pair.close()

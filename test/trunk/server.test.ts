@@ -63,8 +63,9 @@ describe('a server', () => {
 
   it('refuses sessions beyond maxSessions by code, and takes them again when others have left', async () => {
     const rejected: string[] = []
-    const onRejected: ServeOptions['onRejected'] = ({ error }) => rejected.push((error as { code?: string }).code ?? '')
-    const server = await serve(ANY, { protocols: [echo], limits: { maxSessions: 2 }, onRejected })
+    const onSessionError: ServeOptions['onSessionError'] = ({ error }) =>
+      rejected.push((error as { code?: string }).code ?? '')
+    const server = await serve(ANY, { protocols: [echo], limits: { maxSessions: 2 }, onSessionError })
     const first = await connect(server.address)
     const second = await connect(server.address)
     assert.equal(await outcome(connect(server.address)), 'ERR_SESSION_LIMIT')
@@ -80,7 +81,7 @@ describe('a server', () => {
 
   it('says who was rejected and why, and only those: a session that breaks later is none', async () => {
     const rejected: { peer: string; error: Error }[] = []
-    const server = await serve(ANY, { onRejected: (rejection) => rejected.push(rejection) })
+    const server = await serve(ANY, { onSessionError: (rejection) => rejected.push(rejection) })
     const stranger = await dialLoopback(Number(server.address.split(':').pop()))
     stranger.end('GET / HTTP/1.1\r\n\r\n')
     await eventually(() => rejected.length === 1, 'the stranger is rejected')
@@ -130,8 +131,9 @@ describe('a token', () => {
   it('lets in who has it, and says to both sides who has not', async () => {
     const token = 'a secret of sixteen bytes or more'
     const rejected: string[] = []
-    const onRejected: ServeOptions['onRejected'] = ({ error }) => rejected.push((error as { code?: string }).code ?? '')
-    const server = await serve(ANY, { protocols: [echo], token, onRejected })
+    const onSessionError: ServeOptions['onSessionError'] = ({ error }) =>
+      rejected.push((error as { code?: string }).code ?? '')
+    const server = await serve(ANY, { protocols: [echo], token, onSessionError })
     const trunk = await connect(server.address, { token: Buffer.from(token) })
     assert.equal(await echoes(trunk), 100)
     assert.equal(await outcome(connect(server.address)), 'ERR_AUTH_REQUIRED')

@@ -34,7 +34,7 @@ export async function trunks(transport: Transport, link: Link, trunk: Trunk): Pr
   const options: TrunkOptions = { limits: { maxPipes: 7 }, token: new Uint8Array(16), protocols: [], name: 'me' }
   const dialled: Trunk = await connect('tcp://127.0.0.1:1', options)
   await connect(transport)
-  const server: Server = await serve('unix:///x', { onRefused: ({ code }: { code: ErrorCode }) => ({ code }) })
+  const server: Server = await serve('unix:///x', { onPipeError: ({ code }: { code: ErrorCode }) => ({ code }) })
   for await (const one of server) await one.close()
   await overLink(link, { role: 'serve' })
   await using disposed = dialled
@@ -56,7 +56,7 @@ export async function trunks(transport: Transport, link: Link, trunk: Trunk): Pr
 /** Never called. */
 export async function options(link: Link, traits: TransportTraits, common: TrunkOptions): Promise<void> {
   const dialling: ConnectOptions = { ...common, retry: true, onConnection: () => undefined, transports: {} }
-  const serving: ServeOptions = { ...common, onRejected: () => undefined, transports: {} }
+  const serving: ServeOptions = { ...common, onSessionError: () => undefined, transports: {} }
   const linked: LinkOptions = { ...common, role: 'serve', traits }
   await Promise.all([connect('x:', dialling), serve('x:', serving), overLink(link, linked)])
   await Promise.all([connect('x:', common), serve('x:', common), overLink(link, common)])
@@ -68,7 +68,7 @@ export async function options(link: Link, traits: TransportTraits, common: Trunk
   // @ts-expect-error a transport has its traits
   await connect('x:', { traits })
   // @ts-expect-error only serve rejects links
-  await connect('x:', { onRejected: () => undefined })
+  await connect('x:', { onSessionError: () => undefined })
   // @ts-expect-error a server does not dial
   await serve('x:', { reconnect: true })
   // @ts-expect-error a server waits for its peers anyhow

@@ -156,7 +156,7 @@ async function serveForEver() {
   say('calling')
   const server = await serve(address, {
     protocols: [filesystem({ root: folder }), tcpConnection({ allow: [`127.0.0.1:${port}`] }), marked, poured, poured2],
-    onRejected: ({ error }) => say('rejected', { code: codeOf(error) }),
+    onSessionError: ({ error }) => say('rejected', { code: codeOf(error) }),
   })
   say('serving', { digest: sha256(down) })
   for await (const trunk of server) {

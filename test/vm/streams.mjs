@@ -48,7 +48,7 @@ async function writeAll(pipe, total) {
 /** How many bytes come up to the end. */
 async function readAll(pipe) {
   let got = 0
-  for await (const list of pipe.lent) got += list.byteLength
+  for await (const list of pipe.borrowed) got += list.byteLength
   return got
 }
 
@@ -90,7 +90,7 @@ async function pourBothWays(pipe, ms, writes = true) {
   let here = 0
   const reading = (async () => {
     let last = Buffer.alloc(0)
-    for await (const list of pipe.lent) {
+    for await (const list of pipe.borrowed) {
       if (performance.now() < until) here += list.byteLength
       last = Buffer.concat([last, list.subarray(Math.max(0, list.byteLength - RESULT_BYTES))]).subarray(-RESULT_BYTES)
     }

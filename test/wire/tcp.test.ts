@@ -38,7 +38,7 @@ describe('frames by hand over TCP', { timeout: 60_000 }, () => {
     const rejected: string[] = []
     const server = await serve('tcp://127.0.0.1:0', {
       protocols: [waitingProtocol()],
-      onRejected: ({ error }) => rejected.push((error as Error & { code: string }).code),
+      onSessionError: ({ error }) => rejected.push((error as Error & { code: string }).code),
     })
     const silent = await dial(server)
     await silent.expect('HELLO')

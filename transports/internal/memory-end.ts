@@ -7,7 +7,7 @@
  */
 import { Duplex } from 'node:stream'
 import { setImmediate as nextTurn } from 'node:timers'
-import { Ring } from './ring.ts'
+import { RingBuffer } from './ring-buffer.ts'
 
 type Callback = (error?: Error | null) => void
 
@@ -26,7 +26,7 @@ function systemError(code: 'ECONNRESET' | 'EPIPE'): Error {
 
 class MemoryEnd extends Duplex {
   /** Bytes on their way to this end. */
-  readonly #inbox: Ring
+  readonly #inbox: RingBuffer
   #other: MemoryEnd | undefined
   #wanted = false
   #scheduled = false
@@ -38,7 +38,7 @@ class MemoryEnd extends Duplex {
 
   constructor(bufferBytes: number) {
     super({ allowHalfOpen: true, readableHighWaterMark: 1 })
-    this.#inbox = new Ring(bufferBytes)
+    this.#inbox = new RingBuffer(bufferBytes)
   }
 
   joinTo(other: MemoryEnd): void {

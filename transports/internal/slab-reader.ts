@@ -2,7 +2,7 @@
  * Reading into slabs instead of a fresh buffer of 64 KiB per read: a full kernel buffer takes one system call instead of four. `SlabReader` does
  * so for a socket that was dialled or made here (net's `onread`). Chunks are views of a slab. A slab is read into again only when whoever got
  * chunks of it has said that no view of them is left; else it is written once, from its front to its end, and never again. What a view may pin is
- * its holder's to bound (src/core/mux/pinned.ts).
+ * its holder's to bound (src/core/mux/retained.ts).
  */
 import type { OnReadOpts } from 'node:net'
 
@@ -19,7 +19,7 @@ export const MAX_READ_BYTES: number = 256 * 1024
 /** A read that takes longer to be parsed ends the turn: bulk takes a hundredth of this. */
 const LONG_READ_MS = 2
 /** Where slabs are read into again none is larger: all of them together stay in a processor's own cache, which is what that is for. */
-const LENT_SLAB_BYTES = 256 * 1024
+const BORROWED_SLAB_BYTES = 256 * 1024
 /**
  * How many there are where what was read is given back at once. Node asks for the next buffer before the readers of the last one have run, and what is left of
  * a frame is not given back before the rest of it has come: so one is filled, one is being read, one waits.
@@ -29,7 +29,7 @@ const SPARE_SLABS = 3
  * And where it is given back late, by a reader that waits for a disk: each one less is memory that is new for every read. Two files of 1 GiB were written with 1,609 MiB
  * of fresh slabs where there were 3 of them, with 368 where there were 12 (docs/internals/performance.md).
  */
-const MAX_LENT_SLABS = 16
+const MAX_BORROWED_SLABS = 16
 
 interface Slab {
   bytes: Uint8Array
@@ -48,7 +48,7 @@ export class Slabs {
   readonly #surplus: WeakRef<Uint8Array>[] = []
   #slabBytes = MIN_SLAB_BYTES
   /** Something was given back: there may be several, and none is large. */
-  #lends = false
+  #isBorrowed = false
 
   /** Where the next read goes: at least 16 KiB, at most {@link MAX_READ_BYTES}. */
   room(): Uint8Array {
@@ -74,7 +74,7 @@ export class Slabs {
 
   /** A view of which nothing is left; that of a slab which is no longer used, or of other memory, changes nothing. */
   release(view: Uint8Array): void {
-    this.#lends = true
+    this.#isBorrowed = true
     for (const slab of this.#slabs) {
       if (slab.bytes.buffer !== view.buffer) continue
       slab.kept -= view.byteLength
@@ -89,13 +89,13 @@ export class Slabs {
       const slab = this.#slabs[at]
       if (slab?.kept !== 0 || slab === this.#current) continue
       this.#slabs.splice(at, 1)
-      if (slab.bytes.byteLength === LENT_SLAB_BYTES) this.#surplus.push(new WeakRef(slab.bytes))
+      if (slab.bytes.byteLength === BORROWED_SLAB_BYTES) this.#surplus.push(new WeakRef(slab.bytes))
     }
   }
 
   /** Memory of a surplus slab that the collector has not taken; else fresh. */
   #bytes(length: number): Uint8Array {
-    while (length === LENT_SLAB_BYTES) {
+    while (length === BORROWED_SLAB_BYTES) {
       const surplus = this.#surplus.pop()
       if (surplus === undefined) break
       const bytes = surplus.deref()
@@ -109,18 +109,18 @@ export class Slabs {
     if (current?.kept === 0) return this.#again(current)
     for (const slab of this.#slabs) if (slab.kept === 0) return this.#again(slab)
     const used = this.#slabs.length
-    if (used >= (this.#lends ? SPARE_SLABS : 1)) {
+    if (used >= (this.#isBorrowed ? SPARE_SLABS : 1)) {
       if (current !== undefined && current.bytes.byteLength - current.at >= MIN_READ_BYTES) return current
-      if (!this.#lends || used >= MAX_LENT_SLABS) this.#slabs.shift()
+      if (!this.#isBorrowed || used >= MAX_BORROWED_SLABS) this.#slabs.shift()
     }
-    const bytes = this.#lends ? Math.min(this.#slabBytes, LENT_SLAB_BYTES) : this.#slabBytes
+    const bytes = this.#isBorrowed ? Math.min(this.#slabBytes, BORROWED_SLAB_BYTES) : this.#slabBytes
     const slab = { bytes: this.#bytes(bytes), at: 0, kept: 0 }
     this.#slabs.push(slab)
     return slab
   }
 
   #again(slab: Slab): Slab {
-    const bytes = Math.min(this.#slabBytes, LENT_SLAB_BYTES)
+    const bytes = Math.min(this.#slabBytes, BORROWED_SLAB_BYTES)
     if (slab.bytes.byteLength !== bytes) slab.bytes = fresh(bytes)
     slab.at = 0
     return slab

@@ -17,7 +17,7 @@ export interface Line {
   /** One attempt; nothing is left where it rejects. */
   readonly open: (options: TransportOptions) => Promise<LineLink>
   /** Codes of attempts after which waiting is of use. */
-  readonly mayCome: ReadonlySet<string>
+  readonly retryableCodes: ReadonlySet<string>
 }
 
 /** Opens the line within `limits.connectTimeoutMs`; rejects with what the last attempt met, or with what no waiting helps against. */
@@ -33,7 +33,7 @@ export async function openInTime(line: Line, options: TransportOptions): Promise
     } catch (error) {
       signal.throwIfAborted()
       // a device that has just come gets its owner and mode a moment later
-      if (!mayCome(line, error) && !(reason !== undefined && hasCode(error, 'ERR_ACCESS'))) throw error
+      if (!isRetryable(line, error) && !(reason !== undefined && hasCode(error, 'ERR_ACCESS'))) throw error
       const timedOut = hasCode(error, 'ERR_CONNECT_TIMEOUT')
       // an attempt that begins shortly before the deadline is cut off, which says less than what the one before it met
       if (!timedOut) reason = error
@@ -52,7 +52,7 @@ export async function listenByOpening(line: Line, options: TransportOptions): Pr
   const waits = new Waits(options)
   const first = await attempt(line, options).catch((error: unknown) => {
     options.signal.throwIfAborted()
-    if (!mayCome(line, error) && !hasCode(error, 'ERR_BUSY')) throw error
+    if (!isRetryable(line, error) && !hasCode(error, 'ERR_BUSY')) throw error
     waits.failed(error)
     return undefined
   })
@@ -141,8 +141,8 @@ async function attempt(line: Line, options: TransportOptions): Promise<LineLink>
   }
 }
 
-function mayCome(line: Line, error: unknown): error is TrunkError {
-  return error instanceof TrunkError && line.mayCome.has(error.code)
+function isRetryable(line: Line, error: unknown): error is TrunkError {
+  return error instanceof TrunkError && line.retryableCodes.has(error.code)
 }
 
 function hasCode(error: unknown, code: KnownCode): error is TrunkError {

@@ -15,6 +15,6 @@ page.listen(Number(port), '127.0.0.1').unref() // a page to forward; the server 
 
 const guest = await serve(address, {
   protocols: [filesystem({ root: folder }), tcpConnection({ allow: [`127.0.0.1:${port}`] })],
-  onRejected: ({ error }) => console.error(error.message),
+  onSessionError: ({ error }) => console.error(error.message),
 })
 console.log(guest.address)

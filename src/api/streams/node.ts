@@ -58,7 +58,7 @@ type Callback = (error?: Error | null) => void
 class PipeDuplex extends Duplex {
   readonly #pipe: Pipe
   readonly #unread = new Unread()
-  readonly #letGo: () => void
+  readonly #unsubscribe: () => void
   #reader: AsyncGenerator<Uint8ArrayList, void, undefined> | undefined
   /** The pipe was asked for more. */
   #asked = false
@@ -70,7 +70,7 @@ class PipeDuplex extends Duplex {
   constructor(pipe: Pipe, readableHighWaterMark: number, writableHighWaterMark: number) {
     super({ allowHalfOpen: true, readableHighWaterMark, writableHighWaterMark })
     this.#pipe = pipe
-    this.#letGo = onAbort(pipe.signal, () => {
+    this.#unsubscribe = onAbort(pipe.signal, () => {
       // where there is something to read, or somebody waits for it, reading tells the failure in its place
       if (!this.#asked && !this.#hasUnread) this.destroy(pipe.signal.reason as Error)
     })
@@ -168,7 +168,7 @@ class PipeDuplex extends Duplex {
   // --- the end -------------------------------------------------------------------------------------------------------
 
   override _destroy(error: Error | null, callback: Callback): void {
-    this.#letGo()
+    this.#unsubscribe()
     if (!this.#foreign) {
       if (error !== null) this.#pipe.abort(error)
       else if (this.writableFinished) this.#pipe.stopReading()

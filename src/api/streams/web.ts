@@ -69,7 +69,7 @@ class PipeByteSource implements UnderlyingByteSource {
   readonly #pipe: Pipe
   readonly #unread = new Unread()
   #reader: AsyncGenerator<Uint8ArrayList, void, undefined> | undefined
-  #letGo: (() => void) | undefined
+  #unsubscribe: (() => void) | undefined
   #asked = false
   #cancelled = false
 
@@ -79,7 +79,7 @@ class PipeByteSource implements UnderlyingByteSource {
 
   start(controller: ReadableByteStreamController): void {
     const { signal } = this.#pipe
-    this.#letGo = onAbort(signal, () => {
+    this.#unsubscribe = onAbort(signal, () => {
       // where there is something to read, or somebody waits for it, reading tells the failure in its place
       if (this.#asked || this.#unread.length > 0 || this.#pipe.readableLength > 0) return
       controller.error(signal.reason)
@@ -88,7 +88,7 @@ class PipeByteSource implements UnderlyingByteSource {
 
   async pull(controller: ReadableByteStreamController): Promise<void> {
     if (this.#unread.length === 0 && !(await this.#next())) {
-      this.#letGo?.()
+      this.#unsubscribe?.()
       if (this.#cancelled) return
       controller.close()
       // a reader that brought its memory gets it back
@@ -108,7 +108,7 @@ class PipeByteSource implements UnderlyingByteSource {
 
   /** False: the peer has ended. */
   async #next(): Promise<boolean> {
-    this.#reader ??= this.#pipe.lent[Symbol.asyncIterator]()
+    this.#reader ??= this.#pipe.borrowed[Symbol.asyncIterator]()
     this.#asked = true
     try {
       const { done, value } = await this.#reader.next()
@@ -122,7 +122,7 @@ class PipeByteSource implements UnderlyingByteSource {
 
   cancel(reason: unknown): void {
     this.#cancelled = true
-    this.#letGo?.()
+    this.#unsubscribe?.()
     this.#pipe.stopReading(reason instanceof TrunkError ? reason.code : undefined)
   }
 }
@@ -141,17 +141,17 @@ function sinkOf(pipe: Pipe): UnderlyingSink<Bytes> {
   const abort = (reason: unknown): void => {
     pipe.abort(toTrunkError(reason, 'ERR_ABORTED', 'the stream was aborted'))
   }
-  let letGo: () => void
+  let unsubscribe: () => void
   return {
     start(controller) {
-      letGo = onAbort(pipe.signal, () => {
+      unsubscribe = onAbort(pipe.signal, () => {
         controller.error(pipe.signal.reason)
       })
       // told at once: `abort` below comes only when the write that is under way has settled, which may wait for the peer
       const signal = signalOf(controller)
       signal.addEventListener('abort', () => {
         // Node 20 fails where its stream is errored while it is being aborted
-        letGo()
+        unsubscribe()
         abort(signal.reason)
       })
     },
@@ -159,18 +159,18 @@ function sinkOf(pipe: Pipe): UnderlyingSink<Bytes> {
       try {
         await pipe.write(chunk)
       } catch (error) {
-        letGo()
+        unsubscribe()
         // writing is over without an end: the peer is not to take what it has for the whole
         if (error instanceof TrunkError && error.scope === 'argument') abort(error)
         throw error
       }
     },
     async close() {
-      letGo()
+      unsubscribe()
       await pipe.closeWrite()
     },
     abort(reason) {
-      letGo()
+      unsubscribe()
       abort(reason)
     },
   }

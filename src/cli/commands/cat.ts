@@ -8,7 +8,7 @@ import type { Files } from '../files.ts'
 import { addPeerOptions } from '../peer.ts'
 import type { PeerOptions } from '../peer.ts'
 import { remotePath, shownRemote, wirePath } from '../remote-path.ts'
-import { each } from '../troubles.ts'
+import { each } from '../operand-errors.ts'
 import type { ByteString } from '../byte-string.ts'
 
 /** Adds the command. */

@@ -184,7 +184,7 @@ async function feed(
 /** Our reader may go, as before `| head`: then the command is to meet the same. */
 async function printed(output: CommandOutput | undefined, put: (bytes: Bytes) => Promise<void>): Promise<void> {
   try {
-    for await (const bytes of output?.lent ?? []) await put(bytes)
+    for await (const bytes of output?.borrowed ?? []) await put(bytes)
   } catch (error) {
     if (!isOutputClosed(error)) throw error
   }

@@ -14,7 +14,7 @@ import { formatMode, formatTime } from '../format.ts'
 import { addPeerOptions } from '../peer.ts'
 import type { PeerOptions } from '../peer.ts'
 import { lastPart, remotePath, shownRemote, wirePath } from '../remote-path.ts'
-import { each } from '../troubles.ts'
+import { each } from '../operand-errors.ts'
 
 /** Entries of one directory that are held to be sorted: about 2 MiB. */
 const MAX_SORTED = 10_000

@@ -5,7 +5,7 @@ import { withFiles } from '../files.ts'
 import { addPeerOptions } from '../peer.ts'
 import type { PeerOptions } from '../peer.ts'
 import { remotePath, shownRemote, wirePath } from '../remote-path.ts'
-import { each } from '../troubles.ts'
+import { each } from '../operand-errors.ts'
 
 /** Adds the command. */
 export function addMkdir(program: Command, context: Context): void {

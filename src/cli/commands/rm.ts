@@ -9,8 +9,8 @@ import type { Files } from '../files.ts'
 import { addPeerOptions } from '../peer.ts'
 import type { PeerOptions } from '../peer.ts'
 import { removeTree } from '../remove-tree.ts'
-import { each } from '../troubles.ts'
-import type { Troubles } from '../troubles.ts'
+import { each } from '../operand-errors.ts'
+import type { OperandErrors } from '../operand-errors.ts'
 import { lastPart, remotePath, shownRemote, wirePath } from '../remote-path.ts'
 
 interface RmOptions extends PeerOptions {
@@ -34,15 +34,15 @@ export function addRm(program: Command, context: Context): void {
     // `DIR/.` means what is in DIR, which is not what would go.
     if (dot !== undefined) throw usageError(`${shownRemote(dot)} is no name that can be removed`)
     await withFiles(context, options, async (files) => {
-      await each(context, remote, shownRemote, (path, troubles) => removeOne(files, path, options, troubles))
+      await each(context, remote, shownRemote, (path, errors) => removeOne(files, path, options, errors))
     })
   })
 }
 
-async function removeOne(files: Files, path: ByteString, options: RmOptions, troubles: Troubles): Promise<void> {
+async function removeOne(files: Files, path: ByteString, options: RmOptions, errors: OperandErrors): Promise<void> {
   try {
     const { type } = await files.stat(wirePath(path))
-    if (options.recursive === true && type === 'directory') await removeTree(files, path, troubles)
+    if (options.recursive === true && type === 'directory') await removeTree(files, path, errors)
     else await files.remove(wirePath(path))
   } catch (error) {
     if (options.force !== true || asFailure(error).code !== 'ERR_NOT_FOUND') throw error

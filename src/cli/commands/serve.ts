@@ -168,10 +168,10 @@ async function serveAddress(context: Context, address: string, options: ServeOpt
   const serverOptions: ServerOptions = {
     protocols,
     signal: context.signal,
-    onRefused: (refusal) => {
+    onPipeError: (refusal) => {
       log.refused(refusal)
     },
-    onRejected(rejected) {
+    onSessionError(rejected) {
       rejection = asFailure(rejected.error)
       log.rejected(rejected)
     },
@@ -203,7 +203,7 @@ async function start(address: string, options: ServerOptions): Promise<Server> {
   }
 }
 
-/** Resolves when no further session can come and all have ended. Each runs by itself; how it ends is said by `onRejected`. */
+/** Resolves when no further session can come and all have ended. Each runs by itself; how it ends is said by `onSessionError`. */
 async function drain(server: Server, begin: (trunk: Trunk) => void): Promise<void> {
   const running = new Set<Promise<void>>()
   for await (const trunk of server) {

@@ -9,7 +9,7 @@ import { formatBytes, formatMode, formatTable, formatTime } from '../format.ts'
 import { addPeerOptions } from '../peer.ts'
 import type { PeerOptions } from '../peer.ts'
 import { remotePath, shownRemote, wirePath } from '../remote-path.ts'
-import { each } from '../troubles.ts'
+import { each } from '../operand-errors.ts'
 
 interface StatOptions extends PeerOptions {
   sha256?: boolean

@@ -8,7 +8,7 @@ import { printable } from '../byte-string.ts'
 import type { ByteString } from '../byte-string.ts'
 import { asError } from '../context.ts'
 import { depthOf, HERE, parentOf } from '../remote-path.ts'
-import { Troubles } from '../troubles.ts'
+import { OperandErrors } from '../operand-errors.ts'
 import { inParallel } from './in-parallel.ts'
 import type { Attributes, CopyJob } from './job.ts'
 
@@ -59,14 +59,14 @@ export async function copyTree<E extends TreeEntry>(job: CopyJob, root: E, copy:
 class TreeRun<E extends TreeEntry> {
   readonly #copy: TreeCopy<E>
   readonly #signal: AbortSignal
-  readonly #troubles: Troubles
+  readonly #errors: OperandErrors
   readonly #folders = new Map<ByteString, Promise<FolderState>>()
   readonly #made: Map<ByteString, Attributes>[] = []
 
   constructor(job: CopyJob, copy: TreeCopy<E>) {
     this.#copy = copy
     this.#signal = job.context.signal
-    this.#troubles = new Troubles(job.context, job.progress)
+    this.#errors = new OperandErrors(job.context, job.progress)
   }
 
   /** The root has to work, or there is nothing to copy into. */
@@ -79,7 +79,7 @@ class TreeRun<E extends TreeEntry> {
     const { relative, type, error } = entry
     if (this.#signal.aborted) throw asError(this.#signal.reason)
     if (error !== undefined) {
-      this.#troubles.report(this.#copy.sourceName(relative), error)
+      this.#errors.report(this.#copy.sourceName(relative), error)
       return
     }
     const parent = this.#folders.get(parentOf(relative))
@@ -93,7 +93,7 @@ class TreeRun<E extends TreeEntry> {
       this.#folders.set(relative, state)
       await state
     } else if (type !== 'file') {
-      this.#troubles.skip(this.#copy.sourceName(relative), type)
+      this.#errors.skip(this.#copy.sourceName(relative), type)
     } else if ((await parent) === 'there') {
       await this.#try(entry, () => this.#copy.copyFile(entry))
     }
@@ -105,7 +105,7 @@ class TreeRun<E extends TreeEntry> {
         await this.#try({ relative }, () => this.#copy.finishFolder(relative, attributes))
       })
     }
-    this.#troubles.finish()
+    this.#errors.finish()
   }
 
   async #makeFolder(entry: E): Promise<void> {
@@ -122,7 +122,7 @@ class TreeRun<E extends TreeEntry> {
       await operation()
       return 'there'
     } catch (error) {
-      this.#troubles.report(this.#copy.failedName(entry.relative, error), error)
+      this.#errors.report(this.#copy.failedName(entry.relative, error), error)
       return 'failed'
     }
   }

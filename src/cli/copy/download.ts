@@ -26,9 +26,9 @@ import { replaceSmall } from './small-file.ts'
 /** What the peer says about a file. */
 export type RemoteStatus = Pick<RemoteEntry, 'size' | 'mode' | 'modifiedMs'>
 
-/** What is written before the next of it is asked for: it may be lent. */
+/** What is written before the next of it is asked for: it may be borrowed. */
 function receive(job: CopyJob, remote: ByteString, { size }: RemoteStatus): AsyncGenerator<Bytes, void, undefined> {
-  const chunks = job.files.read(wirePath(remote), { signal: job.context.signal, lent: true })
+  const chunks = job.files.read(wirePath(remote), { signal: job.context.signal, borrowed: true })
   return counted<Bytes>(job.progress, chunks, size)
 }
 

@@ -30,11 +30,11 @@ export interface InputOptions {
 export function readDescriptor(context: Context, options: InputOptions): AsyncIterableIterator<Uint8Array> {
   const { fd, name, close = false } = options
   const over = new AbortController()
-  const letGo = onAbort(context.signal, () => over.abort(asError(context.signal.reason)))
+  const unsubscribe = onAbort(context.signal, () => over.abort(asError(context.signal.reason)))
   let source: Source | undefined
   const stop = (): void => {
     if (over.signal.reason !== undefined && !context.signal.aborted) return
-    letGo()
+    unsubscribe()
     over.abort(new TrunkError('ERR_ABORTED', `${name} is not read any more`))
     if (source !== undefined) source.close()
     else if (close) closeFile(fd, () => undefined)
@@ -118,11 +118,11 @@ function fromPool(context: Context, fd: number, close: boolean, signal: AbortSig
 /** The outcome of a read; from the abort on nobody waits for it. */
 function untilAborted({ owner }: Context, work: Promise<Uint8Array>, signal: AbortSignal): Promise<Uint8Array> {
   return new Promise((resolve, reject) => {
-    const letGo = onAbort(signal, () => {
+    const unsubscribe = onAbort(signal, () => {
       owner.leave(work)
       reject(asError(signal.reason))
     })
-    void work.then(resolve, reject).then(letGo)
+    void work.then(resolve, reject).then(unsubscribe)
   })
 }
 

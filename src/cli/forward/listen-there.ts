@@ -56,12 +56,12 @@ export async function listenThere(
   const accepts = Math.max(1, Math.min(MAX_ACCEPTS, Math.floor(ALL_ACCEPTS / forwards)))
   const wanted = { ...at, ...served, accepts }
   const interrupted = new AbortController()
-  const letGo = onAbort(context.signal, () => interrupted.abort(asError(context.signal.reason)))
+  const unsubscribe = onAbort(context.signal, () => interrupted.abort(asError(context.signal.reason)))
   try {
     return new ForwardFromThere(context, trunk, wanted, await listen(trunk, wanted, at.port, interrupted.signal))
   } finally {
     // from here on the forward is ended by its `close`, which leaves the connections that stand alone
-    letGo()
+    unsubscribe()
   }
 }
 

@@ -17,7 +17,7 @@ import { ByteQueue } from './byte-queue.ts'
 import { GATHERED_BYTES, Inbox } from './inbox.ts'
 import { Outbox } from './outbox.ts'
 import { Pending, type PipeListener, type PipeState } from './pipe-state.ts'
-import { PinnedChunks } from './pinned.ts'
+import { RetainedChunks } from './retained.ts'
 import { PipeTable } from './pipe-table.ts'
 import type { MuxCounters, MuxHost, MuxSettings } from './settings.ts'
 
@@ -36,11 +36,11 @@ export class MuxCore {
     this.#now = now
     this.#table = new PipeTable(settings, host)
     this.#outbox = new Outbox(settings, host, this.#table, now)
-    const pinned = new PinnedChunks((piece) => {
+    const retained = new RetainedChunks((piece) => {
       host.release?.(piece)
     })
-    this.#table.attach(this.#outbox, pinned)
-    this.#inbox = new Inbox(settings, host, this.#table, this.#outbox, pinned, now)
+    this.#table.attach(this.#outbox, retained)
+    this.#inbox = new Inbox(settings, host, this.#table, this.#outbox, retained, now)
   }
 
   get pipes(): ReadonlyMap<number, PipeState> {
@@ -87,7 +87,7 @@ export class MuxCore {
   }
 
   refuse(pipe: PipeState, error: TrunkError): void {
-    if (pipe.phase === 'zombie') {
+    if (pipe.phase === 'reset') {
       this.handlerEnded(pipe)
       return
     }
@@ -96,16 +96,16 @@ export class MuxCore {
     pipe.payload = encodeStatus(error.code, error.message)
     pipe.handlerEnded = true
     pipe.clearData()
-    pipe.phase = 'zombie'
+    pipe.phase = 'reset'
     this.#outbox.list(pipe, Pending.REFUSE)
   }
 
   /** The handler of an accepted pipe has returned: what it has not ended is ended, what it has not read is stopped. */
   handlerEnded(pipe: PipeState): void {
     this.dropUnread(pipe)
-    if (pipe.handlerEnded || pipe.phase === 'gone') return
+    if (pipe.handlerEnded || pipe.phase === 'closed') return
     pipe.handlerEnded = true
-    if (pipe.phase === 'zombie') {
+    if (pipe.phase === 'reset') {
       // a reset that has not gone out yet will say that the slot is free
       if (!this.#outbox.hasReset(pipe)) this.#outbox.list(pipe, Pending.DONE)
       return
@@ -149,7 +149,7 @@ export class MuxCore {
   }
 
   /**
-   * Everything that can be read now; it is consumed, and belongs to the caller, or is lent to it until its {@link release}. `clock` is asked once for a
+   * Everything that can be read now; it is consumed, and belongs to the caller, or is borrowed to it until its {@link release}. `clock` is asked once for a
    * window: a reading of the time for each chunk costs more than the chunk.
    */
   read(pipe: PipeState, clock: { now(): number }): Uint8Array[] {
@@ -176,7 +176,7 @@ export class MuxCore {
     return pieces
   }
 
-  /** What was read of pieces that were lent: nobody looks at them any more. */
+  /** What was read of pieces that were borrowed: nobody looks at them any more. */
   release(pieces: readonly Uint8Array[]): void {
     // smaller ones are copies; asking one for its buffer would have it made, at ten times the cost of the piece
     for (const piece of pieces) if (piece.byteLength >= GATHERED_BYTES) this.#host.release?.(piece)
@@ -206,7 +206,7 @@ export class MuxCore {
    * `failed`, which may be during this call; where the peer takes nothing more of it for `orphanTimeoutMs`, the reset goes without the rest.
    */
   cut(pipe: PipeState, error: TrunkError): void {
-    if (pipe.cutError !== undefined || pipe.phase === 'zombie' || pipe.phase === 'gone') return
+    if (pipe.cutError !== undefined || pipe.phase === 'reset' || pipe.phase === 'closed') return
     const waits = pipe.queued > 0 || (pipe.endQueued && !pipe.endSent)
     pipe.cutError = error
     if ((pipe.outbound && !pipe.openSent) || (!waits && !this.#outbox.isLeaving(pipe))) {
@@ -223,7 +223,7 @@ export class MuxCore {
 
   /** Both directions are over, at both ends. The listener is not told. */
   reset(pipe: PipeState, error: TrunkError): void {
-    if (pipe.phase === 'zombie' || pipe.phase === 'gone') return
+    if (pipe.phase === 'reset' || pipe.phase === 'closed') return
     if (pipe.outbound && !pipe.openSent) {
       this.#table.free(pipe)
       return
@@ -303,8 +303,8 @@ export class MuxCore {
     return Math.min(this.#table.orphanDeadline(), this.#outbox.deadline())
   }
 
-  /** We stood still: who owes us an answer gets a fresh interval. */
-  stoodStill(now: number): void {
+  /** We were suspended: who owes us an answer gets a fresh interval. */
+  suspended(now: number): void {
     this.#table.renewOrphans(now)
   }
 

@@ -9,14 +9,14 @@ import { decodeStatus, MAX_STATUS_BYTES } from '../frame/status.ts'
 import { ByteQueue } from './byte-queue.ts'
 import type { Outbox } from './outbox.ts'
 import { Pending, type PipeState } from './pipe-state.ts'
-import type { PinnedChunks } from './pinned.ts'
+import type { RetainedChunks } from './retained.ts'
 import type { PipeTable } from './pipe-table.ts'
-import { Ring } from './ring.ts'
+import { Fifo } from './fifo.ts'
 import { violation, type MuxCounters, type MuxHost, type MuxSettings } from './settings.ts'
 import { TokenBucket } from '../../runtime/token-bucket.ts'
 
 /**
- * The peer paces its resets by the announced bucket, but a line that stood still delivers what left over a long time at once: so the bucket
+ * The peer paces its resets by the announced bucket, but a line that was suspended delivers what left over a long time at once: so the bucket
  * here is this many times as deep.
  */
 const RESET_SLACK = 2
@@ -33,7 +33,7 @@ export class Inbox {
   readonly #table: PipeTable
   readonly #outbox: Outbox
   readonly #resetTokens: TokenBucket
-  readonly #pinned: PinnedChunks
+  readonly #retained: RetainedChunks
   #limitRefusals = 0
   /** The data frame that is arriving: its pipe, undefined where it is dropped. */
   #arriving: PipeState | undefined
@@ -41,21 +41,21 @@ export class Inbox {
   /** Bytes that were queued as views since `takeKept`. */
   #keptBytes = 0
   /** Pipes that got bytes in this chunk of the link, told once at its end. */
-  readonly #touched = new Ring<PipeState>()
+  readonly #touched = new Fifo<PipeState>()
 
   constructor(
     settings: MuxSettings,
     host: MuxHost,
     table: PipeTable,
     outbox: Outbox,
-    pinned: PinnedChunks,
+    retained: RetainedChunks,
     now: number,
   ) {
     this.#settings = settings
     this.#host = host
     this.#table = table
     this.#outbox = outbox
-    this.#pinned = pinned
+    this.#retained = retained
     this.#resetTokens = new TokenBucket(settings.resetBurst * RESET_SLACK, settings.resetsPerSecond, now)
   }
 
@@ -92,7 +92,7 @@ export class Inbox {
     if (length === 0) throw violation('a data frame may not be empty')
     const pipe = this.#table.find(id)
     this.#arrivingBytes = length
-    this.#arriving = pipe?.phase === 'zombie' ? undefined : pipe
+    this.#arriving = pipe?.phase === 'reset' ? undefined : pipe
     if (this.#arriving === undefined) {
       this.counters.lateFrames++
       return
@@ -118,7 +118,7 @@ export class Inbox {
       } else {
         queue.append(bytes)
         this.#keptBytes += bytes.byteLength
-        this.#pinned.note(pipe, bytes)
+        this.#retained.note(pipe, bytes)
       }
     }
     if (last) this.#dataArrived(pipe)
@@ -158,7 +158,7 @@ export class Inbox {
     }
     if (pipe === undefined) {
       this.counters.lateFrames++
-    } else if (pipe.phase === 'zombie') {
+    } else if (pipe.phase === 'reset') {
       this.#zombieFrame(pipe, type, flags)
     } else {
       this.#pipeFrame(pipe, type, flags, payload)
@@ -179,7 +179,7 @@ export class Inbox {
       pipe.touched = false
       pipe.listener?.readable()
     }
-    this.#pinned.weigh()
+    this.#retained.weigh()
   }
 
   #opened(id: number, head: Uint8Array, now: number): void {

@@ -10,7 +10,7 @@ import { encodeStatus } from '../frame/status.ts'
 import { Pace } from './pace.ts'
 import { Pending, type PipeListener, type PipeState } from './pipe-state.ts'
 import type { PipeTable } from './pipe-table.ts'
-import { Ring } from './ring.ts'
+import { Fifo } from './fifo.ts'
 import { Scheduler } from './scheduler.ts'
 import { violation, type MuxHost, type MuxSettings } from './settings.ts'
 import { TailPool } from './tail-pool.ts'
@@ -31,15 +31,15 @@ interface QueuedRefusal {
  * To a peer that answers within this, half of what may be in flight keeps the line as busy, and a small message beside bulk waits half as long: its 99th percentile
  * went from 743 to 434 µs and from 1,841 to 509 (docs/internals/performance.md).
  */
-const NEAR_MS = 2
+const LOW_LATENCY_MS = 2
 
 /** What a pipe takes ahead of the line before its writer waits. */
 const AHEAD_BYTES = 64 * 1024
 /**
- * To a near peer those that have something to send share this, where that is more for each and its credit lasts: it is gone at once, and a batch of this size is worth its system
+ * To a low-latency peer those that have something to send share this, where that is more for each and its credit lasts: it is gone at once, and a batch of this size is worth its system
  * call. Bulk on one pipe became 1.1 times as fast between two processes, 1.1 to 1.6 times in one; twice as much no longer fits a processor's cache (docs/internals/performance.md).
  */
-const NEAR_AHEAD_BYTES = 256 * 1024
+const LOW_LATENCY_AHEAD_BYTES = 256 * 1024
 /** A peer that has not said for so long what it has parsed, while data wait for that, is asked. */
 const ASK_AFTER_MS = 100
 const ASKED = -1
@@ -56,7 +56,7 @@ export class Outbox {
   /** Finds out how much the line takes; undefined where the line's own back-pressure tells. */
   readonly #pace: Pace | undefined
   /** Pipes with pending control frames, in order of their first one. */
-  readonly #listed = new Ring<PipeState>()
+  readonly #listed = new Fifo<PipeState>()
   /** Local opens that wait for the peer to answer earlier ones, at most maxOutbound; and those that it has not answered. */
   #opens: PipeState[] = []
   #unanswered = 0
@@ -80,10 +80,10 @@ export class Outbox {
    * Who has bytes or an end in the batch that the line holds. Not the pipes: a line may report a batch as gone after the peer has answered its front, and by
    * then a pipe may be over, with nobody to tell of it.
    */
-  readonly #leaving = new Ring<PipeListener>()
+  readonly #leaving = new Fifo<PipeListener>()
   /** Counts the batches, and pipes whose reset follows the present one. */
   #batch = 1
-  readonly #cuts = new Ring<PipeState>()
+  readonly #cuts = new Fifo<PipeState>()
 
   constructor(settings: MuxSettings, host: MuxHost, table: PipeTable, now: number) {
     this.#settings = settings
@@ -229,7 +229,7 @@ export class Outbox {
   }
 
   #tellPace(offset: number, now: number): void {
-    this.#pace?.parsed(offset, this.#dataSent, this.#host.leastRoundTripMs() ?? 0, now, this.#parsed)
+    this.#pace?.parsed(offset, this.#dataSent, this.#host.minRoundTripMs() ?? 0, now, this.#parsed)
   }
 
   #released(offset: number): void {
@@ -261,11 +261,11 @@ export class Outbox {
       batch.offsetFrame(FrameType.PARSED, 0, this.#parsed)
     }
     this.#pullControl(batch, now)
-    if (this.#pace !== undefined && this.#host.leastRoundTripMs() === undefined) return
+    if (this.#pace !== undefined && this.#host.minRoundTripMs() === undefined) return
     const before = this.#dataSent
-    const near = this.#isNear
-    this.#ahead = near ? NEAR_AHEAD_BYTES : AHEAD_BYTES
-    const maxInFlightBytes = this.#pace?.limit ?? this.#settings.maxInFlightBytes >>> (near ? 1 : 0)
+    const lowLatency = this.#isLowLatency
+    this.#ahead = lowLatency ? LOW_LATENCY_AHEAD_BYTES : AHEAD_BYTES
+    const maxInFlightBytes = this.#pace?.limit ?? this.#settings.maxInFlightBytes >>> (lowLatency ? 1 : 0)
     const splitBytes = this.#pace?.split(this.#settings.splitBytes) ?? this.#settings.splitBytes
     while (batch.bytes < maxBytes && batch.hasRoom) {
       const room = maxInFlightBytes - (this.#dataSent - this.#peerParsed) - HEADER_BYTES
@@ -282,9 +282,9 @@ export class Outbox {
     if (this.#dataSent > before) this.#pace?.sent(this.#dataSent, this.#peerParsed, now, this.#parsed)
   }
 
-  get #isNear(): boolean {
+  get #isLowLatency(): boolean {
     // the shortest one: bulk makes those beside it longer, and may not make the peer look far
-    return this.#pace === undefined && (this.#host.leastRoundTripMs() ?? Infinity) < NEAR_MS
+    return this.#pace === undefined && (this.#host.minRoundTripMs() ?? Infinity) < LOW_LATENCY_MS
   }
 
   #pullControl(batch: Batch, now: number): void {
@@ -315,15 +315,15 @@ export class Outbox {
       return
     }
     // a reader that has stopped since gives its growth back: a smaller window must not take back what was granted
-    if ((pending & Pending.CREDIT) !== 0 && pipe.phase !== 'zombie' && !pipe.readStopped) {
+    if ((pending & Pending.CREDIT) !== 0 && pipe.phase !== 'reset' && !pipe.readStopped) {
       pipe.granted = pipe.consumed + pipe.window
       batch.offsetFrame(FrameType.CREDIT, id, pipe.granted)
     }
-    if ((pending & Pending.STOP) !== 0 && pipe.stopPayload !== undefined && pipe.phase !== 'zombie') {
+    if ((pending & Pending.STOP) !== 0 && pipe.stopPayload !== undefined && pipe.phase !== 'reset') {
       batch.frame(FrameType.STOP, 0, id, pipe.stopPayload)
     }
     if ((pending & Pending.DONE) !== 0) {
-      const status = pipe.discarded && pipe.phase !== 'zombie' ? (pipe.stopPayload ?? NOTHING) : NOTHING
+      const status = pipe.discarded && pipe.phase !== 'reset' ? (pipe.stopPayload ?? NOTHING) : NOTHING
       pipe.doneSent = true
       // an end that waits for nothing goes first: the peer then knows that there is nothing more to read or to stop
       this.#pullEnd(batch, pipe)
@@ -417,7 +417,7 @@ export class Outbox {
   /** Resets a pipe whose reset has waited for what goes before it. */
   cut(pipe: PipeState): void {
     const { listener, cutError } = pipe
-    if (cutError === undefined || pipe.phase === 'zombie' || pipe.phase === 'gone') return
+    if (cutError === undefined || pipe.phase === 'reset' || pipe.phase === 'closed') return
     this.#table.becomeZombie(pipe)
     this.reset(pipe, cutError)
     listener?.failed(cutError)

@@ -22,7 +22,7 @@ export interface PipeListener {
 }
 
 /** Where a pipe is in its life. */
-export type PipePhase = 'opening' | 'open' | 'zombie' | 'gone'
+export type PipePhase = 'opening' | 'open' | 'reset' | 'closed'
 
 /** Control frames that a pipe has to send; each at most once in the queue, so control output is bounded by pipes. */
 export const Pending = {
@@ -118,7 +118,7 @@ export class PipeState {
 
   /** True when the data scheduler has something to do for this pipe. */
   get sendable(): boolean {
-    if (!this.openSent || this.endSent || this.phase === 'zombie' || this.phase === 'gone') return false
+    if (!this.openSent || this.endSent || this.phase === 'reset' || this.phase === 'closed') return false
     // nothing before the answer to the open: a STOP may have ended us already
     if (!this.outbound && this.phase === 'opening') return false
     const queued = this.queued

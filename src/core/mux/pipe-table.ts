@@ -1,13 +1,13 @@
 /**
  * Which pipes there are and how each comes to its end: ids, limits, confirmation, the slot. A pipe is open until both directions are over and
- * confirmed; one that was reset is a zombie, over for everybody here, whose slot is held until the acceptor's handler has ended
+ * confirmed; one that was reset is over for everybody here, whose slot is held until the acceptor's handler has ended
  * (CVE-2023-44487: a slot that a reset frees escapes the limit). Enforces the limits of pipes and the orphan time.
  */
 import { TrunkError } from '../../contracts/errors.ts'
 import { MAX_PIPE_ID } from '../frame/constants.ts'
 import type { Outbox } from './outbox.ts'
 import { Pending, PipeState } from './pipe-state.ts'
-import type { PinnedChunks } from './pinned.ts'
+import type { RetainedChunks } from './retained.ts'
 import { violation, type MuxHost, type MuxSettings } from './settings.ts'
 import { WindowPool } from './window.ts'
 
@@ -20,7 +20,7 @@ export class PipeTable {
   readonly #settings: MuxSettings
   readonly #host: MuxHost
   #outbox!: Outbox
-  #pinned!: PinnedChunks
+  #retained!: RetainedChunks
   #nextId: number
   #lastPeerId = 0
   #outbound = 0
@@ -36,9 +36,9 @@ export class PipeTable {
   }
 
   /** Ties the table to what sends its pipes' frames, and to what counts what they hold; once. */
-  attach(outbox: Outbox, pinned: PinnedChunks): void {
+  attach(outbox: Outbox, retained: RetainedChunks): void {
     this.#outbox = outbox
-    this.#pinned = pinned
+    this.#retained = retained
   }
 
   /** A new pipe of ours, or why there can be none. */
@@ -87,14 +87,14 @@ export class PipeTable {
 
   /** True when nothing holds up a graceful end: our own pipes that were reset do not, their slots end with the session. */
   get drained(): boolean {
-    for (const pipe of this.pipes.values()) if (!pipe.outbound || pipe.phase !== 'zombie') return false
+    for (const pipe of this.pipes.values()) if (!pipe.outbound || pipe.phase !== 'reset') return false
     return true
   }
 
   /** Confirms what is complete, and frees a pipe that is over on both sides. */
   settle(pipe: PipeState): void {
-    if (pipe.phase === 'gone') return
-    if (pipe.phase === 'zombie') {
+    if (pipe.phase === 'closed') return
+    if (pipe.phase === 'reset') {
       if (pipe.doneSent && !pipe.outbound) this.free(pipe)
       return
     }
@@ -119,7 +119,7 @@ export class PipeTable {
   /** Over for everybody here, but its slot is held until the handler's end is known. */
   becomeZombie(pipe: PipeState): void {
     if (pipe.phase === 'opening' && !pipe.outbound) this.inboundWaiting--
-    pipe.phase = 'zombie'
+    pipe.phase = 'reset'
     this.#letGo(pipe)
     this.#host.pipeGone()
   }
@@ -130,14 +130,14 @@ export class PipeTable {
     pipe.clearData()
     // what the window had grown by is given back when nothing of it is left to be read
     if (!pipe.lingers) this.windows.release(pipe)
-    this.#pinned.forget(pipe)
+    this.#retained.forget(pipe)
     this.#outbox.unschedule(pipe)
   }
 
   /** Over: nothing of it is left but the knowledge that its id was used. */
   free(pipe: PipeState): void {
-    if (pipe.phase === 'gone') return
-    pipe.phase = 'gone'
+    if (pipe.phase === 'closed') return
+    pipe.phase = 'closed'
     this.#outbox.forget(pipe)
     this.#letGo(pipe)
     this.pipes.delete(pipe.id)
@@ -157,9 +157,9 @@ export class PipeTable {
   /** The session is over: every pipe fails. */
   fail(error: TrunkError): void {
     for (const pipe of this.pipes.values()) {
-      const listener = pipe.phase === 'zombie' ? undefined : pipe.listener
-      if (pipe.phase !== 'zombie') pipe.linger()
-      pipe.phase = 'gone'
+      const listener = pipe.phase === 'reset' ? undefined : pipe.listener
+      if (pipe.phase !== 'reset') pipe.linger()
+      pipe.phase = 'closed'
       this.#letGo(pipe)
       listener?.failed(error)
     }
@@ -185,7 +185,7 @@ export class PipeTable {
     for (const orphan of this.#orphans) {
       if (orphan.orphanedAt + this.#settings.orphanTimeoutMs > now) return
       this.#orphans.delete(orphan)
-      if (orphan.phase !== 'zombie' && (orphan.finalOffset < 0 || orphan.cutError !== undefined)) yield orphan
+      if (orphan.phase !== 'reset' && (orphan.finalOffset < 0 || orphan.cutError !== undefined)) yield orphan
     }
   }
 }

@@ -4,7 +4,7 @@
  * round. So that such pipes cannot starve the bulk, one bulk frame goes after each split's worth of theirs.
  */
 import type { PipeState } from './pipe-state.ts'
-import { Ring } from './ring.ts'
+import { Fifo } from './fifo.ts'
 
 /** What a pipe may have queued to pass the bulk. */
 const SMALL_BYTES = 4 * 1024
@@ -16,8 +16,8 @@ function isScheduled(pipe: PipeState): boolean {
 }
 
 export class Scheduler {
-  readonly #small = new Ring<PipeState>()
-  readonly #bulk = new Ring<PipeState>()
+  readonly #small = new Fifo<PipeState>()
+  readonly #bulk = new Fifo<PipeState>()
   readonly #splitBytes: number
   #smallServed = 0
   /** Of those that are entered, so many are over. */

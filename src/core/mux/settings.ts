@@ -47,7 +47,7 @@ export interface MuxHost {
   /** Smoothed round trip, where one was measured. */
   roundTripMs(): number | undefined
   /** The shortest one that was measured: what an empty line needs. A paced line carries no data before it is known, which the host wakes for. */
-  leastRoundTripMs(): number | undefined
+  minRoundTripMs(): number | undefined
   /** Data wait for the peer to say what it has parsed: asks it for a sign, whose answer goes to `peerAnswered`. @default nobody is asked */
   askParsed?(): unknown
 }

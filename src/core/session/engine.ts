@@ -56,7 +56,7 @@ export interface EngineOptions {
   /** Asked before a peer that has proved what it has to prove gets a session; throws what refuses it. May be asked on a plain line only. */
   readonly admit?: (() => void) | undefined
   /** Waits for a peer as long as it takes: nobody can tell when one will be there. */
-  readonly patient?: boolean | undefined
+  readonly waitsForever?: boolean | undefined
   readonly host: EngineHost
   readonly now: number
 }
@@ -68,7 +68,7 @@ export type EngineState = 'hello' | 'open' | 'closing' | 'ended'
 const FRAMES_PER_BATCH = 4
 /** Largest data frame that is sent on a guarded line. */
 const MAX_GUARDED_FRAME_BYTES = 16 * 1024
-/** A timer this late means that this process (or its machine) stood still: the peer gets a fresh interval (reliability: R-133). */
+/** A timer this late means that this process (or its machine) was suspended: the peer gets a fresh interval (reliability: R-133). */
 const SUSPENDED_MS = 1000
 
 export class Engine implements LineHost {
@@ -284,7 +284,7 @@ export class Engine implements LineHost {
           this.#host.release?.(view)
         },
         roundTripMs: () => this.roundTripMs,
-        leastRoundTripMs: () => this.#pings.leastMs,
+        minRoundTripMs: () => this.#pings.leastMs,
         askParsed: () => this.ping(),
         windows: this.#host.windows?.(),
       },
@@ -462,7 +462,7 @@ export class Engine implements LineHost {
   }
 
   #helloBy(): number {
-    return this.#options.patient === true ? Infinity : this.#startedAt + this.#limits.helloTimeoutMs
+    return this.#options.waitsForever === true ? Infinity : this.#startedAt + this.#limits.helloTimeoutMs
   }
 
   /** A line that takes nothing is lost, unless nobody is there yet to take it. */
@@ -473,7 +473,7 @@ export class Engine implements LineHost {
   /** Does what is due. */
   tick(now: number): void {
     if (this.#isEnded()) return
-    if (now - this.deadline() > SUSPENDED_MS) this.#stoodStill(now)
+    if (now - this.deadline() > SUSPENDED_MS) this.#suspended(now)
     this.#now = now
     try {
       this.#line.tick(now)
@@ -503,12 +503,12 @@ export class Engine implements LineHost {
     if (!this.#isEnded()) this.mux.tick(now)
   }
 
-  /** Not heard of, not written, not greeted, not finished: that proves nothing about the peer while we ourselves stood still. */
-  #stoodStill(now: number): void {
-    this.#keepalive.stoodStill(now)
+  /** Not heard of, not written, not greeted, not finished: that proves nothing about the peer while we ourselves were suspended. */
+  #suspended(now: number): void {
+    this.#keepalive.suspended(now)
     if (this.#busySince >= 0) this.#busySince = now
     this.#startedAt = now
     if (this.#closeBy !== Infinity) this.#closeBy = now + this.#limits.closeTimeoutMs
-    this.mux?.stoodStill(now)
+    this.mux?.suspended(now)
   }
 }

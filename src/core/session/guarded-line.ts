@@ -45,7 +45,7 @@ const LOOKS = 20
 const LOOKS_PER_SECOND = 5
 /** Hellos of our own that are remembered: said once a second, so an echo may take as many seconds. */
 const MAX_OWN_BEFORE = 8
-/** A tick this late means that we ourselves stood still. */
+/** A tick this late means that we ourselves were suspended. */
 const SUSPENDED_MS = 1_000
 
 export class GuardedLine implements SessionLine, GuardedHandler {

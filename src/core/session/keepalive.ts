@@ -1,6 +1,6 @@
 /**
  * Tells a dead peer from a silent one: a peer that was silent is asked for a sign of life, and has a while to give it. Time is told.
- * Time in which we ourselves stood still proves nothing about the peer (R-133).
+ * Time in which we ourselves were suspended proves nothing about the peer (R-133).
  */
 import { TrunkError } from '../../contracts/errors.ts'
 
@@ -26,8 +26,8 @@ export class Keepalive {
     this.#askedAt = -1
   }
 
-  /** We stood still: the peer gets a fresh interval. */
-  stoodStill(now: number): void {
+  /** We were suspended: the peer gets a fresh interval. */
+  suspended(now: number): void {
     if (this.#askedAt >= 0) this.#askedAt = now
   }
 

@@ -20,11 +20,11 @@ export class Pings {
   #wanted = false
   #measuredAt: number
   /** First answers that shared the line with the greeting: how long they took says nothing of a line that is empty. */
-  #unheeded: number
+  #warmUpSamples: number
 
-  constructor(now: number, unheeded = 0) {
+  constructor(now: number, warmUpSamples = 0) {
     this.#measuredAt = now
-    this.#unheeded = unheeded
+    this.#warmUpSamples = warmUpSamples
   }
 
   /** The number of the ping that goes out next: asking again before it has gives the same. */
@@ -58,7 +58,7 @@ export class Pings {
     const sent = this.#sent.get(id)
     if (sent === undefined) return undefined
     const sample = Math.max(0, now - sent.at)
-    if (this.#unheeded > 0) this.#unheeded--
+    if (this.#warmUpSamples > 0) this.#warmUpSamples--
     else {
       this.leastMs = Math.min(this.leastMs ?? Infinity, sample)
       this.roundTripMs = this.roundTripMs === undefined ? sample : this.roundTripMs * 0.875 + sample * 0.125

@@ -13,20 +13,20 @@ interface ReadPipe {
 
 /** The readable side as an async generator: written by hand, since a generator function costs a suspended frame and a promise per item. */
 export class PipeSource implements AsyncGenerator<Uint8ArrayList, void, undefined> {
-  /** Items are lent until the next one is asked for. */
-  readonly lends: boolean
+  /** Items are borrowed until the next one is asked for. */
+  readonly isBorrowed: boolean
   readonly #pipe: ReadPipe
-  /** What the last item held, where items are lent. */
-  #lent: readonly Uint8Array[] | undefined
+  /** What the last item held, where items are borrowed. */
+  #borrowed: readonly Uint8Array[] | undefined
   #iterated = false
   #done = false
   #waiter:
     | { resolve: (result: IteratorResult<Uint8ArrayList, void>) => void; reject: (error: unknown) => void }
     | undefined
 
-  constructor(pipe: ReadPipe, lends: boolean) {
+  constructor(pipe: ReadPipe, isBorrowed: boolean) {
     this.#pipe = pipe
-    this.lends = lends
+    this.isBorrowed = isBorrowed
   }
 
   [Symbol.asyncIterator](): this {
@@ -69,9 +69,9 @@ export class PipeSource implements AsyncGenerator<Uint8ArrayList, void, undefine
   }
 
   #giveBack(): void {
-    if (this.#lent === undefined) return
-    this.#pipe.giveBack(this.#lent)
-    this.#lent = undefined
+    if (this.#borrowed === undefined) return
+    this.#pipe.giveBack(this.#borrowed)
+    this.#borrowed = undefined
   }
 
   /** Somebody has asked for more. */
@@ -101,7 +101,7 @@ export class PipeSource implements AsyncGenerator<Uint8ArrayList, void, undefine
     if (taken === undefined) return undefined
     if (taken !== 'end') {
       // a copy: what the reader does to its list must not change what is given back
-      if (this.lends) this.#lent = [...taken]
+      if (this.isBorrowed) this.#borrowed = [...taken]
       return { done: false, value: listOf(taken) }
     }
     this.#done = true

@@ -100,12 +100,13 @@ export class TrunkPipe implements Pipe, PipeListener {
   // --- reading -------------------------------------------------------------------------------------------------------
 
   get source(): AsyncGenerator<Uint8ArrayList, void, undefined> {
-    // nobody may take for its own what is only lent
-    if (this.#source?.lends === true) throw new TrunkError('ERR_PIPE_BUSY', 'the pipe is read through `lent` already')
+    // nobody may take for its own what is only borrowed
+    if (this.#source?.isBorrowed === true)
+      throw new TrunkError('ERR_PIPE_BUSY', 'the pipe is read through `borrowed` already')
     return (this.#source ??= new PipeSource(this, false))
   }
 
-  get lent(): AsyncGenerator<Uint8ArrayList, void, undefined> {
+  get borrowed(): AsyncGenerator<Uint8ArrayList, void, undefined> {
     return (this.#source ??= new PipeSource(this, true))
   }
 
@@ -239,7 +240,7 @@ export class TrunkPipe implements Pipe, PipeListener {
       this.#core.dropUnread(this.#state)
       return
     }
-    const isOver = this.#state.phase === 'gone'
+    const isOver = this.#state.phase === 'closed'
     if (isOver && !this.#isWriting) return
     const error = toTrunkError(reason, 'ERR_ABORTED', 'the pipe was aborted')
     if (!isOver) this.#core.reset(this.#state, error)
@@ -248,7 +249,7 @@ export class TrunkPipe implements Pipe, PipeListener {
 
   abortWhenWritten(reason: Error): Promise<void> {
     if (this.#cut !== undefined) return this.#cut.promise
-    if (this.#error !== undefined || this.#state.phase === 'gone') return DONE
+    if (this.#error !== undefined || this.#state.phase === 'closed') return DONE
     const cut = (this.#cut = new Deferred())
     this.#cutError = toTrunkError(reason, 'ERR_ABORTED', 'the pipe was aborted')
     this.#failure?.(this.#cutError)

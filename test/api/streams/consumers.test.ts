@@ -50,7 +50,7 @@ describe('text', () => {
     for (const borrowed of [false, true]) {
       const { pipe, peer, close } = await pipeEnds()
       const writing = peer.sink([Buffer.from('x'.repeat(300_000)), Buffer.from('€')])
-      assert.equal(await text(borrowed ? pipe.lent : pipe), `${'x'.repeat(300_000)}€`)
+      assert.equal(await text(borrowed ? pipe.borrowed : pipe), `${'x'.repeat(300_000)}€`)
       await writing
       await close()
     }

@@ -1,14 +1,14 @@
 /**
- * trunkline through its public face: pipes written by `write`, read with `for await`. Who reads `lent` is done with each item before it asks for the
+ * trunkline through its public face: pipes written by `write`, read with `for await`. Who reads `borrowed` is done with each item before it asks for the
  * next, as everybody here is; who reads `source` may keep what was read, as far as trunkline knows.
  */
 import { connect, defineProtocol, serve, type Pipe } from 'trunkline'
 import type { BenchStream, Contender } from '../contender.ts'
 
-export const trunkline: Contender = contender('trunkline', 'lent')
+export const trunkline: Contender = contender('trunkline', 'borrowed')
 export const trunklineKept: Contender = contender('trunkline, kept', 'source')
 
-function contender(name: string, face: 'lent' | 'source'): Contender {
+function contender(name: string, face: 'borrowed' | 'source'): Contender {
   return {
     name,
     async serve(handle) {
@@ -41,9 +41,9 @@ function contender(name: string, face: 'lent' | 'source'): Contender {
 /** A class, so that it adds next to nothing to the memory of what it wraps. */
 class PipeStream implements BenchStream {
   readonly #pipe: Pipe
-  readonly #face: 'lent' | 'source'
+  readonly #face: 'borrowed' | 'source'
 
-  constructor(pipe: Pipe, face: 'lent' | 'source') {
+  constructor(pipe: Pipe, face: 'borrowed' | 'source') {
     this.#pipe = pipe
     this.#face = face
   }

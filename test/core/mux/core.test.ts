@@ -172,7 +172,7 @@ describe('what is read', () => {
       },
       pipeGone: () => undefined,
       roundTripMs: () => undefined,
-      leastRoundTripMs: () => 0,
+      minRoundTripMs: () => 0,
     }
     const mux = new MuxCore(SETTINGS, host, 0)
     mux.frame(TYPE.OPEN, 0, 2, NOTHING, 0)
@@ -204,7 +204,7 @@ describe('the end of a session', () => {
     seat.open()
     seat.mux.refuseOpens()
     seat.take('OPEN', 2)
-    seat.mux.fail(new TrunkError('ERR_LINK_LOST', 'gone'))
+    seat.mux.fail(new TrunkError('ERR_LINK_LOST', 'closed'))
     assert.deepEqual(seat.said(), [])
     assert.equal(seat.mux.deadline(), Infinity)
   })

@@ -356,7 +356,7 @@ describe('what comes in: answers', () => {
     seat.take('STOP', 1, status(65))
     seat.take('RESET', 1, status(64))
     assert.deepEqual(seat.news(), ['1 stopped ERR_PIPE_STOPPED', '1 failed ERR_PIPE_RESET'])
-    assert.equal(pipe.phase, 'zombie')
+    assert.equal(pipe.phase, 'reset')
   })
 })
 
@@ -497,7 +497,7 @@ describe('what comes in: resets', () => {
     seat.mux.write(pipe, pattern(10))
     seat.take('RESET', 2, status(64))
     assert.deepEqual(seat.news(), ['2 failed ERR_PIPE_RESET'])
-    assert.equal(pipe.phase, 'zombie')
+    assert.equal(pipe.phase, 'reset')
     assert.deepEqual(seat.said(), [])
     assert.equal(seat.mux.drained, false)
     seat.mux.handlerEnded(pipe)

@@ -170,8 +170,8 @@ describe('a reset by the peer, where the pipe reads before it', () => {
 
   it('R-376: comes behind an end that came before it', async () => {
     const pipe = await unread(new MuxSeat(), true)
-    assert.equal((await pipe.lent.next()).value?.byteLength, 5000)
-    assert.deepEqual(await pipe.lent.next(), { done: true, value: undefined })
+    assert.equal((await pipe.borrowed.next()).value?.byteLength, 5000)
+    assert.deepEqual(await pipe.borrowed.next(), { done: true, value: undefined })
   })
 
   it('R-376: frees the slot at once, and keeps what is unread through the end of the session', async () => {

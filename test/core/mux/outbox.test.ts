@@ -388,7 +388,7 @@ describe('what leaves: data', () => {
     }
   })
 
-  it('R-325: takes more ahead of the line to a near peer: as far as the credit lasts, and shared by the pipes that have something to send', () => {
+  it('R-325: takes more ahead of the line to a low-latency peer: as far as the credit lasts, and shared by the pipes that have something to send', () => {
     const seat = new MuxSeat({ maxInFlightBytes: 8192, splitBytes: 1024, initialWindowBytes: 100_000 })
     const [pipe, other, third] = [seat.opened(), seat.opened(), seat.opened()]
     const rooms = (): number[] => [pipe, other, third].map((each) => seat.mux.room(each))

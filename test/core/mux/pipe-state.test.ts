@@ -118,7 +118,7 @@ describe('the state of a pipe', () => {
   })
 
   it('may send nothing before its open, before its answer to one, nor after its life', () => {
-    for (const phase of ['opening', 'open', 'zombie', 'gone'] as const) {
+    for (const phase of ['opening', 'open', 'reset', 'closed'] as const) {
       for (const outbound of [true, false]) {
         for (const openSent of [true, false]) {
           const pipe = new PipeState(1, outbound, WINDOW, 0)

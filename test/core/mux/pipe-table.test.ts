@@ -129,7 +129,7 @@ describe('slots', () => {
     assert.ok(seat.mux.drained)
     assert.deepEqual(
       [one, two, three].map(({ phase }) => phase),
-      ['gone', 'gone', 'gone'],
+      ['closed', 'closed', 'closed'],
     )
     assert.deepEqual(seat.said(), [])
     seat.mux.fail(ENOUGH)
@@ -193,7 +193,7 @@ describe('orphans', () => {
       [],
     )
     assert.equal(two.phase, 'open')
-    assert.equal(four.phase, 'gone')
+    assert.equal(four.phase, 'closed')
   })
 
   it('are forgotten with their pipe', () => {
@@ -210,7 +210,7 @@ describe('orphans', () => {
   it('get their time anew where we stood still', () => {
     const seat = new MuxSeat()
     orphan(seat, 2, 0)
-    seat.mux.stoodStill(50_000)
+    seat.mux.suspended(50_000)
     assert.equal(seat.mux.deadline(), 51_000)
     seat.mux.tick(50_999)
     assert.deepEqual(seat.news(), [])
@@ -282,7 +282,7 @@ describe('what a pipe may write', () => {
     assert.equal(seat.mux.write(pipe, pattern(1)), 0)
   })
 
-  it('is lent above 8 KiB until it has left, and copied up to there', () => {
+  it('is borrowed above 8 KiB until it has left, and copied up to there', () => {
     const seat = new MuxSeat()
     const pipe = seat.opened()
     const [small, large] = [new Uint8Array(8192).fill(1), new Uint8Array(8193).fill(2)]
@@ -333,7 +333,7 @@ describe('what is stopped and refused', () => {
     assert.deepEqual(seat.said(), [])
   })
 
-  it('gives everything back that is read, and nothing that was not lent', () => {
+  it('gives everything back that is read, and nothing that was not borrowed', () => {
     const seat = new MuxSeat()
     const pipe = seat.accepted(2)
     assert.deepEqual(seat.mux.read(pipe, CLOCK), [])
@@ -359,7 +359,7 @@ describe('what is stopped and refused', () => {
     const [, two] = [seat.open(), seat.open()]
     seat.pull()
     seat.mux.reset(two, ENOUGH)
-    assert.equal(two.phase, 'gone')
+    assert.equal(two.phase, 'closed')
     assert.deepEqual(seat.said(), [])
     assert.deepEqual(seat.news(), [], 'who resets knows')
   })

@@ -61,7 +61,7 @@ describe('an engine on a guarded line', () => {
   })
 
   it('may have more to say after each batch: the hello has to be asked for again', () => {
-    const seat = new GuardedSeat({ patient: true })
+    const seat = new GuardedSeat({ waitsForever: true })
     assert.ok(seat.engine.pull(0) !== undefined)
     assert.equal(seat.engine.hasMore, true)
   })
@@ -118,7 +118,7 @@ describe('an end before the session stands on a guarded line', () => {
   })
 
   it('is not told over a greeting that the line has not let go of, but behind it', () => {
-    const seat = new GuardedSeat({ patient: true })
+    const seat = new GuardedSeat({ waitsForever: true })
     const voice = new GuardedVoice()
     const first = seat.stick()
     seat.engine.abort(new TrunkError('ERR_SESSION_LIMIT', 'no'), seat.now)

@@ -29,11 +29,11 @@ const [OWN, PEER] = [helloOf(1), helloOf(2)]
 
 interface SeatOptions {
   readonly limits?: Partial<Limits>
-  readonly patient?: boolean
+  readonly waitsForever?: boolean
   readonly now?: number
   readonly frameBytes?: number
   /** What the line gets back, where it wants to. */
-  readonly lent?: Uint8Array[]
+  readonly borrowed?: Uint8Array[]
 }
 
 class Seat {
@@ -51,13 +51,13 @@ class Seat {
       limits: { ...DEFAULT_LIMITS, ...options.limits },
       preferredFrameBytes: options.frameBytes ?? FRAME_BYTES,
       now: options.now ?? 0,
-      ...(options.patient === undefined ? {} : { patient: options.patient }),
+      ...(options.waitsForever === undefined ? {} : { waitsForever: options.waitsForever }),
       host: {
         wake: () => {
           this.wakes++
         },
         established: (peer) => this.told.push(`session with ${peer.name}`),
-        ...(options.lent && { release: (view: Uint8Array) => options.lent?.push(view) }),
+        ...(options.borrowed && { release: (view: Uint8Array) => options.borrowed?.push(view) }),
         incoming: (pipe) => {
           this.incoming.push(pipe)
           this.onIncoming?.()
@@ -172,7 +172,7 @@ describe('an engine that greets', () => {
   })
 
   it('waits as long as it takes where nobody can tell when a peer comes', () => {
-    const seat = new Seat({ patient: true })
+    const seat = new Seat({ waitsForever: true })
     seat.pull()
     assert.equal(seat.engine.deadline(), Infinity)
     seat.engine.tick(1_000_000)
@@ -411,14 +411,14 @@ describe('an engine at its frames', () => {
   })
 
   it('gives back to the line what is no longer looked at, where that wants it', () => {
-    for (const lent of [[], undefined]) {
-      const seat = standing(lent && { lent })
+    for (const borrowed of [[], undefined]) {
+      const seat = standing(borrowed && { borrowed })
       seat.take(1, frame(TYPE.OPEN, 1), frame(TYPE.DATA, 1, new Uint8Array(10_000).fill(3)))
       const [pipe] = seat.incoming
       assert.ok(pipe !== undefined)
       const pieces = seat.mux.read(pipe, { now: () => 1 })
       seat.mux.release(pieces)
-      if (lent) assert.deepEqual(concat(...lent), new Uint8Array(10_000).fill(3))
+      if (borrowed) assert.deepEqual(concat(...borrowed), new Uint8Array(10_000).fill(3))
     }
   })
 

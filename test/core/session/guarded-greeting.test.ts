@@ -11,7 +11,7 @@ import { fieldsOf, GuardedVoice, names } from '../../helpers/raw-guarded.ts'
 
 /** A seat whose greeting has been heard, and the side that heard it. */
 function met(): { seat: GuardedSeat; voice: GuardedVoice } {
-  const seat = new GuardedSeat({ patient: true })
+  const seat = new GuardedSeat({ waitsForever: true })
   const voice = new GuardedVoice()
   voice.hear(seat.say())
   return { seat, voice }
@@ -42,7 +42,7 @@ describe('a greeting', () => {
   })
 
   it('is said again each second, the same each time, until it is answered', () => {
-    const seat = new GuardedSeat({ patient: true })
+    const seat = new GuardedSeat({ waitsForever: true })
     const first = seat.say()
     assert.equal(seat.advance(999).byteLength, 0)
     for (let i = 0; i < 5; i++) {
@@ -63,7 +63,7 @@ describe('a greeting', () => {
 
   it('is of another run each time while nobody is known [R-465]', () => {
     const epochs = [1, 2, 3, 4].map((value) => new Uint8Array(8).fill(value))
-    const seat = new GuardedSeat({ patient: true, epochs })
+    const seat = new GuardedSeat({ waitsForever: true, epochs })
     const voice = new GuardedVoice()
     voice.hear(seat.say())
     assert.deepEqual(voice.theirEpoch, SEAT_EPOCH)
@@ -76,7 +76,7 @@ describe('a greeting', () => {
   it('is of another run at each restoring from one snapshot, though the peer is faster than the next repetition [R-465]', () => {
     // the same bytes at the same times make the same machine; only what the kernel gives afterwards is another
     const restored = [1, 2].map((value) => {
-      const seat = new GuardedSeat({ patient: true, epochs: [new Uint8Array(8).fill(value)] })
+      const seat = new GuardedSeat({ waitsForever: true, epochs: [new Uint8Array(8).fill(value)] })
       const before = seat.say()
       const voice = new GuardedVoice()
       seat.hear(voice.greeting())
@@ -96,14 +96,14 @@ describe('a greeting', () => {
   })
 
   it('stays of the run that the peer has answered, and of the one that it was told last', () => {
-    const seat = new GuardedSeat({ patient: true, epochs: [new Uint8Array(8).fill(1)] })
+    const seat = new GuardedSeat({ waitsForever: true, epochs: [new Uint8Array(8).fill(1)] })
     const voice = new GuardedVoice()
     voice.hear(seat.say())
     voice.hear(seat.hear(voice.greeting('new')).say())
     assert.deepEqual(voice.theirEpoch, SEAT_EPOCH, 'a peer that has answered knows it')
     voice.hear(seat.hear(voice.greeting('heard')).say())
     assert.equal(seat.standsWith, 'raw')
-    const twice = new GuardedSeat({ patient: true, epochs: [new Uint8Array(8).fill(1)] })
+    const twice = new GuardedSeat({ waitsForever: true, epochs: [new Uint8Array(8).fill(1)] })
     twice.say()
     const late = new GuardedVoice()
     late.hear(twice.hear(late.greeting()).say())
@@ -114,7 +114,7 @@ describe('a greeting', () => {
 
   it('comes back from a slow echo as its own, though it is of another run by now', () => {
     const epochs = Array.from({ length: 8 }, (_, value) => new Uint8Array(8).fill(value + 1))
-    const seat = new GuardedSeat({ patient: true, epochs })
+    const seat = new GuardedSeat({ waitsForever: true, epochs })
     const first = seat.say()
     const second = seat.advance(1000)
     seat.advance(6000)
@@ -127,13 +127,13 @@ describe('a greeting', () => {
   })
 
   it('is repeated as often as the limits say', () => {
-    const seat = new GuardedSeat({ patient: true, limits: { helloRepeatMs: 50 } })
+    const seat = new GuardedSeat({ waitsForever: true, limits: { helloRepeatMs: 50 } })
     const { byteLength } = seat.say()
     assert.equal(seat.advance(500).byteLength, 10 * byteLength)
   })
 
   it('is not piled up while the line takes nothing', () => {
-    const seat = new GuardedSeat({ patient: true })
+    const seat = new GuardedSeat({ waitsForever: true })
     const { byteLength } = seat.stick()
     assert.equal(seat.engine.deadline(), Infinity, 'nothing to do while nobody takes the first')
     assert.equal(seat.advance(3_600_000).byteLength, 0)
@@ -302,8 +302,11 @@ describe('from greeting to session', () => {
 
   it('comes about between two engines, whoever begins, whatever is lost', () => {
     for (let lost = 0; lost < 64; lost++) {
-      const a = new GuardedSeat({ patient: true, hello: { name: 'a' } })
-      const b = new GuardedSeat({ patient: true, hello: { name: 'b', epoch: Uint8Array.of(9, 9, 9, 9, 9, 9, 9, 9) } })
+      const a = new GuardedSeat({ waitsForever: true, hello: { name: 'a' } })
+      const b = new GuardedSeat({
+        waitsForever: true,
+        hello: { name: 'b', epoch: Uint8Array.of(9, 9, 9, 9, 9, 9, 9, 9) },
+      })
       let said = 0
       // each bit tells whether one of the first six things said is lost
       const carry = (bytes: Uint8Array, to: GuardedSeat): void => {

@@ -77,7 +77,7 @@ describe('a flood of hellos', () => {
 
 describe('a line that echoes', () => {
   it('is named when the own hello has come back twice, and nobody is told [R-057]', () => {
-    const seat = new GuardedSeat({ patient: true })
+    const seat = new GuardedSeat({ waitsForever: true })
     const own = seat.say()
     assert.equal(seat.hear(own).say().byteLength, 0, 'once may be left over')
     seat.assertLives()
@@ -86,7 +86,7 @@ describe('a line that echoes', () => {
   })
 
   it('is no peer: an echo of everything never makes a session [R-057]', () => {
-    const seat = new GuardedSeat({ patient: true })
+    const seat = new GuardedSeat({ waitsForever: true })
     for (let i = 0; i < 10 && seat.ended === undefined; i++) seat.hear(seat.say(), seat.advance(1000))
     assert.equal(seat.standsWith, undefined)
     seat.assertEnded('ERR_SELF_CONNECTION')
@@ -102,7 +102,7 @@ describe('a line that echoes', () => {
   })
 
   it('or a copy of this very machine: the same hello at both ends is no session', () => {
-    const [a, b] = [new GuardedSeat({ patient: true }), new GuardedSeat({ patient: true })]
+    const [a, b] = [new GuardedSeat({ waitsForever: true }), new GuardedSeat({ waitsForever: true })]
     for (let i = 0; i < 3; i++) {
       const [fromA, fromB] = [concat(a.say(), a.advance(1000)), concat(b.say(), b.advance(1000))]
       a.hear(fromB)
@@ -241,7 +241,7 @@ describe('a peer that takes the line for a plain one', () => {
   })
 
   it('is greeted nevertheless, so that it knows too', () => {
-    const seat = new GuardedSeat({ patient: true })
+    const seat = new GuardedSeat({ waitsForever: true })
     seat.hear(plainHello).assertEnded('ERR_LINE_MISMATCH')
     const said = seat.say()
     assert.deepEqual([...said.subarray(0, 9)], [...SYNC, 0xff])

@@ -13,7 +13,7 @@ const long = (voice: GuardedVoice): Uint8Array => voice.say(frame(0x7f, 0, new U
 
 describe('waiting for a peer', () => {
   it('never ends where somebody serves: a guest may be booted tomorrow', () => {
-    const seat = new GuardedSeat({ patient: true })
+    const seat = new GuardedSeat({ waitsForever: true })
     const voice = new GuardedVoice()
     const { byteLength } = seat.say()
     assert.equal(seat.advance(HOUR).byteLength, 3600 * byteLength)
@@ -50,7 +50,7 @@ describe('waiting for a peer', () => {
 
   it('is no stall: what is written while nobody is there stays with the line for as long as it takes', () => {
     for (const heardBefore of [false, true]) {
-      const seat = new GuardedSeat({ patient: true })
+      const seat = new GuardedSeat({ waitsForever: true })
       const voice = new GuardedVoice()
       const first = seat.stick()
       seat.advance(HOUR)
@@ -66,7 +66,7 @@ describe('waiting for a peer', () => {
   })
 
   it('is no stall where the session stands before the line has let go: it counts from there', () => {
-    const seat = new GuardedSeat({ patient: true })
+    const seat = new GuardedSeat({ waitsForever: true })
     const voice = new GuardedVoice()
     voice.hear(seat.say())
     seat.hear(voice.greeting('new'))
@@ -248,7 +248,7 @@ describe('a frame that stays incomplete', () => {
   })
 
   it('is nobody’s business before the session stands', () => {
-    const seat = new GuardedSeat({ patient: true })
+    const seat = new GuardedSeat({ waitsForever: true })
     const voice = new GuardedVoice()
     voice.hear(seat.say())
     seat.hear(voice.greeting().subarray(0, 300))

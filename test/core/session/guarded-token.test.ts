@@ -14,7 +14,7 @@ type Side = 'connect' | 'serve'
 const challengeOf = (side: Side): Uint8Array => new Uint8Array(32).fill(side === 'serve' ? 0xbb : 0xaa)
 
 const seatOf = (role: Side, token = TOKEN): GuardedSeat =>
-  new GuardedSeat({ patient: role === 'serve', token, hello: { role, challenge: challengeOf(role) } })
+  new GuardedSeat({ waitsForever: role === 'serve', token, hello: { role, challenge: challengeOf(role) } })
 const voiceOf = (role: Side, more: HelloFields = {}): GuardedVoice =>
   new GuardedVoice({ role, challenge: challengeOf(role), ...more })
 
@@ -182,7 +182,7 @@ const EPOCH_B = bigEndian(0xb, 8)
 
 function seatB(role: Side, token: string): GuardedSeat {
   return new GuardedSeat({
-    patient: role === 'serve',
+    waitsForever: role === 'serve',
     token,
     hello: { name: 'b', epoch: EPOCH_B, role, challenge: challengeOf(role) },
   })

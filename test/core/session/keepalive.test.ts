@@ -41,19 +41,19 @@ describe('the keepalive', () => {
   it('counts the time that it stood still for nothing where an answer is owed', () => {
     const keepalive = new Keepalive(TIMES, 0)
     keepalive.check(100)
-    keepalive.stoodStill(5000)
+    keepalive.suspended(5000)
     assert.equal(keepalive.deadline(), 5030)
     assert.equal(keepalive.check(5029), undefined)
     assert.ok(keepalive.check(5030) instanceof TrunkError)
     const zero = new Keepalive(TIMES, -100)
     zero.check(0)
-    zero.stoodStill(500)
+    zero.suspended(500)
     assert.equal(zero.deadline(), 530)
   })
 
   it('asks first where none is owed, however long it stood still', () => {
     const keepalive = new Keepalive(TIMES, 0)
-    keepalive.stoodStill(5000)
+    keepalive.suspended(5000)
     assert.equal(keepalive.deadline(), 100)
     assert.equal(keepalive.check(5000), 'ask')
   })

@@ -301,7 +301,7 @@ describe('a parcel of more files than one turn takes', () => {
     }))
     const answers: Uint8Array[] = []
     const pipe = {
-      lent: [new Uint8ArrayList(encodeWrites(files))],
+      borrowed: [new Uint8ArrayList(encodeWrites(files))],
       write: (bytes: Uint8Array) => Promise.resolve(void answers.push(bytes)),
     }
     const controller = new AbortController()

@@ -44,7 +44,7 @@ for (const { kind, attempts, skip } of KINDS)
         {},
         {
           protocols: [connectionsOver({ allow: ['127.0.0.1:*'] }, attempts)],
-          onRefused: (refusal) => failures.push(refusal.code),
+          onPipeError: (refusal) => failures.push(refusal.code),
         },
       )
       open.push(server, {

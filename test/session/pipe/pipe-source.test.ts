@@ -198,30 +198,30 @@ describe('a pipe that stops reading', () => {
   })
 })
 
-describe('a pipe’s lent bytes', () => {
+describe('a pipe’s borrowed bytes', () => {
   it('are given back when the next are asked for, whatever the reader did to its list', async () => {
     const seat = new MuxSeat()
-    const { lent } = seat.holdOpened()
+    const { borrowed } = seat.holdOpened()
     const pieces = [pattern(3000), pattern(100), pattern(2048)]
     for (const piece of pieces.slice(0, 2)) arrives(seat, 1, piece)
-    const { value } = await lent.next()
+    const { value } = await borrowed.next()
     value?.consume(1000)
     value?.append(pattern(4000))
     await turns()
     assert.equal(seat.released.length, 0)
-    const second = lent.next()
+    const second = borrowed.next()
     assert.deepEqual(seat.released, [pieces[0]])
     arrives(seat, 1, pieces[2]!)
     assert.equal((await second).value?.byteLength, 2048)
     assert.equal(seat.released.length, 1)
-    const third = lent.next()
+    const third = borrowed.next()
     assert.deepEqual(seat.released, [pieces[0], pieces[2]])
     arrives(seat, 1, pattern(2500))
     await third
     ends(seat, 1, 3000 + 100 + 2048 + 2500)
-    assert.deepEqual(await lent.next(), OVER)
+    assert.deepEqual(await borrowed.next(), OVER)
     assert.equal(seat.released.length, 3)
-    assert.deepEqual(await lent.next(), OVER)
+    assert.deepEqual(await borrowed.next(), OVER)
     assert.equal(seat.released.length, 3)
   })
 
@@ -229,7 +229,7 @@ describe('a pipe’s lent bytes', () => {
     const seat = new MuxSeat()
     const pipe = seat.holdOpened()
     const { source } = pipe
-    assert.equal(pipe.lent, source)
+    assert.equal(pipe.borrowed, source)
     for (let i = 0; i < 3; i++) {
       arrives(seat, 1, pattern(3000))
       await source.next()
@@ -240,8 +240,8 @@ describe('a pipe’s lent bytes', () => {
   it('are nobody else’s: the pipe has no other source then', () => {
     const seat = new MuxSeat()
     const pipe = seat.holdOpened()
-    const { lent } = pipe
+    const { borrowed } = pipe
     assert.throws(() => pipe.source, { code: 'ERR_PIPE_BUSY' })
-    assert.equal(pipe.lent, lent)
+    assert.equal(pipe.borrowed, borrowed)
   })
 })

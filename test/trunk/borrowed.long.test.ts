@@ -13,17 +13,20 @@ const MIB = 1024 * 1024
 /** Reads what the peer lends, and writes it back before it asks for more. */
 const lender = protocol('lender', async ({ accept }) => {
   const pipe = accept()
-  await pipe.sink(pipe.lent)
+  await pipe.sink(pipe.borrowed)
 })
 
 for (const line of LINES) {
-  describe(`lent bytes over ${line.name}`, () => {
+  describe(`borrowed bytes over ${line.name}`, () => {
     it('are right until the next are asked for, beside readers that keep theirs', async () => {
       const { near, far, free } = await line.join({ protocols: [echo, lender] }, { protocols: [echo, lender] })
       const next = seeded(Number(process.env['TRUNKLINE_SEED'] ?? 11))
-      const lent = async (trunk: Trunk, chunkBytes: number): Promise<void> => {
+      const borrowed = async (trunk: Trunk, chunkBytes: number): Promise<void> => {
         const pipe = await trunk.open('lender')
-        const [, bytes] = await Promise.all([pipe.sink(patternChunks(4 * MIB, chunkBytes)), checkPattern(pipe.lent)])
+        const [, bytes] = await Promise.all([
+          pipe.sink(patternChunks(4 * MIB, chunkBytes)),
+          checkPattern(pipe.borrowed),
+        ])
         assert.equal(bytes, 4 * MIB)
         await pipe.close()
       }
@@ -43,22 +46,22 @@ for (const line of LINES) {
       }
       const sizes = Array.from({ length: 4 }, () => 1 + (next() % 150_000))
       await Promise.all(
-        [near, far].flatMap((trunk) => sizes.map((size, index) => (index % 2 === 0 ? lent : kept)(trunk, size))),
+        [near, far].flatMap((trunk) => sizes.map((size, index) => (index % 2 === 0 ? borrowed : kept)(trunk, size))),
       )
       await free()
     })
 
-    it('are given once: by `lent` or by `source`, and iterated once', async () => {
+    it('are given once: by `borrowed` or by `source`, and iterated once', async () => {
       const { near, free } = await line.join({}, { protocols: [produce] })
       const pipe = await near.open('produce', 1000)
-      const { lent } = pipe
+      const { borrowed } = pipe
       assert.throws(() => pipe.source, { code: 'ERR_PIPE_BUSY' })
-      assert.equal(await checkPattern(lent), 1000)
-      assert.throws(() => lent[Symbol.asyncIterator](), { code: 'ERR_PIPE_BUSY' })
+      assert.equal(await checkPattern(borrowed), 1000)
+      assert.throws(() => borrowed[Symbol.asyncIterator](), { code: 'ERR_PIPE_BUSY' })
       // who has asked for `source` owns what comes, however it is asked for afterwards
       const other = await near.open('produce', 1000)
-      assert.equal(other.source, other.lent)
-      assert.equal(await checkPattern(other.lent), 1000)
+      assert.equal(other.source, other.borrowed)
+      assert.equal(await checkPattern(other.borrowed), 1000)
       await free()
     })
 
@@ -66,7 +69,7 @@ for (const line of LINES) {
       const { near, free } = await line.join({}, { protocols: [produce] })
       const pipe = await near.open('produce', 3 * MIB)
       let at = 0
-      for await (const list of pipe.lent) {
+      for await (const list of pipe.borrowed) {
         while (list.byteLength > 0) {
           const taken = Math.min(list.byteLength, 10_007)
           assert.ok(pattern(taken, at).equals(list.subarray(0, taken)))
@@ -77,7 +80,7 @@ for (const line of LINES) {
       }
       assert.equal(at, 3 * MIB)
       const left = await near.open('produce', 3 * MIB)
-      for await (const list of left.lent) {
+      for await (const list of left.borrowed) {
         assert.ok(list.byteLength > 0)
         break
       }
@@ -91,21 +94,21 @@ for (const line of LINES) {
   })
 }
 
-describe('lent bytes over a socket', () => {
+describe('borrowed bytes over a socket', () => {
   it('lie in a handful of buffers, however many there are', async () => {
     const line = LINES.find(({ name }) => name === 'tcp')
     assert.ok(line)
     const { near, free } = await line.join({}, { protocols: [produce] })
-    const buffersOf = async (source: 'lent' | 'source'): Promise<number> => {
+    const buffersOf = async (source: 'borrowed' | 'source'): Promise<number> => {
       const buffers = new Set<ArrayBufferLike>()
       const pipe = await near.open('produce', 64 * MIB)
       for await (const list of pipe[source])
         for (const chunk of list) if (chunk.byteLength > 4096) buffers.add(chunk.buffer)
       return buffers.size
     }
-    const lent = await buffersOf('lent')
+    const borrowed = await buffersOf('borrowed')
     const owned = await buffersOf('source')
-    assert.ok(lent <= 20, `64 MiB came in ${lent} buffers`)
+    assert.ok(borrowed <= 20, `64 MiB came in ${borrowed} buffers`)
     assert.ok(owned > 40, `64 MiB that are the reader's came in ${owned} buffers`)
     await free()
   })

@@ -1,5 +1,5 @@
 /** A bounded queue of bytes. Promises: never holds more than its size, and gives out copies. */
-export class Ring {
+export class RingBuffer {
   readonly #bytes: Uint8Array
   #start = 0
   #length = 0

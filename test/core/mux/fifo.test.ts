@@ -1,11 +1,11 @@
 /** The ring against an array: whatever goes in and out, in whatever order, and around its end while it grows. */
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
-import { Ring } from '../../../src/core/mux/ring.ts'
+import { Fifo } from '../../../src/core/mux/fifo.ts'
 import { seeded } from '../../helpers/link-traffic.ts'
 
 /** Takes out what is there. */
-function drain<T>(ring: Ring<T>): T[] {
+function drain<T>(ring: Fifo<T>): T[] {
   const items: T[] = []
   for (let left = ring.length; left > 0; left--) {
     const item = ring.shift()
@@ -19,7 +19,7 @@ describe('the ring', () => {
   for (const seed of [1, 2, 3, 4, 5, 6]) {
     it(`does what an array does (seed ${seed})`, () => {
       const next = seeded(seed)
-      const ring = new Ring<number>()
+      const ring = new Fifo<number>()
       let model: number[] = []
       let number = 0
       for (let step = 0; step < 4000; step++) {
@@ -48,7 +48,7 @@ describe('the ring', () => {
 
   for (const head of [0, 1, 5, 7]) {
     it(`keeps the order when it grows with its oldest at place ${head}`, () => {
-      const ring = new Ring<string>()
+      const ring = new Fifo<string>()
       for (let i = 0; i < 8; i++) ring.push(`old ${i}`)
       for (let i = 0; i < head; i++) assert.equal(ring.shift(), `old ${i}`)
       for (let i = 0; i < 40; i++) ring.push(`new ${i}`)
@@ -61,7 +61,7 @@ describe('the ring', () => {
   }
 
   it('has nothing to give when it is empty, and stays usable', () => {
-    const ring = new Ring<object>()
+    const ring = new Fifo<object>()
     assert.equal(ring.shift(), undefined)
     assert.equal(ring.length, 0)
     const [one, other] = [{}, {}]
@@ -76,7 +76,7 @@ describe('the ring', () => {
   })
 
   it('is emptied by who counts what was there first, while more comes in', () => {
-    const ring = new Ring<number>()
+    const ring = new Fifo<number>()
     for (let i = 0; i < 6; i++) ring.push(i)
     const seen: (number | undefined)[] = []
     for (let left = ring.length; left > 0; left--) {

@@ -17,7 +17,7 @@ const FATAL: ReadonlySet<string> = new Set([
 ])
 
 /** See the head of this file. */
-export class Troubles {
+export class OperandErrors {
   readonly #context: Context
   readonly #progress: Progress
   readonly #statuses = new Set<ExitStatus>()
@@ -53,15 +53,15 @@ export async function each<T>(
   context: Context,
   named: Iterable<T>,
   shown: (one: T) => string,
-  job: (one: T, troubles: Troubles) => Promise<void>,
+  job: (one: T, errors: OperandErrors) => Promise<void>,
 ): Promise<void> {
-  const troubles = new Troubles(context)
+  const errors = new OperandErrors(context)
   for (const one of named) {
     try {
-      await job(one, troubles)
+      await job(one, errors)
     } catch (error) {
-      troubles.report(shown(one), error)
+      errors.report(shown(one), error)
     }
   }
-  troubles.finish()
+  errors.finish()
 }

@@ -9,7 +9,7 @@
  */
 export const MAX_STARTS = 256
 
-export class Starts<Pipe> {
+export class HandlerScheduler<Pipe> {
   readonly #start: (pipe: Pipe) => void
   /** Of what the read that is being parsed has brought. */
   #started = 0

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import { ByteQueue } from '../../../src/core/mux/byte-queue.ts'
-import { PinnedChunks } from '../../../src/core/mux/pinned.ts'
+import { RetainedChunks } from '../../../src/core/mux/retained.ts'
 import { PipeState } from '../../../src/core/mux/pipe-state.ts'
 
 const MIB = 1024 * 1024
@@ -32,7 +32,7 @@ function drain(queues: readonly ByteQueue[]): { bytes: number[]; held: number } 
 
 describe('views of the link’s chunks', () => {
   it('hold at most twice the unread bytes, 1 MiB and the chunk that is being filled [R-022]', () => {
-    const pinned = new PinnedChunks(() => undefined)
+    const retained = new RetainedChunks(() => undefined)
     const pipes = [1, 3, 5].map(pipeWithQueue)
     const expected: number[][] = [[], [], []]
     for (let slab = 0; slab < 60; slab++) {
@@ -40,10 +40,10 @@ describe('views of the link’s chunks', () => {
       for (const [index, { pipe, queue }] of pipes.entries()) {
         const piece = chunk.subarray(index * 4096, index * 4096 + 2048)
         queue.append(piece)
-        pinned.note(pipe, piece)
+        retained.note(pipe, piece)
         expected[index]?.push(...piece)
       }
-      pinned.weigh()
+      retained.weigh()
     }
     const unread = pipes.reduce((sum, { queue }) => sum + queue.length, 0)
     const { bytes, held } = drain(pipes.map(({ queue }) => queue))
@@ -53,16 +53,16 @@ describe('views of the link’s chunks', () => {
 
   it('R-365: are let go of with their pipe, and what may still be read is copied out', () => {
     const released: Uint8Array[] = []
-    const pinned = new PinnedChunks((piece) => released.push(piece))
+    const retained = new RetainedChunks((piece) => released.push(piece))
     const slab = new Uint8Array(64 * 1024).fill(7)
     const use = (id: number, readAll: boolean): ByteQueue => {
       const { pipe, queue } = pipeWithQueue(id)
       queue.append(slab.subarray(0, 4096))
       // one slab, which is read into again: so little is noted that nothing is ever counted
-      pinned.note(pipe, slab.subarray(0, 4096))
-      pinned.weigh()
+      retained.note(pipe, slab.subarray(0, 4096))
+      retained.weigh()
       if (readAll) queue.shift(4096)
-      pinned.forget(pipe)
+      retained.forget(pipe)
       return queue
     }
     for (let id = 1; id < 200; id += 2) assert.equal(use(id, true).length, 0)
@@ -75,38 +75,38 @@ describe('views of the link’s chunks', () => {
   })
 
   it('are never copied for a reader that keeps up', () => {
-    const pinned = new PinnedChunks(() => undefined)
+    const retained = new RetainedChunks(() => undefined)
     const { pipe, queue } = pipeWithQueue(1)
     for (let slab = 0; slab < 20; slab++) {
       const chunk = new Uint8Array(MIB)
       queue.append(chunk)
-      pinned.note(pipe, chunk)
-      pinned.weigh()
+      retained.note(pipe, chunk)
+      retained.weigh()
       assert.equal(queue.shift(MIB).buffer, chunk.buffer)
     }
   })
 
   it('are not copied where the unread bytes are worth what they hold', () => {
-    const pinned = new PinnedChunks(() => undefined)
+    const retained = new RetainedChunks(() => undefined)
     const { pipe, queue } = pipeWithQueue(1)
     const chunks = Array.from({ length: 8 }, () => new Uint8Array(MIB))
     for (const chunk of chunks) {
       queue.append(chunk)
-      pinned.note(pipe, chunk)
-      pinned.weigh()
+      retained.note(pipe, chunk)
+      retained.weigh()
     }
     for (const chunk of chunks) assert.equal(queue.shift(MIB).buffer, chunk.buffer)
   })
 
   it('are copied out at the first chunk past 512 KiB for next to nothing, and given back', () => {
     const released: Uint8Array[] = []
-    const pinned = new PinnedChunks((piece) => released.push(piece))
+    const retained = new RetainedChunks((piece) => released.push(piece))
     const { pipe, queue } = pipeWithQueue(1)
     const noteOne = (): Uint8Array => {
       const piece = new Uint8Array(64 * 1024).fill(7, 0, 1).subarray(0, 1)
       queue.append(piece)
-      pinned.note(pipe, piece)
-      pinned.weigh()
+      retained.note(pipe, piece)
+      retained.weigh()
       return piece
     }
     const pieces = Array.from({ length: 8 }, noteOne)
@@ -129,13 +129,13 @@ describe('views of the link’s chunks', () => {
 
   it('are counted again only when 512 KiB more may be held, and weighed against twice what waits', () => {
     const released: Uint8Array[] = []
-    const pinned = new PinnedChunks((piece) => released.push(piece))
+    const retained = new RetainedChunks((piece) => released.push(piece))
     const { pipe, queue } = pipeWithQueue(1)
     const note = (bytes: number): void => {
       const piece = new Uint8Array(64 * 1024).subarray(0, bytes)
       queue.append(piece)
-      pinned.note(pipe, piece)
-      pinned.weigh()
+      retained.note(pipe, piece)
+      retained.weigh()
     }
     for (let i = 0; i < 9; i++) note(64 * 1024)
     // 576 KiB wait, in as many: 1,152 KiB and 512 more may be held for them, and for 17 single bytes
@@ -148,15 +148,15 @@ describe('views of the link’s chunks', () => {
 
   it('of one chunk count once, however many there are', () => {
     const released: Uint8Array[] = []
-    const pinned = new PinnedChunks((piece) => released.push(piece))
+    const retained = new RetainedChunks((piece) => released.push(piece))
     const { pipe, queue } = pipeWithQueue(1)
     const chunks = [0, 1, 2].map(() => new Uint8Array(160 * 1024))
     for (let round = 0; round < 50; round++) {
       for (const chunk of chunks) {
         const piece = chunk.subarray(round, round + 1)
         queue.append(piece)
-        pinned.note(pipe, piece)
-        pinned.weigh()
+        retained.note(pipe, piece)
+        retained.weigh()
       }
     }
     assert.equal(released.length, 0)
@@ -164,14 +164,14 @@ describe('views of the link’s chunks', () => {
 
   it('of pipes that have read everything are not asked for', () => {
     const released: Uint8Array[] = []
-    const pinned = new PinnedChunks((piece) => released.push(piece))
+    const retained = new RetainedChunks((piece) => released.push(piece))
     const [idle, busy] = [pipeWithQueue(1), pipeWithQueue(3)]
     for (let i = 0; i < 50; i++) {
       for (const { pipe, queue } of [idle, busy]) {
         const piece = new Uint8Array(64 * 1024)
         queue.append(piece)
-        pinned.note(pipe, piece)
-        pinned.weigh()
+        retained.note(pipe, piece)
+        retained.weigh()
         queue.shift(piece.byteLength)
       }
       if (i === 25) idle.pipe.clearData()
@@ -182,24 +182,24 @@ describe('views of the link’s chunks', () => {
   it('may be twice what waits and 512 KiB, to the byte', () => {
     for (const beyond of [0, 1]) {
       const released: Uint8Array[] = []
-      const pinned = new PinnedChunks((piece) => released.push(piece))
+      const retained = new RetainedChunks((piece) => released.push(piece))
       const { pipe, queue } = pipeWithQueue(1)
       const piece = new Uint8Array(2 * 1000 + 512 * 1024 + beyond).subarray(0, 1000)
       queue.append(piece)
-      pinned.note(pipe, piece)
-      pinned.weigh()
+      retained.note(pipe, piece)
+      retained.weigh()
       assert.equal(released.length, beyond)
     }
   })
 
   it('are not counted for more pieces of a chunk that is known, nor before 512 KiB of others have come', () => {
     const released: Uint8Array[] = []
-    const pinned = new PinnedChunks((piece) => released.push(piece))
+    const retained = new RetainedChunks((piece) => released.push(piece))
     const { pipe, queue } = pipeWithQueue(1)
     const note = (piece: Uint8Array): void => {
       queue.append(piece)
-      pinned.note(pipe, piece)
-      pinned.weigh()
+      retained.note(pipe, piece)
+      retained.weigh()
     }
     const chunks = Array.from({ length: 9 }, () => new Uint8Array(64 * 1024))
     for (const chunk of chunks) note(chunk)
@@ -219,14 +219,14 @@ describe('views of the link’s chunks', () => {
 
   it('count again after they were copied out: more pieces may come of the same chunk', () => {
     const released: Uint8Array[] = []
-    const pinned = new PinnedChunks((piece) => released.push(piece))
+    const retained = new RetainedChunks((piece) => released.push(piece))
     const { pipe, queue } = pipeWithQueue(1)
     const chunk = new Uint8Array(600 * 1024)
     for (let piece = 1; piece <= 3; piece++) {
       const view = chunk.subarray(piece, piece + 1)
       queue.append(view)
-      pinned.note(pipe, view)
-      pinned.weigh()
+      retained.note(pipe, view)
+      retained.weigh()
       // the copy of those before, and the view
       assert.equal(released.at(-1), view)
     }
@@ -236,30 +236,30 @@ describe('views of the link’s chunks', () => {
   it('R-326: of a large chunk are weighed at its end: as much as its readers have left', () => {
     for (const read of [false, true]) {
       const released: Uint8Array[] = []
-      const pinned = new PinnedChunks((piece) => released.push(piece))
+      const retained = new RetainedChunks((piece) => released.push(piece))
       const { pipe, queue } = pipeWithQueue(1)
       const chunk = new Uint8Array(MIB)
       for (let at = 0; at < MIB; at += 65_536) {
         const piece = chunk.subarray(at, at + 65_536)
         queue.append(piece)
-        pinned.note(pipe, piece)
+        retained.note(pipe, piece)
       }
       // all but a byte of it is read before the end, or nothing
       if (read) for (let left = MIB - 1; left > 0;) left -= queue.shift(left).byteLength
-      pinned.weigh()
+      retained.weigh()
       assert.equal(released.length, read ? 1 : 0)
     }
   })
 
   it('are weighed against what waits in chunks, not against what was copied out', () => {
     const released: Uint8Array[] = []
-    const pinned = new PinnedChunks((piece) => released.push(piece))
+    const retained = new RetainedChunks((piece) => released.push(piece))
     const [copied, other] = [pipeWithQueue(1), pipeWithQueue(3)]
     const note = ({ pipe, queue }: ReturnType<typeof pipeWithQueue>, chunkBytes: number, bytes: number): void => {
       const piece = new Uint8Array(chunkBytes).subarray(0, bytes)
       queue.append(piece)
-      pinned.note(pipe, piece)
-      pinned.weigh()
+      retained.note(pipe, piece)
+      retained.weigh()
     }
     for (let i = 0; i < 4; i++) note(copied, 300 * 1024, 75 * 1024 - 1)
     assert.equal(released.length, 4)

@@ -1,11 +1,11 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
-import { Watched } from '../../src/runtime/watched.ts'
+import { ObservableValue } from '../../src/runtime/observable-value.ts'
 import { memoryHeld } from '../helpers/memory-held.ts'
 
 describe('a watched value', () => {
   it('gives each watcher the present value first, then what is new to it', async () => {
-    const value = new Watched(1)
+    const value = new ObservableValue(1)
     const one = value.watch()[Symbol.asyncIterator]()
     assert.deepEqual(await one.next(), { done: false, value: 1 })
     const next = one.next()
@@ -19,7 +19,7 @@ describe('a watched value', () => {
   })
 
   it('gives values in the order in which they were asked for, and the last one before the end', async () => {
-    const value = new Watched('a')
+    const value = new ObservableValue('a')
     const watcher = value.watch()[Symbol.asyncIterator]()
     const asked = [watcher.next(), watcher.next(), watcher.next(), watcher.next()]
     value.set('b')
@@ -31,7 +31,7 @@ describe('a watched value', () => {
   })
 
   it('holds nothing of watchers that were forgotten', async () => {
-    const value = new Watched(0)
+    const value = new ObservableValue(0)
     const before = await memoryHeld()
     for (let i = 0; i < 100_000; i++) {
       const watcher = value.watch()[Symbol.asyncIterator]()

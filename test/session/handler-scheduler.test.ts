@@ -1,20 +1,20 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
-import { MAX_STARTS, Starts } from '../../src/session/starts.ts'
+import { MAX_STARTS, HandlerScheduler } from '../../src/session/handler-scheduler.ts'
 
 const turn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve))
 
 describe('the starts of handlers', () => {
   it('are at once, as far as one portion reaches', () => {
     const started: number[] = []
-    const starts = new Starts<number>((pipe) => started.push(pipe))
+    const starts = new HandlerScheduler<number>((pipe) => started.push(pipe))
     for (let pipe = 0; pipe < MAX_STARTS; pipe++) starts.add(pipe)
     assert.equal(started.length, MAX_STARTS)
   })
 
   it('R-329: come in portions, a turn for each and in order, where one read brings thousands', async () => {
     const started: number[] = []
-    const starts = new Starts<number>((pipe) => started.push(pipe))
+    const starts = new HandlerScheduler<number>((pipe) => started.push(pipe))
     const count = 3 * MAX_STARTS + 10
     for (let pipe = 0; pipe < count; pipe++) starts.add(pipe)
     assert.equal(started.length, MAX_STARTS, 'started at once')
@@ -32,7 +32,7 @@ describe('the starts of handlers', () => {
 
   it('let nobody pass those that wait, and begin anew with the next read', async () => {
     const started: number[] = []
-    const starts = new Starts<number>((pipe) => {
+    const starts = new HandlerScheduler<number>((pipe) => {
       started.push(pipe)
       // a handler that begins may make more come
       if (pipe === MAX_STARTS) starts.add(10_000)

@@ -1,5 +1,5 @@
 /** A first-in first-out list that allocates nothing once it is as large as it gets: the muxer's lists are filled and emptied for each batch. */
-export class Ring<T> {
+export class Fifo<T> {
   #items: (T | undefined)[] = []
   #head = 0
   /** How many there are. */
