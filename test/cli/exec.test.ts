@@ -53,16 +53,21 @@ describe('exec', () => {
     await server.stop()
   })
 
-  it('[R-573] passes Ctrl-C on, and ends with the status of the program', async () => {
-    const server = await served()
-    const script = 'trap "echo got; exit 7" INT; echo up; while :; do sleep 0.05; done'
-    const running = start(['exec', 'sh', '-c', script], { to: server.address })
-    await running.lines(1)
-    running.child.kill('SIGINT')
-    const { status, stdout } = await running.ended
-    assert.deepEqual([status, stdout], [7, 'up\ngot\n'])
-    await server.stop()
-  })
+  for (const [what, answer] of [
+    ['at once', 'echo got; exit 7'],
+    ['in a while', 'sleep 1; echo got; exit 7'],
+  ] as const) {
+    it(`[R-573] passes Ctrl-C on, and ends with the status of a program that answers ${what}`, async () => {
+      const server = await served()
+      const script = `trap "${answer}" INT; echo up; while :; do sleep 0.05; done`
+      const running = start(['exec', 'sh', '-c', script], { to: server.address })
+      await running.lines(1)
+      running.child.kill('SIGINT')
+      const { status, stdout } = await running.ended
+      assert.deepEqual([status, stdout], [7, 'up\ngot\n'])
+      await server.stop()
+    })
+  }
 
   it('a program whose reader has gone meets SIGPIPE [X40]', { skip: loadNative() === undefined }, async () => {
     const server = await served()

@@ -5,6 +5,7 @@ import { once } from 'node:events'
 import { existsSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 import { eventually } from './eventually.ts'
+import { endWithTests } from './left-children.ts'
 
 /** The built command. */
 export const BINARY: string = fileURLToPath(new URL('../../dist/bin/trunkline.cjs', import.meta.url))
@@ -42,7 +43,7 @@ export interface Running {
   lines(count: number): Promise<string[]>
 }
 
-/** Starts a command; it is killed with the test process at the latest. */
+/** Starts a command; it is killed with the tests of a file at the latest. */
 export function start(args: readonly string[], options: RunOptions = {}): Running {
   const { executable, cwd } = options
   if (!existsSync(BINARY)) throw new Error('these tests need the built command: run `npm run build` first')
@@ -53,6 +54,7 @@ export function start(args: readonly string[], options: RunOptions = {}): Runnin
   const child = spawn(executable ?? process.execPath, words, { env, ...(cwd !== undefined && { cwd }) })
   const kill = (): void => void child.kill('SIGKILL')
   process.once('exit', kill)
+  endWithTests(child)
   const output: Buffer[] = []
   let stderr = ''
   child.stdout.on('data', (chunk: Buffer) => output.push(chunk))

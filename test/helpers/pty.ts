@@ -7,6 +7,7 @@ import { once } from 'node:events'
 import { createInterface } from 'node:readline'
 import { Duplex, PassThrough, type Transform } from 'node:stream'
 import { compiledFixture } from './compiled.ts'
+import { endWithTests } from './left-children.ts'
 
 /** What is special about a line. */
 export interface PtyOptions {
@@ -40,6 +41,7 @@ export type Via = (way: 'there' | 'back') => Transform
 export async function openPty({ rate, cooked = false }: PtyOptions = {}): Promise<Pty> {
   const args = [...(rate === undefined ? [] : ['--rate', String(rate)]), ...(cooked ? ['--cooked'] : [])]
   const child = spawn(await compiledFixture('pty'), args, { stdio: ['pipe', 'pipe', 'pipe'] })
+  endWithTests(child)
   const closed = once(child, 'close')
   // a line that is gone takes no more: whoever writes to it learns it from the stream's end
   child.stdin.on('error', () => undefined)

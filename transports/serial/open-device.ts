@@ -70,14 +70,18 @@ function requireLife(fd: number, path: string): void {
 
 /** @param fd the same device, to tell from it why the package could not open its own */
 async function attachTty(fd: number, path: string, settings: LineSettings): Promise<(ready: Ready) => Device> {
-  try {
-    return await openTty(path, settings)
-  } catch (error) {
-    if (error instanceof TrunkError) throw error
-    // The package's errors say why in their message alone.
-    if (isLocked(fstatSync(fd))) throw deviceBusy(path, error)
-    const message = `the device ${path} cannot be set up as a serial line of ${settings.baud} baud`
-    throw new TrunkError('ERR_UNSUPPORTED', message, { cause: error, scope: 'link' })
+  for (let isAgain = false; ; isAgain = true) {
+    try {
+      return await openTty(path, settings)
+    } catch (error) {
+      if (error instanceof TrunkError) throw error
+      // The package's errors say why in their message alone.
+      if (isLocked(fstatSync(fd))) throw deviceBusy(path, error)
+      // who had locked it may have let go of it between the attempt and this look
+      if (!isAgain) continue
+      const message = `the device ${path} cannot be set up as a serial line of ${settings.baud} baud`
+      throw new TrunkError('ERR_UNSUPPORTED', message, { cause: error, scope: 'link' })
+    }
   }
 }
 

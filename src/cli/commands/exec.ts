@@ -173,11 +173,28 @@ async function feed(
   source: AsyncIterable<Uint8Array>,
 ): Promise<void> {
   try {
-    await pipe?.sink(source)
+    await pipe?.sink(untilInterrupted(context, command, source))
   } catch (error) {
     // by an interrupt the command gets its signal
     const isOver = error instanceof TrunkError && (error.origin === 'remote' || context.signal.aborted)
     if (!isOver && error instanceof Failure) command.kill(error)
+  }
+}
+
+/**
+ * What `source` brings. An interrupt is no end of the input and no reason to cut it, which would end
+ * the command: the input stays open until the command has ended, as a terminal's does.
+ */
+async function* untilInterrupted(
+  context: Context,
+  command: RunningCommand,
+  source: AsyncIterable<Uint8Array>,
+): AsyncGenerator<Uint8Array, void, undefined> {
+  try {
+    yield* source
+  } catch (error) {
+    if (!context.signal.aborted) throw error
+    await command.exit
   }
 }
 
