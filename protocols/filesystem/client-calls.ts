@@ -6,6 +6,7 @@
 import { Uint8ArrayList } from 'uint8arraylist'
 import type { Clock } from '../../src/runtime/clock.ts'
 import { badArgument, TrunkError } from '../../src/contracts/errors.ts'
+import { isBytes } from '../../src/runtime/sources.ts'
 import type { Bytes, OpenOptions, Pipe, Trunk } from '../../src/contracts/types.ts'
 import { SmallFiles } from './client-many.ts'
 import type { CallOptions, FileEntry, RangeOptions, SmallOptions, WriteSource } from './client-types.ts'
@@ -255,10 +256,6 @@ class CountedSource implements AsyncIterable<Bytes> {
       yield chunk
     }
   }
-}
-
-function isBytes(value: unknown): value is Bytes {
-  return value instanceof Uint8Array || value instanceof Uint8ArrayList
 }
 
 /** For a call that sends nothing but its request. */

@@ -1,5 +1,11 @@
 /** What a pipe's `sink` is given: somebody else's iterables. */
+import { Uint8ArrayList } from 'uint8arraylist'
 import type { Bytes } from '../contracts/types.ts'
+
+/** True for what a source is to give. */
+export function isBytes(value: unknown): value is Bytes {
+  return value instanceof Uint8Array || value instanceof Uint8ArrayList
+}
 
 /** True for what can be iterated, other than bytes. */
 export function isSource(source: unknown): boolean {

@@ -3,7 +3,7 @@ import type { Source } from 'it-stream-types'
 import { badArgument, TrunkError } from '../../contracts/errors.ts'
 import { requireInteger } from '../../contracts/limits.ts'
 import type { Bytes } from '../../contracts/types.ts'
-import { isSource } from '../../runtime/sources.ts'
+import { isBytes, isSource } from '../../runtime/sources.ts'
 import { LineBuffer } from './line-buffer.ts'
 
 /** Options of {@link text} and {@link json}. */
@@ -125,9 +125,8 @@ async function* linesOf(
 }
 
 function piecesOf(chunk: Bytes): Iterable<Uint8Array> {
-  if (chunk instanceof Uint8Array) return [chunk]
-  if (isSource(chunk)) return chunk
-  throw badArgument(`a source gives Uint8Arrays or Uint8ArrayLists, not ${typeof chunk}`)
+  if (!isBytes(chunk)) throw badArgument(`a source gives Uint8Arrays or Uint8ArrayLists, not ${typeof chunk}`)
+  return chunk instanceof Uint8Array ? [chunk] : chunk
 }
 
 function requireSource(source: Source<Bytes>): Source<Bytes> {

@@ -159,8 +159,8 @@ class PipeDuplex extends Duplex {
         callback()
       },
       (error: unknown) => {
-        // destroying would drop what can still be read; reading comes to the same error
-        if (!this.#pipe.signal.aborted || !this.#hasUnread) callback(error as Error)
+        // destroying would drop what can still be read; reading comes to the same error, where somebody reads
+        if (!this.#pipe.signal.aborted || !this.#hasUnread || this.#reader === undefined) callback(error as Error)
       },
     )
   }

@@ -182,4 +182,16 @@ describe('json', () => {
     }
     assert.equal(await outcome(json([Buffer.from('[1,2]')], { maxBytes: 4 })), 'ERR_MESSAGE_INVALID')
   })
+
+  it('refuse chunks that are no bytes, whatever can be iterated', async () => {
+    for (const chunk of [['abc'], [1, 2, 3], endlessly()]) {
+      const source = [chunk] as unknown as Bytes[]
+      assert.equal(await outcome(linesIn(source)), 'ERR_BAD_ARGUMENT')
+      assert.equal(await outcome(text(source)), 'ERR_BAD_ARGUMENT')
+    }
+  })
 })
+
+async function* endlessly(): AsyncGenerator<string, void, undefined> {
+  for (;;) yield 'more'
+}

@@ -5,7 +5,7 @@ import { addAbortSignal, type Duplex, Readable } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
 import { describe, it } from 'node:test'
 import { toNode } from '../../../src/api/streams.ts'
-import { TrunkError } from '../../../src/index.ts'
+import { defineProtocol, TrunkError } from '../../../src/index.ts'
 import { eventually, steady } from '../../helpers/eventually.ts'
 import { pipeEnds, textOf } from '../../helpers/pipe-ends.ts'
 import { checkPattern, echo, outcome, pattern, patternChunks } from '../../helpers/protocols.ts'
@@ -36,6 +36,22 @@ describe('toNode', () => {
     })
     assert.equal(bytes, 10 * MIB)
     await pipe.close()
+    await Promise.all([near.close(), far.close()])
+  })
+
+  it('ends a pipeline that only writes, where the peer is lost after bytes that nobody reads', async () => {
+    const dropping = defineProtocol({
+      name: 'p',
+      parse: () => undefined,
+      async handle(request) {
+        const pipe = request.accept()
+        await pipe.write(Buffer.from('hello'))
+        pipe.abort(new TrunkError('ERR_ABORTED', 'enough'))
+      },
+    })
+    const [near, far] = await trunkPair({}, { protocols: [dropping] })
+    const pipe = await near.open('p', undefined, { readBeforeReset: true })
+    assert.equal(await outcome(pipeline(Readable.from(endless()), toNode(pipe))), 'ERR_ABORTED')
     await Promise.all([near.close(), far.close()])
   })
 
