@@ -72,7 +72,12 @@ static napi_value js_open_terminal(napi_env env, napi_callback_info info) {
     close(master);
     return raise_errno(env, error, "openTerminal");
   }
-  return pair_of(env, "master", master, "slave", slave);
+  napi_value pair = pair_of(env, "master", master, "slave", slave);
+  if (pair == NULL) {
+    close(master);
+    close(slave);
+  }
+  return pair;
 }
 
 /* resize(master, columns, rows, x, y): the terminal's foreground process group is told by WINCH where it changes. */

@@ -52,8 +52,6 @@ export function start(args: readonly string[], options: RunOptions = {}): Runnin
   const env = { ...(executable === undefined ? ours : {}), ...to, ...options.env }
   const words = executable === undefined ? [BINARY, ...args] : args
   const child = spawn(executable ?? process.execPath, words, { env, ...(cwd !== undefined && { cwd }) })
-  const kill = (): void => void child.kill('SIGKILL')
-  process.once('exit', kill)
   endWithTests(child)
   const output: Buffer[] = []
   let stderr = ''
@@ -64,7 +62,6 @@ export function start(args: readonly string[], options: RunOptions = {}): Runnin
   if (options.input !== undefined) child.stdin.end(options.input)
   const stdout = (): string => Buffer.concat(output).toString()
   const ended = once(child, 'close').then(([status, signal]): Outcome => {
-    process.removeListener('exit', kill)
     return {
       status: status as number | null,
       signal: signal as NodeJS.Signals | null,

@@ -6,6 +6,7 @@ import type { Duplex, Readable } from 'node:stream'
 import type { LaunchPlan } from '../../protocols/exec/launch.ts'
 import { encodePlan, KeeperRecords, type KeeperRecord } from '../../protocols/exec/keeper/wire.ts'
 import { eventually } from './eventually.ts'
+import { endWithTests } from './left-children.ts'
 
 /** What is started where a test says no more. */
 export const PLAN: LaunchPlan = {
@@ -62,6 +63,7 @@ export function keep(
     env,
     detached: true,
   })
+  endWithTests(child)
   const control = child.stdio[3] as unknown as Duplex
   const told: KeeperRecord[] = []
   const chunks: Buffer[] = []

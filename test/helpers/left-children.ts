@@ -13,6 +13,11 @@ if (process.env.NODE_TEST_CONTEXT !== undefined)
     for (const child of alive) child.kill('SIGKILL')
   })
 
+/** Where the process is ended before that. */
+process.once('exit', () => {
+  for (const child of alive) child.kill('SIGKILL')
+})
+
 /** Kills `child` after the last test of the file, where it has not ended by then. */
 export function endWithTests(child: ChildProcess): void {
   alive.add(child)

@@ -47,7 +47,9 @@ static int write_text(const char *path, const char *text) {
 
 /* A keeper that the kernel kills to have memory leaves a tree behind. Only root may do this; others are as likely victims as anybody. */
 static void be_spared(void) {
-  if (read_text(SCORE_FILE, inherited_score, sizeof inherited_score) > 0) write_text(SCORE_FILE, "-1000");
+  /* what was not changed is not set back: where /proc is read-only that would fail each launch */
+  if (read_text(SCORE_FILE, inherited_score, sizeof inherited_score) <= 0 || write_text(SCORE_FILE, "-1000") != 0)
+    inherited_score[0] = '\0';
 }
 
 static void report(int32_t stage, int32_t error) {
