@@ -50,7 +50,7 @@ export interface RunningCommand extends AsyncDisposable {
   readonly stderr?: CommandOutput
   /** Resolves when it has ended, whatever its output does; rejects where that was not told: ERR_ABORTED, or what ended the session. Safe to ignore. */
   readonly exit: Promise<Exit>
-  /** Resolves when no process of it is left; where some live on after its exit, and where nobody tells, never before the trunk has ended. Safe to ignore. */
+  /** Resolves when no process of it is left; rejects with ERR_UNSUPPORTED where some live on after its exit, of which nobody tells. Safe to ignore. */
   readonly empty: Promise<void>
   /** Sends a signal: `TERM` or `SIGTERM`. Rejects where the command cannot be told. */
   signal(name: string, scope?: 'leader' | 'group' | 'tree'): Promise<void>
@@ -134,7 +134,11 @@ export class ClientCommand implements RunningCommand {
     try {
       for await (const message of controlOfServer(this.#control)) this.#told(message)
       if (!this.#hasExited) throw new TrunkError('ERR_MESSAGE_INVALID', 'the peer has not told how the command ended')
-      this.#failed(new TrunkError('ERR_MESSAGE_INVALID', 'the peer has not told how much the command wrote'))
+      const untold = new TrunkError('ERR_MESSAGE_INVALID', 'the peer has not told how much the command wrote')
+      for (const name of OUTPUTS) this.#drainedOf(name).reject(untold)
+      this.#empty.reject(
+        new TrunkError('ERR_UNSUPPORTED', 'the peer tells no more of the processes that the command left'),
+      )
       await this.#control.close()
     } catch (thrown) {
       const error = toTrunkError(thrown, 'ERR_ABORTED', 'the command was given up')

@@ -44,6 +44,8 @@ export class Command {
   #timedOut = false
   #killed = false
   #limit: Timer | undefined
+  /** When the server's own limit is over, whatever the peer asks for. */
+  #ceiling = Infinity
   #control: Pipe | undefined
 
   constructor(request: StartRequest, options: CommandOptions) {
@@ -92,6 +94,7 @@ export class Command {
     const pipe = (this.#control = request.accept(reply))
     launched.onStopped = (signal) => this.#tell(signal === undefined ? ['continued'] : ['stopped', signal])
     this.#runs(launched)
+    this.#ceiling = this.#options.clock.now() + (this.#options.maxTimeoutMs ?? Infinity)
     this.#limitTime(this.#request.timeoutMs ?? null)
     const unsubscribe = onAbort(request.signal, () => {
       if (!this.#hasEnded) this.#kill()
@@ -195,7 +198,8 @@ export class Command {
     try {
       for await (const message of controlOfClient(pipe)) this.#obey(message)
     } catch (error) {
-      if (!pipe.signal.aborted) pipe.abort(error as Error)
+      // the end of the command stops the reading, perhaps in the middle of a message
+      if (!this.#hasEnded && !pipe.signal.aborted) pipe.abort(error as Error)
     }
   }
 
@@ -207,14 +211,16 @@ export class Command {
   /** From now on; within what the server allows at most. */
   #limitTime(ms: number | null): void {
     this.#limit?.cancel()
-    const { clock, maxTimeoutMs } = this.#options
-    const limit = Math.min(ms ?? Infinity, maxTimeoutMs ?? Infinity)
+    const { clock } = this.#options
+    const limit = Math.min(ms ?? Infinity, Math.max(0, this.#ceiling - clock.now()))
     if (limit === Infinity || this.#hasEnded) return
     const over = (): void => {
       this.#timedOut = true
       this.#kill()
     }
-    this.#limit = clock.after(limit, over, true)
+    // at once: a timer would be put off by the next message
+    if (limit === 0) over()
+    else this.#limit = clock.after(limit, over, true)
   }
 }
 

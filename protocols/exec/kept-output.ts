@@ -1,7 +1,7 @@
 /** The first and the last bytes of an output, up to a bound: what is between is counted and dropped. */
 export class KeptOutput {
   readonly #half: number
-  readonly #head: Uint8Array[] = []
+  #head: Uint8Array[] = []
   #headBytes = 0
   #tail: Uint8Array[] = []
   #tailBytes = 0
@@ -11,9 +11,9 @@ export class KeptOutput {
     this.#half = Math.ceil(maxBytes / 2)
   }
 
-  /** True where nothing was dropped so far. */
+  /** True where nothing was dropped so far, or will have to be. */
   get isWhole(): boolean {
-    return this.dropped === 0
+    return this.dropped === 0 && this.#tailBytes <= this.#half
   }
 
   push(chunk: Uint8Array): void {
@@ -22,6 +22,7 @@ export class KeptOutput {
       const first = chunk.subarray(0, room)
       this.#head.push(first)
       this.#headBytes += first.byteLength
+      if (this.#head.length > MAX_PIECES) this.#head = [Buffer.concat(this.#head)]
     }
     if (chunk.byteLength <= room) return
     const rest = chunk.subarray(Math.max(0, room))

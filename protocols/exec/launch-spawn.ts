@@ -59,9 +59,23 @@ async function launch(plan: LaunchPlan, signal: AbortSignal, clock: Clock): Prom
   return launched
 }
 
+/** Trees that are to end with their commands. Where this process ends before that, it ends them at once. */
+const owned = new Set<ProcessGroup>()
+let isWatching = false
+
+function own(group: ProcessGroup): void {
+  owned.add(group)
+  if (isWatching) return
+  isWatching = true
+  process.once('exit', () => {
+    for (const each of owned) each.kill(0)
+  })
+}
+
 function launchedOf(child: ChildProcess, streams: SpawnStreams, clock: Clock): Launched {
   const pid = child.pid ?? 0
   const group = new ProcessGroup(pid, clock)
+  own(group)
   const ended = new Promise<Ended>((resolve) => {
     child.once('exit', (code, signal) => {
       group.leaderEnded()
@@ -76,7 +90,10 @@ function launchedOf(child: ChildProcess, streams: SpawnStreams, clock: Clock): L
     ...streams,
     ended,
     count: () => group.count(),
-    empty: () => group.empty(),
+    async empty() {
+      await group.empty()
+      owned.delete(group)
+    },
     signal(name, scope) {
       if (!Object.hasOwn(system.signals, `SIG${name}`)) return false
       return scope === 'foreground' ? false : group.signal(name, scope)
@@ -85,8 +102,7 @@ function launchedOf(child: ChildProcess, streams: SpawnStreams, clock: Clock): L
     kill(graceMs) {
       group.kill(graceMs)
     },
-    // nothing of it ends with us
-    release: () => undefined,
+    release: () => owned.delete(group),
   }
 }
 

@@ -49,13 +49,7 @@ export class CommandPolicy {
     if (allow !== 'any') for (const rule of allow) requireRule('allow', rule)
     for (const [name, rule] of Object.entries(named)) {
       requireRule(`named.${name}`, rule)
-      if (
-        rule
-          .slice(0, -1)
-          .concat(rule.at(-1) === REST ? [] : (rule.at(-1) ?? []))
-          .includes(ONE)
-      )
-        throw badArgument(`named.${name} is what is run: it can have '**' at its end, and no '*'`)
+      if (rule.includes(ONE)) throw badArgument(`named.${name} is what is run: it can have '**' at its end, and no '*'`)
     }
     this.#rules = allow
     this.#named = new Map(Object.entries(named))

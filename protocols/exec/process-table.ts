@@ -13,8 +13,23 @@ export interface ProcessRow {
 
 const PID = /^\d+$/
 
-/** Those that there are now; undefined where the system has no such table. */
-export function processTable(): ProcessRow[] | undefined {
+let ofTurn: ProcessRow[] | undefined
+
+/**
+ * Those that there are now; undefined where the system has no such table. Read once in a turn of the event loop, whatever a peer asks for: with many processes it takes milliseconds.
+ */
+export function processTable(): readonly ProcessRow[] | undefined {
+  if (ofTurn !== undefined) return ofTurn
+  const rows = readTable()
+  if (rows === undefined) return undefined
+  ofTurn = rows
+  setImmediate(() => {
+    ofTurn = undefined
+  })
+  return rows
+}
+
+function readTable(): ProcessRow[] | undefined {
   let names: Buffer[]
   try {
     names = readdirSync(Buffer.from('/proc'), 'buffer')

@@ -5,7 +5,7 @@
  * Enforces: the policy; `maxCommands` of a trunk, `maxLeftovers` of the server, `startsPerSecond`; a descriptor for each stream of those that all trunks share.
  */
 import { userInfo } from 'node:os'
-import { accountOf, NO_DESCRIPTOR } from '../../src/runtime/budgets.ts'
+import { accountOf, inPool, NO_DESCRIPTOR } from '../../src/runtime/budgets.ts'
 import { systemClock, type Clock } from '../../src/runtime/clock.ts'
 import { badArgument, toTrunkError, TrunkError } from '../../src/contracts/errors.ts'
 import { requireInteger } from '../../src/contracts/limits.ts'
@@ -226,10 +226,11 @@ class ExecServer {
     if (state.commands.has(id)) throw new TrunkError('ERR_COMMAND_EXISTS', 'there is a command of that id')
     if (state.commands.size >= this.#maxCommands)
       throw new TrunkError('ERR_PROCESS_LIMIT', `this trunk has its ${this.#maxCommands} commands`)
-    if (this.#leftovers.isFull)
-      throw new TrunkError('ERR_PROCESS_LIMIT', 'commands have left as many processes behind as the server allows')
     if (state.starts?.take(this.#clock.now()) === false)
       throw new TrunkError('ERR_PROCESS_LIMIT', 'this trunk has started too many commands in a short time')
+    // last: it looks at processes
+    if (this.#leftovers.isFull)
+      throw new TrunkError('ERR_PROCESS_LIMIT', 'commands have left as many processes behind as the server allows')
   }
 
   async #run(request: PipeRequest, params: StartRequest, spec: Spec, command: Command): Promise<void> {
@@ -237,7 +238,7 @@ class ExecServer {
       throw new TrunkError('ERR_DENIED', 'user: this server runs commands as its own user')
     if (params.stderr === 'merge' && !this.#launcher.can.merge)
       throw new TrunkError('ERR_UNSUPPORTED', 'this server cannot merge standard error into standard output')
-    const plan = await this.#policy.plan(params, spec)
+    const plan = await inPool(accountOf(request.trunk).jobs, request, () => this.#policy.plan(params, spec))
     const launched = await this.#launcher.launch(plan, request.signal)
     const { pid, tree } = launched
     const told = { peer: peerOf(request.trunk), argv: shown(spec.argv), pid }

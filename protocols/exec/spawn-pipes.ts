@@ -43,7 +43,7 @@ function kernelPipesOf({ stdin, stdout, stderr }: Wanted, make: () => [read: num
   const ours: number[] = []
   const theirs: number[] = []
   const drop = (): void => {
-    for (const fd of [...ours, ...theirs].splice(0)) closeSync(fd)
+    for (const fd of [...ours.splice(0), ...theirs.splice(0)]) closeSync(fd)
   }
   const pipe = (weWrite: boolean): [our: number, their: number] => {
     const [read, write] = make()
@@ -61,7 +61,7 @@ function kernelPipesOf({ stdin, stdout, stderr }: Wanted, make: () => [read: num
     return {
       stdio: theirEnds.map((fd) => fd ?? 'ignore'),
       streams() {
-        for (const fd of theirs) closeSync(fd)
+        for (const fd of theirs.splice(0)) closeSync(fd)
         return {
           ...(input && { stdin: inputOf(new Socket({ fd: input[0], readable: false, writable: true })) }),
           ...(output && { stdout: outputOf(reader(output[0])) }),

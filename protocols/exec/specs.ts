@@ -1,6 +1,6 @@
 /** Arguments and environment that came in a pipe of their own, until the start that they are for asks for them. */
 import { accountOf, holding } from '../../src/runtime/budgets.ts'
-import type { Clock } from '../../src/runtime/clock.ts'
+import type { Clock, Timer } from '../../src/runtime/clock.ts'
 import { decodeCbor } from '../../src/core/cbor.ts'
 import { TrunkError } from '../../src/contracts/errors.ts'
 import type { Pipe, PipeRequest } from '../../src/contracts/types.ts'
@@ -12,9 +12,15 @@ const MAX_SPECS = 16
 /** How long one is kept that no start asks for. */
 const KEEP_MS = 10_000
 
+interface Kept {
+  readonly spec: Promise<Spec>
+  /** Forgets it. */
+  timer?: Timer
+}
+
 export class Specs {
   readonly #clock: Clock
-  readonly #specs = new Map<string, Promise<Spec>>()
+  readonly #specs = new Map<string, Kept>()
 
   constructor(clock: Clock) {
     this.#clock = clock
@@ -27,26 +33,24 @@ export class Specs {
     if (this.#specs.has(id)) throw new TrunkError('ERR_COMMAND_EXISTS', 'there is a spec of that id')
     const { transfers } = accountOf(request.trunk)
     const spec = holding(transfers, MAX_SPEC_BYTES, request, () => received(request.accept()))
-    this.#specs.set(id, spec)
+    const kept: Kept = { spec }
+    this.#specs.set(id, kept)
     try {
       await spec
-      this.#clock.after(KEEP_MS, () => this.#forget(id, spec))
+      if (this.#specs.get(id) === kept) kept.timer = this.#clock.after(KEEP_MS, () => this.#specs.delete(id))
     } catch (error) {
-      this.#forget(id, spec)
+      if (this.#specs.get(id) === kept) this.#specs.delete(id)
       throw error
     }
   }
 
   /** Takes it out; waits while it is under way. Throws ERR_PARAMS_INVALID where there is none. */
   async take(id: string): Promise<Spec> {
-    const spec = this.#specs.get(id)
-    if (spec === undefined) throw new TrunkError('ERR_PARAMS_INVALID', 'a start has argv, or a spec before it')
+    const kept = this.#specs.get(id)
+    if (kept === undefined) throw new TrunkError('ERR_PARAMS_INVALID', 'a start has argv, or a spec before it')
     this.#specs.delete(id)
-    return await spec
-  }
-
-  #forget(id: string, spec: Promise<Spec>): void {
-    if (this.#specs.get(id) === spec) this.#specs.delete(id)
+    kept.timer?.cancel()
+    return await kept.spec
   }
 }
 

@@ -87,6 +87,7 @@ export function standardError(fd: number, context: OutputContext): ErrorOutput {
     }
     writing = undefined
   }
+  const lastMs = (): number => (context.signal.aborted ? LAST_WORDS_MS : 0)
   return {
     isTTY: isTerminal(fd),
     get columns() {
@@ -100,7 +101,7 @@ export function standardError(fd: number, context: OutputContext): ErrorOutput {
     async bytes(data) {
       await writing
       try {
-        await inTime(context, output.write(data instanceof Uint8Array ? [data] : [...data]), 0)
+        await inTime(context, output.write(data instanceof Uint8Array ? [data] : [...data]), lastMs())
       } catch (error) {
         if (errnoOf(error) === 'EPIPE') throw outputClosed(error)
         throw about('standard error', error)

@@ -36,7 +36,7 @@ export function run(args: readonly string[], context: Context): Promise<ExitStat
         UNWIND_MS,
         () => {
           sayError(context, signal.reason)
-          resolve(EXIT.failed)
+          resolve(args[0] === 'exec' ? execStatus(asFailure(signal.reason)) : EXIT.failed)
         },
         true,
       )

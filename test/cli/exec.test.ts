@@ -2,8 +2,10 @@
 import assert from 'node:assert/strict'
 import { join } from 'node:path'
 import { describe, it } from 'node:test'
+import { isAlive } from '../protocols/exec/launchers.ts'
 import { loadNative } from '../../src/native/load.ts'
 import { serving, start, trunkline } from '../helpers/command-line.ts'
+import { eventually } from '../helpers/eventually.ts'
 import { temporaryFolder } from '../helpers/temporary-folder.ts'
 
 describe('exec', () => {
@@ -56,6 +58,7 @@ describe('exec', () => {
   for (const [what, answer] of [
     ['at once', 'echo got; exit 7'],
     ['in a while', 'sleep 1; echo got; exit 7'],
+    ['on standard error', 'echo bye >&2; echo got; exit 7'],
   ] as const) {
     it(`[R-573] passes Ctrl-C on, and ends with the status of a program that answers ${what}`, async () => {
       const server = await served()
@@ -78,10 +81,12 @@ describe('exec', () => {
   })
 
   it('[R-574] runs what the rules of serve allow, and nothing else', async () => {
-    const server = await served(['--exec', 'echo one *', '--exec-named', 'two=/bin/echo two **'])
+    const named = ['--exec-named', 'two=/bin/echo two **', '--exec-named', '__proto__=/bin/echo proto']
+    const server = await served(['--exec', 'echo one *', ...named])
     const to = server.address
     assert.equal((await trunkline(['exec', 'echo', 'one', 'x'], { to })).stdout, 'one x\n')
     assert.equal((await trunkline(['exec', '@two', 'more'], { to })).stdout, 'two more\n')
+    assert.equal((await trunkline(['exec', '@__proto__'], { to })).stdout, 'proto\n')
     for (const args of [['echo', 'two'], ['sh'], ['echo', 'one', 'x', 'y'], ['@three']]) {
       const { status, stderr } = await trunkline(['exec', ...args], { to })
       assert.equal(status, 125)
@@ -90,8 +95,42 @@ describe('exec', () => {
     await server.stop()
   })
 
+  it('looks whether --status-fd is open before the program runs', async () => {
+    const server = await served()
+    const { status, stdout, stderr } = await trunkline(['exec', '--status-fd', '77', 'echo', 'ran'], {
+      to: server.address,
+    })
+    assert.deepEqual([status, stdout], [125, ''])
+    assert.match(stderr, /--status-fd 77/)
+    await server.stop()
+  })
+
+  it('[R-576] serve ends what ignores TERM, before it ends itself', async () => {
+    const server = await served()
+    const script = 'trap "" TERM INT; echo $$; while :; do sleep 0.05; done'
+    const running = start(['exec', 'sh', '-c', script], { to: server.address })
+    const [pid = ''] = await running.lines(1)
+    await server.stop()
+    await running.ended
+    await eventually(() => !isAlive(Number(pid)), 'the program has ended')
+  })
+
+  it('serve takes no name of a command twice', async () => {
+    const named = ['--exec-named', 'a=/bin/true', '--exec-named', 'a=/bin/false']
+    const { status, stderr } = await trunkline(['serve', 'tcp://127.0.0.1:0', ...named])
+    assert.equal(status, 2)
+    assert.match(stderr, /twice/)
+  })
+
   it('[R-575] serve offers commands to everybody only where that is spelled out', async () => {
-    for (const address of ['tcp://0.0.0.0:0', 'tcp://[::]:0', 'vsock://any:70000']) {
+    for (const address of [
+      'tcp://0.0.0.0:0',
+      'tcp://[::]:0',
+      'tcp://localhost.example:0',
+      'vsock://any:70000',
+      'vsock+unix:///run/vm.vsock?port=7',
+      'serial+tcp://0.0.0.0:7?listen',
+    ]) {
       const { status, stderr } = await trunkline(['serve', address, '--exec', 'any'])
       assert.equal(status, 2)
       assert.match(stderr, /--exec-without-token/)

@@ -2,13 +2,12 @@
  * `trunkline exec`: runs a program at the peer, with our standard streams for its own and its exit status for ours. What is wrong with us, and not with the program, is 125 and a line on
  * stderr; docs/guide/command-line.md has the table.
  */
-import { closeSync, writeSync } from 'node:fs'
+import { closeSync, fstatSync, writeSync } from 'node:fs'
 import { constants } from 'node:os'
 import { InvalidArgumentError, Option, type Command } from 'commander'
 import { execClient } from '../../../protocols/exec.ts'
 import type { CommandOutput, Exit, RunningCommand } from '../../../protocols/exec.ts'
 import type { Bytes, Pipe } from '../../contracts/types.ts'
-import { TrunkError } from '../../contracts/errors.ts'
 import { onAbort } from '../../runtime/on-abort.ts'
 import { byteString, toBytes } from '../byte-string.ts'
 import { say } from '../context.ts'
@@ -82,6 +81,7 @@ async function withStatus(fd: number | undefined, work: () => Promise<Exit>): Pr
     writeSync(fd, `${JSON.stringify(status)}\n`)
     closeSync(fd)
   }
+  if (fd !== undefined) requireOpen(fd)
   let exit: Exit
   try {
     exit = await work()
@@ -97,6 +97,15 @@ async function withStatus(fd: number | undefined, work: () => Promise<Exit>): Pr
     ...(leftovers > 0 && { leftovers }),
   })
   throw new CommandEnded(statusOf(exit))
+}
+
+/** Before the command runs: its status would have nowhere to go. */
+function requireOpen(fd: number): void {
+  try {
+    fstatSync(fd)
+  } catch {
+    throw usageError(`--status-fd ${fd}: no such descriptor is open`)
+  }
 }
 
 function statusOf({ code, signal, timedOut }: Exit): number {
@@ -129,15 +138,16 @@ async function execute(context: Context, words: readonly string[], options: Exec
 }
 
 function variables(context: Context, given: readonly string[]): Record<string, Uint8Array> {
-  const env: Record<string, Uint8Array> = {}
+  const env = new Map<string, Uint8Array>()
   for (const text of given) {
     const at = text.indexOf('=')
     const name = at < 0 ? text : text.slice(0, at)
     if (name === '') throw usageError(`-e ${text}: a variable has a name`)
     const value = at < 0 ? context.env[name] : text.slice(at + 1)
-    if (value !== undefined) env[name] = toBytes(byteString(value))
+    if (value !== undefined) env.set(name, toBytes(byteString(value)))
   }
-  return env
+  // own properties, whatever they are called
+  return Object.fromEntries(env)
 }
 
 /** Joins our standard streams to the command's; the command's end ends all, whatever our input does. */
@@ -147,7 +157,7 @@ async function carried(context: Context, command: RunningCommand): Promise<Exit>
     command.signal(cause === 'SIGTERM' ? 'TERM' : 'INT').catch(() => undefined)
   })
   const source = command.stdin && readDescriptor(context, { fd: context.stdin, name: 'standard input' })
-  const feeding = source && feed(context, command, command.stdin, source)
+  if (source !== undefined) void feed(context, command, command.stdin, source)
   try {
     const [exit] = await Promise.all([
       command.exit,
@@ -161,7 +171,6 @@ async function carried(context: Context, command: RunningCommand): Promise<Exit>
   } finally {
     interrupt()
     void source?.return?.()
-    feeding?.catch(() => undefined)
   }
 }
 
@@ -175,9 +184,8 @@ async function feed(
   try {
     await pipe?.sink(untilInterrupted(context, command, source))
   } catch (error) {
-    // by an interrupt the command gets its signal
-    const isOver = error instanceof TrunkError && (error.origin === 'remote' || context.signal.aborted)
-    if (!isOver && error instanceof Failure) command.kill(error)
+    // what the pipe says is the command's own affair: it need not read
+    if (error instanceof Failure) command.kill(error)
   }
 }
 

@@ -11,7 +11,7 @@ import { byteString, printable, toBytes } from '../byte-string.ts'
 import { interrupted, raced } from '../context.ts'
 import type { Context } from '../context.ts'
 import { about, asFailure, EXIT, Failure, usageError } from '../failure.ts'
-import { parseProxy } from '../forward/spec.ts'
+import { isLoopback, parseProxy } from '../forward/spec.ts'
 import type { ListenSpec } from '../forward/spec.ts'
 import type { ProxyFlags } from '../forward/proxy.ts'
 import { refusalLog } from '../refusal-log.ts'
@@ -94,14 +94,18 @@ async function protocolsOf(context: Context, options: ServeOptions): Promise<Pro
 
 async function commandsOf({ exec: rules = [], execNamed = [] }: ServeOptions): Promise<Protocol | undefined> {
   if (rules.length === 0 && execNamed.length === 0) return undefined
-  const byName: Record<string, string[]> = {}
+  const byName = new Map<string, string[]>()
   for (const text of execNamed) {
     const at = text.indexOf('=')
     if (at < 1) throw usageError(`--exec-named ${text}: it is written NAME=COMMAND`)
-    byName[text.slice(0, at)] = words(text.slice(at + 1))
+    const name = text.slice(0, at)
+    if (byName.has(name)) throw usageError(`--exec-named ${name} was given twice, and could only replace the first`)
+    byName.set(name, words(text.slice(at + 1)))
   }
   const { exec } = await import('../../../protocols/exec.ts')
-  return named('--exec', () => exec({ allow: rules.includes('any') ? 'any' : rules.map(words), named: byName }))
+  return named('--exec', () =>
+    exec({ allow: rules.includes('any') ? 'any' : rules.map(words), named: Object.fromEntries(byName) }),
+  )
 }
 
 function words(text: string): string[] {
@@ -115,9 +119,11 @@ function requireGuard(address: string, options: ServeOptions): void {
   throw usageError(`others reach ${address}, and commands are offered: give --token-file, or --exec-without-token`)
 }
 
+/** By others than this machine's: guests by either kind of vsock, everybody by TCP beyond loopback. */
 function isReached(address: string): boolean {
-  if (/^vsock:/i.test(address)) return true
-  return /^tcp:/i.test(address) && !/^tcp:\/\/(127\.\d+\.\d+\.\d+|\[::1\]|localhost)(:|\/|$)/i.test(address)
+  if (/^vsock(?:\+unix)?:/i.test(address)) return true
+  const host = /^(?:serial\+)?tcp:\/\/(\[[^\]]*\]|[^:/?]*)/i.exec(address)?.[1]
+  return host !== undefined && !isLoopback(host.replaceAll(/[[\]]/g, '').toLowerCase())
 }
 
 /** A bad rule is the option's fault, and its sentence says which option. */

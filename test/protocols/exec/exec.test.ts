@@ -7,6 +7,7 @@ import { defineProtocol, type Trunk, type TrunkError } from '../../../src/index.
 import { encodeControl } from '../../../protocols/exec/control.ts'
 import { exec, execClient, type CommandEvent, type ExecOptions } from '../../../protocols/exec.ts'
 import { eventually } from '../../helpers/eventually.ts'
+import { manualClock } from '../../helpers/manual-clock.ts'
 import { temporaryFolder } from '../../helpers/temporary-folder.ts'
 import { trunkPair } from '../../helpers/trunk-pair.ts'
 import { isAlive } from './launchers.ts'
@@ -37,6 +38,46 @@ describe('exec', () => {
     }
     const killed = await vm.run('sh', ['-c', 'kill -TERM $$'])
     assert.deepEqual([killed.code, killed.signal], [null, 'TERM'])
+  })
+
+  it('drops nothing in silence where too much output is to end the command', async () => {
+    const vm = await client()
+    const said = (bytes: number) =>
+      vm.run('sh', ['-c', `head -c ${bytes} /dev/zero`], { maxOutputBytes: 100, overflow: 'kill' })
+    assert.equal((await said(100)).stdoutDropped, 0)
+    assert.equal(await codeOf(said(101)), 'ERR_OUTPUT_LIMIT')
+  })
+
+  it('holds to its own time limit, whatever the client asks for and how often', async () => {
+    const vm = await client({ maxTimeoutMs: 400 })
+    const command = await vm.start('sleep', ['100'], { stdout: 'none', stderr: 'none' })
+    let isOver = false
+    const over = command.exit.then(({ timedOut }) => {
+      isOver = true
+      return timedOut
+    })
+    const began = performance.now()
+    await eventually(() => {
+      command.limitTime(undefined).catch(() => undefined)
+      return isOver || performance.now() - began > 4_000
+    }, 'the command has ended')
+    assert.ok(isOver, 'it still runs after ten times its limit')
+    assert.equal(await over, true)
+  })
+
+  it('tells that it knows no more of what a command left', async () => {
+    const vm = await client()
+    const command = await vm.start('sh', ['-c', 'sleep 1 & true'], { stdout: 'none', stderr: 'none' })
+    assert.equal((await command.exit).leftovers, 1)
+    assert.equal(await codeOf(command.empty), 'ERR_UNSUPPORTED')
+  })
+
+  it('keeps no specs of starts that were refused, and no timer for them', async () => {
+    const clock = manualClock()
+    const vm = await client({ clock })
+    const long = 'x'.repeat(100_000)
+    for (let i = 0; i < 20; i++) assert.equal(await codeOf(vm.run('no-such-program', [long])), 'ERR_COMMAND_NOT_FOUND')
+    assert.equal(clock.pending, 0)
   })
 
   it('carries arguments as they are, also more than an open holds [X01] [X02]', async () => {
