@@ -47,9 +47,7 @@ static int write_text(const char *path, const char *text) {
 
 /* A keeper that the kernel kills to have memory leaves a tree behind. Only root may do this; others are as likely victims as anybody. */
 static void be_spared(void) {
-  /* what was not changed is not set back: where /proc is read-only that would fail each launch */
-  if (read_text(SCORE_FILE, inherited_score, sizeof inherited_score) <= 0 || write_text(SCORE_FILE, "-1000") != 0)
-    inherited_score[0] = '\0';
+  if (read_text(SCORE_FILE, inherited_score, sizeof inherited_score) > 0) write_text(SCORE_FILE, "-1000");
 }
 
 static void report(int32_t stage, int32_t error) {
@@ -82,7 +80,8 @@ static void set_terminal(const struct plan *plan) {
 static void set_limits(const struct plan *plan) {
   if (plan->control_group[0] != '\0' && CALL(control_group, enter_control_group(plan->control_group)) != 0)
     fail(STAGE_LIMITS, errno);
-  if (inherited_score[0] != '\0' && CALL(score, write_text(SCORE_FILE, inherited_score)) != 0)
+  /* where /proc is read-only the keeper could not change it, either */
+  if (inherited_score[0] != '\0' && CALL(score, write_text(SCORE_FILE, inherited_score)) != 0 && errno != EROFS)
     fail(STAGE_LIMITS, errno);
   for (size_t index = 0; index < plan->limit_count; index++) {
     const struct limit *limit = &plan->limits[index];
