@@ -28,8 +28,12 @@ export class ClientPipe implements ProxyClient {
     return this.#pipe.signal
   }
 
+  #asked: Promise<IteratorResult<Uint8ArrayList, void>> | undefined
+
   async read(): Promise<Uint8Array | undefined> {
-    const next = await this.#chunks.next()
+    // one that was given up is still under way, and a pipe takes one at a time
+    const next = await (this.#asked ??= this.#chunks.next())
+    this.#asked = undefined
     // its memory is the pipe's again with the next call
     return next.done === true ? undefined : next.value.slice()
   }

@@ -4,7 +4,7 @@
  */
 import type { Clock } from '../../src/runtime/clock.ts'
 import { TrunkError } from '../../src/contracts/errors.ts'
-import { unlessAborted } from '../tcp/resolve.ts'
+import { unlessAborted } from '../../src/runtime/on-abort.ts'
 import { Handshake, type HandshakeOptions, type ProxyRequest } from './handshake.ts'
 
 /** What the conversation needs of a client. */

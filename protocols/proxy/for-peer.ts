@@ -2,6 +2,7 @@
  * The proxy whose clients are at the peer: each says where it wants to go, and we connect, where
  * the rules allow it.
  */
+import { formatHostPort } from '../../src/runtime/host-port.ts'
 import { requireInteger } from '../../src/contracts/limits.ts'
 import { toTrunkError, TrunkError } from '../../src/contracts/errors.ts'
 import type { Pipe, Trunk } from '../../src/contracts/types.ts'
@@ -12,7 +13,7 @@ import { notify } from '../../src/runtime/notify.ts'
 import { join } from '../tcp/bridge.ts'
 import type { Connection } from '../tcp/connection.ts'
 import { addressPolicy, type AddressPolicy } from '../tcp/policy.ts'
-import { target, type Lookup } from '../tcp/resolve.ts'
+import { type Lookup } from '../tcp/resolve.ts'
 import { dialAllowed } from '../tcp-connection/dial-allowed.ts'
 import type { Attempts } from '../tcp-connection/attempt.ts'
 import { ask } from './client.ts'
@@ -31,7 +32,7 @@ export interface ProxyOptions extends HandshakeOptions {
   /** Connections at a time; the next one is not taken before one has ended. @default 256 */
   maxConnections?: number
   /**
-   * Whose share of descriptors the connections take (`budgets`). A server gives the trunk of the
+   * Whose share of descriptors and lookups the connections take (`budgets`). A server gives the trunk of the
    * peer that listens.
    * @default nobody's
    */
@@ -75,12 +76,17 @@ export async function proxyConnections(connections: AsyncIterable<Pipe>, options
   const { onRefused } = options
   const serve = proxyFor(options)
   const running = new Set<Promise<void>>()
+  let wake: (() => void) | undefined
   for await (const pipe of connections) {
     const one = serve(pipe)
       .catch((error: unknown) => notify(onRefused, toTrunkError(error, 'ERR_HANDLER_FAILED', 'the proxy has failed')))
-      .finally(() => running.delete(one))
+      .finally(() => {
+        running.delete(one)
+        wake?.()
+      })
     running.add(one)
-    if (running.size >= maxConnections) await Promise.race(running)
+    // no race: what it hangs on the connections that go on would stay with them
+    while (running.size >= maxConnections) await new Promise<void>((resolve) => (wake = resolve))
   }
   await Promise.all(running)
 }
@@ -115,7 +121,7 @@ async function serveOne(pipe: Pipe, settings: Settings): Promise<void> {
   try {
     const reply = successReply(request, connection.local)
     if (reply.byteLength > 0) await client.send(reply)
-    await join(client.joined(asked), connection).over
+    await join(client.joined(asked), connection, clock).over
     await pipe.close()
   } catch (error) {
     // One of the two ends has cut it, and the other one sees that: it is their affair.
@@ -149,7 +155,7 @@ async function connectFor(
   } catch (error) {
     if (client.gone.aborted) return undefined
     const { host, port } = request.to
-    const failure = toTrunkError(error, 'ERR_HANDLER_FAILED', `connecting to ${target(host, port)} failed`)
+    const failure = toTrunkError(error, 'ERR_HANDLER_FAILED', `connecting to ${formatHostPort(host, port)} failed`)
     await client.leave(failureReply(request, failure))
     throw failure
   }

@@ -1,4 +1,5 @@
 /** The proxy whose clients are here: each says where it wants to go, and the peer connects. */
+import { formatHostPort } from '../../src/runtime/host-port.ts'
 import type { Socket } from 'node:net'
 import { toTrunkError } from '../../src/contracts/errors.ts'
 import type { Trunk } from '../../src/contracts/types.ts'
@@ -7,7 +8,6 @@ import { onAbort } from '../../src/runtime/on-abort.ts'
 import type { Connection } from '../tcp/connection.ts'
 import { join } from '../tcp/bridge.ts'
 import { netConnection } from '../tcp/net-connection.ts'
-import { target } from '../tcp/resolve.ts'
 import type { TcpPipe } from '../tcp-connection/client.ts'
 import { connectInTurn } from '../tcp-connection/in-turn.ts'
 import { ask } from './client.ts'
@@ -46,7 +46,7 @@ export async function proxyThroughPeer(
   if (pipe === undefined) return
   try {
     await client.send(successReply(request, { address: pipe.reply.localAddress, port: pipe.reply.localPort }))
-    await join(pipe, client.joined(asked)).over
+    await join(pipe, client.joined(asked), clock).over
     await pipe.close()
   } catch (error) {
     // One of the two ends has cut it, and the other one sees that: it is their affair.
@@ -71,7 +71,7 @@ async function connectFor(
   } catch (error) {
     if (client.gone.aborted) return undefined
     const { host, port } = request.to
-    const failure = toTrunkError(error, 'ERR_HANDLER_FAILED', `connecting to ${target(host, port)} failed`)
+    const failure = toTrunkError(error, 'ERR_HANDLER_FAILED', `connecting to ${formatHostPort(host, port)} failed`)
     await client.leave(failureReply(request, failure))
     throw failure
   } finally {

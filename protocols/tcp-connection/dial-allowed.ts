@@ -2,12 +2,14 @@
  * From a target that the other side named to a connection: resolved once, every address checked,
  * and dialled, within one time limit.
  */
+import { formatHostPort } from '../../src/runtime/host-port.ts'
+import { onAbort } from '../../src/runtime/on-abort.ts'
 import { TrunkError } from '../../src/contracts/errors.ts'
 import type { Clock } from '../../src/runtime/clock.ts'
 import type { Share } from '../../src/runtime/fair-budget.ts'
 import type { Connection } from '../tcp/connection.ts'
 import type { AddressPolicy } from '../tcp/policy.ts'
-import { resolveAllowed, target, type Lookup } from '../tcp/resolve.ts'
+import { resolveAllowed, type Lookup } from '../tcp/resolve.ts'
 import type { Attempts } from './attempt.ts'
 import { dial } from './dial.ts'
 
@@ -32,21 +34,19 @@ export async function dialAllowed(
   signal: AbortSignal,
   { policy, connectTimeoutMs, lookup, lookups, clock, attempts }: DialAllowedOptions,
 ): Promise<Connection> {
-  const name = target(host, port)
+  const name = formatHostPort(host, port)
   const deadline = new AbortController()
-  const onAbort = (): void => {
+  const unsubscribe = onAbort(signal, () => {
     deadline.abort(signal.reason)
-  }
+  })
   const timer = clock.after(connectTimeoutMs, () => {
     deadline.abort(new TrunkError('ERR_CONNECT_TIMEOUT', `cannot connect to ${name}: no answer in time`))
   })
-  signal.addEventListener('abort', onAbort, { once: true })
-  if (signal.aborted) onAbort()
   try {
     const addresses = await resolveAllowed(host, port, { policy, lookup, lookups, signal: deadline.signal })
     return await dial(addresses, port, { target: name, signal: deadline.signal, clock, ...(attempts && { attempts }) })
   } finally {
     timer.cancel()
-    signal.removeEventListener('abort', onAbort)
+    unsubscribe()
   }
 }

@@ -97,7 +97,7 @@ async function carry(request: PipeRequest<ConnectRequest>, settings: Settings): 
   })
   try {
     const pipe = request.accept(encodeReply(addressesOf(connection)))
-    await join(pipe, connection).over
+    await join(pipe, connection, settings.clock).over
   } finally {
     // Harmless after the bridge; where the pipe could not be had, the connection is not left hanging.
     connection.reset()

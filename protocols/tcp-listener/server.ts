@@ -4,6 +4,7 @@
  * Enforces: the allow-list, `maxListeners` and `maxConnections` per trunk. A listener belongs to the pipe that asked for it and is known only on
  * the trunk of that pipe.
  */
+import { formatHostPort } from '../../src/runtime/host-port.ts'
 import { accountOf, NO_DESCRIPTOR } from '../../src/runtime/budgets.ts'
 import { systemClock, type Clock } from '../../src/runtime/clock.ts'
 import { TrunkError } from '../../src/contracts/errors.ts'
@@ -15,7 +16,7 @@ import type { Pipe, PipeRequest, Protocol } from '../../src/contracts/types.ts'
 import { join } from '../tcp/bridge.ts'
 import { unwrap } from '../internal/decoded.ts'
 import { perTrunk } from '../internal/per-trunk.ts'
-import { resolveAllowed, target, type Lookup } from '../tcp/resolve.ts'
+import { resolveAllowed, type Lookup } from '../tcp/resolve.ts'
 import { Slots } from '../tcp/slots.ts'
 import { addressesOf } from '../tcp/tcp-fields.ts'
 import { Acceptor, type OpenSource } from './acceptor.ts'
@@ -154,7 +155,7 @@ async function bind(request: PipeRequest, params: ListenRequest, slots: Slots, s
   try {
     return await Acceptor.listen({ address, port }, { open: settings.open(), backlog, slots, clock })
   } catch (error) {
-    throw listenError(error, target(host, port))
+    throw listenError(error, formatHostPort(host, port))
   }
 }
 

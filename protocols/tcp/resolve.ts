@@ -5,8 +5,10 @@
 import { lookup } from 'node:dns/promises'
 import { isIP } from 'node:net'
 import { holding } from '../../src/runtime/budgets.ts'
+import { formatHostPort } from '../../src/runtime/host-port.ts'
+import { unlessAborted } from '../../src/runtime/on-abort.ts'
 import type { Share } from '../../src/runtime/fair-budget.ts'
-import { abortError, toTrunkError, TrunkError } from '../../src/contracts/errors.ts'
+import { toTrunkError, TrunkError } from '../../src/contracts/errors.ts'
 import { canonicalAddress, type AddressPolicy } from './policy.ts'
 
 /** Looks a host name up; gives literal addresses in the order to try them, rejects when there are none. */
@@ -34,7 +36,7 @@ export interface ResolveOptions {
  */
 export async function resolveAllowed(host: string, port: number, options: ResolveOptions): Promise<readonly string[]> {
   const { policy, lookups, signal } = options
-  const denied = () => new TrunkError('ERR_DENIED', `${target(host, port)} is not allowed here`)
+  const denied = () => new TrunkError('ERR_DENIED', `${formatHostPort(host, port)} is not allowed here`)
   if (isIP(host) !== 0) {
     if (!policy.allows(host, port)) throw denied()
     return [host]
@@ -67,26 +69,4 @@ async function lookUp(host: string, look: Lookup): Promise<readonly string[]> {
   }
   if (answers.length === 0) throw new TrunkError('ERR_NAME_NOT_FOUND', `${host} has no address`)
   return answers
-}
-
-/** `127.0.0.1:80`, `[::1]:80`. */
-export function target(host: string, port: number): string {
-  return host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`
-}
-
-/** `promise`, or the signal's reason as soon as it aborts. What the promise gives then is dropped. */
-export async function unlessAborted<T>(promise: Promise<T>, signal: AbortSignal): Promise<T> {
-  let onAbort = (): void => undefined
-  const aborted = new Promise<never>((_resolve, reject) => {
-    onAbort = () => {
-      reject(abortError(signal))
-    }
-    if (signal.aborted) onAbort()
-    else signal.addEventListener('abort', onAbort, { once: true })
-  })
-  try {
-    return await Promise.race([promise, aborted])
-  } finally {
-    signal.removeEventListener('abort', onAbort)
-  }
 }

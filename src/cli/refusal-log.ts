@@ -2,6 +2,7 @@
  * One line on stderr per refused open. A hostile peer can cause as many as it likes, so lines are rationed: a burst of
  * LINES_BURST, then LINES_PER_SECOND; what was left out is counted and said with the next line.
  */
+import { TokenBucket } from '../runtime/token-bucket.ts'
 import type { Refusal } from '../index.ts'
 import { say, sayError } from './context.ts'
 import type { Context } from './context.ts'
@@ -18,18 +19,13 @@ export interface RefusalLog {
 
 /** Says whether a line may be printed now, having printed how many were left out before it. */
 export function lineRation(context: Context): () => boolean {
-  let tokens = LINES_BURST
-  let last = context.clock.now()
+  const lines = new TokenBucket(LINES_BURST, LINES_PER_SECOND, context.clock.now())
   let leftOut = 0
   return () => {
-    const now = context.clock.now()
-    tokens = Math.min(LINES_BURST, tokens + ((now - last) * LINES_PER_SECOND) / 1000)
-    last = now
-    if (tokens < 1) {
+    if (!lines.take(context.clock.now())) {
       leftOut += 1
       return false
     }
-    tokens -= 1
     if (leftOut > 0) say(context, `trunkline: ${leftOut} further lines were left out`)
     leftOut = 0
     return true

@@ -3,12 +3,27 @@
  * thousand pipes on its signal, and Node warns of a leak from the eleventh listener on.
  */
 
-import { badArgument } from '../contracts/errors.ts'
+import { abortError, badArgument } from '../contracts/errors.ts'
 
 /** An AbortSignal, or ERR_BAD_ARGUMENT: found out before anything hangs on it. */
 export function requireSignal(given: unknown): AbortSignal {
   if (given instanceof AbortSignal) return given
   throw badArgument(`a signal is an AbortSignal, not ${given === null ? 'null' : typeof given}`)
+}
+
+/** `promise`, or the signal's reason as soon as it aborts. What the promise gives then is dropped. */
+export async function unlessAborted<T>(promise: Promise<T>, signal: AbortSignal): Promise<T> {
+  let unsubscribe = (): void => undefined
+  const aborted = new Promise<never>((_resolve, reject) => {
+    unsubscribe = onAbort(signal, () => {
+      reject(abortError(signal))
+    })
+  })
+  try {
+    return await Promise.race([promise, aborted])
+  } finally {
+    unsubscribe()
+  }
 }
 
 interface Shared {

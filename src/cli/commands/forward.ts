@@ -9,9 +9,8 @@ import type { Context } from '../context.ts'
 import { about, asFailure, usageError } from '../failure.ts'
 import { connectionLog } from '../forward/connection-log.ts'
 import type { Forward } from '../forward/forward.ts'
-import type { ProxyFlags } from '../forward/proxy.ts'
-import { EVERYWHERE, parseForward, parseProxy, proxySpec } from '../forward/spec.ts'
-import type { ForwardSpec, ListenSpec } from '../forward/spec.ts'
+import { EVERYWHERE, parseForward, parseProxy, proxySpec, requireNoFlags } from '../forward/spec.ts'
+import type { ForwardSpec, ListenSpec, ProxyFlags } from '../forward/spec.ts'
 import { addPeerOptions, connectPeerForGood } from '../peer.ts'
 import type { PeerOptions } from '../peer.ts'
 
@@ -56,6 +55,7 @@ async function forward(context: Context, options: ForwardOptions): Promise<void>
   if (proxies.length > 0 && allow.length === 0)
     throw usageError('-R without a target is a proxy for the peer: say by --allow what it may connect to')
   if (proxies.length === 0 && allow.length > 0) throw usageError('--allow is for a -R without a target')
+  if (proxies.length + dynamic.length === 0) requireNoFlags(options, 'a proxy: -D, or a -R without a target')
   // loaded here: every other command starts without them
   const { listenHere } = await import('../forward/listen-here.ts')
   const { listenThere, servedByDialling } = await import('../forward/listen-there.ts')
@@ -70,6 +70,8 @@ async function forward(context: Context, options: ForwardOptions): Promise<void>
     return forward
   }
   const forwards: Forward[] = []
+  // what is everywhere listens once for each family
+  const listeners = remote.reduce((sum, { bind }) => sum + (bind === EVERYWHERE ? 2 : 1), 0)
   for (const spec of local)
     forwards.push(...(await everywhere(spec, async (one) => owned(await listenHere(context, trunk, one)))))
   for (const spec of dynamic)
@@ -79,7 +81,7 @@ async function forward(context: Context, options: ForwardOptions): Promise<void>
     const served = 'host' in spec ? servedByDialling(context, spec) : proxy?.served()
     if (served === undefined) continue
     const listen = async (one: ListenSpec): Promise<Forward> =>
-      owned(await listenThere(context, trunk, one, served, remote.length))
+      owned(await listenThere(context, trunk, one, served, listeners))
     forwards.push(...(await everywhere(spec, listen)))
   }
   for (const { description } of forwards) await stdout.line(`forwarding ${description}`)

@@ -11,9 +11,8 @@ import { byteString, printable, toBytes } from '../byte-string.ts'
 import { interrupted, raced } from '../context.ts'
 import type { Context } from '../context.ts'
 import { about, asFailure, EXIT, Failure, usageError } from '../failure.ts'
-import { isLoopback, parseProxy } from '../forward/spec.ts'
-import type { ListenSpec } from '../forward/spec.ts'
-import type { ProxyFlags } from '../forward/proxy.ts'
+import { isLoopback, parseProxy, requireNoFlags } from '../forward/spec.ts'
+import type { ListenSpec, ProxyFlags } from '../forward/spec.ts'
 import { refusalLog } from '../refusal-log.ts'
 import { statusOnSignal } from '../server-status.ts'
 import { readToken } from '../token-file.ts'
@@ -153,7 +152,7 @@ async function filesystemOf(context: Context, value: string): Promise<Protocol> 
 async function proxyOf(context: Context, options: ServeOptions): Promise<(trunk: Trunk) => void> {
   const { proxy: at, allow = [] } = options
   if (at === undefined) {
-    if (allow.length > 0) throw usageError('--allow is for --proxy')
+    requireNoFlags(options, '--proxy')
     return () => undefined
   }
   if (allow.length === 0) throw usageError('--proxy connects for the peer: say by --allow to what')

@@ -18,15 +18,7 @@ import { acceptHere } from './accept-here.ts'
 import type { Forward } from './forward.ts'
 import type { Served } from './listen-there.ts'
 import { EVERYWHERE, isLoopback } from './spec.ts'
-import type { ListenSpec } from './spec.ts'
-
-/** The options that all proxies of a command share. */
-export interface ProxyFlags {
-  allow?: string[]
-  http?: boolean
-  proxyAuthFile?: string
-  insecureBind?: boolean
-}
+import type { ListenSpec, ProxyFlags } from './spec.ts'
 
 /**
  * The user and the password that clients have to give, where there is a file of them. Wrong usage

@@ -1,6 +1,7 @@
 /** What `-L` and `-R` are given: `[BIND:]PORT:HOST:PORT`; for a proxy, `-D` and `-R`, `[BIND:]PORT`. IPv6 addresses in brackets. */
 import { InvalidArgumentError } from 'commander'
 import { fromBrackets } from '../../runtime/host-port.ts'
+import { usageError } from '../failure.ts'
 
 /** Where a forward listens. */
 export interface ListenSpec {
@@ -59,4 +60,23 @@ export function parseProxy(text: string): ListenSpec {
 /** True for an address that only this machine reaches. */
 export function isLoopback(bind: string | undefined): boolean {
   return bind === undefined || bind === 'localhost' || bind === '::1' || /^127(\.\d{1,3}){3}$/.test(bind)
+}
+
+/** The options that all proxies of a command share. */
+export interface ProxyFlags {
+  allow?: string[]
+  http?: boolean
+  proxyAuthFile?: string
+  insecureBind?: boolean
+}
+
+/** Wrong usage for an option of a proxy where there is none: it would be dropped in silence. `what` are the options that make one. */
+export function requireNoFlags({ allow = [], http, proxyAuthFile, insecureBind }: ProxyFlags, what: string): void {
+  const given = [
+    allow.length > 0 && '--allow',
+    http === true && '--http',
+    proxyAuthFile !== undefined && '--proxy-auth-file',
+    insecureBind === true && '--insecure-bind',
+  ].find((name) => name !== false)
+  if (given !== undefined) throw usageError(`${given} is for ${what}`)
 }

@@ -377,4 +377,21 @@ describe('the proxy’s handshake', () => {
       ].join('\r\n'),
     )
   })
+
+  it('passes the value of a field on as it was: 0xa0 is no blank', () => {
+    const said = say([ascii('GET http://a/ HTTP/1.1\r\nx: voil\xc3\xa0 \t\r\n\r\n')], { http: true })
+    const head = said.last.state === 'request' ? said.last.request.passed?.head : undefined
+    assert.ok(Buffer.from(head ?? []).includes(ascii('x: voil\xc3\xa0\r\n')))
+  })
+
+  it('reads a line of blanks without an end in a time that grows with its length', () => {
+    const head = ascii(`CONNECT a:1 HTTP/1.1\r\na:${' '.repeat(8_100)}\x01\r\n\r\n`)
+    const times = Array.from({ length: 5 }, () => {
+      const start = performance.now()
+      assert.equal(codeOf(say([head])), 'ERR_MESSAGE_INVALID')
+      return performance.now() - start
+    })
+    // 70 ms where each way to split it is tried
+    assert.ok(Math.min(...times) < 20, `${Math.min(...times)} ms`)
+  })
 })
