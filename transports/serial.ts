@@ -4,12 +4,12 @@
  * connects), `serial+tcp://HOST:PORT` (likewise) and `serial+exec:COMMAND`.
  *
  * Promises: raw bytes both ways; one user of a device at a time, a second one gets ERR_BUSY; a device that is not there yet is waited for; one
- * that vanishes is ERR_LINK_LOST. A line of this kind does not tell when the peer comes and goes, and cannot end one side alone: the session does without. `listen`
+ * that vanishes is ERR_LINK_LOST. A line is connectionless, and cannot end one side alone: the session does without. `listen`
  * opens the line, and again whenever it is over. Bounds: `limits.connectTimeoutMs` for connecting, `limits.closeTimeoutMs` for `close`.
  */
 import { badArgument } from '../src/contracts/errors.ts'
 import type { Link, Listener, Transport, TransportOptions, TransportTraits } from '../src/contracts/types.ts'
-import type { LineLink } from './internal/socket-link.ts'
+import type { ClosingLink } from './internal/socket-link.ts'
 import {
   commandAt,
   deviceAt,
@@ -112,7 +112,7 @@ function checkOptions(options: SerialOptions): Place {
   return portAt(options.host ?? '127.0.0.1', options.port, options.listen ?? false)
 }
 
-function opener(place: Place, address: string): (options: TransportOptions) => Promise<LineLink> {
+function opener(place: Place, address: string): (options: TransportOptions) => Promise<ClosingLink> {
   switch (place.kind) {
     case 'device':
       return (options) => openDevice(place.path, place.settings, options)

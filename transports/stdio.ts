@@ -2,16 +2,16 @@
  * Lines over standard input and output: `stdio:` is this process's own, `exec:COMMAND` those of a child that it starts. One end of
  * `ssh host trunkline serve stdio:` speaks each.
  *
- * Promises and bounds: internal/stdio-line.ts and internal/child-line.ts. `stdio:` connects or listens, once in a process's life, and
+ * Promises and bounds: internal/stdio-link.ts and internal/child-link.ts. `stdio:` connects or listens, once in a process's life, and
  * listening yields one link; `exec:` only connects.
  */
 import { badArgument, TrunkError } from '../src/contracts/errors.ts'
 import type { Transport, TransportTraits } from '../src/contracts/types.ts'
-import type { Command } from './internal/child-line.ts'
-import { startChild } from './internal/child-line.ts'
+import type { Command } from './internal/child-link.ts'
+import { startChild } from './internal/child-link.ts'
 import { joinWords, splitWords } from './internal/command-words.ts'
 import { LinkListener } from './internal/link-listener.ts'
-import { takeStdio } from './internal/stdio-line.ts'
+import { takeStdio } from './internal/stdio-link.ts'
 
 /** What to run. */
 export interface ExecOptions {

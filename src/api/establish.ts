@@ -11,7 +11,7 @@ import { freshBytes, freshMark } from '../runtime/fresh-bytes.ts'
 import { requireSignal } from '../runtime/on-abort.ts'
 import { requireProtocol } from '../contracts/protocol.ts'
 import { requireMethods } from './safe-link.ts'
-import { guardTools } from '../session/guard-tools.ts'
+import { checksumTools } from '../session/checksum-tools.ts'
 import { CHALLENGE_BYTES, EPOCH_BYTES, helloLimits, type Hello, type Role } from '../core/session/hello.ts'
 import type { Authenticator } from '../core/session/handshake.ts'
 import { tokenAuthenticator } from '../session/token.ts'
@@ -40,7 +40,7 @@ export interface Settings {
 const MAX_PEER_NAME = 64
 
 /** What a trunk says of its line. */
-export interface LineFacts {
+export interface LinkFacts {
   readonly scheme: string
   readonly address: string
   readonly traits: TransportTraits
@@ -51,14 +51,14 @@ export interface LineFacts {
 }
 
 /** Says hello over `link`; resolves when the session stands. The link keeps its contract (safe-link.ts), and is closed if this rejects. */
-export async function establish(link: Link, role: Role, line: LineFacts, settings: Settings): Promise<TrunkSession> {
+export async function establish(link: Link, role: Role, line: LinkFacts, settings: Settings): Promise<TrunkSession> {
   const trunk = sessionOver(link, role, line, settings)
   await trunk.establish(settings.options.signal)
   return trunk
 }
 
 /** A session over `link` that has not begun yet. Where it cannot be made (our hello is too long), the link is aborted. */
-export function sessionOver(link: Link, role: Role, line: LineFacts, settings: Settings): TrunkSession {
+export function sessionOver(link: Link, role: Role, line: LinkFacts, settings: Settings): TrunkSession {
   try {
     return newSession(link, role, line, settings)
   } catch (error) {
@@ -67,10 +67,10 @@ export function sessionOver(link: Link, role: Role, line: LineFacts, settings: S
   }
 }
 
-function newSession(link: Link, role: Role, line: LineFacts, settings: Settings): TrunkSession {
+function newSession(link: Link, role: Role, line: LinkFacts, settings: Settings): TrunkSession {
   const { clock, name, authenticator, protocols, budgets, options } = settings
-  const bare = needsCheckedFraming(line.traits)
-  const limits = within(line.traits, bare ? limitsOfBareLine(settings) : settings.limits)
+  const checked = needsCheckedFraming(line.traits)
+  const limits = within(line.traits, checked ? limitsOfConnectionless(settings) : settings.limits)
   const hello = (): Hello => ({
     versions: [WIRE_VERSION, WIRE_VERSION],
     epoch: freshMark(EPOCH_BYTES),
@@ -91,7 +91,7 @@ function newSession(link: Link, role: Role, line: LineFacts, settings: Settings)
     scheme: line.scheme,
     address: line.address,
     traits: line.traits,
-    guard: bare ? guardTools : undefined,
+    checksumTools: checked ? checksumTools : undefined,
     waitsForever: line.waitsForever,
     admit: line.admit,
     onPipeError: options.onPipeError,
@@ -100,7 +100,7 @@ function newSession(link: Link, role: Role, line: LineFacts, settings: Settings)
   })
 }
 
-/** True for a line that does not tell when the peer comes and goes, or may change bytes: its frames are guarded. */
+/** True for a connectionless or lossy link: its frames are checked. */
 export function needsCheckedFraming(traits: TransportTraits): boolean {
   return !traits.connected || !traits.lossless
 }
@@ -111,7 +111,7 @@ function within({ maxInFlightBytes }: TransportTraits, limits: Readonly<Limits>)
   return { ...limits, maxInFlightBytes }
 }
 
-function limitsOfBareLine({ limits, options }: Settings): Readonly<Limits> {
+function limitsOfConnectionless({ limits, options }: Settings): Readonly<Limits> {
   const given = Object.entries(options.limits ?? {}).filter(([, value]) => (value as unknown) !== undefined)
   return { ...limits, ...CHECKED_FRAMING_DEFAULTS, ...Object.fromEntries(given) }
 }

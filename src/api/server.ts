@@ -3,7 +3,7 @@ import { TrunkError, toTrunkError } from '../contracts/errors.ts'
 import { needsCheckedFraming, sessionOver, type Settings } from './establish.ts'
 import { onAbort } from '../runtime/on-abort.ts'
 import { TokenBucket } from '../runtime/token-bucket.ts'
-import { SharedLine } from '../session/shared-line.ts'
+import { SharedLink } from '../session/shared-link.ts'
 import { Strangers } from '../session/strangers.ts'
 import { notify } from '../runtime/notify.ts'
 import type { TrunkSession } from '../session/trunk.ts'
@@ -37,7 +37,7 @@ export class TrunkServer implements Server {
   readonly #fresh = new Set<Trunk>()
   readonly #waiting: ((result: IteratorResult<Trunk, void>) => void)[] = []
   /** Lines that outlive their sessions, until they are closed. */
-  readonly #lines = new Set<Promise<void>>()
+  readonly #links = new Set<Promise<void>>()
   /** Places that are taken: by sessions that stand, and by those whose peer has been admitted and is about to. */
   #sessions = 0
   /** Links that have proved nothing yet. */
@@ -96,7 +96,7 @@ export class TrunkServer implements Server {
       this.#listener.close(),
       ...[...this.trunks].map((trunk) => trunk.close()),
     ])
-    await Promise.all(this.#lines)
+    await Promise.all(this.#links)
     await this.#accepting
     this.#finish()
     // last: an address that could not be freed keeps nobody else from ending
@@ -107,7 +107,7 @@ export class TrunkServer implements Server {
     try {
       for await (const link of this.#listener) {
         if (!needsCheckedFraming(this.#transport.traits)) void this.#greet(link)
-        else if (this.#lines.size < this.#settings.limits.maxSessions) this.#keep(this.#serveLine(link))
+        else if (this.#links.size < this.#settings.limits.maxSessions) this.#keep(this.#serveShared(link))
         else {
           const error = this.#tooMany()
           this.#rejected(link, error)
@@ -126,9 +126,9 @@ export class TrunkServer implements Server {
    * A line that outlives its sessions: one after the other, for as long as the line is there. A peer that starts anew all the time, or noise, costs
    * a session a second at most.
    */
-  async #serveLine(raw: Link): Promise<void> {
+  async #serveShared(raw: Link): Promise<void> {
     const { clock } = this.#settings
-    const line = new SharedLine(raw)
+    const line = new SharedLink(raw)
     const restarts = new TokenBucket(RESTART_BURST, RESTARTS_PER_SECOND, clock.now())
     let told: string | undefined
     while (!line.over && !this.#isClosing()) {
@@ -149,9 +149,9 @@ export class TrunkServer implements Server {
     return this.#closing !== undefined
   }
 
-  #keep(line: Promise<void>): void {
-    this.#lines.add(line)
-    void line.then(() => this.#lines.delete(line))
+  #keep(link: Promise<void>): void {
+    this.#links.add(link)
+    void link.then(() => this.#links.delete(link))
   }
 
   /** Waits, or until the server closes. */

@@ -32,7 +32,7 @@ export interface Limits {
   maxOpenBytes: number
   /** Time for the hello, from the link's start to the session. */
   helloTimeoutMs: number
-  /** A hello on a line that does not tell is repeated this often until it is answered. */
+  /** A hello on a connectionless link is repeated this often until it is answered. */
   helloRepeatMs: number
   /** A line that was silent for this long is asked for a sign of life. */
   keepaliveMs: number
@@ -85,7 +85,7 @@ export const DEFAULT_LIMITS: Readonly<Limits> = {
 }
 
 /**
- * What holds instead on a line that does not tell when the peer comes and goes: there a dead peer is found by its silence alone, so it
+ * What holds instead on a connectionless link: there a dead peer is found by its silence alone, so it
  * is asked sooner.
  */
 export const CHECKED_FRAMING_DEFAULTS: Readonly<Partial<Limits>> = { keepaliveMs: 5_000 }

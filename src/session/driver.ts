@@ -143,7 +143,7 @@ export class Driver {
     else if (!this.#flushing && !this.#busy) this.#saidAll()
   }
 
-  /** The goodbye has left. A line that does not tell will not tell us of the peer's end either. */
+  /** The goodbye has left. A connectionless link will not tell us of the peer's end either. */
   #saidAll(): void {
     if (this.#connected) this.#endWriting()
     else this.#finish(this.#error)

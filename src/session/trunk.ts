@@ -18,7 +18,7 @@ import { requireProtocol } from '../contracts/protocol.ts'
 import type { Authenticator } from '../core/session/handshake.ts'
 import { Driver } from './driver.ts'
 import { Engine } from '../core/session/engine.ts'
-import type { GuardTools } from '../core/checked-frame/guard.ts'
+import type { ChecksumTools } from '../core/checked-frame/checks.ts'
 import type { Hello } from '../core/session/hello.ts'
 import { HandlerScheduler } from './handler-scheduler.ts'
 import { peerGroup } from './strangers.ts'
@@ -46,8 +46,8 @@ export interface TrunkParts {
   readonly scheme: string
   readonly address: string
   readonly traits: TransportTraits
-  /** For a line that does not tell when the peer comes and goes, or may change bytes. */
-  readonly guard: GuardTools | undefined
+  /** For a connectionless or lossy link. */
+  readonly checksumTools: ChecksumTools | undefined
   /** Waits for a peer as long as it takes. */
   readonly waitsForever: boolean | undefined
   readonly authenticator: Authenticator | undefined
@@ -97,7 +97,7 @@ export class TrunkSession implements Trunk, PipeOwner {
       limits: parts.limits,
       preferredFrameBytes: parts.traits.preferredFrameBytes,
       authenticator: parts.authenticator,
-      guard: parts.guard,
+      checksumTools: parts.checksumTools,
       admit: parts.admit,
       waitsForever: parts.waitsForever,
       now: this.#startedAt,

@@ -1,4 +1,4 @@
-/** A device that does not tell, made of memory links: each opening of it is a link, and the other end of that is the test's. */
+/** A connectionless device, made of memory links: each opening of it is a link, and the other end of that is the test's. */
 import {
   connect,
   overLink,

@@ -53,7 +53,7 @@ export interface FrameFields {
   readonly payload: string
 }
 
-export interface GuardedStep extends HexBytes {
+export interface CheckedStep extends HexBytes {
   readonly from: 'a' | 'b'
   /** Which run of a has the line. */
   readonly run: 1 | 2
@@ -78,19 +78,19 @@ interface Fixtures {
     token: { token: string; connect: ProofVector; serve: ProofVector }
   }
   'session.json': { steps: SessionStep[] }
-  'guarded.json': {
+  'checked.json': {
     sync: string
     probe: string
     sums: (HexBytes & { start: string; sum: string })[]
     epochs: { a: string; b: string }
-    chains: { aToB: string; bToA: string; aToNobody: string }
+    runningCrcs: { aToB: string; bToA: string; aToNobody: string }
     hello: string
-    greetings: (HexBytes & { state: 'new' | 'heard' | 'stands' | null; ready?: string })[]
+    helloBursts: (HexBytes & { state: 'new' | 'heard' | 'stands' | null; ready?: string })[]
     farewells: { toB: string; toNobody: string }
-    chained: (HexBytes & FrameFields & { what: string; start: string; sum: string })[]
+    sequenced: (HexBytes & FrameFields & { what: string; start: string; sum: string })[]
     bulk: (HexBytes & FrameFields & { from: 'a' | 'b'; start: string; sum: string })[]
     damage: (HexBytes & { what: string })[]
-    session: { runs: { a: string[]; b: string[] }; steps: GuardedStep[] }
+    session: { runs: { a: string[]; b: string[] }; steps: CheckedStep[] }
   }
   'golden-frames.json': { seed: number; count: number; bytes: number; sha256: string }
 }

@@ -18,7 +18,7 @@ const LINK_BUFFERS = 64 * 1024
 const MAX_P99_MS = 100
 
 /** A hello that a peer may begin with and never end. */
-const greeting = (): Uint8Array => concat(SYNC, encodeFrame(frame(TYPE.HELLO, 0, cbor(helloFields()))))
+const helloBurst = (): Uint8Array => concat(SYNC, encodeFrame(frame(TYPE.HELLO, 0, cbor(helloFields()))))
 
 describe('crowds without manners', { timeout: 120_000 }, () => {
   let victim: Victim
@@ -47,7 +47,7 @@ describe('crowds without manners', { timeout: 120_000 }, () => {
     const trunk = await connect(again)
     const base = await victim.call('begin')
     const peers = await Promise.all(Array.from({ length: 300 }, () => dialRaw(again)))
-    const bytes = greeting()
+    const bytes = helloBurst()
     await Promise.all(peers.map((peer, i) => peer.send(bytes.subarray(0, i % bytes.byteLength))))
     for (let i = 0; i < 20; i++) await trunk.ping()
     const growth = (await victim.call('held')) - base
@@ -67,7 +67,7 @@ describe('crowds without manners', { timeout: 120_000 }, () => {
     const address = await victim.call('serve', { limits: { helloTimeoutMs: 1_000 } })
     await victim.call('begin')
     const peers = await Promise.all(Array.from({ length: 20 }, () => dialRaw(address)))
-    const bytes = greeting()
+    const bytes = helloBurst()
     const all = { over: false }
     void Promise.all(peers.map((peer) => peer.ended)).then(() => (all.over = true))
     const trunk = await connect(address)
@@ -114,7 +114,7 @@ describe('crowds without manners', { timeout: 120_000 }, () => {
     ;(await raw.next()).cut()
     const resources = await victim.call('resources')
     const heap = await victim.call('begin')
-    const bytes = greeting()
+    const bytes = helloBurst()
     const connecting = Array.from({ length: 100 }, () =>
       victim.call('connect', raw.address, { limits: { helloTimeoutMs: 1_500 } }),
     )

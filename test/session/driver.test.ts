@@ -442,7 +442,7 @@ describe('a driver whose engine has ended', () => {
     assert.deepEqual(stand.line, [`write ${MIB}`, 'write 2', 'end'])
   })
 
-  it('leaves a line that does not tell when the goodbye has left: nobody would tell it more', async () => {
+  it('leaves a connectionless link when the goodbye has left: nobody would tell it more', async () => {
     const stand = await new Stand(false).start()
     stand.takes = false
     stand.engine.batches.push([bytes(2)])

@@ -1,12 +1,12 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
-import { guardTools } from '../../src/session/guard-tools.ts'
+import { checksumTools } from '../../src/session/checksum-tools.ts'
 import { simulateBare } from './bare-world.ts'
 
 /** Seeds in a plain test run; `npm run sim -- --bare --seeds N` runs more. */
 const SEEDS = 400
 
-describe('a line that does not tell, under a virtual clock', () => {
+describe('a connectionless link, under a virtual clock', () => {
   it(`delivers no wrong byte and finds back to a session for ${SEEDS} seeds [R-051 R-053 R-055 R-056 R-063]`, () => {
     let bytes = 0
     let sessions = 0
@@ -35,11 +35,11 @@ describe('a line that does not tell, under a virtual clock', () => {
   })
 })
 
-describe('a broken guard is noticed by the simulation', () => {
+describe('a broken check is noticed by the simulation', () => {
   const broken = {
-    'checks nothing': { ...guardTools, crc32: () => 0 },
-    'does not chain its frames': { ...guardTools, crc32: (bytes: Uint8Array) => guardTools.crc32(bytes, 0) },
-    'never finds a sync word': { ...guardTools, find: () => -1 },
+    'checks nothing': { ...checksumTools, crc32: () => 0 },
+    'does not chain its frames': { ...checksumTools, crc32: (bytes: Uint8Array) => checksumTools.crc32(bytes, 0) },
+    'never finds a sync word': { ...checksumTools, find: () => -1 },
   }
   for (const [name, tools] of Object.entries(broken)) {
     it(`that ${name}`, () => {

@@ -1,15 +1,15 @@
 /**
- * A line that does not tell, decided by one seed: two programs that are killed and started again at any byte, over a line that flips, drops, doubles and inserts
+ * A connectionless link, decided by one seed: two programs that are killed and started again at any byte, over a line that flips, drops, doubles and inserts
  * bytes for a while. No byte may reach a reader that was not written for it in this session; and once the line is clean and
  * nobody is killed any more, a session stands within seconds, finishes its pipes and ends well.
  */
-import type { GuardTools } from '../../src/core/checked-frame/guard.ts'
-import { guardTools } from '../../src/session/guard-tools.ts'
+import type { ChecksumTools } from '../../src/core/checked-frame/checks.ts'
+import { checksumTools } from '../../src/session/checksum-tools.ts'
 import { compareEpochs } from '../../src/core/session/hello.ts'
 import type { SimPeer, Shared } from './peer.ts'
 import type { Random } from './random.ts'
 import { Wire, type WireEnd, type WireKnobs } from './wire.ts'
-import { checkInvariants, guarded, makePeer, stage, swarmLimits, wireKnobs, type Outcome } from './world.ts'
+import { checkInvariants, checked, makePeer, stage, swarmLimits, wireKnobs, type Outcome } from './world.ts'
 
 /** What came of a run. */
 export interface BareOutcome extends Outcome {
@@ -99,12 +99,12 @@ class Seat implements WireEnd {
 }
 
 /** Runs one seed; `tools` are how a broken core is played. */
-export function simulateBare(seed: number, tools: GuardTools = guardTools): BareOutcome {
+export function simulateBare(seed: number, tools: ChecksumTools = checksumTools): BareOutcome {
   const { shared, faults, trace } = stage(seed, { bare: true, sabotage: undefined })
   const { random, timeline, records } = shared
   const grain = random.scale(1, 65_536)
   const make = (name: string): SimPeer =>
-    makePeer(name, shared, swarmLimits(random), grain, { guard: tools, waitsForever: true })
+    makePeer(name, shared, swarmLimits(random), grain, { checksumTools: tools, waitsForever: true })
   const seats = [new Seat('a', shared, make), new Seat('b', shared, make)] as const
   const [a, b] = seats
   const healthy = random.chance(0.3)
@@ -135,7 +135,7 @@ export function simulateBare(seed: number, tools: GuardTools = guardTools): Bare
   timeline.after(Math.max(scriptMs, 20_000), () => {
     shared.finishing = true
   })
-  guarded(shared, () => {
+  checked(shared, () => {
     run(shared, seats)
   })
   const bytes = records.reduce((sum, record) => sum + record.forward.read + record.backward.read, 0)
@@ -155,7 +155,7 @@ export function simulateBare(seed: number, tools: GuardTools = guardTools): Bare
   }
 }
 
-/** A line that carries less than a greeting a second has no session within seconds: small pieces come fast. */
+/** A line that carries less than a hello burst a second has no session within seconds: small pieces come fast. */
 function evenly(knobs: WireKnobs): WireKnobs {
   return knobs.maxPieceBytes < 64 ? { ...knobs, latencyMs: 0.1, jitterMs: 0.1, stallChance: 0 } : knobs
 }

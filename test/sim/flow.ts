@@ -39,7 +39,7 @@ export class Flow {
   }
 
   #byteAt(offset: number): number {
-    // some flows are made of pieces of the sync word: what may not occur on a guarded line has to be asked for
+    // some flows are made of pieces of the sync word: what may not occur with checked framing has to be asked for
     if (this.#key % 3 === 0) {
       const kind = (Math.imul((offset >> 2) + this.#key, 0x85ebca6b) >>> 29) & 3
       if (kind < 3) return SYNC_WORD[(offset & 3) + (kind === 2 ? 4 : 0)] ?? 0

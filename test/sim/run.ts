@@ -1,6 +1,6 @@
 /**
  * Runs simulated sessions on all processors: `npm run sim -- --seeds 10000`, `npm run sim -- --seed 17` for one of them in detail, `npm run sim:nightly` for a million.
- * Every eighth seed plays a line that does not tell, where programs are killed and started again and bytes are damaged; `--bare` plays only those, `--plain` none.
+ * Every eighth seed plays a connectionless link, where programs are killed and started again and bytes are damaged; `--bare` plays only those, `--plain` none.
  * Ends with status 1 when a run broke an invariant, after printing the command that replays it.
  */
 import { fork } from 'node:child_process'
@@ -10,7 +10,7 @@ import { parseArgs } from 'node:util'
 import { simulateBare } from './bare-world.ts'
 import { simulate } from './world.ts'
 
-/** Of so many seeds one is a line that does not tell: it takes twenty times as long. */
+/** Of so many seeds one is a connectionless link: it takes twenty times as long. */
 const BARE_EVERY = 8
 /** What a process is given at a time. */
 const CHUNK = 80
@@ -170,7 +170,7 @@ else if (values.seed !== undefined) {
   const { bare, events, virtualMs, failed } = await playAll({ first, count, worlds }, Number(values.processes))
   const seconds = (performance.now() - startedAt) / 1000
   console.log(
-    `${count} seeds from ${first} (${bare} of lines that do not tell), ${failed.length} failed; ${events} events, ${Math.round(virtualMs / 1000)} virtual seconds in ${seconds.toFixed(1)} s`,
+    `${count} seeds from ${first} (${bare} of connectionless links), ${failed.length} failed; ${events} events, ${Math.round(virtualMs / 1000)} virtual seconds in ${seconds.toFixed(1)} s`,
   )
   process.exitCode = failed.length > 0 ? 1 : 0
 }

@@ -110,7 +110,7 @@ class World {
       scheme: 'sim',
       address: 'sim:',
       traits: { lossless: true, connected: true, preferredFrameBytes: random.scale(1024, 65_536) },
-      guard: undefined,
+      checksumTools: undefined,
       waitsForever: undefined,
       authenticator: undefined,
       protocols: new Map([[PROTOCOL, protocol]]),

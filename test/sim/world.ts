@@ -88,7 +88,7 @@ export function simulate(seed: number, options: RunOptions = {}): Outcome {
   timeline.after(scriptMs, () => {
     shared.finishing = true
   })
-  guarded(shared, () => {
+  checked(shared, () => {
     run(shared, peers, options.spoil)
     check(shared, peers, cut)
   })
@@ -106,7 +106,7 @@ export function simulate(seed: number, options: RunOptions = {}): Outcome {
 }
 
 /** Runs `world`; what it throws is a fault like any other: the seed has to be told (I7). */
-export function guarded(shared: Shared, world: () => void): void {
+export function checked(shared: Shared, world: () => void): void {
   try {
     world()
   } catch (error) {
@@ -213,7 +213,7 @@ export function makePeer(
   shared: Shared,
   limits: Readonly<Limits>,
   grain: number,
-  engine: Pick<EngineOptions, 'guard' | 'waitsForever'> = {},
+  engine: Pick<EngineOptions, 'checksumTools' | 'waitsForever'> = {},
 ): SimPeer {
   const { random } = shared
   const hello = (): Hello => ({

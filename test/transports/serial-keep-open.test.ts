@@ -4,7 +4,7 @@ import { setImmediate as nextTurn } from 'node:timers/promises'
 import { describe, it } from 'node:test'
 import { TrunkError, type KnownCode } from '../../src/contracts/errors.ts'
 import { listenByOpening, openInTime, type Line } from '../../transports/serial/keep-open.ts'
-import type { LineLink } from '../../transports/internal/socket-link.ts'
+import type { ClosingLink } from '../../transports/internal/socket-link.ts'
 import { memoryPair } from '../../transports/memory.ts'
 import { firstOf, transportOptions } from '../conformance/transport-suite.ts'
 import { eventually } from '../helpers/eventually.ts'
@@ -14,7 +14,7 @@ interface Scripted extends Line {
   /** Attempts so far, and how many were under way at most. */
   readonly seen: { attempts: number; atOnce: number; most: number }
   /** The links that were given. */
-  readonly links: (LineLink & { aborted?: Error })[]
+  readonly links: (ClosingLink & { aborted?: Error })[]
 }
 
 async function turns(count: number): Promise<void> {
@@ -43,13 +43,13 @@ function scripted(...codes: KnownCode[]): Scripted {
   }
 }
 
-function lineLink(): LineLink & { aborted?: Error } {
+function lineLink(): ClosingLink & { aborted?: Error } {
   const [link] = memoryPair()
   let finish: () => void = () => undefined
   const over = new Promise<void>((resolve) => {
     finish = resolve
   })
-  return Object.assign(Object.create(link) as LineLink, {
+  return Object.assign(Object.create(link) as ClosingLink, {
     over,
     abort(this: { aborted?: Error }, reason: Error) {
       this.aborted = reason

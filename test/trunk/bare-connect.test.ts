@@ -1,4 +1,4 @@
-/** Connecting over a line that does not tell: one session over one opening of the device, which is closed with it. Memory links, a clock turned by hand. */
+/** Connecting over a connectionless link: one session over one opening of the device, which is closed with it. Memory links, a clock turned by hand. */
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import { TrunkError, type Trunk } from '../../src/index.ts'
@@ -8,7 +8,7 @@ import { eventually, keptAlive, steady } from '../helpers/eventually.ts'
 import { cbor } from '../helpers/naive-cbor.ts'
 import { concat, encodeStatus, frame, SYNC, TYPE, utf8 } from '../helpers/naive-codec.ts'
 import { checkPattern, echo, pattern } from '../helpers/protocols.ts'
-import { GuardedVoice, HandOnLine } from '../helpers/raw-guarded.ts'
+import { CheckedVoice, HandOnLine } from '../helpers/raw-checked.ts'
 import { isCode } from '../helpers/raw-session.ts'
 import { noStrayRejections } from '../helpers/stray-rejections.ts'
 
@@ -33,7 +33,7 @@ async function nothingLeft(device: BareDevice, hand: HandOnLine): Promise<void> 
   await eventually(() => device.clock.pending === 0, 'no timer is left')
 }
 
-describe('connecting over a line that does not tell', TIMEOUT, () => {
+describe('connecting over a connectionless link', TIMEOUT, () => {
   it('gives a trunk, and closes the device with it', async () => {
     await keptAlive(async () => {
       const { device, trunk, hand } = await dialling()
@@ -99,8 +99,8 @@ describe('connecting over a line that does not tell', TIMEOUT, () => {
   it('says why it cannot be, and closes the device', async () => {
     await keptAlive(async () => {
       const { device, trunk, hand } = await dialling()
-      const voice = hand.next(new GuardedVoice({ versions: [3, 4] }))
-      hand.send(voice.greeting())
+      const voice = hand.next(new CheckedVoice({ versions: [3, 4] }))
+      hand.send(voice.helloBurst())
       await assert.rejects(trunk, isCode('ERR_VERSION_MISMATCH', 'local'))
       await eventually(() => voice.byeNumber === 19, 'the goodbye')
       await nothingLeft(device, hand)
@@ -115,7 +115,7 @@ describe('connecting over a line that does not tell', TIMEOUT, () => {
       const opening = session.open('something')
       await eventually(() => hand.voice.count('OPEN') === 1, 'an open')
       const next = hand.next()
-      hand.send(next.greeting())
+      hand.send(next.helloBurst())
       for (const pending of [opening, session.ping(), session.closed])
         await assert.rejects(pending, isCode('ERR_PEER_RESTARTED', 'local'))
       await nothingLeft(device, hand)
@@ -159,7 +159,7 @@ describe('connecting over a line that does not tell', TIMEOUT, () => {
 describe('a line that tells, but changes bytes', TIMEOUT, () => {
   const traits = { ...BARE, connected: true }
 
-  it('is guarded too, and its end is an end', async () => {
+  it('is checked too, and its end is an end', async () => {
     await keptAlive(async () => {
       const device = new BareDevice()
       const [near, far] = memoryPair({ clock: device.clock })

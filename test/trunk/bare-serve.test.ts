@@ -1,18 +1,18 @@
 /**
- * Serving a line that does not tell when the peer comes and goes: session after session over one opening of it, whatever the peers do and
+ * Serving a connectionless link: session after session over one opening of it, whatever the peers do and
  * whatever becomes of the line. The line is a memory link, the clock is turned by hand, and at the end nothing is left.
  */
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import { overLink, serve, type Server, type Trunk, type ServeOptions } from '../../src/index.ts'
 import { DEFAULT_LIMITS } from '../../src/contracts/limits.ts'
-import { SharedLine } from '../../src/session/shared-line.ts'
+import { SharedLink } from '../../src/session/shared-link.ts'
 import { memory } from '../../transports/memory.ts'
 import { BareDevice } from '../helpers/bare-device.ts'
 import { eventually, keptAlive, steady } from '../helpers/eventually.ts'
 import { concat, encodeFrame, frame, hex, SYNC, TYPE, utf8 } from '../helpers/naive-codec.ts'
 import { checkPattern, echo, outcome, pattern } from '../helpers/protocols.ts'
-import { fieldsOf, GuardedVoice, HandOnLine } from '../helpers/raw-guarded.ts'
+import { fieldsOf, CheckedVoice, HandOnLine } from '../helpers/raw-checked.ts'
 import { isCode } from '../helpers/raw-session.ts'
 import { noStrayRejections } from '../helpers/stray-rejections.ts'
 
@@ -63,10 +63,10 @@ async function echoes(trunk: Trunk, bytes = 50_000): Promise<void> {
   await pipe.close()
 }
 
-describe('a server of a line that does not tell', TIMEOUT, () => {
+describe('a server of a connectionless link', TIMEOUT, () => {
   it('has session after session over one opening, and each is offered to who iterates', async () => {
     await served(async ({ device, server, rejected }) => {
-      const far = new SharedLine(device.plug())
+      const far = new SharedLink(device.plug())
       const offered = server[Symbol.asyncIterator]()
       const epochs = new Set<string>()
       for (let i = 0; i < 5; i++) {
@@ -96,7 +96,7 @@ describe('a server of a line that does not tell', TIMEOUT, () => {
         const trunk = await theTrunk(server)
         hand.send(voice.say(frame(0x7f, 0, new Uint8Array(2000))).subarray(0, bytes))
         const next = hand.next()
-        hand.send(next.greeting())
+        hand.send(next.helloBurst())
         await assert.rejects(trunk.closed, isCode('ERR_PEER_RESTARTED', 'local'))
         device.clock.advance(1000)
         await eventually(() => next.theirHello !== undefined, 'a hello of the next session')
@@ -111,13 +111,13 @@ describe('a server of a line that does not tell', TIMEOUT, () => {
     await served(async ({ device, server, rejected }) => {
       const hand = new HandOnLine(device.plug())
       for (let i = 0; i < 3; i++) {
-        const voice = hand.next(new GuardedVoice({ versions: [7, 9] }))
-        hand.send(voice.greeting())
+        const voice = hand.next(new CheckedVoice({ versions: [7, 9] }))
+        hand.send(voice.helloBurst())
         await eventually(() => voice.byeNumber === 19, 'ERR_VERSION_MISMATCH')
       }
       assert.deepEqual(rejected, ['ERR_VERSION_MISMATCH'], 'told once per kind')
-      const asked = hand.next(new GuardedVoice({ challenge: new Uint8Array(32), role: 'connect' }))
-      hand.send(asked.greeting())
+      const asked = hand.next(new CheckedVoice({ challenge: new Uint8Array(32), role: 'connect' }))
+      hand.send(asked.helloBurst())
       await eventually(() => asked.byeNumber === 23, 'ERR_AUTH_REQUIRED')
       assert.deepEqual(rejected, ['ERR_VERSION_MISMATCH', 'ERR_AUTH_REQUIRED'])
       const good = hand.next()
@@ -126,8 +126,8 @@ describe('a server of a line that does not tell', TIMEOUT, () => {
       hand.send(good.say(frame(TYPE.BYE, 0, Uint8Array.of(0, 16, 0))))
       await trunk.closed
       // after a session that went well what is wrong is news again
-      const again = hand.next(new GuardedVoice({ challenge: new Uint8Array(32), role: 'connect' }))
-      hand.send(again.greeting())
+      const again = hand.next(new CheckedVoice({ challenge: new Uint8Array(32), role: 'connect' }))
+      hand.send(again.helloBurst())
       await eventually(() => again.byeNumber === 23, 'ERR_AUTH_REQUIRED again')
       assert.deepEqual(rejected, ['ERR_VERSION_MISMATCH', 'ERR_AUTH_REQUIRED', 'ERR_AUTH_REQUIRED'])
     })
@@ -137,19 +137,19 @@ describe('a server of a line that does not tell', TIMEOUT, () => {
     await served(async ({ device }) => {
       const hand = new HandOnLine(device.plug())
       const epochs = new Set<string>()
-      const greet = (): GuardedVoice => {
-        const voice = hand.next(new GuardedVoice({ versions: [7, 7] }))
-        hand.send(voice.greeting())
+      const sayHello = (): CheckedVoice => {
+        const voice = hand.next(new CheckedVoice({ versions: [7, 7] }))
+        hand.send(voice.helloBurst())
         return voice
       }
       /** So many sessions tell us that there can be none, and then nobody has the line. */
       const refusedBy = async (sessions: number): Promise<void> => {
         for (let i = 0; i < sessions; i++) {
-          const voice = greet()
+          const voice = sayHello()
           await eventually(() => voice.byeNumber !== undefined, 'a goodbye')
           epochs.add(hex(fieldsOf(voice.received[0]!).epoch as Uint8Array))
         }
-        const unheard = greet()
+        const unheard = sayHello()
         await steady(() => unheard.received.length, 50)
         assert.deepEqual(unheard.received, [])
       }
@@ -169,26 +169,26 @@ describe('a server of a line that does not tell', TIMEOUT, () => {
   it('goes on when its last words are stuck: the next session waits for the line, and loses nothing', async () => {
     await served(
       async ({ device, server, rejected }) => {
-        const hand = new HandOnLine(device.plug(), new GuardedVoice({ versions: [7, 7] }))
+        const hand = new HandOnLine(device.plug(), new CheckedVoice({ versions: [7, 7] }))
         hand.stall()
-        // nobody reads, and greetings fill the line
+        // nobody reads, and hello bursts fill the line
         for (let i = 0; i < 5; i++) {
           device.clock.advance(1000)
           await steady(() => i, 5)
         }
-        hand.send(hand.voice.greeting())
+        hand.send(hand.voice.helloBurst())
         await eventually(() => rejected.length > 0, 'ERR_VERSION_MISMATCH')
         // the goodbye is given up after a second; the next session has the line, which still takes nothing
         device.clock.advance(1000)
         await eventually(() => device.clock.pending === 0, 'the first one is gone')
         hand.next()
         hand.resume()
-        const epochs = ({ received }: GuardedVoice): Set<string> =>
+        const epochs = ({ received }: CheckedVoice): Set<string> =>
           new Set(
             received.filter(({ type }) => type === TYPE.HELLO).map((one) => hex(fieldsOf(one).epoch as Uint8Array)),
           )
-        // each greeting has an epoch of its own while nobody is known: four that filled the line, and the next session's
-        await hand.until((voice) => epochs(voice).size === 5, 'greetings of before, and of the next session')
+        // each hello burst has an epoch of its own while nobody is known: four that filled the line, and the next session's
+        await hand.until((voice) => epochs(voice).size === 5, 'hello bursts of before, and of the next session')
         await hand.meet()
         await theTrunk(server)
         hand.voice.assertClean()
@@ -243,7 +243,7 @@ describe('a server of a line that does not tell', TIMEOUT, () => {
   })
 })
 
-describe('closing a server of a line that does not tell', TIMEOUT, () => {
+describe('closing a server of a connectionless link', TIMEOUT, () => {
   it('ends at once while nobody is there, and rejects nobody', async () => {
     await served(async ({ device, server, rejected }) => {
       const hand = new HandOnLine(device.plug())
@@ -273,7 +273,7 @@ describe('closing a server of a line that does not tell', TIMEOUT, () => {
 
   it('ends a session that stands well, at both ends', async () => {
     await served(async ({ device, server }) => {
-      const far = new SharedLine(device.plug())
+      const far = new SharedLink(device.plug())
       const trunk = await device.over(far.take())
       await theTrunk(server)
       await echoes(trunk)
@@ -288,8 +288,8 @@ describe('closing a server of a line that does not tell', TIMEOUT, () => {
     await served(async ({ device, server }) => {
       const hand = new HandOnLine(device.plug())
       for (let i = 0; i < 6; i++) {
-        const voice = hand.next(new GuardedVoice({ versions: [7, 7] }))
-        hand.send(voice.greeting())
+        const voice = hand.next(new CheckedVoice({ versions: [7, 7] }))
+        hand.send(voice.helloBurst())
         await eventually(() => voice.byeNumber === 19, 'ERR_VERSION_MISMATCH')
       }
       await eventually(() => device.clock.pending === 1, 'it waits')
@@ -301,7 +301,7 @@ describe('closing a server of a line that does not tell', TIMEOUT, () => {
   it('ends in the middle of a hello', async () => {
     await served(async ({ device, server, rejected }) => {
       const hand = new HandOnLine(device.plug())
-      hand.send(hand.voice.greeting())
+      hand.send(hand.voice.helloBurst())
       await eventually(() => hand.voice.count('READY') > 0, 'their answer')
       await server.close()
       assert.deepEqual(rejected, [])

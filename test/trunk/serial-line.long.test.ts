@@ -1,6 +1,6 @@
 /**
  * Sessions over real pseudo-terminals: programs that are killed and started again in mid-transfer, lines that say other things first, lines that do something to
- * bytes. What a session promises on a line that does not tell is in docs/reference/wire-format.md.
+ * bytes. What a session promises on a connectionless link is in docs/reference/wire-format.md.
  */
 import assert from 'node:assert/strict'
 import { spawn } from 'node:child_process'
@@ -249,7 +249,7 @@ describe('a line that does something to bytes', () => {
         await pair.close()
       })
       const isNamed = (): boolean => rejected.some((message) => named.test(message))
-      // the server needs two greetings, and whoever has named the line greets no more: people try again
+      // the server needs two hello bursts, and whoever has named the line greets no more: people try again
       for (let dials = 0; dials === 0 || (dials < 3 && !isNamed()); dials++) {
         const failing = connect(serial(pair.near)).then(
           () => assert.fail('there is a session'),

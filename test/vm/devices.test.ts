@@ -1,5 +1,5 @@
 /**
- * What the devices do at their edges: the facts that a session over a serial line has to live with (docs/reference/wire-format.md, "Lines that do not tell").
+ * What the devices do at their edges: the facts that a session over a serial line has to live with (docs/reference/wire-format.md, "Connectionless links").
  * Nothing of trunkline runs here. If one of these fails with a newer kernel or QEMU, the line has changed, and the page with it.
  */
 import assert from 'node:assert/strict'

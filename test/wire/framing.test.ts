@@ -177,9 +177,9 @@ describe('frames by hand', { timeout: 60_000 }, () => {
   })
 
   it('names what does not speak trunkline', async () => {
-    for (const greeting of ['SSH-2.0-OpenSSH_9.2\r\n', 'GET / HTTP/1.1\r\n\r\n', '\0']) {
+    for (const helloBurst of ['SSH-2.0-OpenSSH_9.2\r\n', 'GET / HTTP/1.1\r\n\r\n', '\0']) {
       const { trunk, peer } = rawLine()
-      await peer.send(Buffer.from(greeting))
+      await peer.send(Buffer.from(helloBurst))
       await assert.rejects(trunk, isCode('ERR_NOT_TRUNKLINE'))
       assert.equal(await peer.expectStatus('BYE'), 18)
       await peer.ended

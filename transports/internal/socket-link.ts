@@ -21,7 +21,7 @@ import { RestFirst } from './rest-first.ts'
 import type { SlabReader } from './slab-reader.ts'
 
 /** What a link is made of. */
-export interface Line {
+export interface LinkParts {
   readonly readable: Readable
   /** Reads `readable` in place of its 'data' events. @default those */
   readonly reader?: SlabReader
@@ -48,7 +48,7 @@ export interface Line {
 }
 
 /** A link that says when nothing of it is left. */
-export interface LineLink extends Link {
+export interface ClosingLink extends Link {
   /** Resolves when both streams, and whatever else belongs to the line, are closed. */
   readonly over: Promise<void>
 }
@@ -56,16 +56,16 @@ export interface LineLink extends Link {
 const NOTHING = new Uint8Array(0)
 
 /** Makes the link. Claims the line's streams: from here on only the link touches them. */
-export function socketLink(line: Line): LineLink {
-  return new SocketLink(line)
+export function socketLink(parts: LinkParts): ClosingLink {
+  return new SocketLink(parts)
 }
 
-class SocketLink implements LineLink {
+class SocketLink implements ClosingLink {
   readonly peer?: string
   readonly over: Promise<void>
   readonly direct: DirectLink
   readonly source: AsyncIterable<Bytes>
-  readonly #line: Line
+  readonly #parts: LinkParts
   readonly #closed: Promise<void>
   #resolveClosed: () => void = () => undefined
   #face: 'direct' | 'iterables' | undefined
@@ -89,14 +89,14 @@ class SocketLink implements LineLink {
   #closing: Promise<void> | undefined
   #cutDone = false
 
-  constructor(line: Line) {
-    this.#line = line
-    if (line.peer !== undefined) this.peer = line.peer
+  constructor(parts: LinkParts) {
+    this.#parts = parts
+    if (parts.peer !== undefined) this.peer = parts.peer
     this.#closed = new Promise((resolve) => {
       this.#resolveClosed = resolve
     })
-    this.over = Promise.all([this.#closed, line.over]).then(() => undefined)
-    const { reader } = line
+    this.over = Promise.all([this.#closed, parts.over]).then(() => undefined)
+    const { reader } = parts
     this.direct = {
       start: (receiver) => {
         this.#start(receiver)
@@ -108,8 +108,8 @@ class SocketLink implements LineLink {
       ...(reader && { release: (view) => reader.release(view) }),
     }
     this.source = { [Symbol.asyncIterator]: () => this.#iterate() }
-    const { readable, writable } = line
-    this.#rest = new RestFirst(readable, line.clock, line.closeTimeoutMs)
+    const { readable, writable } = parts
+    this.#rest = new RestFirst(readable, parts.clock, parts.closeTimeoutMs)
     if (!Object.is(readable, writable)) {
       writable.on('error', this.#onWriteError)
       writable.on('close', this.#onClose)
@@ -125,7 +125,7 @@ class SocketLink implements LineLink {
     this.#sunk = true
     if (this.#failure !== undefined) throw this.#failure
     try {
-      await sinkInto(this.#line.writable, source, this.#interruption, this.#line.halfClose)
+      await sinkInto(this.#parts.writable, source, this.#interruption, this.#parts.halfClose)
     } catch (error) {
       const stoppedBy = this.#stoppedBy()
       const failure = stoppedBy ?? toTrunkError(error, 'ERR_LINK_LOST', 'what was to be written failed')
@@ -154,7 +154,7 @@ class SocketLink implements LineLink {
   async #close(): Promise<void> {
     this.#chunks.length = 0
     this.#stop(new TrunkError('ERR_LINK_LOST', 'the link was closed here'))
-    const { clock, closeTimeoutMs, readable } = this.#line
+    const { clock, closeTimeoutMs, readable } = this.#parts
     const timer = clock.after(closeTimeoutMs, () => {
       this.#cut()
       // A foreign stream may never tell that it closed; the next turn is when Node's own have.
@@ -203,9 +203,9 @@ class SocketLink implements LineLink {
     this.#claim('direct')
     if (this.#endCalled && this.#failure === undefined) throw badArgument('write was called after end')
     if (this.#undrained && this.#failure === undefined) throw badArgument('write was called before drain')
-    const { writable } = this.#line
+    const { writable } = this.#parts
     if (this.#failure !== undefined || writable.destroyed) return false
-    const ours = this.#line.reader !== undefined
+    const ours = this.#parts.reader !== undefined
     const last = batch.length - 1
     if (last > 0) writable.cork()
     for (const chunk of batch) writable.write(chunk, ours ? undefined : this.#onWritten)
@@ -219,11 +219,11 @@ class SocketLink implements LineLink {
   #end(): void {
     if (this.#endCalled) return
     this.#endCalled = true
-    if (this.#line.halfClose !== false) this.#endLine()
+    if (this.#parts.halfClose !== false) this.#endLine()
   }
 
   #endLine(): void {
-    const { writable } = this.#line
+    const { writable } = this.#parts
     if (!writable.destroyed && !writable.writableEnded) writable.end()
   }
 
@@ -239,7 +239,7 @@ class SocketLink implements LineLink {
           this.#wakeSource = resolve
           this.#paused = false
           this.#read()
-          this.#line.readable.resume()
+          this.#parts.readable.resume()
         }),
     })
   }
@@ -247,7 +247,7 @@ class SocketLink implements LineLink {
   #read(): void {
     if (this.#reading) return
     this.#reading = true
-    const { reader, readable, clock } = this.#line
+    const { reader, readable, clock } = this.#parts
     if (reader === undefined) {
       readable.on('data', this.#onData)
       return
@@ -269,20 +269,20 @@ class SocketLink implements LineLink {
     } else if (this.#failure === undefined) {
       this.#chunks.push(chunk)
       this.#paused = true
-      this.#line.readable.pause()
+      this.#parts.readable.pause()
       this.#wakeSource?.()
     }
   }
 
   readonly #onWritten = (): void => {
-    if (!this.#undrained || this.#line.writable.writableLength > 0) return
+    if (!this.#undrained || this.#parts.writable.writableLength > 0) return
     this.#undrained = false
     this.#receiver?.drain()
   }
 
   readonly #onEnd = (): void => {
     if (this.#rest.settle()) return
-    const { readable } = this.#line
+    const { readable } = this.#parts
     // Asked while the event is being told: right after it, a socket that has ended both ways is closed. After a goodbye nobody minds, and most commands
     // need the addon, which is to be asked, for nothing else.
     const minds = this.#failure === undefined && this.#receiver?.isOver?.() !== true
@@ -296,14 +296,14 @@ class SocketLink implements LineLink {
 
   readonly #onError = (error: Error): void => {
     this.#errored = true
-    if (this.#paused && this.#failure === undefined) this.#chunks.push(...takeUnread(this.#line.readable))
+    if (this.#paused && this.#failure === undefined) this.#chunks.push(...takeUnread(this.#parts.readable))
     void this.#conclude(error)
   }
 
   /** Passes an end or an error on, after the line has explained it. */
   async #conclude(error: Error | undefined): Promise<void> {
     if (this.#failure !== undefined) return
-    const { explain } = this.#line
+    const { explain } = this.#parts
     const failure = explain === undefined ? error : ((await explain(error)) ?? error)
     if (failure !== undefined) {
       this.#fail(linkError(failure))
@@ -331,14 +331,14 @@ class SocketLink implements LineLink {
     if (this.#cutDone) return
     this.#cutDone = true
     this.#rest.drop()
-    const { readable, writable, cut } = this.#line
+    const { readable, writable, cut } = this.#parts
     cut?.()
     readable.destroy()
     writable.destroy()
   }
 
   readonly #onClose = (): void => {
-    const { readable, writable } = this.#line
+    const { readable, writable } = this.#parts
     if (!readable.closed || !writable.closed) return
     if (!this.#errored && this.#failure === undefined) {
       if (!readable.readableEnded)

@@ -10,27 +10,27 @@ import { connect, createServer, type Socket } from 'node:net'
 import { TrunkError } from '../../src/contracts/errors.ts'
 import { formatHostPort } from '../../src/runtime/host-port.ts'
 import type { Link, Listener, TransportOptions } from '../../src/contracts/types.ts'
-import { startChild } from '../internal/child-line.ts'
+import { startChild } from '../internal/child-link.ts'
 import { dialDuplex } from '../internal/dial-duplex.ts'
 import type { LinkListener } from '../internal/link-listener.ts'
 import { serveSockets, type SocketServer } from '../internal/serve-sockets.ts'
 import { SlabReader } from '../internal/slab-reader.ts'
 import type { SocketAccess } from '../internal/socket-access.ts'
-import { socketLink, type LineLink } from '../internal/socket-link.ts'
+import { socketLink, type ClosingLink } from '../internal/socket-link.ts'
 import { claimSocketPath } from '../internal/unix-path.ts'
 
 /** How long a TCP peer may be silent before the kernel asks for it: what is behind a serial line may say nothing for days. */
 const KEEPALIVE_MS = 30_000
 
 /** Connects to a character-device socket. */
-export function dialUnix(path: string, address: string, options: TransportOptions): Promise<LineLink> {
+export function dialUnix(path: string, address: string, options: TransportOptions): Promise<ClosingLink> {
   const reader = new SlabReader()
   const open = (): Socket => connect({ path, allowHalfOpen: true, onread: reader.onread })
   return dialDuplex({ open, target: address, toLink: (socket) => linkOf(socket, address, options, reader) }, options)
 }
 
 /** Connects to a character device over TCP. */
-export function dialTcp(host: string, port: number, address: string, options: TransportOptions): Promise<LineLink> {
+export function dialTcp(host: string, port: number, address: string, options: TransportOptions): Promise<ClosingLink> {
   const reader = new SlabReader()
   const alive = { keepAlive: true, keepAliveInitialDelay: KEEPALIVE_MS }
   const open = (): Socket =>
@@ -39,7 +39,7 @@ export function dialTcp(host: string, port: number, address: string, options: Tr
 }
 
 /** Runs a command whose stdin and stdout are the line. */
-export function runCommand(command: string, args: readonly string[], options: TransportOptions): Promise<LineLink> {
+export function runCommand(command: string, args: readonly string[], options: TransportOptions): Promise<ClosingLink> {
   return startChild({ command, args, stderr: 'inherit' }, options, false)
 }
 
@@ -131,12 +131,12 @@ export async function acceptOnce(
 
 /** Lets one connection after the other have the line. One may wait, what it sends stays in its socket; further ones are refused. */
 class Turns {
-  readonly #toLink: (socket: Socket) => LineLink
+  readonly #toLink: (socket: Socket) => ClosingLink
   #listener: LinkListener | undefined
   #taken = false
   #waiting: Socket | undefined
 
-  constructor(toLink: (socket: Socket) => LineLink) {
+  constructor(toLink: (socket: Socket) => ClosingLink) {
     this.#toLink = toLink
   }
 
@@ -146,7 +146,7 @@ class Turns {
   }
 
   /** The link of `socket` if it is its turn. */
-  take(socket: Socket): LineLink | undefined {
+  take(socket: Socket): ClosingLink | undefined {
     if (this.#taken) {
       this.#wait(socket)
       return undefined
@@ -184,7 +184,7 @@ function ignore(): void {
   // nothing to do
 }
 
-function linkOf(socket: Socket, peer: string, { clock, limits }: TransportOptions, reader?: SlabReader): LineLink {
+function linkOf(socket: Socket, peer: string, { clock, limits }: TransportOptions, reader?: SlabReader): ClosingLink {
   return socketLink({
     readable: socket,
     writable: socket,

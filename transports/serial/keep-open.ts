@@ -8,20 +8,20 @@ import { Backoff } from '../../src/runtime/backoff.ts'
 import { toTrunkError, TrunkError, type KnownCode } from '../../src/contracts/errors.ts'
 import type { Listener, TransportOptions } from '../../src/contracts/types.ts'
 import { LinkListener } from '../internal/link-listener.ts'
-import type { LineLink } from '../internal/socket-link.ts'
+import type { ClosingLink } from '../internal/socket-link.ts'
 
 /** A line that can be opened again and again. */
 export interface Line {
   /** How messages and listeners name it. */
   readonly address: string
   /** One attempt; nothing is left where it rejects. */
-  readonly open: (options: TransportOptions) => Promise<LineLink>
+  readonly open: (options: TransportOptions) => Promise<ClosingLink>
   /** Codes of attempts after which waiting is of use. */
   readonly retryableCodes: ReadonlySet<string>
 }
 
 /** Opens the line within `limits.connectTimeoutMs`; rejects with what the last attempt met, or with what no waiting helps against. */
-export async function openInTime(line: Line, options: TransportOptions): Promise<LineLink> {
+export async function openInTime(line: Line, options: TransportOptions): Promise<ClosingLink> {
   const { signal, clock, limits } = options
   const deadline = clock.now() + limits.connectTimeoutMs
   const backoff = new Backoff(options)
@@ -71,7 +71,7 @@ export async function listenByOpening(line: Line, options: TransportOptions): Pr
 async function keepOpen(
   line: Line,
   options: TransportOptions,
-  { listener, first, waits }: { listener: LinkListener; first: LineLink | undefined; waits: Waits },
+  { listener, first, waits }: { listener: LinkListener; first: ClosingLink | undefined; waits: Waits },
 ): Promise<never> {
   const { clock, limits, signal } = options
   const backoff = new Backoff(options)
@@ -120,13 +120,13 @@ class Waits {
 }
 
 /** One attempt, which an abort leaves behind. */
-async function attempt(line: Line, options: TransportOptions): Promise<LineLink> {
+async function attempt(line: Line, options: TransportOptions): Promise<ClosingLink> {
   const { signal } = options
   signal.throwIfAborted()
   const opening = line.open(options)
   let onAbort: (() => void) | undefined
   try {
-    return await new Promise<LineLink>((resolve, reject) => {
+    return await new Promise<ClosingLink>((resolve, reject) => {
       onAbort = () => {
         reject(signal.reason as Error)
       }

@@ -9,7 +9,7 @@ import { isatty } from 'node:tty'
 import { promisify } from 'node:util'
 import { TrunkError } from '../../src/contracts/errors.ts'
 import type { TransportOptions } from '../../src/contracts/types.ts'
-import { socketLink, type LineLink } from '../internal/socket-link.ts'
+import { socketLink, type ClosingLink } from '../internal/socket-link.ts'
 import { bareDevice, requireAddon } from './bare-device.ts'
 import { DeviceDuplex, type Device, type Ready } from './device-duplex.ts'
 import { codeOf, deviceBusy, openFailure } from './device-errors.ts'
@@ -18,7 +18,11 @@ import { openTty, type LineSettings } from './tty.ts'
 const { O_RDWR, O_NONBLOCK, O_NOCTTY } = constants
 
 /** Opens the device and makes its link. */
-export async function openDevice(path: string, settings: LineSettings, options: TransportOptions): Promise<LineLink> {
+export async function openDevice(
+  path: string,
+  settings: LineSettings,
+  options: TransportOptions,
+): Promise<ClosingLink> {
   const { clock, limits } = options
   const device = new DeviceDuplex(await attach(path, settings), clock)
   return socketLink({

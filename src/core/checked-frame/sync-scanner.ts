@@ -4,7 +4,7 @@
  * beginning that goes on otherwise can hide no other beginning but its own last byte.
  */
 import { SYNC_WORD } from '../frame/constants.ts'
-import type { GuardTools } from './guard.ts'
+import type { ChecksumTools } from './checks.ts'
 
 /** What a {@link SyncScanner} calls. */
 export interface SyncHandler {
@@ -15,12 +15,12 @@ export interface SyncHandler {
 }
 
 export class SyncScanner {
-  readonly #tools: GuardTools
+  readonly #tools: ChecksumTools
   readonly #handler: SyncHandler
   /** Bytes of the word that the last chunk ended with. */
   #held = 0
 
-  constructor(tools: GuardTools, handler: SyncHandler) {
+  constructor(tools: ChecksumTools, handler: SyncHandler) {
     this.#tools = tools
     this.#handler = handler
   }

@@ -6,7 +6,7 @@
 import { HEADER_BYTES } from './constants.ts'
 import { writeU24, writeU32, writeU64 } from './numbers.ts'
 
-/** What frames are written into: plain ({@link FrameBatch}), or guarded. */
+/** What frames are written into: plain ({@link FrameBatch}), or checked. */
 export interface Batch {
   /** Bytes in the batch. */
   readonly bytes: number

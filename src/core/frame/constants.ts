@@ -55,7 +55,7 @@ export const FIRST_PIPE_TYPE = 0x10
 export const FrameFlag = {
   /** RESET: the sender's handler has ended, so the pipe's slot is free. */
   FINAL: 0x01,
-  /** Any type, in the guarded framing alone: the payload is stuffed (guard.ts). */
+  /** Any type, in the checked framing alone: the payload is stuffed (checks.ts). */
   STUFFED: 0x40,
 } as const
 

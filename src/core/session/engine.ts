@@ -8,7 +8,7 @@
  */
 import { TrunkError, toTrunkError } from '../../contracts/errors.ts'
 import { FIRST_OPTIONAL_TYPE, FIRST_PIPE_TYPE, FrameType, MAX_EDGE_BYTE } from '../frame/constants.ts'
-import type { GuardTools } from '../checked-frame/guard.ts'
+import type { ChecksumTools } from '../checked-frame/checks.ts'
 import type { Batch } from '../frame/batch.ts'
 import { readU64 } from '../frame/numbers.ts'
 import { decodeStatus, encodeStatus, MAX_STATUS_BYTES } from '../frame/status.ts'
@@ -16,14 +16,14 @@ import type { Limits } from '../../contracts/limits.ts'
 import { MuxCore } from '../mux/core.ts'
 import type { PipeState } from '../mux/pipe-state.ts'
 import { violation, type MuxHost, type SessionCounters } from '../mux/settings.ts'
-import { GuardedLine } from './guarded-line.ts'
+import { CheckedFraming } from './checked-framing.ts'
 import { Handshake, type Authenticator } from './handshake.ts'
 import { noSession, settle, type Hello } from './hello.ts'
 import { checkSessionFrame, CONCERNS_ANYBODY } from './session-frames.ts'
 import { Keepalive } from './keepalive.ts'
-import type { LineHost, SessionLine } from './line.ts'
+import type { FramingHost, Framing } from './framing.ts'
 import { Pings } from './pings.ts'
-import { PlainLine } from './plain-line.ts'
+import { PlainFraming } from './plain-framing.ts'
 
 /** What the engine calls. None of these may throw. */
 export interface EngineHost {
@@ -51,8 +51,8 @@ export interface EngineOptions {
   readonly limits: Readonly<Limits>
   readonly preferredFrameBytes: number
   readonly authenticator?: Authenticator | undefined
-  /** Given for a line that does not tell when the peer comes and goes, or may change bytes. */
-  readonly guard?: GuardTools | undefined
+  /** Given for a connectionless or lossy link. */
+  readonly checksumTools?: ChecksumTools | undefined
   /** Asked before a peer that has proved what it has to prove gets a session; throws what refuses it. May be asked on a plain line only. */
   readonly admit?: (() => void) | undefined
   /** Waits for a peer as long as it takes: nobody can tell when one will be there. */
@@ -66,12 +66,12 @@ export type EngineState = 'hello' | 'open' | 'closing' | 'ended'
 
 /** One batch: what sits below the muxer (invariant 3 of docs/internals/catalogue.md), in frames of the preferred size. */
 const FRAMES_PER_BATCH = 4
-/** Largest data frame that is sent on a guarded line. */
-const MAX_GUARDED_FRAME_BYTES = 16 * 1024
+/** Largest data frame that is sent with checked framing. */
+const MAX_CHECKED_FRAME_BYTES = 16 * 1024
 /** A timer this late means that this process (or its machine) was suspended: the peer gets a fresh interval (reliability: R-133). */
 const SUSPENDED_MS = 1000
 
-export class Engine implements LineHost {
+export class Engine implements FramingHost {
   state: EngineState = 'hello'
   mux: MuxCore | undefined
   peer: Hello | undefined
@@ -88,7 +88,7 @@ export class Engine implements LineHost {
   readonly #options: EngineOptions
   readonly #host: EngineHost
   readonly #limits: Readonly<Limits>
-  readonly #line: SessionLine
+  readonly #framing: Framing
   #now: number
   #skipping = false
   /** Session frames to send, each at most once: so the answers to a flood are bounded. */
@@ -107,18 +107,18 @@ export class Engine implements LineHost {
     this.#options = options
     this.#host = options.host
     this.#limits = options.limits
-    const { hello, renewHello, limits, authenticator, guard, now } = options
-    this.#line =
-      guard === undefined
-        ? new PlainLine(new Handshake(hello, limits.maxHelloBytes, authenticator), this)
-        : new GuardedLine(
+    const { hello, renewHello, limits, authenticator, checksumTools, now } = options
+    this.#framing =
+      checksumTools === undefined
+        ? new PlainFraming(new Handshake(hello, limits.maxHelloBytes, authenticator), this)
+        : new CheckedFraming(
             {
               hello,
               renewHello,
               maxHelloBytes: limits.maxHelloBytes,
               repeatMs: limits.helloRepeatMs,
               authenticator,
-              tools: guard,
+              tools: checksumTools,
               now,
             },
             this,
@@ -126,7 +126,7 @@ export class Engine implements LineHost {
     this.#now = options.now
     this.#startedAt = options.now
     this.#keepalive = new Keepalive(limits, now)
-    this.#pings = new Pings(now, options.guard === undefined ? 0 : 1)
+    this.#pings = new Pings(now, options.checksumTools === undefined ? 0 : 1)
   }
 
   // --- bytes in ------------------------------------------------------------------------------------------------------
@@ -139,7 +139,7 @@ export class Engine implements LineHost {
     this.#received = chunk.byteLength
     this.bytesRead += chunk.byteLength
     try {
-      this.#line.receive(chunk, now)
+      this.#framing.receive(chunk, now)
     } catch (error) {
       // a handler may have ended the session from within the loop; whatever the decoder says after that is late
       if (!this.#isEnded()) this.#fail(toTrunkError(error, 'ERR_PROTOCOL_VIOLATION', 'a frame could not be handled'))
@@ -151,8 +151,8 @@ export class Engine implements LineHost {
 
   /** Of how many bytes of the last chunk pipes still hold views. */
   kept(): number {
-    // a guarded line assembles frames, a handshake may keep what it was given: there a chunk is never free again
-    return this.mux === undefined || this.#options.guard !== undefined || this.#isEnded()
+    // a link with checked framing assembles frames, a handshake may keep what it was given: there a chunk is never free again
+    return this.mux === undefined || this.#options.checksumTools !== undefined || this.#isEnded()
       ? this.#received
       : this.mux.kept()
   }
@@ -162,10 +162,10 @@ export class Engine implements LineHost {
     if (this.state === 'ended') return
     this.#now = now
     if (error !== undefined) this.#end(error, false)
-    else if (this.#line.midFrame && this.#options.guard === undefined)
+    else if (this.#framing.midFrame && this.#options.checksumTools === undefined)
       this.#end(new TrunkError('ERR_FRAME_TRUNCATED', 'the line ended inside a frame'), false)
     else if (this.state === 'hello') {
-      const sentence = `the peer left before the session was established${this.#line.seen}`
+      const sentence = `the peer left before the session was established${this.#framing.seen}`
       this.#end(new TrunkError('ERR_LINK_LOST', sentence), false)
     } else this.#end(new TrunkError('ERR_LINK_LOST', 'the line ended without a goodbye'), false)
   }
@@ -218,7 +218,7 @@ export class Engine implements LineHost {
     switch (type) {
       case FrameType.HELLO:
       case FrameType.READY:
-        this.#line.handshakeFrame(type, payload)
+        this.#framing.handshakeFrame(type, payload)
         break
       case FrameType.CLOSING:
         this.mux?.refuseOpens()
@@ -245,29 +245,29 @@ export class Engine implements LineHost {
     }
   }
 
-  /** LineHost: see there. */
+  /** FramingHost: see there. */
   wake(): void {
     this.#host.wake()
   }
 
-  /** LineHost: see there. */
+  /** FramingHost: see there. */
   admit(): void {
     this.#options.admit?.()
   }
 
-  /** LineHost: see there. */
+  /** FramingHost: see there. */
   askForLife(): void {
     this.ping()
   }
 
-  /** LineHost: see there. */
+  /** FramingHost: see there. */
   stands(peer: Hello, own: Hello): void {
     this.peer = peer
     this.own = own
     this.state = 'open'
     // what the line has held so far was written while nobody was there to take it
     if (this.#busySince >= 0) this.#busySince = this.#now
-    const settings = settle(own, peer, this.#limits, this.#frameBytes, this.#options.guard !== undefined)
+    const settings = settle(own, peer, this.#limits, this.#frameBytes, this.#options.checksumTools !== undefined)
     this.mux = new MuxCore(
       settings,
       {
@@ -294,10 +294,10 @@ export class Engine implements LineHost {
     this.#host.established(peer)
   }
 
-  /** Guarded frames are held until they are whole, so they had better be small. */
+  /** Checked frames are held until they are whole, so they had better be small. */
   get #frameBytes(): number {
-    const { preferredFrameBytes, guard } = this.#options
-    return guard === undefined ? preferredFrameBytes : Math.min(preferredFrameBytes, MAX_GUARDED_FRAME_BYTES)
+    const { preferredFrameBytes, checksumTools } = this.#options
+    return checksumTools === undefined ? preferredFrameBytes : Math.min(preferredFrameBytes, MAX_CHECKED_FRAME_BYTES)
   }
 
   #peerSaidBye(payload: Uint8Array): void {
@@ -395,7 +395,7 @@ export class Engine implements LineHost {
   pull(now: number): readonly Uint8Array[] | undefined {
     if (this.#busySince >= 0) return undefined
     this.#now = now
-    const { batch } = this.#line
+    const { batch } = this.#framing
     batch.reset()
     this.#pullSession(batch, now)
     const maxBytes = this.#frameBytes * FRAMES_PER_BATCH
@@ -413,8 +413,8 @@ export class Engine implements LineHost {
       this.#bye = undefined
     }
     if (batch.bytes === 0) return undefined
-    // what comes later wakes; on a guarded line the hello may have more to say than fits a batch
-    this.hasMore = batch.bytes >= maxBytes || !batch.hasRoom || this.#options.guard !== undefined
+    // what comes later wakes; with checked framing the hello may have more to say than fits a batch
+    this.hasMore = batch.bytes >= maxBytes || !batch.hasRoom || this.#options.checksumTools !== undefined
     this.#busySince = now
     this.bytesWritten += batch.bytes
     return batch.finish()
@@ -428,16 +428,16 @@ export class Engine implements LineHost {
 
   /** False where a goodbye would reach nobody, or somebody else. */
   #mayTell(now: number): boolean {
-    if (this.mux !== undefined || this.#options.guard === undefined) return true
+    if (this.mux !== undefined || this.#options.checksumTools === undefined) return true
     if (!this.#concernsAnybody) {
       this.#bye = undefined
       return false
     }
-    return this.#line.beforeFarewell(now)
+    return this.#framing.beforeFarewell(now)
   }
 
   #pullSession(batch: Batch, now: number): void {
-    if (!this.#isEnded() || this.#options.guard === undefined) this.#line.pull(now)
+    if (!this.#isEnded() || this.#options.checksumTools === undefined) this.#framing.pull(now)
     if (this.mux === undefined || this.#isEnded()) return
     if (this.#pongFor !== undefined) {
       batch.frame(FrameType.PONG, 0, 0, Pings.answer(this.#pongFor, now))
@@ -456,7 +456,7 @@ export class Engine implements LineHost {
     if (this.mux === undefined) at = Math.min(at, this.#helloBy())
     else at = Math.min(at, this.#keepalive.deadline(), this.mux.deadline())
     // what would be repeated cannot be while the line holds a batch
-    if (this.#busySince < 0 || this.mux !== undefined) at = Math.min(at, this.#line.deadline())
+    if (this.#busySince < 0 || this.mux !== undefined) at = Math.min(at, this.#framing.deadline())
     if (this.#mayStall()) at = Math.min(at, this.#busySince + this.#limits.writeStallMs)
     return at
   }
@@ -467,7 +467,7 @@ export class Engine implements LineHost {
 
   /** A line that takes nothing is lost, unless nobody is there yet to take it. */
   #mayStall(): boolean {
-    return this.#busySince >= 0 && (this.mux !== undefined || this.#options.guard === undefined)
+    return this.#busySince >= 0 && (this.mux !== undefined || this.#options.checksumTools === undefined)
   }
 
   /** Does what is due. */
@@ -476,13 +476,13 @@ export class Engine implements LineHost {
     if (now - this.deadline() > SUSPENDED_MS) this.#suspended(now)
     this.#now = now
     try {
-      this.#line.tick(now)
+      this.#framing.tick(now)
     } catch (error) {
       this.#fail(toTrunkError(error, 'ERR_LINE_DAMAGED', 'the line is damaged'))
       return
     }
     if (this.mux === undefined && now >= this.#helloBy()) {
-      this.#end(noSession(this.#limits, this.#line.seen), true)
+      this.#end(noSession(this.#limits, this.#framing.seen), true)
       return
     }
     if (now >= this.#closeBy) {

@@ -18,7 +18,7 @@ export interface Authenticator {
   matches(a: Uint8Array, b: Uint8Array): boolean
 }
 
-/** How far its sender has come, on a guarded line. `heard`: it has our READY. `stands`: it has a session, and needs no answer. */
+/** How far its sender has come, with checked framing. `heard`: it has our READY. `stands`: it has a session, and needs no answer. */
 export type ReadyState = 'new' | 'heard' | 'stands'
 
 /** A READY, read. */

@@ -19,7 +19,7 @@ export class Pings {
   #id = 0
   #wanted = false
   #measuredAt: number
-  /** First answers that shared the line with the greeting: how long they took says nothing of a line that is empty. */
+  /** First answers that shared the line with the hello burst: how long they took says nothing of a line that is empty. */
   #warmUpSamples: number
 
   constructor(now: number, warmUpSamples = 0) {

@@ -10,10 +10,10 @@ import {
   STRIPPED_SYNC_WORD,
 } from '../../../src/core/checked-frame/probe.ts'
 import { bigEndian, concat, frame, hex, SYNC, TYPE, utf8 } from '../../helpers/naive-codec.ts'
-import * as naive from '../../helpers/naive-guarded-codec.ts'
+import * as naive from '../../helpers/naive-checked-codec.ts'
 
 /** What comes behind a probe: a HELLO; its payload is looked at by nobody. */
-const HELLO = naive.encodeGuarded(frame(TYPE.HELLO, 0, concat(utf8('a hello'), bigEndian(7, 8))), 0).bytes
+const HELLO = naive.encodeChecked(frame(TYPE.HELLO, 0, concat(utf8('a hello'), bigEndian(7, 8))), 0).bytes
 
 /** What a line makes of each byte. */
 type Setting = (byte: number) => readonly number[]
@@ -146,7 +146,7 @@ describe('the probe', () => {
 
 describe('the first bytes of a line', () => {
   it('tell telnet, a WebSocket and SSH from noise', () => {
-    // what QEMU's character devices say of themselves with telnet=on and, asked by a greeting, with websocket=on
+    // what QEMU's character devices say of themselves with telnet=on and, asked by a hello burst, with websocket=on
     assert.match(protocolOf(Uint8Array.of(0xff, 0xfb, 0x01, 0xff, 0xfb, 0x03)) ?? '', /telnet=on/)
     assert.match(protocolOf(Buffer.from('HTTP/1.1 400 Bad Request')) ?? '', /websocket=on/)
     assert.match(protocolOf(Buffer.from('SSH-2.0-OpenSSH_9.2')) ?? '', /SSH/)

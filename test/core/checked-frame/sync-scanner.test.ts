@@ -4,7 +4,7 @@ import { describe, it } from 'node:test'
 import fc from 'fast-check'
 import { SYNC_WORD } from '../../../src/core/frame/constants.ts'
 import { SyncScanner } from '../../../src/core/checked-frame/sync-scanner.ts'
-import { guardTools } from '../../../src/session/guard-tools.ts'
+import { checksumTools } from '../../../src/session/checksum-tools.ts'
 import { CHUNKINGS, splitAt } from '../../helpers/chunkings.ts'
 import { seededBytes } from '../../helpers/link-traffic.ts'
 import { memoryHeld } from '../../helpers/memory-held.ts'
@@ -15,7 +15,7 @@ const seed = Number(process.env.TRUNKLINE_SEED ?? Date.now() % 2 ** 31)
 /** What a scanner tells of `chunks`: `|` for a word, the bytes between as hexadecimal digits. */
 function scan(chunks: readonly Uint8Array[]): string {
   let told = ''
-  const scanner = new SyncScanner(guardTools, {
+  const scanner = new SyncScanner(checksumTools, {
     between(bytes) {
       assert.ok(bytes.byteLength > 0, 'a piece of nothing')
       told += hex(bytes)
@@ -96,7 +96,7 @@ describe(`sync scanner, seed ${seed}`, () => {
 
   it('keeps nothing of 64 MiB of noise', async () => {
     let between = 0
-    const scanner = new SyncScanner(guardTools, {
+    const scanner = new SyncScanner(checksumTools, {
       between: (bytes) => (between += bytes.byteLength),
       sync: () => undefined,
     })

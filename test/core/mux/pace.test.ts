@@ -45,7 +45,7 @@ function run(bytesPerMs: number, roundTripMs: number, durationMs: number): Run {
   return { worstDelayMs, share: carried / (bytesPerMs * (durationMs - settleMs)), limit: pace.limit }
 }
 
-describe('the pace of a line that does not tell', () => {
+describe('the pace of a connectionless link', () => {
   for (const [what, bytesPerMs, roundTripMs] of [
     ['9,600 baud', 0.96, 5],
     ['115,200 baud', 11.52, 3],

@@ -2,12 +2,12 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import { TrunkError, type ErrorCode } from '../../../src/contracts/errors.ts'
-import { answerPings, endsSilently, GuardedSeat, met, ping, SEAT_EPOCH, standing } from '../../helpers/guarded-seat.ts'
+import { answerPings, endsSilently, CheckedSeat, met, ping, SEAT_EPOCH, standing } from '../../helpers/checked-seat.ts'
 import { bigEndian, concat, frame, TYPE } from '../../helpers/naive-codec.ts'
-import * as naive from '../../helpers/naive-guarded-codec.ts'
-import { GuardedVoice, names } from '../../helpers/raw-guarded.ts'
+import * as naive from '../../helpers/naive-checked-codec.ts'
+import { CheckedVoice, names } from '../../helpers/raw-checked.ts'
 
-describe('an engine on a guarded line', () => {
+describe('an engine with checked framing', () => {
   it('keeps the whole of a chunk: its frames are put together from them', () => {
     const { seat, voice } = standing()
     const bytes = voice.say(ping(3))
@@ -41,11 +41,11 @@ describe('an engine on a guarded line', () => {
   })
 
   it('asks for the time of the line a second time, and sends no data before it knows it', () => {
-    const seat = new GuardedSeat()
-    const voice = new GuardedVoice({ epoch: new Uint8Array(8).fill(0xff) })
+    const seat = new CheckedSeat()
+    const voice = new CheckedVoice({ epoch: new Uint8Array(8).fill(0xff) })
     voice.hear(seat.say())
-    voice.hear(seat.hear(voice.greeting('new')).say())
-    seat.hear(voice.greeting('heard'), voice.say(frame(TYPE.OPEN, 1, new Uint8Array([0xa0]))))
+    voice.hear(seat.hear(voice.helloBurst('new')).say())
+    seat.hear(voice.helloBurst('heard'), voice.say(frame(TYPE.OPEN, 1, new Uint8Array([0xa0]))))
     const [pipe] = seat.incoming
     const { mux } = seat.engine
     assert.ok(pipe && mux)
@@ -61,7 +61,7 @@ describe('an engine on a guarded line', () => {
   })
 
   it('may have more to say after each batch: the hello has to be asked for again', () => {
-    const seat = new GuardedSeat({ waitsForever: true })
+    const seat = new CheckedSeat({ waitsForever: true })
     assert.ok(seat.engine.pull(0) !== undefined)
     assert.equal(seat.engine.hasMore, true)
   })
@@ -77,7 +77,7 @@ describe('an engine on a guarded line', () => {
   })
 })
 
-describe('an end before the session stands on a guarded line', () => {
+describe('an end before the session stands with checked framing', () => {
   const concerning: readonly ErrorCode[] = [
     'ERR_LINE_NOT_RAW',
     'ERR_LINE_MISMATCH',
@@ -106,20 +106,20 @@ describe('an end before the session stands on a guarded line', () => {
 
   it('is told to the one that is known, behind our hello and answer', () => {
     const { seat, voice } = met()
-    voice.hear(seat.hear(voice.greeting('new')).say())
+    voice.hear(seat.hear(voice.helloBurst('new')).say())
     seat.engine.abort(new TrunkError('ERR_SESSION_LIMIT', 'no'), seat.now)
     const said = seat.say()
     const frames = voice.hear(said)
     assert.deepEqual(names(frames), ['HELLO', 'READY', 'BYE'])
     voice.assertClean()
-    // in the chain of these two, not in that to whom it may concern
-    const bye = naive.encodeGuarded(frames.at(-1)!, naive.chainStart(SEAT_EPOCH, voice.epoch)).bytes
+    // in the running CRC of these two, not in that to whom it may concern
+    const bye = naive.encodeChecked(frames.at(-1)!, naive.startOfCrc(SEAT_EPOCH, voice.epoch)).bytes
     assert.deepEqual([...said.subarray(-bye.byteLength)], [...bye])
   })
 
-  it('is not told over a greeting that the line has not let go of, but behind it', () => {
-    const seat = new GuardedSeat({ waitsForever: true })
-    const voice = new GuardedVoice()
+  it('is not told over a hello burst that the line has not let go of, but behind it', () => {
+    const seat = new CheckedSeat({ waitsForever: true })
+    const voice = new CheckedVoice()
     const first = seat.stick()
     seat.engine.abort(new TrunkError('ERR_SESSION_LIMIT', 'no'), seat.now)
     assert.equal(seat.say().byteLength, 0)

@@ -130,7 +130,7 @@ const BYE = (seat: Seat, now = 0): number | undefined =>
   seat.pull(now).find(({ type }) => type === TYPE.BYE)?.payload[1]
 const ENOUGH = new TrunkError('ERR_SESSION_ABORTED', 'enough')
 
-describe('an engine that greets', () => {
+describe('an engine that says hello', () => {
   it('says hello, answers, and has a session when both are answered', () => {
     const seat = new Seat()
     const before = seat.engine.bytesWritten
@@ -662,10 +662,10 @@ describe('an engine and time', () => {
 
   it('takes a timer that is more than a second late for its own sleep: everybody gets their time anew', () => {
     const late = 1001
-    const greeting = new Seat()
-    greeting.engine.tick(10_000 + late)
-    assert.deepEqual(greeting.news(), [])
-    assert.equal(greeting.engine.deadline(), 20_000 + late)
+    const helloBurst = new Seat()
+    helloBurst.engine.tick(10_000 + late)
+    assert.deepEqual(helloBurst.news(), [])
+    assert.equal(helloBurst.engine.deadline(), 20_000 + late)
 
     const closing = standing({ limits: { keepaliveMs: 600_000 } })
     closing.take(0, frame(TYPE.OPEN, 1))

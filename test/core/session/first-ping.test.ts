@@ -1,11 +1,11 @@
-/** The first ping of a line that does not tell shares it with the greeting: what it says of the line is not believed, and data wait for one that had the line alone. */
+/** The first ping of a connectionless link shares it with the hello burst: what it says of the line is not believed, and data wait for one that had the line alone. */
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import { encodeCbor } from '../../../src/core/cbor.ts'
 import type { PipeListener } from '../../../src/core/mux/pipe-state.ts'
 import { Pings } from '../../../src/core/session/pings.ts'
-import { answerPings, GuardedSeat } from '../../helpers/guarded-seat.ts'
-import { GuardedVoice, names } from '../../helpers/raw-guarded.ts'
+import { answerPings, CheckedSeat } from '../../helpers/checked-seat.ts'
+import { CheckedVoice, names } from '../../helpers/raw-checked.ts'
 
 const nothing = (): void => undefined
 const LISTENER: PipeListener = {
@@ -17,13 +17,13 @@ const LISTENER: PipeListener = {
   failed: nothing,
 }
 
-describe('the first ping of a guarded session', () => {
+describe('the first ping of a checked session', () => {
   it('R-323: is not believed; data wait until a second one was answered, all else does not', () => {
-    const seat = new GuardedSeat()
-    const voice = new GuardedVoice()
+    const seat = new CheckedSeat()
+    const voice = new CheckedVoice()
     voice.hear(seat.say())
-    voice.hear(seat.hear(voice.greeting('new')).say())
-    seat.hear(voice.greeting('heard'))
+    voice.hear(seat.hear(voice.helloBurst('new')).say())
+    seat.hear(voice.helloBurst('heard'))
     const { mux } = seat.engine
     assert.ok(mux, 'no session')
     const pipe = mux.open(encodeCbor({ protocol: 'echo' }, 4096, 'it'), LISTENER, seat.now)
@@ -31,7 +31,7 @@ describe('the first ping of a guarded session', () => {
     mux.end(pipe)
     assert.deepEqual(names(voice.hear(seat.say())).slice(-2), ['PING', 'OPEN'])
 
-    seat.now += 250 // the greeting was before it on the line
+    seat.now += 250 // the hello burst was before it on the line
     answerPings(seat, voice)
     assert.deepEqual(names(voice.hear(seat.say())), ['PING'])
     assert.equal(seat.engine.roundTripMs, undefined)

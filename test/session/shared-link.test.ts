@@ -3,7 +3,7 @@ import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import { setImmediate as nextTurn } from 'node:timers/promises'
 import { TrunkError } from '../../src/index.ts'
-import { SharedLine } from '../../src/session/shared-line.ts'
+import { SharedLink } from '../../src/session/shared-link.ts'
 import type { DirectReceiver, Link } from '../../src/contracts/types.ts'
 import { memoryPair } from '../../transports/memory.ts'
 import { eventually, keptAlive } from '../helpers/eventually.ts'
@@ -59,7 +59,7 @@ class Holder {
   readonly told: string[] = []
   readonly link: Link
 
-  constructor(line: SharedLine) {
+  constructor(line: SharedLink) {
     this.link = line.take()
     this.link.direct?.start({
       data: (chunk) => this.told.push(text([chunk])),
@@ -74,7 +74,7 @@ class Holder {
   }
 }
 
-const lineOf = (raw: RawLine): SharedLine => new SharedLine(raw.link)
+const lineOf = (raw: RawLine): SharedLink => new SharedLink(raw.link)
 
 describe('a shared line', () => {
   it('carries bytes both ways for whoever has it, and says who is at the other end', () => {
@@ -154,7 +154,7 @@ describe('a shared line', () => {
       }),
     }
     const { direct: _face, ...link } = new RawLine().link
-    const line = new SharedLine({ ...link, source })
+    const line = new SharedLink({ ...link, source })
     await nextTurn()
     await line.close()
     await nextTurn()
@@ -165,8 +165,8 @@ describe('a shared line', () => {
     await keptAlive(async () => {
       const clock = manualClock()
       const [near, far] = memoryPair({ clock })
-      const line = new SharedLine(plain(near))
-      const other = new SharedLine(far)
+      const line = new SharedLink(plain(near))
+      const other = new SharedLink(far)
       const [first, second] = [new Holder(line), new Holder(other)]
       assert.equal(first.write('there'), false)
       await eventually(() => first.told.includes('drain'), 'it has left')

@@ -1,4 +1,4 @@
-/** The small parts of the guard, each by itself: in a whole decoder one check stands behind another, so that a hole in one does not show. */
+/** The small parts of checked framing, each by itself: in a whole decoder one check stands behind another, so that a hole in one does not show. */
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import { SYNC_WORD } from '../../../src/core/frame/constants.ts'
@@ -12,8 +12,8 @@ import {
   unstuff,
   writeCheck,
   writeChecksum,
-} from '../../../src/core/checked-frame/guard.ts'
-import { guardTools } from '../../../src/session/guard-tools.ts'
+} from '../../../src/core/checked-frame/checks.ts'
+import { checksumTools } from '../../../src/session/checksum-tools.ts'
 import { concat, hex } from '../../helpers/naive-codec.ts'
 
 const SUMS = [0, 1, 0x7f, 0x80, 0x3fff, 0x12345678, 0x89abcdef, 0xf0e1d2c3, 0xffffffff]
@@ -29,7 +29,7 @@ function* flips(bytes: Uint8Array, at: number, length: number): Generator<Uint8A
   }
 }
 
-describe('the checks of a guarded frame', () => {
+describe('the checks of a checked frame', () => {
   it('R-304: fail for each bit of each of their bytes, wherever they stand', () => {
     for (const sum of SUMS) {
       const check = new Uint8Array(CHECK_BYTES + 2 * MARGIN)
@@ -68,7 +68,7 @@ describe('stuffing', () => {
       concat(HALF, HALF, HALF),
       new Uint8Array(64).fill(7),
     ]) {
-      assert.equal(stuff(payload, guardTools), undefined, hex(payload))
+      assert.equal(stuff(payload, checksumTools), undefined, hex(payload))
     }
   })
 
@@ -80,17 +80,17 @@ describe('stuffing', () => {
         concat(rest, SYNC_WORD, SYNC_WORD, rest),
         concat(rest, HALF, SYNC_WORD, rest, HALF),
       ]) {
-        const stuffed = stuff(payload, guardTools)
+        const stuffed = stuff(payload, checksumTools)
         assert.ok(stuffed !== undefined, hex(payload))
         assert.ok(Buffer.from(stuffed).indexOf(SYNC_WORD) < 0, hex(stuffed))
         assert.ok(stuffed.byteLength <= stuffedLength(payload.byteLength))
-        assert.equal(hex(unstuff(stuffed, guardTools)!), hex(payload))
+        assert.equal(hex(unstuff(stuffed, checksumTools)!), hex(payload))
       }
     }
   })
 
   it('R-305: takes nothing in which a zero is missing, at the end either', () => {
-    assert.equal(unstuff(concat(HALF, Uint8Array.of(1)), guardTools), undefined)
-    assert.equal(unstuff(HALF, guardTools), undefined)
+    assert.equal(unstuff(concat(HALF, Uint8Array.of(1)), checksumTools), undefined)
+    assert.equal(unstuff(HALF, checksumTools), undefined)
   })
 })

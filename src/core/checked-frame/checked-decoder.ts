@@ -1,6 +1,6 @@
 /**
- * Bytes to guarded frames. Promises upward: a frame is shown only when its checksum was right, so no changed, lost, doubled or
- * inserted byte is ever part of one; frames that are chained are shown only in the order in which they were sent, none missing. What
+ * Bytes to checked frames. Promises upward: a frame is shown only when its checksum was right, so no changed, lost, doubled or
+ * inserted byte is ever part of one; frames that are sequenced are shown only in the order in which they were sent, none missing. What
  * lies outside of frames is skipped, up to the next sync word, however long it is. Assumes below: nothing. Enforces: the size rules of its handler, before a payload
  * is kept.
  */
@@ -14,24 +14,24 @@ import {
   STUFFED,
   stuffedLength,
   unstuff,
-  type GuardTools,
-} from './guard.ts'
+  type ChecksumTools,
+} from './checks.ts'
 import { readU24, readU32 } from '../frame/numbers.ts'
 import { PROBE_BYTES } from './probe.ts'
 import { SyncScanner } from './sync-scanner.ts'
 
-/** What a {@link GuardedDecoder} calls besides. Anything it throws ends the decoding and reaches the caller of `push`. */
-export interface GuardedHandler extends FrameHandler {
+/** What a {@link CheckedDecoder} calls besides. Anything it throws ends the decoding and reaches the caller of `push`. */
+export interface CheckedHandler extends FrameHandler {
   /** Largest payload of a frame of this type. */
   maxPayload(type: number): number
   /** The bytes behind a sync word, in the probe's place. True: they are as they were sent, and frames follow. */
   probe(bytes: Uint8Array): boolean
   /** A hello as on a plain line stands in the probe's place. Throws. */
   plainHello(): never
-  /** A frame that belongs to no chain: HELLO or READY. `cut`: the sync word before it came inside another frame. */
-  greeting(type: number, payload: Uint8Array, cut: boolean): void
-  /** A chained frame of this type is right, and is about to be shown. False: it is not to be had. */
-  chained(type: number): boolean
+  /** A frame that belongs to no running CRC: HELLO or READY. `cut`: the sync word before it came inside another frame. */
+  helloBurst(type: number, payload: Uint8Array, cut: boolean): void
+  /** A sequenced frame of this type is right, and is about to be shown. False: it is not to be had. */
+  sequenced(type: number): boolean
   /** Bytes that are no frame. Returning goes on at the next sync word. */
   damaged(sentence: string): void
 }
@@ -44,15 +44,15 @@ const PLAIN_HELLO: readonly number[] = [FrameType.HELLO, 0]
 /** `noise`: nothing is known; `probe`: behind a sync word; `header` and `body`: in a frame, or between two. */
 type State = 'noise' | 'probe' | 'header' | 'body'
 
-export class GuardedDecoder {
-  /** Checksum that the next chained frame goes on from; undefined while the peer is not known. */
-  chain: number | undefined
+export class CheckedDecoder {
+  /** Checksum that the next sequenced frame goes on from; undefined while the peer is not known. */
+  runningCrc: number | undefined
   /** The same for a BYE to whom it may concern. */
   farewell: number | undefined
   /** Bytes that were skipped. */
   skippedBytes = 0
-  readonly #handler: GuardedHandler
-  readonly #tools: GuardTools
+  readonly #handler: CheckedHandler
+  readonly #tools: ChecksumTools
   readonly #scanner: SyncScanner
   readonly #probe = new Uint8Array(PROBE_BYTES)
   readonly #prefix = new Uint8Array(PREFIX_BYTES)
@@ -69,7 +69,7 @@ export class GuardedDecoder {
   #body: Uint8Array | undefined
   #bodyBytes = 0
 
-  constructor(tools: GuardTools, handler: GuardedHandler) {
+  constructor(tools: ChecksumTools, handler: CheckedHandler) {
     this.#handler = handler
     this.#tools = tools
     this.#scanner = new SyncScanner(tools, {
@@ -82,7 +82,7 @@ export class GuardedDecoder {
     })
   }
 
-  /** True inside a frame or a greeting: something is to follow. */
+  /** True inside a frame or a hello burst: something is to follow. */
   get midFrame(): boolean {
     return this.#state === 'probe' || this.#state === 'body' || (this.#state === 'header' && this.#filled > 0)
   }
@@ -176,18 +176,18 @@ export class GuardedDecoder {
     this.#state = 'body'
   }
 
-  /** The checksum of a header whose check is right under one of the chains that it may be of. */
+  /** The checksum of a header whose check is right under one of the running CRCs that it may be of. */
   #sumOfHeader(type: number, prefix: Uint8Array): number | undefined {
     const header = prefix.subarray(0, HEADER_BYTES)
-    const chains =
+    const runningCrcs =
       type === FrameType.HELLO || type === FrameType.READY
         ? [0]
         : type === FrameType.BYE
-          ? [this.chain, this.farewell]
-          : [this.chain]
-    for (const chain of chains) {
-      if (chain === undefined) continue
-      const sum = this.#tools.crc32(header, chain)
+          ? [this.runningCrc, this.farewell]
+          : [this.runningCrc]
+    for (const runningCrc of runningCrcs) {
+      if (runningCrc === undefined) continue
+      const sum = this.#tools.crc32(header, runningCrc)
       if (checkMatches(prefix, HEADER_BYTES, sum)) return sum
     }
     return undefined
@@ -233,14 +233,14 @@ export class GuardedDecoder {
       }
       const cut = this.#cut
       this.#cut = false
-      this.#handler.greeting(type, payload, cut)
+      this.#handler.helloBurst(type, payload, cut)
       return
     }
-    if (!this.#handler.chained(type)) {
+    if (!this.#handler.sequenced(type)) {
       this.#state = 'noise'
       return
     }
-    this.chain = sum
+    this.runningCrc = sum
     this.#show(type, this.#flags & ~STUFFED, payload)
   }
 

@@ -1,5 +1,5 @@
 /**
- * A side of a guarded line that is spoken by hand: what it says comes out as bytes, what it hears goes in as bytes, and nothing happens by itself. Uses
+ * A side of a link with checked framing that is spoken by hand: what it says comes out as bytes, what it hears goes in as bytes, and nothing happens by itself. Uses
  * the naive codec, so nothing here shares code with what it tests.
  */
 import assert from 'node:assert/strict'
@@ -8,12 +8,12 @@ import type { Link } from '../../src/contracts/types.ts'
 import { eventually } from './eventually.ts'
 import { cbor, fromCbor, type CborValue } from './naive-cbor.ts'
 import { concat, decodeStatus, frame, TYPE, type TypeName, type WireFrame } from './naive-codec.ts'
-import * as naive from './naive-guarded-codec.ts'
+import * as naive from './naive-checked-codec.ts'
 import { helloFields, type HelloFields } from './raw-peer.ts'
 
 export type ReadyState = 'new' | 'heard' | 'stands'
 
-export class GuardedVoice {
+export class CheckedVoice {
   readonly epoch: Uint8Array
   /** The payload of its HELLO. */
   readonly hello: Uint8Array
@@ -23,8 +23,8 @@ export class GuardedVoice {
   /** Every frame that was right, in order. */
   readonly received: WireFrame[] = []
   readonly findings: naive.Finding[] = []
-  readonly #reader = new naive.NaiveGuardedReader()
-  #chain = 0
+  readonly #reader = new naive.NaiveCheckedReader()
+  #runningCrc = 0
 
   constructor(overrides: HelloFields = {}) {
     const fields = helloFields({ epoch: new Uint8Array(randomBytes(8)), ...overrides })
@@ -34,22 +34,25 @@ export class GuardedVoice {
 
   // --- saying ----------------------------------------------------------------------------------------------------------
 
-  /** A greeting; with `state` it answers the hello that was heard last, unless `fields` says otherwise. */
-  greeting(state?: ReadyState, fields: HelloFields = {}): Uint8Array {
+  /** A hello burst; with `state` it answers the hello that was heard last, unless `fields` says otherwise. */
+  helloBurst(state?: ReadyState, fields: HelloFields = {}): Uint8Array {
     const ready = state === undefined ? undefined : cbor({ epoch: this.theirEpoch, state, ...fields })
-    return naive.greeting(this.hello, ready)
+    return naive.helloBurst(this.hello, ready)
   }
 
-  /** Frames of the chain. */
+  /** Frames of the running CRC. */
   say(...frames: readonly WireFrame[]): Uint8Array {
-    const { bytes, sum } = naive.encodeChain(frames, this.#chain)
-    this.#chain = sum
+    const { bytes, sum } = naive.encodeSequence(frames, this.#runningCrc)
+    this.#runningCrc = sum
     return bytes
   }
 
-  /** A BYE to whoever is there, behind a greeting. */
+  /** A BYE to whoever is there, behind a hello burst. */
   farewell(payload: Uint8Array): Uint8Array {
-    return concat(this.greeting(), naive.encodeGuarded(frame(TYPE.BYE, 0, payload), naive.chainStart(this.epoch)).bytes)
+    return concat(
+      this.helloBurst(),
+      naive.encodeChecked(frame(TYPE.BYE, 0, payload), naive.startOfCrc(this.epoch)).bytes,
+    )
   }
 
   // --- hearing ---------------------------------------------------------------------------------------------------------
@@ -71,9 +74,9 @@ export class GuardedVoice {
     if (this.theirHello !== undefined && Buffer.compare(this.theirHello, payload) === 0) return
     this.theirHello = payload
     this.theirEpoch = (fromCbor(payload) as HelloFields).epoch as Uint8Array
-    this.#chain = naive.chainStart(this.epoch, this.theirEpoch)
-    this.#reader.chain = naive.chainStart(this.theirEpoch, this.epoch)
-    this.#reader.farewell = naive.chainStart(this.theirEpoch)
+    this.#runningCrc = naive.startOfCrc(this.epoch, this.theirEpoch)
+    this.#reader.runningCrc = naive.startOfCrc(this.theirEpoch, this.epoch)
+    this.#reader.farewell = naive.startOfCrc(this.theirEpoch)
   }
 
   /** How many frames of a type have come. */
@@ -118,9 +121,9 @@ export class HandOnLine {
   #resume: (() => void) | undefined
   /** The line has ended, or failed. */
   over = false
-  voice: GuardedVoice
+  voice: CheckedVoice
 
-  constructor(link: Link, voice: GuardedVoice = new GuardedVoice()) {
+  constructor(link: Link, voice: CheckedVoice = new CheckedVoice()) {
     this.#link = link
     this.voice = voice
     link.sink(this.#outgoing()).catch(() => {
@@ -130,7 +133,7 @@ export class HandOnLine {
   }
 
   /** Another program has the line from now on. It has heard nothing yet. */
-  next(voice: GuardedVoice = new GuardedVoice()): GuardedVoice {
+  next(voice: CheckedVoice = new CheckedVoice()): CheckedVoice {
     this.voice = voice
     return voice
   }
@@ -153,7 +156,7 @@ export class HandOnLine {
   }
 
   /** Waits until the voice that speaks now has heard what `check` looks for. */
-  async until(check: (voice: GuardedVoice) => boolean, what: string): Promise<void> {
+  async until(check: (voice: CheckedVoice) => boolean, what: string): Promise<void> {
     await eventually(() => check(this.voice), what)
   }
 
@@ -162,11 +165,11 @@ export class HandOnLine {
     const { voice } = this
     // they answer as somebody else than they greeted as, so the hello of before is not theirs any more
     const before = voice.count('HELLO')
-    this.send(voice.greeting())
+    this.send(voice.helloBurst())
     await this.until((one) => one.count('HELLO') > before, 'their hello')
-    this.send(voice.greeting('new'))
+    this.send(voice.helloBurst('new'))
     await this.until(({ lastReady }) => lastReady?.state === 'heard', 'that they heard')
-    this.send(voice.greeting('heard'))
+    this.send(voice.helloBurst('heard'))
     await this.until((one) => one.count('PING') > 0, 'that their session stands')
   }
 

@@ -1,6 +1,6 @@
 /**
- * A second codec of what travels on lines that do not tell, written from docs/reference/wire-format.md alone ("Lines that do not tell"), on top of
- * the naive codec of plain frames: what the real one is compared with, what guarded.json was made with, and what the raw guarded peer
+ * A second codec of what travels on connectionless links, written from docs/reference/wire-format.md alone ("Connectionless links"), on top of
+ * the naive codec of plain frames: what the real one is compared with, what checked.json was made with, and what the raw checked peer
  * speaks. One value after another, whole buffers, no thought of speed. Imports nothing of src/.
  */
 import { concat, encodeFrame, frame, fromBigEndian, SYNC, TYPE, type WireFrame } from './naive-codec.ts'
@@ -18,8 +18,8 @@ const HEADER = 9
 const CHECK = 2
 const SUM = 5
 
-/** Bytes that a guarded frame is longer than the payload that it carries. */
-export const GUARD_OVERHEAD: number = HEADER + CHECK + SUM
+/** Bytes that a checked frame is longer than the payload that it carries. */
+export const CHECKED_OVERHEAD: number = HEADER + CHECK + SUM
 
 // --- CRC-32 ----------------------------------------------------------------------------------------------------------
 
@@ -37,8 +37,8 @@ export function crc(bytes: Uint8Array, start = 0): number {
   return ~rest >>> 0
 }
 
-/** Where the chain of a direction begins. Without a receiver: what a BYE begins at whose sender does not know its peer. */
-export function chainStart(sender: Uint8Array, receiver: Uint8Array = new Uint8Array(8)): number {
+/** Where the running CRC of a direction begins. Without a receiver: what a BYE begins at whose sender does not know its peer. */
+export function startOfCrc(sender: Uint8Array, receiver: Uint8Array = new Uint8Array(8)): number {
   return crc(receiver, crc(sender))
 }
 
@@ -74,20 +74,20 @@ export function unstuff(sent: Uint8Array): Uint8Array | undefined {
 
 // --- frames ----------------------------------------------------------------------------------------------------------
 
-/** A guarded frame as bytes, and the sum that the next chained one starts at. */
-export interface GuardedBytes {
+/** A checked frame as bytes, and the sum that the next sequenced one starts at. */
+export interface CheckedBytes {
   readonly bytes: Uint8Array
   readonly sum: number
 }
 
-/** A frame, guarded; its start is 0 (HELLO, READY) or the sum of the chained frame before it. */
-export function encodeGuarded(one: WireFrame, start: number): GuardedBytes {
+/** A frame, checked; its start is 0 (HELLO, READY) or the sum of the sequenced frame before it. */
+export function encodeChecked(one: WireFrame, start: number): CheckedBytes {
   const needed = find(one.payload, SYNC) >= 0
-  return guard(needed ? { ...one, flags: one.flags | STUFFED, payload: stuff(one.payload) } : one, start)
+  return checkedFrame(needed ? { ...one, flags: one.flags | STUFFED, payload: stuff(one.payload) } : one, start)
 }
 
-/** A frame, guarded as it is: what a test damages on purpose, or stuffs itself. */
-export function guard(sent: WireFrame, start: number): GuardedBytes {
+/** A frame, checked as it is: what a test damages on purpose, or stuffs itself. */
+export function checkedFrame(sent: WireFrame, start: number): CheckedBytes {
   const header = encodeFrame(sent).slice(0, HEADER)
   const h = crc(header, start)
   const sum = crc(sent.payload, h)
@@ -101,24 +101,24 @@ function sevenBits(value: number, count: number): Uint8Array {
   return Uint8Array.from({ length: count }, (_, i) => Number((bits >> BigInt(7 * (count - 1 - i))) & 0x7fn))
 }
 
-/** Frames of one direction that are chained, one behind the other. */
-export function encodeChain(frames: readonly WireFrame[], start: number): GuardedBytes {
+/** Frames of one direction that are sequenced, one behind the other. */
+export function encodeSequence(frames: readonly WireFrame[], start: number): CheckedBytes {
   let sum = start
   const parts = frames.map((one) => {
-    const guarded = encodeGuarded(one, sum)
-    sum = guarded.sum
-    return guarded.bytes
+    const checked = encodeChecked(one, sum)
+    sum = checked.sum
+    return checked.bytes
   })
   return { bytes: concat(...parts), sum }
 }
 
-/** A greeting: sync word, probe, HELLO, and READY where there is one. */
-export function greeting(hello: Uint8Array, ready?: Uint8Array): Uint8Array {
+/** A helloBurst: sync word, probe, HELLO, and READY where there is one. */
+export function helloBurst(hello: Uint8Array, ready?: Uint8Array): Uint8Array {
   return concat(
     SYNC,
     PROBE,
-    encodeGuarded(frame(TYPE.HELLO, 0, hello), 0).bytes,
-    ready === undefined ? new Uint8Array(0) : encodeGuarded(frame(TYPE.READY, 0, ready), 0).bytes,
+    encodeChecked(frame(TYPE.HELLO, 0, hello), 0).bytes,
+    ready === undefined ? new Uint8Array(0) : encodeChecked(frame(TYPE.READY, 0, ready), 0).bytes,
   )
 }
 
@@ -143,12 +143,12 @@ export type Finding =
 export type LengthLimit = (type: number) => number
 
 /**
- * Reads one direction of a line. Takes the chains' starts from outside, since only its user knows both epochs: whoever learns of another
+ * Reads one direction of a line. Takes the running CRCs' starts from outside, since only its user knows both epochs: whoever learns of another
  * run sets them.
  */
-export class NaiveGuardedReader {
-  /** What the next chained frame starts at; undefined while the sender is not known. */
-  chain: number | undefined
+export class NaiveCheckedReader {
+  /** What the next sequenced frame starts at; undefined while the sender is not known. */
+  runningCrc: number | undefined
   /** What a BYE starts at whose sender does not know us. */
   farewell: number | undefined
   #rest: Uint8Array = new Uint8Array(0)
@@ -209,7 +209,7 @@ export class NaiveGuardedReader {
     const flags = here[8]!
     const stuffed = (flags & STUFFED) !== 0
     const free = type === TYPE.HELLO || type === TYPE.READY
-    const starts = free ? [0] : type === TYPE.BYE ? [this.chain, this.farewell] : [this.chain]
+    const starts = free ? [0] : type === TYPE.BYE ? [this.runningCrc, this.farewell] : [this.runningCrc]
     const start = starts.find(
       (one) => one !== undefined && sameBytes(checkOf(here, one), here.slice(HEADER, HEADER + CHECK)),
     )
@@ -227,7 +227,7 @@ export class NaiveGuardedReader {
     )
       return this.#damaged()
     this.#rest = this.#rest.slice(end + SUM)
-    if (!free) this.chain = sum
+    if (!free) this.runningCrc = sum
     const pipe = Number(fromBigEndian(here.slice(4, 8)))
     if (free && (pipe !== 0 || (flags & ~STUFFED) !== 0 || length === 0)) return this.#damaged()
     return { type: 'frame', frame: frame(type, pipe, payload, flags & ~STUFFED), stuffed }
@@ -247,10 +247,10 @@ function sameBytes(a: Uint8Array, b: Uint8Array): boolean {
   return Buffer.compare(a, b) === 0
 }
 
-/** Everything that is on the line in `bytes`, by a reader of its own whose chain starts at `chain`. */
-export function readGuarded(bytes: Uint8Array, chain?: number, limit?: LengthLimit): Finding[] {
-  const reader = new NaiveGuardedReader(limit)
-  reader.chain = chain
+/** Everything that is on the line in `bytes`, by a reader of its own whose running CRC starts at `runningCrc`. */
+export function readChecked(bytes: Uint8Array, runningCrc?: number, limit?: LengthLimit): Finding[] {
+  const reader = new NaiveCheckedReader(limit)
+  reader.runningCrc = runningCrc
   const findings: Finding[] = []
   for (let found = reader.next(bytes); found !== undefined; found = reader.next()) findings.push(found)
   return findings

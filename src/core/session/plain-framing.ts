@@ -1,19 +1,19 @@
 /**
- * A line that tells when the peer comes and goes, and loses nothing: one hello each, at once; the sync word is the magic number that it begins with, and
- * nothing may come before it. See line.ts for what it promises.
+ * Plain framing, for a link that is connected and lossless: one hello each, at once; the sync word is the magic number that it begins with, and
+ * nothing may come before it. See framing.ts for what it promises.
  */
 import { TrunkError } from '../../contracts/errors.ts'
 import { FrameBatch } from '../frame/batch.ts'
 import { FrameType, MAX_EDGE_BYTE, SYNC_WORD } from '../frame/constants.ts'
 import { FrameDecoder } from '../frame/decoder.ts'
 import type { Handshake } from './handshake.ts'
-import type { LineHost, SessionLine } from './line.ts'
+import type { FramingHost, Framing } from './framing.ts'
 
-export class PlainLine implements SessionLine {
+export class PlainFraming implements Framing {
   readonly batch: FrameBatch = new FrameBatch()
   readonly seen = ''
   readonly #handshake: Handshake
-  readonly #host: LineHost
+  readonly #host: FramingHost
   readonly #decoder: FrameDecoder
   #syncBytes = 0
   /** The byte behind the sync word has been looked at: frames follow. */
@@ -25,7 +25,7 @@ export class PlainLine implements SessionLine {
   #admitted = false
   #stands = false
 
-  constructor(handshake: Handshake, host: LineHost) {
+  constructor(handshake: Handshake, host: FramingHost) {
     this.#handshake = handshake
     this.#host = host
     this.#decoder = new FrameDecoder(host)

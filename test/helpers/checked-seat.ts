@@ -1,14 +1,14 @@
-/** A real engine on a guarded line, under a clock that is turned by hand, with a hand-spoken side opposite. No link, no promise. */
+/** A real engine with checked framing, under a clock that is turned by hand, with a hand-spoken side opposite. No link, no promise. */
 import assert from 'node:assert/strict'
 import { TrunkError } from '../../src/contracts/errors.ts'
 import { CHECKED_FRAMING_DEFAULTS, DEFAULT_LIMITS, type Limits } from '../../src/contracts/limits.ts'
 import type { PipeState } from '../../src/core/mux/pipe-state.ts'
 import { Engine } from '../../src/core/session/engine.ts'
-import { guardTools } from '../../src/session/guard-tools.ts'
+import { checksumTools } from '../../src/session/checksum-tools.ts'
 import type { Hello } from '../../src/core/session/hello.ts'
 import { tokenAuthenticator } from '../../src/session/token.ts'
 import { concat, frame, TYPE, type WireFrame } from './naive-codec.ts'
-import { GuardedVoice, names } from './raw-guarded.ts'
+import { CheckedVoice, names } from './raw-checked.ts'
 import { helloFields, type HelloFields } from './raw-peer.ts'
 
 /** How a seat is made. */
@@ -25,7 +25,7 @@ export interface SeatOptions {
 /** The epoch of a seat's engine where nothing else is said. */
 export const SEAT_EPOCH: Uint8Array = Uint8Array.of(0, 0, 0, 0, 0, 0, 0, 7)
 
-export class GuardedSeat {
+export class CheckedSeat {
   readonly engine: Engine
   now: number
   /** The peer's name once the session stands. */
@@ -60,7 +60,7 @@ export class GuardedSeat {
       ...(epochs === undefined ? {} : { renewHello }),
       limits,
       preferredFrameBytes: 65_536,
-      guard: guardTools,
+      checksumTools: checksumTools,
       authenticator: options.token === undefined ? undefined : tokenAuthenticator(options.token),
       waitsForever: options.waitsForever,
       now: this.now,
@@ -159,20 +159,20 @@ export class GuardedSeat {
 export function standing(
   options: SeatOptions = {},
   hello: HelloFields = {},
-): { seat: GuardedSeat; voice: GuardedVoice } {
-  const seat = new GuardedSeat(options)
-  const voice = new GuardedVoice(hello)
+): { seat: CheckedSeat; voice: CheckedVoice } {
+  const seat = new CheckedSeat(options)
+  const voice = new CheckedVoice(hello)
   stand(seat, voice)
   return { seat, voice }
 }
 
 /** Brings a session about. */
-export function stand(seat: GuardedSeat, voice: GuardedVoice): void {
+export function stand(seat: CheckedSeat, voice: CheckedVoice): void {
   voice.hear(seat.say())
-  voice.hear(seat.hear(voice.greeting('new')).say())
-  voice.hear(seat.hear(voice.greeting('heard')).say())
+  voice.hear(seat.hear(voice.helloBurst('new')).say())
+  voice.hear(seat.hear(voice.helloBurst('heard')).say())
   assert.notEqual(seat.standsWith, undefined, 'no session')
-  // the first one shared the line with the greeting: the seat asks again before it believes in a time, or sends data
+  // the first one shared the line with the helloBurst: the seat asks again before it believes in a time, or sends data
   answerPings(seat, voice)
   voice.hear(seat.say())
   answerPings(seat, voice)
@@ -180,7 +180,7 @@ export function stand(seat: GuardedSeat, voice: GuardedVoice): void {
 }
 
 /** Answers the last ping that has come. */
-export function answerPings(seat: GuardedSeat, voice: GuardedVoice): void {
+export function answerPings(seat: CheckedSeat, voice: CheckedVoice): void {
   const ping = voice.received.filter(({ type }) => type === TYPE.PING).at(-1)
   assert.ok(ping, 'no ping')
   seat.hear(voice.say(pong(ping)))
@@ -198,16 +198,16 @@ export function ping(number = 1): WireFrame {
   return frame(TYPE.PING, 0, payload)
 }
 
-/** A seat that has said its greeting, and a side that has heard it. */
-export function met(waitsForever = true): { seat: GuardedSeat; voice: GuardedVoice } {
-  const seat = new GuardedSeat({ waitsForever })
-  const voice = new GuardedVoice()
+/** A seat that has said its hello burst, and a side that has heard it. */
+export function met(waitsForever = true): { seat: CheckedSeat; voice: CheckedVoice } {
+  const seat = new CheckedSeat({ waitsForever })
+  const voice = new CheckedVoice()
   voice.hear(seat.say())
   return { seat, voice }
 }
 
-/** The seat has ended with `code`, and says so by BYE, behind a greeting, to `voice`. */
-export function endsAndTells(seat: GuardedSeat, voice: GuardedVoice, code: string, number: number): void {
+/** The seat has ended with `code`, and says so by BYE, behind a hello burst, to `voice`. */
+export function endsAndTells(seat: CheckedSeat, voice: CheckedVoice, code: string, number: number): void {
   seat.assertEnded(code)
   const said = voice.hear(seat.say())
   assert.deepEqual([names(said)[0], names(said).at(-1)], ['HELLO', 'BYE'])
@@ -216,13 +216,13 @@ export function endsAndTells(seat: GuardedSeat, voice: GuardedVoice, code: strin
 }
 
 /** The seat has ended with `code`, and says nothing. */
-export function endsSilently(seat: GuardedSeat, code: string): void {
+export function endsSilently(seat: CheckedSeat, code: string): void {
   seat.assertEnded(code)
   assert.equal(seat.say().byteLength, 0)
 }
 
 /** The sentence that the seat ended with. */
-export function decodedReason(seat: GuardedSeat): string {
+export function decodedReason(seat: CheckedSeat): string {
   assert.ok(seat.ended, 'it has not ended')
   return seat.ended.message
 }

@@ -1,26 +1,26 @@
-/** How a session on a line that does not tell ends: the peer starts anew, the line is damaged, or all is well. */
+/** How a session on a connectionless link ends: the peer starts anew, the line is damaged, or all is well. */
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import { decodeStatus } from '../../../src/core/frame/status.ts'
 import {
   answerPings,
   endsSilently,
-  GuardedSeat,
+  CheckedSeat,
   met,
   ping,
   SEAT_EPOCH,
   stand,
   standing,
-} from '../../helpers/guarded-seat.ts'
+} from '../../helpers/checked-seat.ts'
 import { cbor } from '../../helpers/naive-cbor.ts'
 import { bigEndian, concat, encodeStatus, frame, SYNC, TYPE, utf8 } from '../../helpers/naive-codec.ts'
-import * as naive from '../../helpers/naive-guarded-codec.ts'
-import { GuardedVoice, names } from '../../helpers/raw-guarded.ts'
+import * as naive from '../../helpers/naive-checked-codec.ts'
+import { CheckedVoice, names } from '../../helpers/raw-checked.ts'
 
 describe('a peer that starts anew', () => {
   it('ends a session that stands at once, and is told nothing: it knows nothing of it [R-051]', () => {
     const { seat } = standing()
-    endsSilently(seat.hear(new GuardedVoice().greeting()), 'ERR_PEER_RESTARTED')
+    endsSilently(seat.hear(new CheckedVoice().helloBurst()), 'ERR_PEER_RESTARTED')
   })
 
   it('does so at any byte of a frame, and behind anything [R-051]', () => {
@@ -29,20 +29,20 @@ describe('a peer that starts anew', () => {
       const { seat, voice } = standing()
       const open = voice.say(frame(TYPE.OPEN, 2, cbor({ protocol: 'a protocol' })))
       seat.hear(open.subarray(0, at)).assertLives()
-      endsSilently(seat.hear(new GuardedVoice().greeting()), 'ERR_PEER_RESTARTED')
+      endsSilently(seat.hear(new CheckedVoice().helloBurst()), 'ERR_PEER_RESTARTED')
       assert.equal(seat.incoming.length, 0)
     }
   })
 
   it('does so in another version too: it is the next session that cannot be', () => {
     const { seat } = standing()
-    endsSilently(seat.hear(new GuardedVoice({ versions: [2, 2] }).greeting()), 'ERR_PEER_RESTARTED')
+    endsSilently(seat.hear(new CheckedVoice({ versions: [2, 2] }).helloBurst()), 'ERR_PEER_RESTARTED')
   })
 
   it('is not one whose hello comes again between two frames', () => {
     const { seat, voice } = standing()
     for (let i = 0; i < 3; i++) {
-      seat.hear(voice.say(ping(i)), voice.greeting('stands'))
+      seat.hear(voice.say(ping(i)), voice.helloBurst('stands'))
       assert.deepEqual(names(voice.hear(seat.say())), ['PONG'])
     }
     seat.assertLives()
@@ -50,27 +50,27 @@ describe('a peer that starts anew', () => {
 
   it('is one that is set back to before it knew us: its hello comes, and comes again, without an answer [R-063]', () => {
     const { seat, voice } = standing()
-    assert.equal(seat.hear(voice.greeting()).say().byteLength, 0)
+    assert.equal(seat.hear(voice.helloBurst()).say().byteLength, 0)
     seat.assertLives()
-    endsSilently(seat.hear(voice.greeting()), 'ERR_PEER_RESTARTED')
+    endsSilently(seat.hear(voice.helloBurst()), 'ERR_PEER_RESTARTED')
   })
 
   it('is one that is set back to another session: its answer is to somebody else [R-063]', () => {
     const { seat, voice } = standing()
-    seat.hear(voice.greeting('heard', { epoch: new Uint8Array(8) })).assertLives()
-    endsSilently(seat.hear(voice.greeting('heard', { epoch: new Uint8Array(8) })), 'ERR_PEER_RESTARTED')
+    seat.hear(voice.helloBurst('heard', { epoch: new Uint8Array(8) })).assertLives()
+    endsSilently(seat.hear(voice.helloBurst('heard', { epoch: new Uint8Array(8) })), 'ERR_PEER_RESTARTED')
   })
 
   it('is one that has forgotten our answer [R-063]', () => {
     const { seat, voice } = standing()
-    endsSilently(seat.hear(voice.greeting('new')), 'ERR_PEER_RESTARTED')
+    endsSilently(seat.hear(voice.helloBurst('new')), 'ERR_PEER_RESTARTED')
   })
 
-  it('is superseded where its chain begins anew: not a byte of the other copy is taken [R-063]', () => {
+  it('is superseded where its running CRC begins anew: not a byte of the other copy is taken [R-063]', () => {
     const { seat, voice } = standing()
     seat.hear(voice.say(ping()))
-    const copy = new GuardedVoice({ epoch: voice.epoch, name: 'raw' })
-    copy.hear(naive.greeting(voice.theirHello!))
+    const copy = new CheckedVoice({ epoch: voice.epoch, name: 'raw' })
+    copy.hear(naive.helloBurst(voice.theirHello!))
     seat.hear(copy.say(frame(TYPE.OPEN, 2, cbor({ protocol: 'x' }))))
     assert.equal(seat.incoming.length, 0)
     seat.assertEnded('ERR_LINE_DAMAGED')
@@ -79,10 +79,10 @@ describe('a peer that starts anew', () => {
   it('is gone when the hello of another run was heard: what it still says is left over', () => {
     const { seat, voice } = met()
     // nineteen strangers, and the twentieth is looked at; the next one is not
-    for (let i = 0; i < 19; i++) seat.hear(new GuardedVoice().greeting())
-    voice.hear(seat.hear(voice.greeting('new')).say())
+    for (let i = 0; i < 19; i++) seat.hear(new CheckedVoice().helloBurst())
+    voice.hear(seat.hear(voice.helloBurst('new')).say())
     assert.equal(voice.lastReady?.state, 'heard')
-    seat.hear(new GuardedVoice().greeting(), voice.say(ping()))
+    seat.hear(new CheckedVoice().helloBurst(), voice.say(ping()))
     assert.equal(seat.standsWith, undefined)
     seat.assertLives()
   })
@@ -90,9 +90,9 @@ describe('a peer that starts anew', () => {
   it('finds a session with the next one, and no byte of the old one in it', () => {
     const { seat, voice: old } = standing()
     const late = old.say(frame(TYPE.OPEN, 2, cbor({ protocol: 'late' })))
-    const voice = new GuardedVoice({ name: 'next' })
-    seat.hear(voice.greeting()).assertEnded('ERR_PEER_RESTARTED')
-    const next = new GuardedSeat({ hello: { epoch: bigEndian(8, 8) }, now: seat.now })
+    const voice = new CheckedVoice({ name: 'next' })
+    seat.hear(voice.helloBurst()).assertEnded('ERR_PEER_RESTARTED')
+    const next = new CheckedSeat({ hello: { epoch: bigEndian(8, 8) }, now: seat.now })
     next.hear(late)
     stand(next, voice)
     assert.equal(next.standsWith, 'next')
@@ -105,7 +105,7 @@ describe('a damaged line', () => {
   it('ends a session that stands, with a code that the other side hears [R-053]', () => {
     for (const damage of [
       utf8('[  1.0] a message of the kernel\r\n'),
-      naive.encodeGuarded(ping(), 0).bytes,
+      naive.encodeChecked(ping(), 0).bytes,
       concat(
         SYNC,
         naive.PROBE.map((byte) => byte ^ 1),
@@ -132,18 +132,18 @@ describe('a damaged line', () => {
     twice.seat.hear(said).assertEnded('ERR_LINE_DAMAGED')
   })
 
-  it('ends one whose frame was broken off by a greeting of the same run', () => {
+  it('ends one whose frame was broken off by a hello burst of the same run', () => {
     const { seat, voice } = standing()
     const half = voice.say(ping(1)).subarray(0, 12)
-    seat.hear(half, voice.greeting('stands')).assertEnded('ERR_LINE_DAMAGED')
+    seat.hear(half, voice.helloBurst('stands')).assertEnded('ERR_LINE_DAMAGED')
   })
 
   it('ends none that does not stand: what is damaged is skipped', () => {
     const { seat, voice } = met()
-    seat.hear(voice.greeting('new').subarray(0, 400), utf8('a message'), voice.greeting('new'))
+    seat.hear(voice.helloBurst('new').subarray(0, 400), utf8('a message'), voice.helloBurst('new'))
     voice.hear(seat.say())
-    seat.hear(naive.encodeGuarded(ping(), 77).bytes).assertLives()
-    seat.hear(voice.greeting('heard')).assertLives()
+    seat.hear(naive.encodeChecked(ping(), 77).bytes).assertLives()
+    seat.hear(voice.helloBurst('heard')).assertLives()
     assert.equal(seat.standsWith, 'raw')
   })
 
@@ -157,7 +157,7 @@ describe('a damaged line', () => {
 })
 
 describe('a session that ends well', () => {
-  it('says BYE in its chain, and hears the other side’s', () => {
+  it('says BYE in its running CRC, and hears the other side’s', () => {
     const { seat, voice } = standing()
     seat.engine.close(seat.now)
     assert.deepEqual(names(voice.hear(seat.say())), ['CLOSING', 'BYE'])

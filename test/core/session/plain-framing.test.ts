@@ -1,4 +1,4 @@
-/** The beginning of a line that tells when the peer comes and goes: the sync word, then frames; and what is no beginning. The peer is played by hand. */
+/** The beginning of a link that is connected: the sync word, then frames; and what is no beginning. The peer is played by hand. */
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import { encodeCbor } from '../../../src/core/cbor.ts'

@@ -1,11 +1,11 @@
-/** One batch of guarded frames: it grows with what is put into it, loses nothing of what was there, and says when it is full. */
+/** One batch of checked frames: it grows with what is put into it, loses nothing of what was there, and says when it is full. */
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
-import { GuardedBatch } from '../../../src/core/checked-frame/guarded-batch.ts'
-import { guardTools } from '../../../src/session/guard-tools.ts'
+import { CheckedBatch } from '../../../src/core/checked-frame/checked-batch.ts'
+import { checksumTools } from '../../../src/session/checksum-tools.ts'
 import { seededBytes } from '../../helpers/link-traffic.ts'
 import { concat, frame, hex, SYNC, TYPE, type WireFrame } from '../../helpers/naive-codec.ts'
-import { encodeChain, GUARD_OVERHEAD } from '../../helpers/naive-guarded-codec.ts'
+import { encodeSequence, CHECKED_OVERHEAD } from '../../helpers/naive-checked-codec.ts'
 
 const KIB = 1024
 const START = 0x1234_5678
@@ -14,21 +14,21 @@ const FULL = 96 * KIB
 
 const data = (length: number): WireFrame => frame(TYPE.DATA, 1, seededBytes(length, length))
 
-function batchOf(...frames: readonly WireFrame[]): GuardedBatch {
-  const batch = new GuardedBatch(guardTools)
-  batch.chain = START
+function batchOf(...frames: readonly WireFrame[]): CheckedBatch {
+  const batch = new CheckedBatch(checksumTools)
+  batch.runningCrc = START
   put(batch, ...frames)
   return batch
 }
 
-function put(batch: GuardedBatch, ...frames: readonly WireFrame[]): void {
+function put(batch: CheckedBatch, ...frames: readonly WireFrame[]): void {
   for (const { type, flags, pipe, payload } of frames) batch.frame(type, flags, pipe, payload)
 }
 
-const bytesOf = (batch: GuardedBatch): Uint8Array => concat(...batch.finish())
-const slabBytes = (batch: GuardedBatch): number => batch.finish()[0]!.buffer.byteLength
+const bytesOf = (batch: CheckedBatch): Uint8Array => concat(...batch.finish())
+const slabBytes = (batch: CheckedBatch): number => batch.finish()[0]!.buffer.byteLength
 
-describe('a guarded batch', () => {
+describe('a checked batch', () => {
   it('is one piece, whatever its frames, and grows with them', () => {
     for (const frames of [
       Array.from({ length: 60 }, (_, i) => data(i * 20)),
@@ -37,15 +37,15 @@ describe('a guarded batch', () => {
     ]) {
       const batch = batchOf(...frames)
       assert.equal(batch.finish().length, 1)
-      const { bytes, sum } = encodeChain(frames, START)
+      const { bytes, sum } = encodeSequence(frames, START)
       assert.equal(hex(bytesOf(batch)), hex(bytes))
       assert.equal(batch.bytes, bytes.byteLength)
-      assert.equal(batch.chain, sum)
+      assert.equal(batch.runningCrc, sum)
       // written anew in the same place
       const large = slabBytes(batch)
       batch.reset()
       assert.equal(batch.bytes, 0)
-      batch.chain = START
+      batch.runningCrc = START
       put(batch, ...frames)
       assert.equal(hex(bytesOf(batch)), hex(bytes))
       assert.equal(slabBytes(batch), large)
@@ -62,7 +62,7 @@ describe('a guarded batch', () => {
   })
 
   it('grows to twice its size, or to what is needed, and no sooner than it has to', () => {
-    const batch = new GuardedBatch(guardTools)
+    const batch = new CheckedBatch(checksumTools)
     batch.raw(new Uint8Array(FIRST))
     assert.equal(slabBytes(batch), FIRST)
     batch.raw(Uint8Array.of(1))
@@ -73,18 +73,18 @@ describe('a guarded batch', () => {
 
   it('has a place for each byte of a frame, where that ends with the last byte there is, and one further', () => {
     const empty = frame(TYPE.DONE, 1)
-    const { bytes } = encodeChain([empty], START)
-    for (let missing = 0; missing < GUARD_OVERHEAD; missing++) {
+    const { bytes } = encodeSequence([empty], START)
+    for (let missing = 0; missing < CHECKED_OVERHEAD; missing++) {
       const batch = batchOf()
-      batch.raw(new Uint8Array(FIRST - GUARD_OVERHEAD + missing))
+      batch.raw(new Uint8Array(FIRST - CHECKED_OVERHEAD + missing))
       put(batch, empty)
       assert.equal(slabBytes(batch), missing === 0 ? FIRST : 2 * FIRST)
-      assert.equal(hex(bytesOf(batch).subarray(-GUARD_OVERHEAD)), hex(bytes))
+      assert.equal(hex(bytesOf(batch).subarray(-CHECKED_OVERHEAD)), hex(bytes))
     }
   })
 
   it('has room until it holds 96 KiB', () => {
-    const batch = new GuardedBatch(guardTools)
+    const batch = new CheckedBatch(checksumTools)
     assert.equal(batch.hasRoom, true)
     batch.raw(new Uint8Array(FULL - 1))
     assert.equal(batch.hasRoom, true)

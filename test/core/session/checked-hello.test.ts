@@ -1,37 +1,37 @@
-/** Two strangers on a line that does not tell: what is said when, until the session stands, and what is said of it afterwards. One engine, one hand-spoken side. */
+/** Two strangers on a connectionless link: what is said when, until the session stands, and what is said of it afterwards. One engine, one hand-spoken side. */
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import { CHUNKINGS } from '../../helpers/chunkings.ts'
-import { answerPings, GuardedSeat, ping, SEAT_EPOCH, stand, standing } from '../../helpers/guarded-seat.ts'
+import { answerPings, CheckedSeat, ping, SEAT_EPOCH, stand, standing } from '../../helpers/checked-seat.ts'
 import { seededBytes } from '../../helpers/link-traffic.ts'
 import { cbor } from '../../helpers/naive-cbor.ts'
 import { concat, frame, SYNC, TYPE, utf8 } from '../../helpers/naive-codec.ts'
-import * as naive from '../../helpers/naive-guarded-codec.ts'
-import { fieldsOf, GuardedVoice, names } from '../../helpers/raw-guarded.ts'
+import * as naive from '../../helpers/naive-checked-codec.ts'
+import { fieldsOf, CheckedVoice, names } from '../../helpers/raw-checked.ts'
 
-/** A seat whose greeting has been heard, and the side that heard it. */
-function met(): { seat: GuardedSeat; voice: GuardedVoice } {
-  const seat = new GuardedSeat({ waitsForever: true })
-  const voice = new GuardedVoice()
+/** A seat whose hello burst has been heard, and the side that heard it. */
+function met(): { seat: CheckedSeat; voice: CheckedVoice } {
+  const seat = new CheckedSeat({ waitsForever: true })
+  const voice = new CheckedVoice()
   voice.hear(seat.say())
   return { seat, voice }
 }
 
-/** What the seat's next greeting says of it; undefined where it says nothing. */
-function answered(voice: GuardedVoice, seat: GuardedSeat): unknown {
+/** What the seat's next hello burst says of it; undefined where it says nothing. */
+function answered(voice: CheckedVoice, seat: CheckedSeat): unknown {
   const frames = voice.hear(seat.say())
   return frames[1] === undefined ? undefined : fieldsOf(frames[1]).state
 }
 
 /** The names of the frames that `voice` hears next. */
-const heard = (voice: GuardedVoice, bytes: Uint8Array): string[] => names(voice.hear(bytes))
+const heard = (voice: CheckedVoice, bytes: Uint8Array): string[] => names(voice.hear(bytes))
 
-describe('a greeting', () => {
+describe('a hello burst', () => {
   it('is said at once: sync word, probe, hello', () => {
-    const seat = new GuardedSeat()
+    const seat = new CheckedSeat()
     const bytes = seat.say()
     assert.deepEqual([...bytes.subarray(0, 264)], [...SYNC, ...naive.PROBE])
-    const found = naive.readGuarded(bytes)
+    const found = naive.readChecked(bytes)
     assert.deepEqual(
       found.map(({ type }) => type),
       ['probe', 'frame'],
@@ -42,14 +42,14 @@ describe('a greeting', () => {
   })
 
   it('is said again each second, the same each time, until it is answered', () => {
-    const seat = new GuardedSeat({ waitsForever: true })
+    const seat = new CheckedSeat({ waitsForever: true })
     const first = seat.say()
     assert.equal(seat.advance(999).byteLength, 0)
     for (let i = 0; i < 5; i++) {
       assert.deepEqual(seat.advance(1), first)
       assert.equal(seat.advance(999).byteLength, 0)
     }
-    const voice = new GuardedVoice()
+    const voice = new CheckedVoice()
     voice.hear(first)
     stand(seat, voice)
     seat.engine.tick(seat.now)
@@ -63,8 +63,8 @@ describe('a greeting', () => {
 
   it('is of another run each time while nobody is known [R-465]', () => {
     const epochs = [1, 2, 3, 4].map((value) => new Uint8Array(8).fill(value))
-    const seat = new GuardedSeat({ waitsForever: true, epochs })
-    const voice = new GuardedVoice()
+    const seat = new CheckedSeat({ waitsForever: true, epochs })
+    const voice = new CheckedVoice()
     voice.hear(seat.say())
     assert.deepEqual(voice.theirEpoch, SEAT_EPOCH)
     for (const epoch of epochs) {
@@ -76,17 +76,17 @@ describe('a greeting', () => {
   it('is of another run at each restoring from one snapshot, though the peer is faster than the next repetition [R-465]', () => {
     // the same bytes at the same times make the same machine; only what the kernel gives afterwards is another
     const restored = [1, 2].map((value) => {
-      const seat = new GuardedSeat({ waitsForever: true, epochs: [new Uint8Array(8).fill(value)] })
+      const seat = new CheckedSeat({ waitsForever: true, epochs: [new Uint8Array(8).fill(value)] })
       const before = seat.say()
-      const voice = new GuardedVoice()
-      seat.hear(voice.greeting())
+      const voice = new CheckedVoice()
+      seat.hear(voice.helloBurst())
       voice.hear(seat.say())
       assert.deepEqual(voice.theirEpoch, new Uint8Array(8).fill(value))
       assert.deepEqual(voice.lastReady?.epoch, voice.epoch)
       // and the session stands by what it says now, not by what it said before
-      const old = new GuardedVoice()
+      const old = new CheckedVoice()
       old.hear(before)
-      seat.hear(naive.greeting(voice.hello, cbor({ epoch: old.theirEpoch, state: 'heard' })))
+      seat.hear(naive.helloBurst(voice.hello, cbor({ epoch: old.theirEpoch, state: 'heard' })))
       assert.equal(seat.standsWith, undefined)
       stand(seat, voice)
       seat.assertLives()
@@ -96,17 +96,17 @@ describe('a greeting', () => {
   })
 
   it('stays of the run that the peer has answered, and of the one that it was told last', () => {
-    const seat = new GuardedSeat({ waitsForever: true, epochs: [new Uint8Array(8).fill(1)] })
-    const voice = new GuardedVoice()
+    const seat = new CheckedSeat({ waitsForever: true, epochs: [new Uint8Array(8).fill(1)] })
+    const voice = new CheckedVoice()
     voice.hear(seat.say())
-    voice.hear(seat.hear(voice.greeting('new')).say())
+    voice.hear(seat.hear(voice.helloBurst('new')).say())
     assert.deepEqual(voice.theirEpoch, SEAT_EPOCH, 'a peer that has answered knows it')
-    voice.hear(seat.hear(voice.greeting('heard')).say())
+    voice.hear(seat.hear(voice.helloBurst('heard')).say())
     assert.equal(seat.standsWith, 'raw')
-    const twice = new GuardedSeat({ waitsForever: true, epochs: [new Uint8Array(8).fill(1)] })
+    const twice = new CheckedSeat({ waitsForever: true, epochs: [new Uint8Array(8).fill(1)] })
     twice.say()
-    const late = new GuardedVoice()
-    late.hear(twice.hear(late.greeting()).say())
+    const late = new CheckedVoice()
+    late.hear(twice.hear(late.helloBurst()).say())
     const { theirEpoch } = late
     late.hear(twice.advance(5000))
     assert.deepEqual(late.theirEpoch, theirEpoch)
@@ -114,7 +114,7 @@ describe('a greeting', () => {
 
   it('comes back from a slow echo as its own, though it is of another run by now', () => {
     const epochs = Array.from({ length: 8 }, (_, value) => new Uint8Array(8).fill(value + 1))
-    const seat = new GuardedSeat({ waitsForever: true, epochs })
+    const seat = new CheckedSeat({ waitsForever: true, epochs })
     const first = seat.say()
     const second = seat.advance(1000)
     seat.advance(6000)
@@ -127,13 +127,13 @@ describe('a greeting', () => {
   })
 
   it('is repeated as often as the limits say', () => {
-    const seat = new GuardedSeat({ waitsForever: true, limits: { helloRepeatMs: 50 } })
+    const seat = new CheckedSeat({ waitsForever: true, limits: { helloRepeatMs: 50 } })
     const { byteLength } = seat.say()
     assert.equal(seat.advance(500).byteLength, 10 * byteLength)
   })
 
   it('is not piled up while the line takes nothing', () => {
-    const seat = new GuardedSeat({ waitsForever: true })
+    const seat = new CheckedSeat({ waitsForever: true })
     const { byteLength } = seat.stick()
     assert.equal(seat.engine.deadline(), Infinity, 'nothing to do while nobody takes the first')
     assert.equal(seat.advance(3_600_000).byteLength, 0)
@@ -150,42 +150,42 @@ describe('a greeting', () => {
     )
     for (const { cut, name } of CHUNKINGS) {
       const { seat, voice } = met()
-      for (const chunk of cut(concat(noise, voice.greeting('new')))) seat.hear(chunk)
+      for (const chunk of cut(concat(noise, voice.helloBurst('new')))) seat.hear(chunk)
       assert.deepEqual(answered(voice, seat), 'heard', name)
     }
   })
 
   it('is found behind one that was broken off, at every byte', () => {
-    const whole = new GuardedVoice().greeting()
+    const whole = new CheckedVoice().helloBurst()
     for (let at = 0; at < whole.byteLength; at++) {
       const { seat, voice } = met()
-      seat.hear(whole.subarray(0, at), voice.greeting('new'))
+      seat.hear(whole.subarray(0, at), voice.helloBurst('new'))
       assert.equal(answered(voice, seat), 'heard', `${at}`)
     }
   })
 
   it('that is damaged anywhere is none, and the next one is', () => {
-    const { length } = met().voice.greeting('new')
+    const { length } = met().voice.helloBurst('new')
     for (let at = 0; at < length; at++) {
       const { seat, voice } = met()
-      const bad = voice.greeting('new')
+      const bad = voice.helloBurst('new')
       bad[at]! ^= 0x20
       // its hello may be right, its answer is behind it
       const state = answered(voice, seat.hear(bad))
-      assert.equal(state, at < voice.greeting().byteLength ? undefined : 'new', `${at}`)
+      assert.equal(state, at < voice.helloBurst().byteLength ? undefined : 'new', `${at}`)
       seat.assertLives()
-      assert.equal(answered(voice, seat.hear(voice.greeting('new'))), 'heard', `${at}`)
+      assert.equal(answered(voice, seat.hear(voice.helloBurst('new'))), 'heard', `${at}`)
     }
   })
 })
 
-describe('from greeting to session', () => {
+describe('from hello burst to session', () => {
   it('answers a hello at once, once', () => {
     const { seat, voice } = met()
-    assert.deepEqual(heard(voice, seat.hear(voice.greeting()).say()), ['HELLO', 'READY'])
+    assert.deepEqual(heard(voice, seat.hear(voice.helloBurst()).say()), ['HELLO', 'READY'])
     assert.equal(voice.lastReady?.state, 'new')
     assert.deepEqual(voice.lastReady.epoch, voice.epoch)
-    for (let i = 0; i < 10; i++) assert.equal(seat.hear(voice.greeting()).say().byteLength, 0, 'the same hello again')
+    for (let i = 0; i < 10; i++) assert.equal(seat.hear(voice.helloBurst()).say().byteLength, 0, 'the same hello again')
     assert.equal(seat.standsWith, undefined)
     // it has not been heard, as far as it knows: it repeats what it said, once a second
     assert.deepEqual(heard(voice, seat.advance(1000)), ['HELLO', 'READY'])
@@ -193,9 +193,9 @@ describe('from greeting to session', () => {
 
   it('answers the first READY at once, and says that it heard it', () => {
     const { seat, voice } = met()
-    assert.deepEqual(heard(voice, seat.hear(voice.greeting('new')).say()), ['HELLO', 'READY'])
+    assert.deepEqual(heard(voice, seat.hear(voice.helloBurst('new')).say()), ['HELLO', 'READY'])
     assert.equal(voice.lastReady?.state, 'heard')
-    assert.equal(seat.hear(voice.greeting('new')).say().byteLength, 0, 'the same READY again')
+    assert.equal(seat.hear(voice.helloBurst('new')).say().byteLength, 0, 'the same READY again')
     assert.equal(seat.standsWith, undefined, 'nobody has heard of its READY yet')
     assert.deepEqual(heard(voice, seat.advance(1000)), ['HELLO', 'READY'])
     assert.equal(voice.lastReady.state, 'heard')
@@ -204,8 +204,8 @@ describe('from greeting to session', () => {
   for (const state of ['heard', 'stands'] as const) {
     it(`stands by a READY that says ${state}, and sends a ping at once`, () => {
       const { seat, voice } = met()
-      voice.hear(seat.hear(voice.greeting()).say())
-      seat.hear(voice.greeting(state))
+      voice.hear(seat.hear(voice.helloBurst()).say())
+      seat.hear(voice.helloBurst(state))
       assert.equal(seat.standsWith, 'raw')
       assert.deepEqual(heard(voice, seat.say()), ['PING'])
       voice.assertClean()
@@ -215,46 +215,46 @@ describe('from greeting to session', () => {
   it('does not stand by an answer to a READY that it has not given yet, but gives it', () => {
     const { seat, voice } = met()
     // left over from when the two knew each other before
-    seat.hear(voice.greeting('heard'))
+    seat.hear(voice.helloBurst('heard'))
     assert.equal(seat.standsWith, undefined)
     assert.deepEqual(heard(voice, seat.say()), ['HELLO', 'READY'])
-    seat.hear(voice.greeting('heard'))
+    seat.hear(voice.helloBurst('heard'))
     assert.equal(seat.standsWith, 'raw')
   })
 
   it('stands by a frame that only a standing peer can send, and takes it', () => {
     const { seat, voice } = met()
-    voice.hear(seat.hear(voice.greeting('new')).say())
+    voice.hear(seat.hear(voice.helloBurst('new')).say())
     seat.hear(voice.say(ping(9)))
     assert.equal(seat.standsWith, 'raw')
     assert.deepEqual(heard(voice, seat.say()), ['PONG', 'PING'])
     assert.equal(voice.received.at(-2)?.payload[7], 9)
   })
 
-  it('takes no frame of the chain before READYs went both ways', () => {
+  it('takes no frame of the running CRC before READYs went both ways', () => {
     const { seat, voice } = met()
-    voice.hear(seat.hear(voice.greeting()).say())
+    voice.hear(seat.hear(voice.helloBurst()).say())
     assert.equal(seat.hear(voice.say(ping())).say().byteLength, 0)
     assert.equal(seat.standsWith, undefined)
     seat.assertLives()
   })
 
-  it('takes no frame of a chain that began with another epoch', () => {
+  it('takes no frame of a running CRC that began with another epoch', () => {
     const { seat, voice } = met()
-    voice.hear(seat.hear(voice.greeting('new')).say())
-    const earlier = naive.chainStart(voice.epoch, Uint8Array.of(1, 2, 3, 4, 5, 6, 7, 8))
-    seat.hear(naive.encodeGuarded(ping(), earlier).bytes)
+    voice.hear(seat.hear(voice.helloBurst('new')).say())
+    const earlier = naive.startOfCrc(voice.epoch, Uint8Array.of(1, 2, 3, 4, 5, 6, 7, 8))
+    seat.hear(naive.encodeChecked(ping(), earlier).bytes)
     assert.equal(seat.standsWith, undefined)
-    seat.hear(voice.greeting('heard'), voice.say(ping()))
+    seat.hear(voice.helloBurst('heard'), voice.say(ping()))
     assert.equal(seat.standsWith, 'raw')
     seat.assertLives()
   })
 
   it('does not hear a READY to another hello than its own: it is left over', () => {
     const { seat, voice } = met()
-    voice.hear(seat.hear(voice.greeting()).say())
+    voice.hear(seat.hear(voice.helloBurst()).say())
     for (const epoch of [new Uint8Array(8), SEAT_EPOCH.slice(0, 7), concat(SEAT_EPOCH, Uint8Array.of(0))]) {
-      assert.equal(seat.hear(voice.greeting('stands', { epoch })).say().byteLength, 0)
+      assert.equal(seat.hear(voice.helloBurst('stands', { epoch })).say().byteLength, 0)
     }
     assert.equal(seat.standsWith, undefined)
     seat.assertLives()
@@ -262,20 +262,20 @@ describe('from greeting to session', () => {
 
   it('does not hear a READY before any hello', () => {
     const { seat, voice } = met()
-    const ready = voice.greeting('heard').subarray(naive.greeting(voice.hello).byteLength)
+    const ready = voice.helloBurst('heard').subarray(naive.helloBurst(voice.hello).byteLength)
     assert.equal(seat.hear(SYNC, naive.PROBE, ready).say().byteLength, 0)
     assert.equal(seat.standsWith, undefined)
-    assert.equal(answered(voice, seat.hear(voice.greeting('new'))), 'heard')
+    assert.equal(answered(voice, seat.hear(voice.helloBurst('new'))), 'heard')
   })
 
   it('takes the hello of another run for the peer from then on', () => {
     const { seat, voice: first } = met()
-    first.hear(seat.hear(first.greeting('new')).say())
-    const second = new GuardedVoice({ name: 'second' })
-    second.hear(seat.hear(second.greeting()).say())
+    first.hear(seat.hear(first.helloBurst('new')).say())
+    const second = new CheckedVoice({ name: 'second' })
+    second.hear(seat.hear(second.helloBurst()).say())
     assert.deepEqual(second.lastReady?.epoch, second.epoch)
     assert.equal(second.lastReady.state, 'new', 'what the first one said is not the second one’s')
-    seat.hear(second.greeting('heard'))
+    seat.hear(second.helloBurst('heard'))
     assert.equal(seat.standsWith, 'second')
     assert.deepEqual(heard(second, seat.say()), ['PING'])
     answerPings(seat, second)
@@ -284,17 +284,17 @@ describe('from greeting to session', () => {
 
   it('is told by a READY that says stands to a peer that has not heard so, and only to such a one', () => {
     const { seat, voice } = standing()
-    assert.deepEqual(heard(voice, seat.hear(voice.greeting('heard')).say()), ['HELLO', 'READY'])
+    assert.deepEqual(heard(voice, seat.hear(voice.helloBurst('heard')).say()), ['HELLO', 'READY'])
     assert.equal(voice.lastReady?.state, 'stands')
-    assert.equal(seat.hear(voice.greeting('stands')).say().byteLength, 0)
+    assert.equal(seat.hear(voice.helloBurst('stands')).say().byteLength, 0)
     seat.hear(voice.say(ping()))
-    assert.deepEqual(heard(voice, seat.say()), ['PONG'], 'the greeting was no link of the chain')
+    assert.deepEqual(heard(voice, seat.say()), ['PONG'], 'the hello burst was no link of the running CRC')
     voice.assertClean()
   })
 
   it('has hellos that hold a sync word, stuffed', () => {
-    const seat = new GuardedSeat({ hello: { epoch: SYNC } })
-    const voice = new GuardedVoice({ epoch: new Uint8Array(8), challenge: undefined, padding: SYNC })
+    const seat = new CheckedSeat({ hello: { epoch: SYNC } })
+    const voice = new CheckedVoice({ epoch: new Uint8Array(8), challenge: undefined, padding: SYNC })
     stand(seat, voice)
     assert.deepEqual([...voice.theirEpoch], [...SYNC])
     voice.assertClean()
@@ -302,14 +302,14 @@ describe('from greeting to session', () => {
 
   it('comes about between two engines, whoever begins, whatever is lost', () => {
     for (let lost = 0; lost < 64; lost++) {
-      const a = new GuardedSeat({ waitsForever: true, hello: { name: 'a' } })
-      const b = new GuardedSeat({
+      const a = new CheckedSeat({ waitsForever: true, hello: { name: 'a' } })
+      const b = new CheckedSeat({
         waitsForever: true,
         hello: { name: 'b', epoch: Uint8Array.of(9, 9, 9, 9, 9, 9, 9, 9) },
       })
       let said = 0
       // each bit tells whether one of the first six things said is lost
-      const carry = (bytes: Uint8Array, to: GuardedSeat): void => {
+      const carry = (bytes: Uint8Array, to: CheckedSeat): void => {
         if (bytes.byteLength > 0 && ((lost >> said++) & 1) === 0) to.hear(bytes)
       }
       for (let turn = 0; turn < 12; turn++) {
@@ -320,7 +320,7 @@ describe('from greeting to session', () => {
         carry(a.advance(1000), b)
         carry(b.advance(1000), a)
       }
-      // where a chained frame of one that stands is lost, the other one learns that bytes are missing: it never hangs
+      // where a sequenced frame of one that stands is lost, the other one learns that bytes are missing: it never hangs
       const codes = [a.code, b.code]
       if (codes.every((code) => code === undefined))
         assert.deepEqual([a.standsWith, b.standsWith], ['b', 'a'], `${lost}`)
@@ -332,7 +332,7 @@ describe('from greeting to session', () => {
 describe('a hello that is wrong in its frame', () => {
   it('or its answer, where that is longer than an answer may be, is not heard', () => {
     const { seat, voice } = met()
-    const padded = (bytes: number): Uint8Array => voice.greeting('new', { padding: new Uint8Array(bytes) })
+    const padded = (bytes: number): Uint8Array => voice.helloBurst('new', { padding: new Uint8Array(bytes) })
     // of 257 bytes, and of 256
     assert.equal(answered(voice, seat.hear(padded(221))), 'new')
     assert.equal(answered(voice, seat.hear(padded(220))), 'heard')
@@ -340,24 +340,24 @@ describe('a hello that is wrong in its frame', () => {
 
   it('or too long for a hello is damage in a session, and nobody’s new run', () => {
     const { seat } = standing()
-    const another = new GuardedVoice({ padding: new Uint8Array(4096) })
-    seat.hear(another.greeting()).assertEnded('ERR_LINE_DAMAGED')
+    const another = new CheckedVoice({ padding: new Uint8Array(4096) })
+    seat.hear(another.helloBurst()).assertEnded('ERR_LINE_DAMAGED')
     const other = standing().seat
-    other.hear(new GuardedVoice({ padding: new Uint8Array(3000) }).greeting()).assertEnded('ERR_PEER_RESTARTED')
+    other.hear(new CheckedVoice({ padding: new Uint8Array(3000) }).helloBurst()).assertEnded('ERR_PEER_RESTARTED')
   })
 
   it('is damage, and no hello', () => {
     const { seat, voice } = met()
     for (const wrong of [
-      naive.guard(frame(TYPE.HELLO, 1, voice.hello), 0),
-      naive.guard(frame(TYPE.HELLO, 0, voice.hello, 1), 0),
-      naive.guard(frame(TYPE.HELLO), 0),
+      naive.checkedFrame(frame(TYPE.HELLO, 1, voice.hello), 0),
+      naive.checkedFrame(frame(TYPE.HELLO, 0, voice.hello, 1), 0),
+      naive.checkedFrame(frame(TYPE.HELLO), 0),
     ]) {
       assert.equal(seat.hear(SYNC, naive.PROBE, wrong.bytes).say().byteLength, 0)
     }
     seat.assertLives()
     const { seat: other, voice: its } = standing()
-    other.hear(SYNC, naive.PROBE, naive.guard(frame(TYPE.HELLO, 1, its.hello), 0).bytes)
+    other.hear(SYNC, naive.PROBE, naive.checkedFrame(frame(TYPE.HELLO, 1, its.hello), 0).bytes)
     other.assertEnded('ERR_LINE_DAMAGED')
   })
 })

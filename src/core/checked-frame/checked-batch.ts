@@ -1,5 +1,5 @@
 /**
- * Guarded frames to bytes: one batch in one piece, since each payload is looked through and summed up before it leaves. Payloads are copied: such
+ * Checked frames to bytes: one batch in one piece, since each payload is looked through and summed up before it leaves. Payloads are copied: such
  * lines carry tens of megabytes a second at best. The owner must not `reset` before the link has let go of the last batch.
  */
 import type { Batch } from '../frame/batch.ts'
@@ -12,18 +12,18 @@ import {
   stuffedLength,
   writeCheck,
   writeChecksum,
-  type GuardTools,
-} from './guard.ts'
+  type ChecksumTools,
+} from './checks.ts'
 import { writeU24, writeU32, writeU64 } from '../frame/numbers.ts'
 
 const FIRST_SLAB_BYTES = 4 * 1024
 /** Above this no further frame is added. */
 const FULL_BYTES = 96 * 1024
 
-export class GuardedBatch implements Batch {
-  /** Checksum of all chained frames so far; set when the peer is known. */
-  chain = 0
-  readonly #tools: GuardTools
+export class CheckedBatch implements Batch {
+  /** Checksum of all sequenced frames so far; set when the peer is known. */
+  runningCrc = 0
+  readonly #tools: ChecksumTools
   #slab = new Uint8Array(FIRST_SLAB_BYTES)
   #position = 0
   /** Where the frame under way begins, and what its payload still lacks. */
@@ -31,7 +31,7 @@ export class GuardedBatch implements Batch {
   #missing = 0
   readonly #offset = new Uint8Array(8)
 
-  constructor(tools: GuardTools) {
+  constructor(tools: ChecksumTools) {
     this.#tools = tools
   }
 
@@ -103,14 +103,14 @@ export class GuardedBatch implements Batch {
       this.#position = body + stuffed.byteLength
     }
     const type = slab[start]
-    // what makes the session stands outside its chain: it may be repeated, and lost
-    const chained = type !== FrameType.HELLO && type !== FrameType.READY
-    const headerSum = this.#tools.crc32(slab.subarray(start, start + HEADER_BYTES), chained ? this.chain : 0)
+    // what makes the session stands outside its running CRC: it may be repeated, and lost
+    const sequenced = type !== FrameType.HELLO && type !== FrameType.READY
+    const headerSum = this.#tools.crc32(slab.subarray(start, start + HEADER_BYTES), sequenced ? this.runningCrc : 0)
     writeCheck(slab, start + HEADER_BYTES, headerSum)
     const sum = this.#tools.crc32(slab.subarray(body, this.#position), headerSum)
     writeChecksum(slab, this.#position, sum)
     this.#position += CHECKSUM_BYTES
-    if (chained) this.chain = sum
+    if (sequenced) this.runningCrc = sum
   }
 
   #need(bytes: number): void {

@@ -11,7 +11,7 @@ import type { Readable, Writable } from 'node:stream'
 import type { Clock, Timer } from '../../src/runtime/clock.ts'
 import { TrunkError } from '../../src/contracts/errors.ts'
 import type { TransportOptions } from '../../src/contracts/types.ts'
-import { socketLink, type LineLink } from './socket-link.ts'
+import { socketLink, type ClosingLink } from './socket-link.ts'
 
 /** What is run. */
 export interface Command {
@@ -38,7 +38,7 @@ export async function startChild(
   what: Command,
   options: TransportOptions,
   halfClose: boolean = true,
-): Promise<LineLink> {
+): Promise<ClosingLink> {
   const { signal, clock, limits } = options
   signal.throwIfAborted()
   const child = run(what)

@@ -1,5 +1,5 @@
 /**
- * The recorded guarded session of test/fixtures/wire/guarded.json, played against the real engine as side a: b's bytes go in, a's must come out, byte
+ * The recorded checked session of test/fixtures/wire/checked.json, played against the real engine as side a: b's bytes go in, a's must come out, byte
  * for byte, however the line cuts b's. b is killed inside of a frame and starts anew, and so a has two engines, one after the other.
  */
 import assert from 'node:assert/strict'
@@ -8,14 +8,14 @@ import { encodeCbor } from '../../../src/core/cbor.ts'
 import { DEFAULT_LIMITS } from '../../../src/contracts/limits.ts'
 import type { PipeListener, PipeState } from '../../../src/core/mux/pipe-state.ts'
 import { Engine } from '../../../src/core/session/engine.ts'
-import { guardTools } from '../../../src/session/guard-tools.ts'
+import { checksumTools } from '../../../src/session/checksum-tools.ts'
 import type { Hello } from '../../../src/core/session/hello.ts'
 import { CHUNKINGS, type Chunking } from '../../helpers/chunkings.ts'
 import { concat, fromHex, hex, TYPE, utf8 } from '../../helpers/naive-codec.ts'
-import * as naive from '../../helpers/naive-guarded-codec.ts'
+import * as naive from '../../helpers/naive-checked-codec.ts'
 import { revive, wireFixture } from '../../helpers/wire-fixtures.ts'
 
-const golden = wireFixture('guarded.json')
+const golden = wireFixture('checked.json')
 const { runs, steps } = golden.session
 const hello = revive(wireFixture('hellos.json').hellos[0]?.fields) as Hello
 const WORD = concat(utf8('<'), fromHex(golden.sync), utf8('>'))
@@ -40,7 +40,7 @@ class SideA {
       hello: { ...hello, epoch: fromHex(runs.a[run - 1]!) },
       limits: DEFAULT_LIMITS,
       preferredFrameBytes: 65_536,
-      guard: guardTools,
+      checksumTools: checksumTools,
       now: 0,
       host: {
         wake: () => undefined,
@@ -132,19 +132,19 @@ function play(chunking: Chunking): SideA {
   return a
 }
 
-describe('the golden guarded session', () => {
+describe('the golden checked session', () => {
   it('is recorded as frames that the naive codec reads again', () => {
-    const chains = (side: 'a' | 'b', run: [a: number, b: number]): number => {
+    const runningCrcs = (side: 'a' | 'b', run: [a: number, b: number]): number => {
       const [a, b] = [fromHex(runs.a[run[0]]!), fromHex(runs.b[run[1]]!)]
-      return side === 'a' ? naive.chainStart(a, b) : naive.chainStart(b, a)
+      return side === 'a' ? naive.startOfCrc(a, b) : naive.startOfCrc(b, a)
     }
-    const readers = { a: new naive.NaiveGuardedReader(), b: new naive.NaiveGuardedReader() }
-    readers.a.chain = chains('a', [0, 0])
-    readers.b.chain = chains('b', [0, 0])
+    const readers = { a: new naive.NaiveCheckedReader(), b: new naive.NaiveCheckedReader() }
+    readers.a.runningCrc = runningCrcs('a', [0, 0])
+    readers.b.runningCrc = runningCrcs('b', [0, 0])
     for (const { from, run, note, frames, hex: text } of steps) {
       if (run === 2 && note === 'the next run of a') {
-        readers.a.chain = chains('a', [1, 1])
-        readers.b.chain = chains('b', [1, 1])
+        readers.a.runningCrc = runningCrcs('a', [1, 1])
+        readers.b.runningCrc = runningCrcs('b', [1, 1])
       }
       const read = []
       for (let found = readers[from].next(fromHex(text)); found !== undefined; found = readers[from].next()) {

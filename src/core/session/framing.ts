@@ -1,13 +1,13 @@
 /**
  * How two strangers come to a session over one kind of line, and how frames lie on it. There are two: the plain line, which tells when the peer comes and
- * goes and loses nothing (plain-line.ts), and the guarded one, which does not (guarded-line.ts). The engine speaks to either.
+ * goes and loses nothing (plain-framing.ts), and the checked one, which does not (checked-framing.ts). The engine speaks to either.
  */
 import type { FrameHandler } from '../frame/decoder.ts'
 import type { Batch } from '../frame/batch.ts'
 import type { Hello } from './hello.ts'
 
 /** What a line calls: the engine. */
-export interface LineHost extends FrameHandler {
+export interface FramingHost extends FrameHandler {
   /** There may be something to pull. */
   wake(): void
   /** The peer has proved what it has to prove and gets our READY next; throws what refuses it. */
@@ -20,7 +20,7 @@ export interface LineHost extends FrameHandler {
   askForLife(): void
 }
 
-export interface SessionLine {
+export interface Framing {
   /** What frames are written into. */
   readonly batch: Batch & { reset(): void; finish(): readonly Uint8Array[] }
   /** True inside a frame: an end of the link here cuts it. */

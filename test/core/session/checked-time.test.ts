@@ -1,20 +1,20 @@
-/** Time on a line that does not tell, turned by hand: how long is waited for a peer, for the rest of a frame, for a sign of life; and what proves nothing. */
+/** Time on a connectionless link, turned by hand: how long is waited for a peer, for the rest of a frame, for a sign of life; and what proves nothing. */
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
-import { answerPings, GuardedSeat, ping, pong, stand, standing } from '../../helpers/guarded-seat.ts'
+import { answerPings, CheckedSeat, ping, pong, stand, standing } from '../../helpers/checked-seat.ts'
 import { seededBytes } from '../../helpers/link-traffic.ts'
 import { frame, TYPE } from '../../helpers/naive-codec.ts'
-import { GuardedVoice, names } from '../../helpers/raw-guarded.ts'
+import { CheckedVoice, names } from '../../helpers/raw-checked.ts'
 
 const HOUR = 3_600_000
 
-/** A long frame of the chain, to be cut. */
-const long = (voice: GuardedVoice): Uint8Array => voice.say(frame(0x7f, 0, new Uint8Array(5000)))
+/** A long frame of the running CRC, to be cut. */
+const long = (voice: CheckedVoice): Uint8Array => voice.say(frame(0x7f, 0, new Uint8Array(5000)))
 
 describe('waiting for a peer', () => {
   it('never ends where somebody serves: a guest may be booted tomorrow', () => {
-    const seat = new GuardedSeat({ waitsForever: true })
-    const voice = new GuardedVoice()
+    const seat = new CheckedSeat({ waitsForever: true })
+    const voice = new CheckedVoice()
     const { byteLength } = seat.say()
     assert.equal(seat.advance(HOUR).byteLength, 3600 * byteLength)
     seat.assertLives()
@@ -22,7 +22,7 @@ describe('waiting for a peer', () => {
   })
 
   it('ends after 10 s where somebody connects, and says what was seen', () => {
-    const stranger = new GuardedVoice()
+    const stranger = new CheckedVoice()
     for (const [heard, sentence] of [
       [[], 'no session after 10000 ms: nothing came'],
       [[seededBytes(1, 1234)], "no session after 10000 ms: 1234 bytes came that are not trunkline's"],
@@ -30,13 +30,13 @@ describe('waiting for a peer', () => {
         [Uint8Array.of(0xff), Uint8Array.of(0xfb, 1, 0xff, 0xfb, 3)],
         "no session after 10000 ms: 6 bytes came that are not trunkline's, but those of telnet (telnet=on of a character device, or a terminal server): it has to be a raw socket",
       ],
-      [[stranger.greeting()], 'no session after 10000 ms: a hello came, but no answer to ours'],
+      [[stranger.helloBurst()], 'no session after 10000 ms: a hello came, but no answer to ours'],
       [
-        [stranger.greeting().map((byte) => (byte === 0x0d ? 0x0a : byte))],
+        [stranger.helloBurst().map((byte) => (byte === 0x0d ? 0x0a : byte))],
         'no session after 10000 ms: the line changes bytes on their way here: 0x0d arrives as 0x0a: CR becomes NL (icrnl)',
       ],
     ] as const) {
-      const seat = new GuardedSeat()
+      const seat = new CheckedSeat()
       seat.say()
       seat.hear(...heard)
       seat.advance(9_999)
@@ -50,15 +50,15 @@ describe('waiting for a peer', () => {
 
   it('is no stall: what is written while nobody is there stays with the line for as long as it takes', () => {
     for (const heardBefore of [false, true]) {
-      const seat = new GuardedSeat({ waitsForever: true })
-      const voice = new GuardedVoice()
+      const seat = new CheckedSeat({ waitsForever: true })
+      const voice = new CheckedVoice()
       const first = seat.stick()
       seat.advance(HOUR)
       seat.assertLives()
       voice.hear(first)
       if (!heardBefore) seat.unstick()
       // somebody reads the line empty at last, and is heard before the line says so
-      seat.hear(voice.greeting('new'))
+      seat.hear(voice.helloBurst('new'))
       if (heardBefore) seat.unstick()
       stand(seat, voice)
       seat.assertLives()
@@ -66,10 +66,10 @@ describe('waiting for a peer', () => {
   })
 
   it('is no stall where the session stands before the line has let go: it counts from there', () => {
-    const seat = new GuardedSeat({ waitsForever: true })
-    const voice = new GuardedVoice()
+    const seat = new CheckedSeat({ waitsForever: true })
+    const voice = new CheckedVoice()
     voice.hear(seat.say())
-    seat.hear(voice.greeting('new'))
+    seat.hear(voice.helloBurst('new'))
     voice.hear(seat.stick())
     assert.equal(voice.lastReady?.state, 'heard')
     seat.advance(10_500)
@@ -163,7 +163,7 @@ describe('a frame that stays incomplete', () => {
     seat.assertEnded('ERR_LINE_DAMAGED')
   })
 
-  it('proves nothing while the peer is paused, in its header, its payload, or a greeting', () => {
+  it('proves nothing while the peer is paused, in its header, its payload, or a hello burst', () => {
     for (const at of [1, 10, 11, 12, 3000]) {
       const { seat, voice } = standing({ limits: { keepaliveMs: HOUR } })
       const bytes = long(voice)
@@ -175,10 +175,10 @@ describe('a frame that stays incomplete', () => {
       seat.assertLives()
     }
     const { seat, voice } = standing({ limits: { keepaliveMs: HOUR } })
-    const greeting = voice.greeting('stands')
-    seat.hear(greeting.subarray(0, 100))
+    const helloBurst = voice.helloBurst('stands')
+    seat.hear(helloBurst.subarray(0, 100))
     seat.advance(60_000)
-    seat.hear(greeting.subarray(100)).assertLives()
+    seat.hear(helloBurst.subarray(100)).assertLives()
   })
 
   it('proves nothing where the next one is the incomplete one: the peer went on, and was paused again', () => {
@@ -227,9 +227,9 @@ describe('a frame that stays incomplete', () => {
     seat.assertEnded('ERR_LINE_DAMAGED')
   })
 
-  it('is asked about as ever behind a greeting, which may be left over', () => {
+  it('is asked about as ever behind a hello burst, which may be left over', () => {
     const { seat, voice } = standing({ limits: { keepaliveMs: HOUR } })
-    seat.hear(voice.greeting('stands'), long(voice).subarray(0, 100))
+    seat.hear(voice.helloBurst('stands'), long(voice).subarray(0, 100))
     assert.deepEqual(names(voice.hear(seat.advance(1_000))), ['PING'])
   })
 
@@ -248,10 +248,10 @@ describe('a frame that stays incomplete', () => {
   })
 
   it('is nobody’s business before the session stands', () => {
-    const seat = new GuardedSeat({ waitsForever: true })
-    const voice = new GuardedVoice()
+    const seat = new CheckedSeat({ waitsForever: true })
+    const voice = new CheckedVoice()
     voice.hear(seat.say())
-    seat.hear(voice.greeting().subarray(0, 300))
+    seat.hear(voice.helloBurst().subarray(0, 300))
     seat.advance(HOUR)
     seat.assertLives()
     stand(seat, voice)

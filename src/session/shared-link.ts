@@ -8,10 +8,10 @@ import { badArgument, toTrunkError } from '../contracts/errors.ts'
 import type { DirectLink, DirectReceiver, Link } from '../contracts/types.ts'
 import { directFace, type DirectFace } from './direct-face.ts'
 
-export class SharedLine {
+export class SharedLink {
   readonly #raw: Link
   readonly #face: DirectFace
-  #turn: Turn | undefined
+  #lease: LinkLease | undefined
   #busy = false
   #onFree: (() => void) | undefined
   /** Why there is no more: the raw link has ended (null) or failed. */
@@ -21,7 +21,7 @@ export class SharedLine {
     this.#raw = raw
     this.#face = directFace(raw)
     this.#face.start({
-      data: (chunk) => this.#turn?.receiver?.data(chunk),
+      data: (chunk) => this.#lease?.receiver?.data(chunk),
       end: () => {
         this.#finish(null)
       },
@@ -30,7 +30,7 @@ export class SharedLine {
       },
       drain: () => {
         this.#busy = false
-        this.#turn?.drained()
+        this.#lease?.drained()
       },
     })
   }
@@ -42,24 +42,24 @@ export class SharedLine {
 
   /** The line, until it is closed or aborted. */
   take(): Link {
-    if (this.#turn !== undefined) throw badArgument('somebody has the line')
-    const turn = new Turn(
+    if (this.#lease !== undefined) throw badArgument('somebody has the line')
+    const lease = new LinkLease(
       this.#raw.peer,
       (batch) => this.#write(batch),
       () => {
-        this.#turn = undefined
+        this.#lease = undefined
         this.#onFree?.()
       },
       () => this.#over,
     )
-    this.#turn = turn
-    if (this.#busy) turn.waits = true
-    return turn
+    this.#lease = lease
+    if (this.#busy) lease.waits = true
+    return lease
   }
 
   /** Resolves when nobody has the line: a session that has failed may still have its goodbye to say. One may wait at a time. */
   free(): Promise<void> {
-    if (this.#turn === undefined) return Promise.resolve()
+    if (this.#lease === undefined) return Promise.resolve()
     return new Promise((resolve) => {
       this.#onFree = resolve
     })
@@ -82,12 +82,12 @@ export class SharedLine {
   #finish(over: TrunkError | null): void {
     if (this.#over !== undefined) return
     this.#over = over
-    this.#turn?.lineOver(over)
+    this.#lease?.linkOver(over)
   }
 }
 
 /** The line while one session has it. */
-class Turn implements Link {
+class LinkLease implements Link {
   readonly peer?: string
   readonly direct: DirectLink
   receiver: DirectReceiver | undefined
@@ -111,7 +111,7 @@ class Turn implements Link {
       start: (receiver) => {
         this.receiver = receiver
         const end = over()
-        if (end !== undefined) queueMicrotask(() => this.lineOver(end))
+        if (end !== undefined) queueMicrotask(() => this.linkOver(end))
       },
       write: (batch) => {
         if (!this.waits) return this.#write(batch)
@@ -123,10 +123,11 @@ class Turn implements Link {
   }
 
   get source(): never {
-    throw badArgument('a turn of a shared line has its direct face alone')
+    throw badArgument('a lease of a shared link has its direct adapter alone')
   }
 
-  readonly sink = (): Promise<never> => Promise.reject(badArgument('a turn of a shared line has its direct face alone'))
+  readonly sink = (): Promise<never> =>
+    Promise.reject(badArgument('a lease of a shared link has its direct adapter alone'))
 
   drained(): void {
     if (!this.waits) {
@@ -139,7 +140,7 @@ class Turn implements Link {
     if (batch !== undefined && this.#write(batch)) this.receiver?.drain()
   }
 
-  lineOver(over: TrunkError | null): void {
+  linkOver(over: TrunkError | null): void {
     const { receiver } = this
     if (over === null) receiver?.end()
     else receiver?.fail(over)

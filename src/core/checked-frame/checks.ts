@@ -1,5 +1,5 @@
 /**
- * What frames carry on a line that does not tell when the peer comes and goes, or that may change bytes (docs/reference/wire-format.md, "Guarded
+ * What frames carry on a connectionless or lossy link (docs/reference/wire-format.md, "Checked
  * frames"): a check behind the header, so that a damaged length is never waited for, a checksum behind the payload, and the rule that a
  * sync word stands before a hello and nowhere else.
  *
@@ -11,7 +11,7 @@
 import { FrameFlag, SYNC_WORD } from '../frame/constants.ts'
 
 /** What the framing needs from outside: they look at every byte, so they had better be native. */
-export interface GuardTools {
+export interface ChecksumTools {
   /** CRC-32 (ISO 3309, as in zlib) of `bytes`, continued from `before`. */
   crc32(bytes: Uint8Array, before: number): number
   /** Where `word` begins in `bytes`, not before `from`; -1 where it does not. */
@@ -66,7 +66,7 @@ export function checksumMatches(bytes: Uint8Array, at: number, sum: number): boo
 }
 
 /** `payload` with a zero behind each first half of a sync word; undefined where it holds no whole word and may go as it is. */
-export function stuff(payload: Uint8Array, tools: GuardTools): Uint8Array | undefined {
+export function stuff(payload: Uint8Array, tools: ChecksumTools): Uint8Array | undefined {
   if (payload.byteLength < SYNC_WORD.byteLength || tools.find(payload, SYNC_WORD, 0) < 0) return undefined
   const stuffed = new Uint8Array(stuffedLength(payload.byteLength))
   let length = 0
@@ -83,7 +83,7 @@ export function stuff(payload: Uint8Array, tools: GuardTools): Uint8Array | unde
 }
 
 /** What {@link stuff} made it from; undefined where a zero is missing. */
-export function unstuff(stuffed: Uint8Array, tools: GuardTools): Uint8Array | undefined {
+export function unstuff(stuffed: Uint8Array, tools: ChecksumTools): Uint8Array | undefined {
   const payload = new Uint8Array(stuffed.byteLength)
   let length = 0
   let from = 0

@@ -1,10 +1,10 @@
-/** The real guarded codec's two halves behind the naive one's shapes, so that the same bytes go through both. */
-import { GuardedBatch } from '../../src/core/checked-frame/guarded-batch.ts'
-import { GuardedDecoder } from '../../src/core/checked-frame/guarded-decoder.ts'
+/** The real checked codec's two halves behind the naive one's shapes, so that the same bytes go through both. */
+import { CheckedBatch } from '../../src/core/checked-frame/checked-batch.ts'
+import { CheckedDecoder } from '../../src/core/checked-frame/checked-decoder.ts'
 import { PROBE } from '../../src/core/checked-frame/probe.ts'
-import { guardTools } from '../../src/session/guard-tools.ts'
+import { checksumTools } from '../../src/session/checksum-tools.ts'
 import { frame, type WireFrame } from './naive-codec.ts'
-import type { Finding, GuardedBytes, LengthLimit } from './naive-guarded-codec.ts'
+import type { Finding, CheckedBytes, LengthLimit } from './naive-checked-codec.ts'
 
 /** What the real decoder tells; `cut` behind a HELLO whose sync word came inside another frame. */
 export type Told = Exclude<Finding, { type: 'skipped' } | { type: 'frame' } | { type: 'cut' }> | ToldFrame
@@ -19,16 +19,16 @@ interface ToldFrame {
 const PLAIN = new Error('a plain hello')
 
 /** A real decoder that writes down what it tells. */
-export class GuardedEar {
+export class CheckedEar {
   readonly told: Told[] = []
-  readonly decoder: GuardedDecoder
+  readonly decoder: CheckedDecoder
 
-  constructor(chain: number | undefined, limit: LengthLimit = () => 2 ** 24 - 1) {
+  constructor(runningCrc: number | undefined, limit: LengthLimit = () => 2 ** 24 - 1) {
     const tell = (one: WireFrame, cut = false): void => {
       this.told.push({ type: 'frame', frame: one, cut })
     }
     let header = frame(0)
-    this.decoder = new GuardedDecoder(guardTools, {
+    this.decoder = new CheckedDecoder(checksumTools, {
       maxPayload: limit,
       probe: (bytes) => {
         this.told.push({ type: 'probe', bytes: bytes.slice() })
@@ -38,10 +38,10 @@ export class GuardedEar {
         this.told.push({ type: 'plain' })
         throw PLAIN
       },
-      greeting: (type, payload, cut) => {
+      helloBurst: (type, payload, cut) => {
         tell(frame(type, 0, payload.slice()), cut)
       },
-      chained: () => true,
+      sequenced: () => true,
       damaged: () => {
         this.told.push({ type: 'damage' })
       },
@@ -58,7 +58,7 @@ export class GuardedEar {
         tell(frame(type, pipe, payload.slice(), flags))
       },
     })
-    this.decoder.chain = chain
+    this.decoder.runningCrc = runningCrc
   }
 
   /** Everything told about `chunks`. */
@@ -78,9 +78,9 @@ export class GuardedEar {
 }
 
 /** `frames` as the real encoder writes them in one batch; the payload of each in `pieces` parts. */
-export function writeGuarded(frames: readonly WireFrame[], start: number, pieces = 1): GuardedBytes {
-  const batch = new GuardedBatch(guardTools)
-  batch.chain = start
+export function writeChecked(frames: readonly WireFrame[], start: number, pieces = 1): CheckedBytes {
+  const batch = new CheckedBatch(checksumTools)
+  batch.runningCrc = start
   for (const { type, flags, pipe, payload } of frames) {
     batch.header(type, flags, pipe, payload.byteLength)
     const step = Math.max(1, Math.ceil(payload.byteLength / pieces))
@@ -88,5 +88,5 @@ export function writeGuarded(frames: readonly WireFrame[], start: number, pieces
   }
   const bytes = Buffer.concat(batch.finish())
   if (bytes.byteLength !== batch.bytes) throw new Error(`${bytes.byteLength} bytes, the batch says ${batch.bytes}`)
-  return { bytes: new Uint8Array(bytes), sum: batch.chain }
+  return { bytes: new Uint8Array(bytes), sum: batch.runningCrc }
 }

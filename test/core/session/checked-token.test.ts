@@ -1,10 +1,10 @@
-/** The token on a line that does not tell: greetings are repeated, and still nobody collects a proof of the serving side. */
+/** The token on a connectionless link: hello bursts are repeated, and still nobody collects a proof of the serving side. */
 import assert from 'node:assert/strict'
 import { createHmac } from 'node:crypto'
 import { describe, it } from 'node:test'
-import { answerPings, GuardedSeat } from '../../helpers/guarded-seat.ts'
+import { answerPings, CheckedSeat } from '../../helpers/checked-seat.ts'
 import { bigEndian, concat, utf8 } from '../../helpers/naive-codec.ts'
-import { GuardedVoice, names } from '../../helpers/raw-guarded.ts'
+import { CheckedVoice, names } from '../../helpers/raw-checked.ts'
 import type { HelloFields } from '../../helpers/raw-peer.ts'
 
 const TOKEN = 'a token of more than sixteen bytes'
@@ -13,10 +13,10 @@ const OTHER = 'another token of sixteen bytes and more'
 type Side = 'connect' | 'serve'
 const challengeOf = (side: Side): Uint8Array => new Uint8Array(32).fill(side === 'serve' ? 0xbb : 0xaa)
 
-const seatOf = (role: Side, token = TOKEN): GuardedSeat =>
-  new GuardedSeat({ waitsForever: role === 'serve', token, hello: { role, challenge: challengeOf(role) } })
-const voiceOf = (role: Side, more: HelloFields = {}): GuardedVoice =>
-  new GuardedVoice({ role, challenge: challengeOf(role), ...more })
+const seatOf = (role: Side, token = TOKEN): CheckedSeat =>
+  new CheckedSeat({ waitsForever: role === 'serve', token, hello: { role, challenge: challengeOf(role) } })
+const voiceOf = (role: Side, more: HelloFields = {}): CheckedVoice =>
+  new CheckedVoice({ role, challenge: challengeOf(role), ...more })
 
 /** The proof as docs/reference/wire-format.md has it. */
 function proof(role: Side, prover: Uint8Array, verifier: Uint8Array, token = TOKEN): Uint8Array {
@@ -28,7 +28,7 @@ function proof(role: Side, prover: Uint8Array, verifier: Uint8Array, token = TOK
       .digest(),
   )
 }
-const proofOf = (voice: GuardedVoice, role: Side, token = TOKEN): Uint8Array =>
+const proofOf = (voice: CheckedVoice, role: Side, token = TOKEN): Uint8Array =>
   proof(role, voice.hello, voice.theirHello!, token)
 
 describe('a serving side with a token', () => {
@@ -36,13 +36,13 @@ describe('a serving side with a token', () => {
     const seat = seatOf('serve')
     const voice = voiceOf('connect')
     voice.hear(seat.say())
-    voice.hear(seat.hear(voice.greeting()).say())
+    voice.hear(seat.hear(voice.helloBurst()).say())
     voice.hear(seat.advance(10_000))
     assert.deepEqual([voice.count('HELLO'), voice.count('READY')], [12, 0])
-    voice.hear(seat.hear(voice.greeting('new', { proof: proofOf(voice, 'connect') })).say())
+    voice.hear(seat.hear(voice.helloBurst('new', { proof: proofOf(voice, 'connect') })).say())
     assert.equal(voice.lastReady?.state, 'heard')
     assert.deepEqual(voice.lastReady.proof, proof('serve', voice.theirHello!, voice.hello))
-    seat.hear(voice.greeting('heard', { proof: proofOf(voice, 'connect') }))
+    seat.hear(voice.helloBurst('heard', { proof: proofOf(voice, 'connect') }))
     assert.equal(seat.standsWith, 'raw')
     voice.hear(seat.say())
     answerPings(seat, voice)
@@ -50,16 +50,16 @@ describe('a serving side with a token', () => {
   })
 
   for (const [what, fields] of [
-    ['of another token', (voice: GuardedVoice) => ({ proof: proofOf(voice, 'connect', OTHER) })],
+    ['of another token', (voice: CheckedVoice) => ({ proof: proofOf(voice, 'connect', OTHER) })],
     ['that is missing', () => ({})],
-    ['of another length', (voice: GuardedVoice) => ({ proof: proofOf(voice, 'connect').subarray(1) })],
+    ['of another length', (voice: CheckedVoice) => ({ proof: proofOf(voice, 'connect').subarray(1) })],
     [
       'that is its own, sent back',
-      (voice: GuardedVoice) => ({ proof: proof('serve', voice.theirHello!, voice.hello) }),
+      (voice: CheckedVoice) => ({ proof: proof('serve', voice.theirHello!, voice.hello) }),
     ],
     [
       'of another session',
-      (voice: GuardedVoice) => ({ proof: proof('connect', voice.hello, new GuardedVoice({ role: 'serve' }).hello) }),
+      (voice: CheckedVoice) => ({ proof: proof('connect', voice.hello, new CheckedVoice({ role: 'serve' }).hello) }),
     ],
   ] as const) {
     it(`refuses a proof ${what}, says so, and gives none of its own`, () => {
@@ -67,8 +67,8 @@ describe('a serving side with a token', () => {
         const seat = seatOf('serve')
         const voice = voiceOf('connect')
         voice.hear(seat.say())
-        voice.hear(seat.hear(voice.greeting()).say())
-        seat.hear(voice.greeting(state, fields(voice)))
+        voice.hear(seat.hear(voice.helloBurst()).say())
+        seat.hear(voice.helloBurst(state, fields(voice)))
         seat.assertEnded('ERR_AUTH_FAILED')
         assert.deepEqual(names(voice.hear(seat.say())), ['HELLO', 'BYE'])
         assert.equal(voice.byeNumber, 24)
@@ -82,7 +82,7 @@ describe('a serving side with a token', () => {
     const seat = seatOf('serve')
     const voice = voiceOf('connect')
     voice.hear(seat.say())
-    seat.hear(voice.greeting('stands', { epoch: new Uint8Array(8), proof: proofOf(voice, 'connect') }))
+    seat.hear(voice.helloBurst('stands', { epoch: new Uint8Array(8), proof: proofOf(voice, 'connect') }))
     seat.hear(voice.say({ type: 5, flags: 0, pipe: 0, payload: new Uint8Array(16) }))
     voice.hear(seat.say())
     assert.equal(voice.count('READY'), 0)
@@ -94,11 +94,11 @@ describe('a serving side with a token', () => {
     const seat = seatOf('serve')
     const voice = voiceOf('connect')
     voice.hear(seat.say())
-    voice.hear(seat.hear(voice.greeting()).say())
-    const greeting = (): Uint8Array => voice.greeting('heard', { proof: proofOf(voice, 'connect') })
-    assert.deepEqual(names(voice.hear(seat.hear(greeting()).say())), ['HELLO', 'READY'])
+    voice.hear(seat.hear(voice.helloBurst()).say())
+    const helloBurst = (): Uint8Array => voice.helloBurst('heard', { proof: proofOf(voice, 'connect') })
+    assert.deepEqual(names(voice.hear(seat.hear(helloBurst()).say())), ['HELLO', 'READY'])
     assert.equal(seat.standsWith, undefined)
-    seat.hear(greeting())
+    seat.hear(helloBurst())
     assert.equal(seat.standsWith, 'raw')
   })
 
@@ -106,8 +106,8 @@ describe('a serving side with a token', () => {
     const seat = seatOf('serve')
     const voice = voiceOf('connect')
     voice.hear(seat.say())
-    voice.hear(seat.hear(voice.greeting('new', { proof: proofOf(voice, 'connect') })).say())
-    seat.hear(voice.greeting('heard', { proof: new Uint8Array(32) })).assertLives()
+    voice.hear(seat.hear(voice.helloBurst('new', { proof: proofOf(voice, 'connect') })).say())
+    seat.hear(voice.helloBurst('heard', { proof: new Uint8Array(32) })).assertLives()
     assert.equal(seat.standsWith, 'raw')
   })
 
@@ -115,12 +115,12 @@ describe('a serving side with a token', () => {
     const seat = seatOf('serve')
     const first = voiceOf('connect')
     first.hear(seat.say())
-    first.hear(seat.hear(first.greeting('new', { proof: proofOf(first, 'connect') })).say())
+    first.hear(seat.hear(first.helloBurst('new', { proof: proofOf(first, 'connect') })).say())
     assert.equal(first.lastReady?.state, 'heard')
     const thief = voiceOf('connect', { epoch: new Uint8Array(8) })
-    thief.hear(seat.hear(thief.greeting()).say())
+    thief.hear(seat.hear(thief.helloBurst()).say())
     assert.equal(thief.count('READY'), 0)
-    seat.hear(thief.greeting('heard', { proof: proofOf(first, 'connect') })).assertEnded('ERR_AUTH_FAILED')
+    seat.hear(thief.helloBurst('heard', { proof: proofOf(first, 'connect') })).assertEnded('ERR_AUTH_FAILED')
     assert.deepEqual(names(thief.hear(seat.say())), ['HELLO', 'BYE'])
   })
 })
@@ -130,9 +130,9 @@ describe('a connecting side with a token', () => {
     const seat = seatOf('connect')
     const voice = voiceOf('serve')
     voice.hear(seat.say())
-    voice.hear(seat.hear(voice.greeting()).say())
+    voice.hear(seat.hear(voice.helloBurst()).say())
     assert.deepEqual(voice.lastReady?.proof, proof('connect', voice.theirHello!, voice.hello))
-    seat.hear(voice.greeting('heard', { proof: proofOf(voice, 'serve') }))
+    seat.hear(voice.helloBurst('heard', { proof: proofOf(voice, 'serve') }))
     assert.equal(seat.standsWith, 'raw')
   })
 
@@ -140,8 +140,8 @@ describe('a connecting side with a token', () => {
     const seat = seatOf('connect')
     const voice = voiceOf('serve')
     voice.hear(seat.say())
-    voice.hear(seat.hear(voice.greeting()).say())
-    seat.hear(voice.greeting('heard', { proof: proofOf(voice, 'serve', OTHER) })).assertEnded('ERR_AUTH_FAILED')
+    voice.hear(seat.hear(voice.helloBurst()).say())
+    seat.hear(voice.helloBurst('heard', { proof: proofOf(voice, 'serve', OTHER) })).assertEnded('ERR_AUTH_FAILED')
     voice.hear(seat.say())
     assert.equal(voice.byeNumber, 24)
   })
@@ -149,7 +149,7 @@ describe('a connecting side with a token', () => {
 
 describe('two engines', () => {
   /** What becomes of both, each told what the other one says, in turns. */
-  function meet(a: GuardedSeat, b: GuardedSeat): [string | undefined, string | undefined] {
+  function meet(a: CheckedSeat, b: CheckedSeat): [string | undefined, string | undefined] {
     for (let i = 0; i < 10; i++) {
       b.hear(a.say())
       a.hear(b.say())
@@ -167,7 +167,7 @@ describe('two engines', () => {
   })
 
   it('both have ERR_AUTH_REQUIRED where one has none', () => {
-    const without = (): GuardedSeat => new GuardedSeat({ hello: { name: 'b', epoch: EPOCH_B } })
+    const without = (): CheckedSeat => new CheckedSeat({ hello: { name: 'b', epoch: EPOCH_B } })
     assert.deepEqual(meet(seatOf('connect'), without()), ['ERR_AUTH_REQUIRED', 'ERR_AUTH_REQUIRED'])
     assert.deepEqual(meet(without(), seatOf('serve')), ['ERR_AUTH_REQUIRED', 'ERR_AUTH_REQUIRED'])
   })
@@ -180,8 +180,8 @@ describe('two engines', () => {
 
 const EPOCH_B = bigEndian(0xb, 8)
 
-function seatB(role: Side, token: string): GuardedSeat {
-  return new GuardedSeat({
+function seatB(role: Side, token: string): CheckedSeat {
+  return new CheckedSeat({
     waitsForever: role === 'serve',
     token,
     hello: { name: 'b', epoch: EPOCH_B, role, challenge: challengeOf(role) },

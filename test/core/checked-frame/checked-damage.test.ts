@@ -1,21 +1,21 @@
 /**
- * A recorded guarded run of frames, damaged in every place and every way: no frame is ever shown that was not sent, none out of order, no
+ * A recorded checked run of frames, damaged in every place and every way: no frame is ever shown that was not sent, none out of order, no
  * byte of one wrong; the damage is noticed; and what it costs is bounded.
  */
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
-import { stuffedLength } from '../../../src/core/checked-frame/guard.ts'
+import { stuffedLength } from '../../../src/core/checked-frame/checks.ts'
 import { atRandom, CHUNKINGS } from '../../helpers/chunkings.ts'
-import { GuardedEar } from '../../helpers/guarded-codec.ts'
+import { CheckedEar } from '../../helpers/checked-codec.ts'
 import { seededBytes } from '../../helpers/link-traffic.ts'
 import { memoryHeld } from '../../helpers/memory-held.ts'
 import { bigEndian, concat, frame, fromHex, hex, SYNC, TYPE, utf8, type WireFrame } from '../../helpers/naive-codec.ts'
-import * as naive from '../../helpers/naive-guarded-codec.ts'
+import * as naive from '../../helpers/naive-checked-codec.ts'
 import { wireFixture } from '../../helpers/wire-fixtures.ts'
 
-const golden = wireFixture('guarded.json')
-const START = parseInt(golden.chains.aToB, 16)
-const opening = fromHex(golden.greetings[1]!.hex)
+const golden = wireFixture('checked.json')
+const START = parseInt(golden.runningCrcs.aToB, 16)
+const opening = fromHex(golden.helloBursts[1]!.hex)
 
 /** Short, long, empty, stuffed; two of them alike, so that only their order tells them apart. */
 const sent: readonly WireFrame[] = [
@@ -29,28 +29,28 @@ const sent: readonly WireFrame[] = [
   frame(TYPE.DATA, 3, new Uint8Array(40)),
   frame(TYPE.END, 3, bigEndian(340, 8)),
 ]
-const chain = naive.encodeChain(sent, START).bytes
-const recorded = concat(opening, chain)
+const runningCrc = naive.encodeSequence(sent, START).bytes
+const recorded = concat(opening, runningCrc)
 
-/** Where each frame of the chain ends in {@link recorded}. */
-const ends = sent.map((_, i) => opening.byteLength + naive.encodeChain(sent.slice(0, i + 1), START).bytes.byteLength)
+/** Where each frame of the running CRC ends in {@link recorded}. */
+const ends = sent.map((_, i) => opening.byteLength + naive.encodeSequence(sent.slice(0, i + 1), START).bytes.byteLength)
 /** How many frames are over before the byte at `at`. */
 const untouched = (at: number): number => ends.filter((end) => end <= at).length
 
 const text = (one: WireFrame): string => `${one.type} ${one.flags} ${one.pipe} ${hex(one.payload)}`
-const greetingFrames = new Set([
+const helloBurstFrames = new Set([
   text(frame(TYPE.HELLO, 0, fromHex(golden.hello))),
-  text(frame(TYPE.READY, 0, fromHex(golden.greetings[1]!.ready!))),
+  text(frame(TYPE.READY, 0, fromHex(golden.helloBursts[1]!.ready!))),
 ])
 const sentTexts = sent.map(text)
 
-/** What a reader of `bytes` is shown: only what was sent, in order. Gives the number of frames of the chain. */
+/** What a reader of `bytes` is shown: only what was sent, in order. Gives the number of frames of the running CRC. */
 function shown(bytes: Uint8Array, what: string, chunks = [bytes]): number {
-  const ear = new GuardedEar(START)
+  const ear = new CheckedEar(START)
   ear.hear(chunks)
   let count = 0
   for (const one of ear.frames) {
-    if (one.type === TYPE.HELLO || one.type === TYPE.READY) assert.ok(greetingFrames.has(text(one)), what)
+    if (one.type === TYPE.HELLO || one.type === TYPE.READY) assert.ok(helloBurstFrames.has(text(one)), what)
     else assert.equal(text(one), sentTexts[count++], what)
   }
   return count
@@ -65,7 +65,7 @@ const without = (at: number, count = 1): Uint8Array => concat(recorded.subarray(
 const withMore = (at: number, more: Uint8Array): Uint8Array =>
   concat(recorded.subarray(0, at), more, recorded.subarray(at))
 
-describe('a damaged guarded line', () => {
+describe('a damaged link with checked framing', () => {
   it('shows everything where nothing is damaged, cut anyhow', () => {
     for (const { cut, name } of CHUNKINGS) assert.equal(shown(recorded, name, cut(recorded)), sent.length)
   })
@@ -89,7 +89,7 @@ describe('a damaged guarded line', () => {
       for (let at = 0; at + length < recorded.byteLength; at++) {
         const bytes = withMore(at + length, recorded.subarray(at, at + length))
         const count = shown(bytes, `bytes ${at} to ${at + length} twice`)
-        // a whole frame that comes twice is shown once; a greeting may be right the second time
+        // a whole frame that comes twice is shown once; a hello burst may be right the second time
         if (at >= opening.byteLength) assert.equal(count, untouched(at + length), `bytes ${at} to ${at + length} twice`)
       }
     }
@@ -117,12 +117,12 @@ describe('a damaged guarded line', () => {
   it('shows nothing wrong where blocks of 16 to 4,096 bytes are lost [R-056]', () => {
     // a run as long as that, of frames that look alike
     const many = Array.from({ length: 300 }, (_, i) => frame(TYPE.DATA, 1, utf8(`${i % 10}`.repeat(10 + (i % 5)))))
-    const bytes = concat(opening, naive.encodeChain(many, START).bytes)
-    // the greeting's two frames, and then a frame each
-    const lengths = many.map(({ payload }) => payload.byteLength + naive.GUARD_OVERHEAD)
+    const bytes = concat(opening, naive.encodeSequence(many, START).bytes)
+    // the hello burst's two frames, and then a frame each
+    const lengths = many.map(({ payload }) => payload.byteLength + naive.CHECKED_OVERHEAD)
     for (const length of [16, 17, 64, 100, 256, 1024, 4096]) {
       for (let at = opening.byteLength; at + length <= bytes.byteLength; at += 11) {
-        const ear = new GuardedEar(START)
+        const ear = new CheckedEar(START)
         ear.hear([concat(bytes.subarray(0, at), bytes.subarray(at + length))])
         const frames = ear.frames.slice(2)
         let end = opening.byteLength
@@ -135,10 +135,10 @@ describe('a damaged guarded line', () => {
     }
   })
 
-  it('takes up again at the next greeting, which begins no chain anew by itself', () => {
-    const ear = new GuardedEar(START)
-    ear.hear([concat(without(ends[3]! + 3), opening, chain)])
-    // greeting, four frames, the damage, greeting, and frames that are not the next ones
+  it('takes up again at the next hello burst, which begins no running CRC anew by itself', () => {
+    const ear = new CheckedEar(START)
+    ear.hear([concat(without(ends[3]! + 3), opening, runningCrc)])
+    // hello burst, four frames, the damage, hello burst, and frames that are not the next ones
     assert.deepEqual(
       ear.told.map(({ type }) => type),
       ['probe', ...Array<string>(6).fill('frame'), 'damage', 'probe', 'frame', 'frame', 'damage'],
@@ -153,7 +153,7 @@ describe('a damaged guarded line', () => {
       [ends[2]! + 11, true],
       [ends[2]! + 13, true],
     ] as const) {
-      const ear = new GuardedEar(START)
+      const ear = new CheckedEar(START)
       ear.hear([concat(recorded.subarray(0, at), opening)])
       const [hello, ready] = ear.told.slice(-2)
       assert.deepEqual(
@@ -168,9 +168,9 @@ describe('a damaged guarded line', () => {
 describe('a damaged length', () => {
   /** A header with its check, changed. */
   function noticed(one: WireFrame, change: (header: Uint8Array) => void): boolean {
-    const bytes = naive.encodeGuarded(one, START).bytes.slice(0, 11)
+    const bytes = naive.encodeChecked(one, START).bytes.slice(0, 11)
     change(bytes)
-    const ear = new GuardedEar(START)
+    const ear = new CheckedEar(START)
     // the byte behind it: a check may end as a sync word begins, and is not looked at before it is known for none
     ear.hear([opening, bytes, Uint8Array.of(0)])
     return ear.told.at(-1)?.type === 'damage'
@@ -211,7 +211,7 @@ describe('a damaged length', () => {
         random.subarray(i * 8, i * 8 + 8),
         Uint8Array.of(i & 0x7f, i >> 8),
       )
-      const ear = new GuardedEar(START)
+      const ear = new CheckedEar(START)
       ear.hear([opening, header])
       if (ear.told.at(-1)?.type !== 'damage') missed++
     }
@@ -220,13 +220,13 @@ describe('a damaged length', () => {
   })
 })
 
-describe('what a guarded decoder holds', () => {
+describe('what a checked decoder holds', () => {
   const MIB = 1024 * 1024
 
-  it('is nothing of 64 MiB of noise, before a greeting and behind damage', async () => {
+  it('is nothing of 64 MiB of noise, before a hello burst and behind damage', async () => {
     const noise = seededBytes(5, 65_536)
     for (const before of [new Uint8Array(0), concat(opening, Uint8Array.of(1))]) {
-      const ear = new GuardedEar(START)
+      const ear = new CheckedEar(START)
       ear.hear([before])
       const held = await memoryHeld()
       for (let i = 0; i < 1024; i++) ear.decoder.push(Uint8Array.from(noise))
@@ -239,14 +239,14 @@ describe('what a guarded decoder holds', () => {
   it('is at most the limit for a header that promises the limit, and nothing before a byte of it came', async () => {
     const limit = 4 * MIB
     const header = (length: number, flags: number): Uint8Array =>
-      naive.guard(frame(TYPE.DATA, 1, new Uint8Array(length), flags), START).bytes.slice(0, 11)
+      naive.checkedFrame(frame(TYPE.DATA, 1, new Uint8Array(length), flags), START).bytes.slice(0, 11)
     const plain = header(limit, 0)
     const stuffed = header(stuffedLength(limit), naive.STUFFED)
     for (const [prefix, most] of [
       [plain, limit],
       [stuffed, stuffedLength(limit)],
     ] as const) {
-      const ear = new GuardedEar(START, () => limit)
+      const ear = new CheckedEar(START, () => limit)
       ear.hear([opening])
       const held = await memoryHeld()
       ear.hear([prefix])
@@ -257,13 +257,13 @@ describe('what a guarded decoder holds', () => {
       assert.equal(ear.decoder.midFrame, true)
       // given up with the next sync word
       ear.hear([opening])
-      assert.ok((await memoryHeld()) - held < MIB / 4, 'after the next greeting')
+      assert.ok((await memoryHeld()) - held < MIB / 4, 'after the next hello burst')
     }
     for (const [length, flags] of [
       [limit + 1, 0],
       [stuffedLength(limit) + 1, naive.STUFFED],
     ] as const) {
-      const ear = new GuardedEar(START, () => limit)
+      const ear = new CheckedEar(START, () => limit)
       ear.hear([opening, header(length, flags)])
       assert.equal(ear.told.at(-1)?.type, 'damage')
       assert.equal(ear.decoder.midFrame, false)
@@ -273,7 +273,7 @@ describe('what a guarded decoder holds', () => {
   it('is no part of the line’s chunks: they are as they were', () => {
     for (const { cut, name } of CHUNKINGS) {
       const bytes = recorded.slice()
-      new GuardedEar(START).hear(cut(bytes))
+      new CheckedEar(START).hear(cut(bytes))
       assert.equal(hex(bytes), hex(recorded), name)
     }
   })

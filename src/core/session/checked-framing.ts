@@ -1,31 +1,31 @@
 /**
- * A line that does not tell when the peer comes and goes, and may change bytes (docs/reference/wire-format.md, "Lines that do not tell").
+ * Checked framing, for a connectionless or lossy link (docs/reference/wire-format.md, "Connectionless links").
  *
- * A greeting (sync word, probe, HELLO, and READY once the peer is known) is repeated until the session stands, since nobody knows when somebody
+ * A hello burst (sync word, probe, HELLO, and READY once the peer is known) is repeated until the session stands, since nobody knows when somebody
  * listens. A side stands when it knows that the peer has its READY: by a READY that says so, or by a frame that only a standing peer can send. A
- * hello of another run ends the session. Frames are chained by their checksums, and the chain begins with both epochs: no frame of
+ * hello of another run ends the session. Frames are sequenced by their checksums, and the running CRC begins with both epochs: no frame of
  * another session, none that was lost, doubled or changed goes unnoticed.
  */
 import { TrunkError } from '../../contracts/errors.ts'
 import { FrameType, SYNC_WORD } from '../frame/constants.ts'
-import type { GuardTools } from '../checked-frame/guard.ts'
-import { GuardedBatch } from '../checked-frame/guarded-batch.ts'
-import { GuardedDecoder, type GuardedHandler } from '../checked-frame/guarded-decoder.ts'
+import type { ChecksumTools } from '../checked-frame/checks.ts'
+import { CheckedBatch } from '../checked-frame/checked-batch.ts'
+import { CheckedDecoder, type CheckedHandler } from '../checked-frame/checked-decoder.ts'
 import { diagnose, isProbe, PROBE, protocolOf, STRIPPED_SYNC_WORD } from '../checked-frame/probe.ts'
 import { TokenBucket } from '../../runtime/token-bucket.ts'
 import { decodeReady, Handshake, READY_BYTES, type Authenticator } from './handshake.ts'
 import { decodeHello, EPOCH_BYTES, type Hello } from './hello.ts'
-import type { LineHost, SessionLine } from './line.ts'
+import type { FramingHost, Framing } from './framing.ts'
 
-/** What a guarded line is made of. */
-export interface GuardedLineOptions {
+/** What a link with checked framing is made of. */
+export interface CheckedFramingOptions {
   readonly hello: Hello
   /** Makes another hello of the same side: another epoch, another challenge. @default the same one is said for as long as nobody is known */
   readonly renewHello?: (() => Hello) | undefined
   readonly maxHelloBytes: number
   readonly repeatMs: number
   readonly authenticator: Authenticator | undefined
-  readonly tools: GuardTools
+  readonly tools: ChecksumTools
   readonly now: number
 }
 
@@ -34,13 +34,13 @@ const STALL_MS = 1_000
 /** After an answer that did not complete it: nothing for so long, twice, and bytes are missing. Between the two what waits for us is read. */
 const GAP_MS = 750
 /**
- * A terminal that nobody had open echoes what waits for it between its opening and its becoming raw: several greetings in one burst. What is wrong with a line
- * is wrong with the greeting after that as well.
+ * A terminal that nobody had open echoes what waits for it between its opening and its becoming raw: several hello bursts in one burst. What is wrong with a line
+ * is wrong with the hello burst after that as well.
  */
 const AGAIN_MS = 500
 /** Of what came first so much is kept. */
 const FIRST_BYTES = 16
-/** Greetings of strangers, and mangled ones, that are looked at: so many at once, and so many a second. An honest peer greets once a second. */
+/** Hello bursts of strangers, and mangled ones, that are looked at: so many at once, and so many a second. An honest peer greets once a second. */
 const LOOKS = 20
 const LOOKS_PER_SECOND = 5
 /** Hellos of our own that are remembered: said once a second, so an echo may take as many seconds. */
@@ -48,11 +48,11 @@ const MAX_OWN_BEFORE = 8
 /** A tick this late means that we ourselves were suspended. */
 const SUSPENDED_MS = 1_000
 
-export class GuardedLine implements SessionLine, GuardedHandler {
-  readonly batch: GuardedBatch
-  readonly #options: GuardedLineOptions
-  readonly #host: LineHost
-  readonly #decoder: GuardedDecoder
+export class CheckedFraming implements Framing, CheckedHandler {
+  readonly batch: CheckedBatch
+  readonly #options: CheckedFramingOptions
+  readonly #host: FramingHost
+  readonly #decoder: CheckedDecoder
   #handshake: Handshake
   #peer: Hello | undefined
   /** Its HELLO as it travelled: the same run says the same. */
@@ -64,8 +64,8 @@ export class GuardedLine implements SessionLine, GuardedHandler {
   #stands = false
   /** The session stands and a HELLO of this peer has come; its READY has not. */
   #helloAlone = false
-  /** A greeting is to be sent; and when the next one will be, in any case. */
-  #owesGreeting = true
+  /** A hello burst is to be sent; and when the next one will be, in any case. */
+  #owesHelloBurst = true
   #repeatAt: number
   /** When our own hello came back first. */
   #echoedAt: number | undefined
@@ -74,7 +74,7 @@ export class GuardedLine implements SessionLine, GuardedHandler {
   #diagnosedAt = 0
   /** What came before anything else: another protocol is told by it. */
   #first: Uint8Array = new Uint8Array(0)
-  /** Looking at greetings that are new costs; a flood of them is not looked at. */
+  /** Looking at hello bursts that are new costs; a flood of them is not looked at. */
   readonly #looks: TokenBucket
   /** Bytes of the stripped sync word that match so far. */
   #strippedBytes = 0
@@ -84,11 +84,11 @@ export class GuardedLine implements SessionLine, GuardedHandler {
   #answered = false
   #silent = false
 
-  constructor(options: GuardedLineOptions, host: LineHost) {
+  constructor(options: CheckedFramingOptions, host: FramingHost) {
     this.#options = options
     this.#host = host
-    this.batch = new GuardedBatch(options.tools)
-    this.#decoder = new GuardedDecoder(options.tools, this)
+    this.batch = new CheckedBatch(options.tools)
+    this.#decoder = new CheckedDecoder(options.tools, this)
     this.#handshake = this.#newHandshake(options.hello)
     this.#looks = new TokenBucket(LOOKS, LOOKS_PER_SECOND, options.now)
     this.#repeatAt = options.now
@@ -125,7 +125,7 @@ export class GuardedLine implements SessionLine, GuardedHandler {
   }
 
   handshakeFrame(): void {
-    // a guarded decoder shows them as greetings, never as frames
+    // a checked decoder shows them as hello bursts, never as frames
   }
 
   maxPayload(type: number): number {
@@ -133,14 +133,14 @@ export class GuardedLine implements SessionLine, GuardedHandler {
     return type === FrameType.READY ? READY_BYTES : this.#host.maxPayload(type)
   }
 
-  /** GuardedHandler: see there. */
+  /** CheckedHandler: see there. */
   probe(bytes: Uint8Array): boolean {
     if (isProbe(bytes)) return true
     if (!this.#stands) this.#mangled(bytes)
     return false
   }
 
-  /** GuardedHandler: see there. */
+  /** CheckedHandler: see there. */
   plainHello(): never {
     throw new TrunkError(
       'ERR_LINE_MISMATCH',
@@ -170,13 +170,13 @@ export class GuardedLine implements SessionLine, GuardedHandler {
     }
   }
 
-  /** GuardedHandler: see there. */
+  /** CheckedHandler: see there. */
   damaged(sentence: string): void {
     if (this.#stands) throw new TrunkError('ERR_LINE_DAMAGED', `the line is damaged: ${sentence}`)
   }
 
-  /** GuardedHandler: see there. */
-  greeting(type: number, payload: Uint8Array, cut: boolean): void {
+  /** CheckedHandler: see there. */
+  helloBurst(type: number, payload: Uint8Array, cut: boolean): void {
     this.#asked = false
     if (type === FrameType.HELLO) this.#hello(payload, cut)
     else this.#ready(payload)
@@ -202,12 +202,12 @@ export class GuardedLine implements SessionLine, GuardedHandler {
     // whoever was there before is gone: where this hello is wrong, or not looked at, nobody is known
     this.#peerPayload = undefined
     this.#peer = undefined
-    this.#decoder.chain = undefined
+    this.#decoder.runningCrc = undefined
     this.#decoder.farewell = undefined
     if (!this.#looks.take(this.#heardAt)) return
     this.#acquaint(this.#handshake.own, payload)
     this.#diagnosis = undefined
-    this.#oweGreeting()
+    this.#oweHelloBurst()
   }
 
   /** From here on the peer is whoever said `payload`, and we are who says `own`. */
@@ -217,12 +217,12 @@ export class GuardedLine implements SessionLine, GuardedHandler {
     const hello = decodeHello(payload)
     this.#peer = hello
     this.#peerPayload = new Uint8Array(payload)
-    this.batch.chain = this.#chainOf(own.epoch, hello.epoch)
-    this.#decoder.chain = this.#chainOf(hello.epoch, own.epoch)
-    this.#decoder.farewell = this.#chainOf(hello.epoch, NOBODY)
+    this.batch.runningCrc = this.#startOfCrc(own.epoch, hello.epoch)
+    this.#decoder.runningCrc = this.#startOfCrc(hello.epoch, own.epoch)
+    this.#decoder.farewell = this.#startOfCrc(hello.epoch, NOBODY)
   }
 
-  /** Before a greeting: another hello in place of a stale one, unless the peer has answered that already. */
+  /** Before a hello burst: another hello in place of a stale one, unless the peer has answered that already. */
   #renew(): void {
     const { renewHello } = this.#options
     if (!this.#stale || renewHello === undefined || this.#handshake.answered) return
@@ -260,13 +260,13 @@ export class GuardedLine implements SessionLine, GuardedHandler {
     if (this.#stands) {
       // whoever has had our answer never says again that it has not
       if (ready.state !== 'heard' && ready.state !== 'stands') throw restarted('it has forgotten our answer')
-      if (ready.state === 'heard') this.#oweGreeting()
+      if (ready.state === 'heard') this.#oweHelloBurst()
     } else if (ready.state === 'heard' || ready.state === 'stands') this.#stand()
-    else if (isNew) this.#oweGreeting()
+    else if (isNew) this.#oweHelloBurst()
   }
 
-  /** GuardedHandler: see there. A peer that sends a chained frame stands, so it has our READY; only its farewell may come before that. */
-  chained(type: number): boolean {
+  /** CheckedHandler: see there. A peer that sends a sequenced frame stands, so it has our READY; only its farewell may come before that. */
+  sequenced(type: number): boolean {
     this.#asked = false
     if (this.#stands || type === FrameType.BYE) return true
     if (this.#handshake.peer !== undefined) this.#stand()
@@ -281,20 +281,20 @@ export class GuardedLine implements SessionLine, GuardedHandler {
     const { peer } = this.#handshake
     if (peer === undefined) {
       // it has our READY of before, which has to go out once more with this acquaintance
-      this.#oweGreeting()
+      this.#oweHelloBurst()
       return
     }
     this.#stands = true
-    this.#owesGreeting = false
+    this.#owesHelloBurst = false
     this.#host.stands(peer, this.#handshake.own)
   }
 
-  #oweGreeting(): void {
-    this.#owesGreeting = true
+  #oweHelloBurst(): void {
+    this.#owesHelloBurst = true
     this.#host.wake()
   }
 
-  #chainOf(sender: Uint8Array, receiver: Uint8Array): number {
+  #startOfCrc(sender: Uint8Array, receiver: Uint8Array): number {
     const { tools } = this.#options
     return tools.crc32(receiver, tools.crc32(sender, 0))
   }
@@ -316,9 +316,9 @@ export class GuardedLine implements SessionLine, GuardedHandler {
   // --- bytes out -----------------------------------------------------------------------------------------------------
 
   pull(now: number): void {
-    if (!this.#stands && now >= this.#repeatAt) this.#owesGreeting = true
-    if (!this.#owesGreeting) return
-    this.#owesGreeting = false
+    if (!this.#stands && now >= this.#repeatAt) this.#owesHelloBurst = true
+    if (!this.#owesHelloBurst) return
+    this.#owesHelloBurst = false
     this.#repeatAt = now + this.#options.repeatMs
     this.#renew()
     this.#stale = this.#peer === undefined
@@ -333,9 +333,9 @@ export class GuardedLine implements SessionLine, GuardedHandler {
 
   beforeFarewell(now: number): boolean {
     if (this.#stands) return true
-    this.#owesGreeting = true
+    this.#owesHelloBurst = true
     this.pull(now)
-    if (this.#peer === undefined) this.batch.chain = this.#chainOf(this.#handshake.own.epoch, NOBODY)
+    if (this.#peer === undefined) this.batch.runningCrc = this.#startOfCrc(this.#handshake.own.epoch, NOBODY)
     return true
   }
 
@@ -353,7 +353,7 @@ export class GuardedLine implements SessionLine, GuardedHandler {
     if (now < deadline) return
     if (!this.#stands) {
       this.#repeatAt = now + this.#options.repeatMs
-      this.#oweGreeting()
+      this.#oweHelloBurst()
       return
     }
     if (now - deadline > SUSPENDED_MS) {

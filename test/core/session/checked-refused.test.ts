@@ -1,4 +1,4 @@
-/** Why there is no session on a line that does not tell: echoes, lines that are not raw, plain peers, hellos that nothing can come of, and floods of them. */
+/** Why there is no session on a connectionless link: echoes, lines that are not raw, plain peers, hellos that nothing can come of, and floods of them. */
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import { DEFAULT_LIMITS } from '../../../src/contracts/limits.ts'
@@ -9,30 +9,30 @@ import {
   decodedReason,
   endsAndTells,
   endsSilently,
-  GuardedSeat,
+  CheckedSeat,
   met,
   SEAT_EPOCH,
   stand,
   standing,
-} from '../../helpers/guarded-seat.ts'
+} from '../../helpers/checked-seat.ts'
 import { memoryHeld } from '../../helpers/memory-held.ts'
 import { cbor } from '../../helpers/naive-cbor.ts'
 import { bigEndian, concat, encodeFrame, encodeStatus, frame, SYNC, TYPE } from '../../helpers/naive-codec.ts'
-import * as naive from '../../helpers/naive-guarded-codec.ts'
-import { GuardedVoice, names } from '../../helpers/raw-guarded.ts'
+import * as naive from '../../helpers/naive-checked-codec.ts'
+import { CheckedVoice, names } from '../../helpers/raw-checked.ts'
 import { helloFields } from '../../helpers/raw-peer.ts'
 
 describe('a flood of hellos', () => {
   const flood = Array.from({ length: 100 }, (_, i) => {
-    const voice = new GuardedVoice({ epoch: bigEndian(1000 + i, 8) })
-    voice.hear(naive.greeting(cbor(helloFields({ epoch: SEAT_EPOCH }))))
-    return voice.greeting('new')
+    const voice = new CheckedVoice({ epoch: bigEndian(1000 + i, 8) })
+    voice.hear(naive.helloBurst(cbor(helloFields({ epoch: SEAT_EPOCH }))))
+    return voice.helloBurst('new')
   })
 
   it('of ever new runs is looked at twenty times, and five times a second [R-064]', () => {
     const { seat } = met()
-    const answers = (greetings: readonly Uint8Array[]): number =>
-      greetings.filter((greeting) => seat.hear(greeting).say().byteLength > 0).length
+    const answers = (helloBursts: readonly Uint8Array[]): number =>
+      helloBursts.filter((helloBurst) => seat.hear(helloBurst).say().byteLength > 0).length
     assert.equal(answers(flood), 20)
     seat.advance(500)
     seat.advance(500)
@@ -41,9 +41,9 @@ describe('a flood of hellos', () => {
     assert.equal(answers(flood), 20)
     seat.assertLives()
     // an honest peer greets again, and is looked at then
-    const voice = new GuardedVoice({ name: 'guest' })
+    const voice = new CheckedVoice({ name: 'guest' })
     voice.hear(seat.say())
-    seat.hear(voice.greeting('new')).advance(1000)
+    seat.hear(voice.helloBurst('new')).advance(1000)
     stand(seat, voice)
     assert.equal(seat.standsWith, 'guest')
   })
@@ -64,11 +64,11 @@ describe('a flood of hellos', () => {
 
   it('is not what READYs of hellos that were not looked at are taken for [R-064]', () => {
     const { seat } = met()
-    for (const greeting of flood) seat.hear(greeting)
-    const last = new GuardedVoice()
+    for (const helloBurst of flood) seat.hear(helloBurst)
+    const last = new CheckedVoice()
     last.hear(seat.say())
     // its hello is one too many: what it says is not said by the one that was looked at last
-    seat.hear(last.greeting('heard'), last.greeting('stands'))
+    seat.hear(last.helloBurst('heard'), last.helloBurst('stands'))
     assert.equal(seat.standsWith, undefined)
     assert.deepEqual(names(last.hear(seat.advance(1000))), ['HELLO'], 'nobody is answered')
     seat.assertLives()
@@ -77,7 +77,7 @@ describe('a flood of hellos', () => {
 
 describe('a line that echoes', () => {
   it('is named when the own hello has come back twice, and nobody is told [R-057]', () => {
-    const seat = new GuardedSeat({ waitsForever: true })
+    const seat = new CheckedSeat({ waitsForever: true })
     const own = seat.say()
     assert.equal(seat.hear(own).say().byteLength, 0, 'once may be left over')
     seat.assertLives()
@@ -86,7 +86,7 @@ describe('a line that echoes', () => {
   })
 
   it('is no peer: an echo of everything never makes a session [R-057]', () => {
-    const seat = new GuardedSeat({ waitsForever: true })
+    const seat = new CheckedSeat({ waitsForever: true })
     for (let i = 0; i < 10 && seat.ended === undefined; i++) seat.hear(seat.say(), seat.advance(1000))
     assert.equal(seat.standsWith, undefined)
     seat.assertEnded('ERR_SELF_CONNECTION')
@@ -94,15 +94,15 @@ describe('a line that echoes', () => {
 
   it('may have echoed once what was said before the terminal was raw', () => {
     const { seat, voice } = met()
-    seat.hear(naive.greeting(voice.theirHello!))
+    seat.hear(naive.helloBurst(voice.theirHello!))
     stand(seat, voice)
     assert.equal(seat.standsWith, 'raw')
     // and a session that stands is not ended by what is left over
-    seat.hear(naive.greeting(voice.theirHello!), naive.greeting(voice.theirHello!)).assertLives()
+    seat.hear(naive.helloBurst(voice.theirHello!), naive.helloBurst(voice.theirHello!)).assertLives()
   })
 
   it('or a copy of this very machine: the same hello at both ends is no session', () => {
-    const [a, b] = [new GuardedSeat({ waitsForever: true }), new GuardedSeat({ waitsForever: true })]
+    const [a, b] = [new CheckedSeat({ waitsForever: true }), new CheckedSeat({ waitsForever: true })]
     for (let i = 0; i < 3; i++) {
       const [fromA, fromB] = [concat(a.say(), a.advance(1000)), concat(b.say(), b.advance(1000))]
       a.hear(fromB)
@@ -117,9 +117,9 @@ describe('a line that is not raw', () => {
   const mangle = (bytes: Uint8Array, from: number, ...to: number[]): Uint8Array =>
     Uint8Array.from([...bytes].flatMap((byte) => (byte === from ? to : [byte])))
 
-  it('is named when it has done the same to two greetings, and the other side is told [R-058]', () => {
+  it('is named when it has done the same to two hello bursts, and the other side is told [R-058]', () => {
     const { seat, voice } = met()
-    const mangled = mangle(voice.greeting(), 0x0d, 0x0a)
+    const mangled = mangle(voice.helloBurst(), 0x0d, 0x0a)
     assert.equal(seat.hear(mangled).say().byteLength, 0)
     seat.assertLives()
     seat.advance(1000)
@@ -131,16 +131,16 @@ describe('a line that is not raw', () => {
     endsAndTells(seat, voice, 'ERR_LINE_NOT_RAW', 36)
   })
 
-  it('is not one whose terminal had not been raw yet: one burst of echoes, however many greetings are in it [R-470]', () => {
+  it('is not one whose terminal had not been raw yet: one burst of echoes, however many hello bursts are in it [R-470]', () => {
     const { seat, voice } = met()
     const echo = mangle(concat(seat.advance(1000), seat.advance(1000), seat.advance(1000)), 0x0d, 0x0a)
     for (const chunk of CHUNKINGS[2]!.cut(echo)) seat.hear(chunk)
     // a terminal that is raw and echoes sends them back as they are
     seat.advance(499)
-    seat.hear(naive.greeting(voice.theirHello!), naive.greeting(voice.theirHello!), echo).assertLives()
-    const next = new GuardedVoice()
+    seat.hear(naive.helloBurst(voice.theirHello!), naive.helloBurst(voice.theirHello!), echo).assertLives()
+    const next = new CheckedVoice()
     next.hear(seat.say())
-    seat.hear(next.greeting())
+    seat.hear(next.helloBurst())
     stand(seat, next)
     seat.assertLives()
   })
@@ -156,7 +156,7 @@ describe('a line that is not raw', () => {
       const { seat, voice } = met()
       for (let i = 0; i < 2; i++) {
         seat.advance(1000)
-        seat.hear(mangle(voice.greeting(), value, ...to), new Uint8Array(300))
+        seat.hear(mangle(voice.helloBurst(), value, ...to), new Uint8Array(300))
       }
       endsAndTells(seat, voice, 'ERR_LINE_NOT_RAW', 36)
       assert.match(decodedReason(seat), new RegExp(named))
@@ -165,7 +165,7 @@ describe('a line that is not raw', () => {
 
   it('is named where it has seven bits: the sync word has lost its eighth, twice [R-058]', () => {
     const { seat, voice } = met()
-    const stripped = voice.greeting().map((byte) => byte & 0x7f)
+    const stripped = voice.helloBurst().map((byte) => byte & 0x7f)
     seat.hear(stripped).assertLives()
     seat.advance(1000)
     for (const chunk of CHUNKINGS[2]!.cut(stripped)) seat.hear(chunk)
@@ -191,26 +191,26 @@ describe('a line that is not raw', () => {
 
   it('is damaged where its session stands, whatever it has done before', () => {
     const { seat, voice } = met()
-    voice.hear(seat.hear(voice.greeting('new')).say())
-    const mangled = mangle(voice.greeting(), 0x0d, 0x0a)
-    seat.hear(mangled, voice.greeting('heard'))
+    voice.hear(seat.hear(voice.helloBurst('new')).say())
+    const mangled = mangle(voice.helloBurst(), 0x0d, 0x0a)
+    seat.hear(mangled, voice.helloBurst('heard'))
     assert.equal(seat.standsWith, 'raw')
     seat.hear(mangled).assertEnded('ERR_LINE_DAMAGED')
   })
 
-  it('is not one that was hit by an accident, another each time, with a good greeting between', () => {
+  it('is not one that was hit by an accident, another each time, with a good hello burst between', () => {
     const { seat, voice } = met()
-    seat.hear(mangle(voice.greeting(), 0x42)).assertLives()
-    seat.hear(mangle(voice.greeting(), 0x43)).assertLives()
+    seat.hear(mangle(voice.helloBurst(), 0x42)).assertLives()
+    seat.hear(mangle(voice.helloBurst(), 0x43)).assertLives()
     // the same as the first, but not twice in a row
-    seat.hear(mangle(voice.greeting(), 0x42)).assertLives()
-    seat.hear(new GuardedVoice().greeting()).assertLives()
-    seat.hear(mangle(voice.greeting(), 0x42)).assertLives()
+    seat.hear(mangle(voice.helloBurst(), 0x42)).assertLives()
+    seat.hear(new CheckedVoice().helloBurst()).assertLives()
+    seat.hear(mangle(voice.helloBurst(), 0x42)).assertLives()
   })
 
   it('is looked at twenty times, and five times a second: it costs', () => {
     const { seat, voice } = met()
-    const mangled = (value: number): Uint8Array => mangle(voice.greeting(), value)
+    const mangled = (value: number): Uint8Array => mangle(voice.helloBurst(), value)
     for (let i = 0; i < 40; i++) seat.hear(mangled(0x20 + i))
     // the same twice, but nobody looks
     seat.hear(mangled(0x80), mangled(0x80)).assertLives()
@@ -241,7 +241,7 @@ describe('a peer that takes the line for a plain one', () => {
   })
 
   it('is greeted nevertheless, so that it knows too', () => {
-    const seat = new GuardedSeat({ waitsForever: true })
+    const seat = new CheckedSeat({ waitsForever: true })
     seat.hear(plainHello).assertEnded('ERR_LINE_MISMATCH')
     const said = seat.say()
     assert.deepEqual([...said.subarray(0, 9)], [...SYNC, 0xff])
@@ -266,7 +266,7 @@ describe('a peer that takes the line for a plain one', () => {
           },
         },
       })
-      for (const chunk of cut(voice.greeting())) engine.receive(chunk, 0)
+      for (const chunk of cut(voice.helloBurst())) engine.receive(chunk, 0)
       assert.equal(code, 'ERR_LINE_MISMATCH', name)
     }
   })
@@ -287,16 +287,16 @@ describe('a hello that no session can come of', () => {
   for (const [what, fields, code, number] of cases) {
     it(`is refused, and its sender told as a stranger: ${what}`, () => {
       const { seat } = met()
-      const voice = new GuardedVoice(fields)
-      seat.hear(voice.greeting())
+      const voice = new CheckedVoice(fields)
+      seat.hear(voice.helloBurst())
       endsAndTells(seat, voice, code, number)
     })
 
     it(`is refused so where another one was there before: ${what}`, () => {
       const { seat, voice: before } = met()
-      before.hear(seat.hear(before.greeting('new')).say())
-      const voice = new GuardedVoice(fields)
-      seat.hear(voice.greeting())
+      before.hear(seat.hear(before.helloBurst('new')).say())
+      const voice = new CheckedVoice(fields)
+      seat.hear(voice.helloBurst())
       endsAndTells(seat, voice, code, number)
     })
   }
@@ -305,7 +305,7 @@ describe('a hello that no session can come of', () => {
     for (const knowsUs of [true, false]) {
       const { seat, voice } = met(false)
       const payload = encodeStatus({ number: 23, name: '', sentence: 'this side requires a token' })
-      seat.hear(knowsUs ? concat(voice.greeting(), voice.say(frame(TYPE.BYE, 0, payload))) : voice.farewell(payload))
+      seat.hear(knowsUs ? concat(voice.helloBurst(), voice.say(frame(TYPE.BYE, 0, payload))) : voice.farewell(payload))
       seat.assertEnded('ERR_AUTH_REQUIRED', 'remote')
     }
   })
@@ -313,8 +313,8 @@ describe('a hello that no session can come of', () => {
   it('is not said in a goodbye that is somebody else’s', () => {
     const { seat, voice } = met()
     const payload = encodeStatus({ number: 23, name: '', sentence: 'not yours' })
-    const other = naive.chainStart(voice.epoch, bigEndian(99, 8))
-    seat.hear(voice.greeting(), naive.encodeGuarded(frame(TYPE.BYE, 0, payload), other).bytes).assertLives()
+    const other = naive.startOfCrc(voice.epoch, bigEndian(99, 8))
+    seat.hear(voice.helloBurst(), naive.encodeChecked(frame(TYPE.BYE, 0, payload), other).bytes).assertLives()
     stand(seat, voice)
     seat.assertLives()
   })

@@ -1,14 +1,14 @@
-/** The guarded codec against the naive one, on whatever fast-check comes up with: payloads made of pieces of the sync word above all. */
+/** The checked codec against the naive one, on whatever fast-check comes up with: payloads made of pieces of the sync word above all. */
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import fc from 'fast-check'
-import { stuff, stuffedLength, unstuff } from '../../../src/core/checked-frame/guard.ts'
-import { GuardedBatch } from '../../../src/core/checked-frame/guarded-batch.ts'
+import { stuff, stuffedLength, unstuff } from '../../../src/core/checked-frame/checks.ts'
+import { CheckedBatch } from '../../../src/core/checked-frame/checked-batch.ts'
 import { PROBE } from '../../../src/core/checked-frame/probe.ts'
-import { guardTools } from '../../../src/session/guard-tools.ts'
-import { GuardedEar, writeGuarded } from '../../helpers/guarded-codec.ts'
+import { checksumTools } from '../../../src/session/checksum-tools.ts'
+import { CheckedEar, writeChecked } from '../../helpers/checked-codec.ts'
 import { concat, frame, hex, SYNC, TYPE, type WireFrame } from '../../helpers/naive-codec.ts'
-import * as naive from '../../helpers/naive-guarded-codec.ts'
+import * as naive from '../../helpers/naive-checked-codec.ts'
 
 /** Seed of this run: a new one each time, or the one to replay. */
 const seed = Number(process.env.TRUNKLINE_SEED ?? Date.now() % 2 ** 31)
@@ -38,7 +38,7 @@ const payload = fc.oneof(
   fc.uint8Array({ maxLength: 80 }),
 )
 
-const chainedType = fc.oneof(
+const sequencedType = fc.oneof(
   fc.constantFrom(...Object.values(TYPE).filter((type) => type !== TYPE.HELLO && type !== TYPE.READY)),
   fc.integer({ min: 0x40, max: 0x7f }),
 )
@@ -47,19 +47,19 @@ const pipe = fc.oneof(
   fc.constantFrom(0, 1, 0xf49bd1a6, 0xe8b3c597, 0xc597f49b, 2 ** 32 - 1),
   fc.integer({ min: 0, max: 2 ** 32 - 1 }),
 )
-const chained: fc.Arbitrary<WireFrame> = fc.record({
-  type: chainedType,
+const sequenced: fc.Arbitrary<WireFrame> = fc.record({
+  type: sequencedType,
   flags: fc.oneof(fc.constant(0), fc.integer({ min: 0, max: 0x3f })),
   pipe,
   payload,
 })
-const unchained: fc.Arbitrary<WireFrame> = fc.record({
+const unsequenced: fc.Arbitrary<WireFrame> = fc.record({
   type: fc.constantFrom(TYPE.HELLO, TYPE.READY),
   flags: fc.constant(0),
   pipe: fc.constant(0),
   payload: payload.filter((bytes) => bytes.byteLength > 0),
 })
-const anyFrame = fc.oneof({ weight: 6, arbitrary: chained }, { weight: 1, arbitrary: unchained })
+const anyFrame = fc.oneof({ weight: 6, arbitrary: sequenced }, { weight: 1, arbitrary: unsequenced })
 const start = fc.oneof(fc.constant(0), fc.integer({ min: 0, max: 2 ** 32 - 1 }))
 
 /** Cuts `bytes` into pieces of these sizes, over and over. */
@@ -85,9 +85,9 @@ function places(bytes: Uint8Array): number[] {
 const plainFrames = (frames: readonly WireFrame[]): WireFrame[] =>
   frames.map((one) => ({ ...one, payload: new Uint8Array(one.payload) }))
 
-const opening = naive.greeting(Uint8Array.of(0xa0))
+const opening = naive.helloBurst(Uint8Array.of(0xa0))
 
-describe(`guarded codec, seed ${seed}`, () => {
+describe(`checked codec, seed ${seed}`, () => {
   it('encodes as the naive codec does, and decodes what it encoded, cut anywhere [R-002]', () => {
     holds(
       fc.property(
@@ -96,22 +96,22 @@ describe(`guarded codec, seed ${seed}`, () => {
         sizes,
         fc.integer({ min: 1, max: 7 }),
         (frames, from, chunkSizes, pieces) => {
-          const written = writeGuarded(frames, from, pieces)
+          const written = writeChecked(frames, from, pieces)
           let sum = from
           const expected = frames.map((one) => {
             const free = one.type === TYPE.HELLO || one.type === TYPE.READY
-            const { bytes, sum: next } = naive.encodeGuarded(one, free ? 0 : sum)
+            const { bytes, sum: next } = naive.encodeChecked(one, free ? 0 : sum)
             if (!free) sum = next
             return bytes
           })
           assert.equal(hex(written.bytes), hex(concat(...expected)))
           assert.equal(written.sum, sum)
-          const ear = new GuardedEar(from)
+          const ear = new CheckedEar(from)
           ear.hear(cut(concat(opening, written.bytes), chunkSizes))
           assert.deepEqual(ear.frames.slice(1), plainFrames(frames))
           assert.equal(ear.decoder.midFrame, false)
           assert.deepEqual(
-            naive.framesOf(naive.readGuarded(concat(opening, written.bytes), from)).slice(1),
+            naive.framesOf(naive.readChecked(concat(opening, written.bytes), from)).slice(1),
             ear.frames.slice(1),
           )
         },
@@ -123,16 +123,16 @@ describe(`guarded codec, seed ${seed}`, () => {
   it('lets no sync word occur in what is sent but before a probe, in any frame, across frames, writes and batches', () => {
     holds(
       fc.property(fc.array(fc.array(anyFrame, { maxLength: 5 }), { maxLength: 4 }), start, (batches, from) => {
-        const batch = new GuardedBatch(guardTools)
-        batch.chain = from
+        const batch = new CheckedBatch(checksumTools)
+        batch.runningCrc = from
         const sent: Uint8Array[] = []
-        const greetings: number[] = []
+        const helloBursts: number[] = []
         let length = 0
         for (const [i, frames] of batches.entries()) {
           batch.reset()
-          // greetings may come between any two frames
+          // hello bursts may come between any two frames
           if (i % 2 === 0) {
-            greetings.push(length)
+            helloBursts.push(length)
             batch.raw(SYNC)
             batch.raw(PROBE)
           }
@@ -141,7 +141,7 @@ describe(`guarded codec, seed ${seed}`, () => {
           sent.push(bytes)
           length += bytes.byteLength
         }
-        assert.deepEqual(places(concat(...sent)), greetings)
+        assert.deepEqual(places(concat(...sent)), helloBursts)
       }),
       5000,
     )
@@ -152,15 +152,15 @@ describe(`guarded codec, seed ${seed}`, () => {
     for (let from = 0; from < 300; from++) {
       for (let length = 1; length < 8; length++) {
         const one = frame(TYPE.DATA, 0xf49bd1a6 + from, concat(SYNC.subarray(length), SYNC.subarray(0, length)))
-        assert.deepEqual(places(writeGuarded([one, one], from).bytes), [])
+        assert.deepEqual(places(writeChecked([one, one], from).bytes), [])
       }
     }
   })
 
   it('adds bytes below 0x80 alone, so nothing that it adds can be part of a sync word', () => {
     holds(
-      fc.property(chained, start, (one, from) => {
-        const { bytes } = writeGuarded([one], from)
+      fc.property(sequenced, start, (one, from) => {
+        const { bytes } = writeChecked([one], from)
         const added = [bytes[0]!, bytes[8]!, ...bytes.subarray(9, 11), ...bytes.subarray(-5)]
         assert.ok(added.every((byte) => byte < 0x80))
       }),
@@ -171,25 +171,25 @@ describe(`guarded codec, seed ${seed}`, () => {
   it('stuffs a payload only where it holds a whole word, by a quarter at most, and takes it out again', () => {
     holds(
       fc.property(payload, (bytes) => {
-        const stuffed = stuff(bytes, guardTools)
+        const stuffed = stuff(bytes, checksumTools)
         assert.equal(stuffed !== undefined, places(bytes).length > 0)
         if (stuffed === undefined) return
         assert.equal(hex(stuffed), hex(naive.stuff(bytes)))
         assert.ok(stuffed.byteLength <= stuffedLength(bytes.byteLength))
         assert.deepEqual(places(stuffed), [])
-        assert.equal(hex(unstuff(stuffed, guardTools)!), hex(bytes))
+        assert.equal(hex(unstuff(stuffed, checksumTools)!), hex(bytes))
       }),
       5000,
     )
     const densest = concat(...Array.from({ length: 500 }, () => SYNC.subarray(0, 4)), SYNC)
-    assert.equal(stuff(densest, guardTools)!.byteLength, densest.byteLength + 501)
+    assert.equal(stuff(densest, checksumTools)!.byteLength, densest.byteLength + 501)
     assert.ok(stuffedLength(densest.byteLength) >= densest.byteLength + 501)
   })
 
   it('takes out zeros as the naive codec does, and nothing else than zeros', () => {
     holds(
       fc.property(payload, (sent) => {
-        const [ours, theirs] = [unstuff(sent, guardTools), naive.unstuff(sent)]
+        const [ours, theirs] = [unstuff(sent, checksumTools), naive.unstuff(sent)]
         assert.equal(ours && hex(ours), theirs && hex(theirs))
       }),
       5000,
@@ -200,8 +200,8 @@ describe(`guarded codec, seed ${seed}`, () => {
     const limit = (type: number): number => (type === TYPE.DATA ? 60 : 100)
     const part = fc.oneof(
       { weight: 3, arbitrary: fc.constant(opening) },
-      { weight: 4, arbitrary: chained.map((one) => ({ one, guarded: true })) },
-      { weight: 1, arbitrary: chained.map((one) => ({ one, guarded: false })) },
+      { weight: 4, arbitrary: sequenced.map((one) => ({ one, checked: true })) },
+      { weight: 1, arbitrary: sequenced.map((one) => ({ one, checked: false })) },
       { weight: 2, arbitrary: pieceOfWord },
       { weight: 1, arbitrary: fc.uint8Array({ maxLength: 30 }) },
     )
@@ -211,7 +211,7 @@ describe(`guarded codec, seed ${seed}`, () => {
         const stream = concat(
           ...parts.map((one) => {
             if (one instanceof Uint8Array) return one
-            const made = one.guarded ? naive.encodeGuarded(one.one, sum) : naive.guard(one.one, sum)
+            const made = one.checked ? naive.encodeChecked(one.one, sum) : naive.checkedFrame(one.one, sum)
             sum = made.sum
             return made.bytes
           }),
@@ -221,12 +221,12 @@ describe(`guarded codec, seed ${seed}`, () => {
           place % 3 === 0 ? concat(stream.subarray(0, place % 500), stream.subarray((place % 500) + 1)) : stream
         // a last byte that begins no word: what may begin one is not judged yet
         const bytes = concat(whole, Uint8Array.of(0x61))
-        const ear = new GuardedEar(from, limit)
+        const ear = new CheckedEar(from, limit)
         const told = ear
           .hear(cut(bytes, chunkSizes))
           .map((one) => (one.type === 'frame' ? { ...one, cut: false } : one))
         const expected = naive
-          .readGuarded(bytes, from, limit)
+          .readChecked(bytes, from, limit)
           .filter(({ type }) => type !== 'skipped' && type !== 'cut')
           .map((one) => (one.type === 'frame' ? { type: 'frame', frame: one.frame, cut: false } : one))
         const withDamage = expected.flatMap((one) =>

@@ -1,10 +1,10 @@
-/** The guarded decoder at its edges: what it waits for, what it counts, and what is damage as soon as its header is there. */
+/** The checked decoder at its edges: what it waits for, what it counts, and what is damage as soon as its header is there. */
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
-import { stuffedLength } from '../../../src/core/checked-frame/guard.ts'
-import { GuardedEar } from '../../helpers/guarded-codec.ts'
+import { stuffedLength } from '../../../src/core/checked-frame/checks.ts'
+import { CheckedEar } from '../../helpers/checked-codec.ts'
 import { concat, frame, SYNC, TYPE, type WireFrame } from '../../helpers/naive-codec.ts'
-import * as naive from '../../helpers/naive-guarded-codec.ts'
+import * as naive from '../../helpers/naive-checked-codec.ts'
 
 const START = 0x0bad_cafe
 const PREFIX_BYTES = 11
@@ -12,15 +12,15 @@ const opening = concat(SYNC, naive.PROBE)
 
 /** What is told last of the first bytes of a frame, behind a probe. */
 function told(one: WireFrame, bytes: number, limit: number, start = START): string | undefined {
-  const ear = new GuardedEar(start, () => limit)
-  ear.hear([opening, naive.guard(one, start).bytes.subarray(0, bytes)])
+  const ear = new CheckedEar(start, () => limit)
+  ear.hear([opening, naive.checkedFrame(one, start).bytes.subarray(0, bytes)])
   return ear.told.at(-1)?.type
 }
 
-describe('a guarded decoder', () => {
+describe('a checked decoder', () => {
   it('waits for more inside a probe, a header or a payload, and not between or outside of them', () => {
-    const one = naive.encodeGuarded(frame(TYPE.DATA, 1, new Uint8Array(20)), START).bytes
-    const ear = new GuardedEar(START)
+    const one = naive.encodeChecked(frame(TYPE.DATA, 1, new Uint8Array(20)), START).bytes
+    const ear = new CheckedEar(START)
     const hears = (bytes: Uint8Array, waits: boolean, what: string): void => {
       ear.hear([bytes])
       assert.equal(ear.decoder.midFrame, waits, what)
@@ -37,27 +37,27 @@ describe('a guarded decoder', () => {
   })
 
   it('counts every byte that it skips, and no other', () => {
-    const ear = new GuardedEar(START)
-    const good = naive.encodeGuarded(frame(TYPE.DATA, 1, new Uint8Array(20)), START).bytes
+    const ear = new CheckedEar(START)
+    const good = naive.encodeChecked(frame(TYPE.DATA, 1, new Uint8Array(20)), START).bytes
     ear.hear([concat(new Uint8Array(7), opening, good, good, new Uint8Array(50)), new Uint8Array(30)])
-    // the second is none of the chain, and known for damage by its header
+    // the second is none of the running CRC, and known for damage by its header
     assert.equal(ear.decoder.skippedBytes, 7 + (good.byteLength - PREFIX_BYTES) + 50 + 30)
   })
 
   it('takes no byte alone for a plain hello', () => {
-    const ear = new GuardedEar(START)
+    const ear = new CheckedEar(START)
     ear.hear([SYNC, Uint8Array.of(TYPE.HELLO)])
     assert.deepEqual(ear.told, [])
     ear.hear([Uint8Array.of(1)])
     assert.deepEqual(ear.told, [])
-    const other = new GuardedEar(START)
+    const other = new CheckedEar(START)
     other.hear([SYNC, Uint8Array.of(TYPE.HELLO), Uint8Array.of(0)])
     assert.deepEqual(other.told, [{ type: 'plain' }])
   })
 
-  it('takes nothing of a chain before it has one: not of that which begins with nothing, either', () => {
-    const ear = new GuardedEar(undefined)
-    ear.hear([opening, naive.encodeGuarded(frame(TYPE.PING, 0, new Uint8Array(16)), 0).bytes])
+  it('takes nothing of a running CRC before it has one: not of that which begins with nothing, either', () => {
+    const ear = new CheckedEar(undefined)
+    ear.hear([opening, naive.encodeChecked(frame(TYPE.PING, 0, new Uint8Array(16)), 0).bytes])
     assert.equal(ear.told.at(-1)?.type, 'damage')
     assert.deepEqual(ear.frames, [])
   })
