@@ -60,7 +60,8 @@ const reporter = options.some((option) => option.startsWith('--test-reporter')) 
 /** `npm run coverage` counts what is loaded by its place: each process compiles the sources themselves then. */
 const isMeasured = process.env.NODE_V8_COVERAGE !== undefined
 const compiler = isMeasured ? ['--import', 'tsx'] : ['--enable-source-maps']
-const preload = [...compiler, '--import', './test/helpers/quick-assert.mjs']
+const helpers = ['quick-assert', 'end-of-file'].flatMap((name) => ['--import', `./test/helpers/${name}.mjs`])
+const preload = [...compiler, ...helpers]
 /** No test and no file takes a tenth of this: what hangs has to fail, not to wait for somebody who looks. */
 const TIMEOUT_MS = vm || files.some((file) => file.endsWith('.long.test.ts')) ? 1_200_000 : 240_000
 

@@ -29,8 +29,12 @@ export interface CheckedFramingOptions {
   readonly now: number
 }
 
-/** A frame that stands incomplete for this long while nothing comes: the peer is asked, and by its answer a gap shows. */
-const STALL_MS = 1_000
+/**
+ * A frame that stands incomplete for this long while nothing comes: the peer is asked, and by its
+ * answer a gap shows. Where bytes are missing both ways, each side's question is swallowed by the
+ * other's frame and counts as something that came: twice this and the two gaps are 2.5 s.
+ */
+const STALL_MS = 500
 /** After an answer that did not complete it: nothing for so long, twice, and bytes are missing. Between the two what waits for us is read. */
 const GAP_MS = 750
 /**
