@@ -1,7 +1,7 @@
 /** The proxy whose clients are here: each says where it wants to go, and the peer connects. */
 import { formatHostPort } from '../../src/runtime/host-port.ts'
 import type { Socket } from 'node:net'
-import { toTrunkError } from '../../src/contracts/errors.ts'
+import { abortError, toTrunkError } from '../../src/contracts/errors.ts'
 import type { Trunk } from '../../src/contracts/types.ts'
 import { systemClock, type Clock } from '../../src/runtime/clock.ts'
 import { onAbort } from '../../src/runtime/on-abort.ts'
@@ -10,12 +10,14 @@ import { join } from '../tcp/bridge.ts'
 import { netConnection } from '../tcp/net-connection.ts'
 import type { TcpPipe } from '../tcp-connection/client.ts'
 import { connectInTurn } from '../tcp-connection/in-turn.ts'
-import { ask } from './client.ts'
+import { ask, type Asked } from './client.ts'
 import { ClientConnection } from './client-connection.ts'
 import { failureReply, successReply, type HandshakeOptions, type ProxyRequest } from './handshake.ts'
 
 /** Options of {@link proxySocket}. */
 export interface ProxySocketOptions extends HandshakeOptions {
+  /** Aborting it resets the client, and the connection that the peer has made for it. */
+  signal?: AbortSignal
   /** @default the machine's monotonic clock */
   clock?: Clock
 }
@@ -37,13 +39,27 @@ export async function proxyThroughPeer(
   connection: Connection,
   options: ProxySocketOptions,
 ): Promise<void> {
-  const { clock = systemClock } = options
-  const client = new ClientConnection(connection, clock)
-  const asked = await ask(client, clock, options)
-  if (asked === undefined) return
+  const { signal, clock = systemClock } = options
+  let reset = (): void => connection.reset()
+  const unsubscribe = signal && onAbort(signal, () => reset())
+  try {
+    const client = new ClientConnection(connection, clock)
+    const asked = await ask(client, clock, options)
+    if (asked === undefined) return
+    const pipe = await connectFor(client, asked.request, trunk, clock)
+    if (pipe === undefined) return
+    reset = () => {
+      if (signal !== undefined) pipe.abort(abortError(signal))
+      connection.reset()
+    }
+    await carry(client, asked, pipe, clock)
+  } finally {
+    unsubscribe?.()
+  }
+}
+
+async function carry(client: ClientConnection, asked: Asked, pipe: TcpPipe, clock: Clock): Promise<void> {
   const { request } = asked
-  const pipe = await connectFor(client, request, trunk, clock)
-  if (pipe === undefined) return
   try {
     await client.send(successReply(request, { address: pipe.reply.localAddress, port: pipe.reply.localPort }))
     await join(pipe, client.joined(asked), clock).over

@@ -1,23 +1,14 @@
 /** `forward` outlives its session: the peer is killed and started again, refuses what it granted, or stays away. */
 import assert from 'node:assert/strict'
-import { once } from 'node:events'
 import { writeFile } from 'node:fs/promises'
-import { connect as connectTo } from 'node:net'
 import type { Socket } from 'node:net'
 import { join } from 'node:path'
 import { after, before, describe, it } from 'node:test'
-import { listenHere } from '../../src/cli/forward/listen-here.ts'
-import { listenThere, servedByDialling } from '../../src/cli/forward/listen-there.ts'
-import { connect, TrunkError } from '../../src/index.ts'
-import { capturedContext } from '../helpers/captured-context.ts'
 import { serving, start } from '../helpers/command-line.ts'
 import type { Running, Serving } from '../helpers/command-line.ts'
 import { eventually } from '../helpers/eventually.ts'
 import { dialLoopback, isFree, loopbackServer } from '../helpers/loopback.ts'
 import type { LoopbackServer } from '../helpers/loopback.ts'
-import { manualClock } from '../helpers/manual-clock.ts'
-import { collect, echo, protocol } from '../helpers/protocols.ts'
-import { scriptedPeer } from '../helpers/scripted-peer.ts'
 import { noStrayRejections } from '../helpers/stray-rejections.ts'
 import { temporaryFolder } from '../helpers/temporary-folder.ts'
 
@@ -183,138 +174,5 @@ describe('forward, at its start', () => {
     assert.equal((await forward.ended).status, 0)
     assert.equal(linesOf(forward).length, 1)
     await server.stop()
-  })
-})
-
-describe('a forward between two sessions, with time turned by hand', () => {
-  const lost = async (protocols = [echo]) => {
-    const clock = manualClock()
-    const peer = scriptedPeer({ protocols })
-    const trunk = await connect(peer.transport, { reconnect: true, clock })
-    const { context, stderr } = capturedContext()
-    return {
-      clock,
-      peer,
-      trunk,
-      stderr,
-      context: { ...context, clock },
-      async lose() {
-        await eventually(() => peer.trunks.length === trunk.connection.sessions, 'the other end')
-        peer.cut()
-        await eventually(() => trunk.connection.state === 'waiting', 'the loss')
-      },
-    }
-  }
-  const spec = { bind: undefined, port: 0, host: '127.0.0.1', hostPort: 1 }
-
-  it('resets a connection that has waited 10 s for a session, and says so', async () => {
-    const { clock, context, peer, trunk, stderr, lose } = await lost()
-    const forward = await listenHere(context, trunk, spec)
-    await lose()
-    peer.meets = 'hang'
-    clock.advance(200)
-    const client = connectTo({ port: portOf(forward.description), host: '127.0.0.1' })
-    const reset = once(client, 'error') as Promise<[NodeJS.ErrnoException]>
-    await once(client, 'connect')
-    await eventually(() => clock.pending === 2, 'its time and the time of the dial run')
-    clock.advance(9_999)
-    await new Promise((resolve) => setImmediate(resolve))
-    assert.equal(client.destroyed, false)
-    clock.advance(1)
-    assert.equal((await reset)[0].code, 'ECONNRESET')
-    assert.equal(
-      stderr(),
-      `trunkline: ERR_CONNECT_TIMEOUT: ${forward.description}: no session with the peer for 10 s\n`,
-    )
-    forward.close()
-    await trunk.close()
-    assert.equal(clock.pending, 0)
-  })
-
-  it('R-351: asks a peer that has its connections again, for 10 s', async () => {
-    let full = 2
-    let asked = 0
-    const connection = protocol('tcp-connection', async ({ accept }) => {
-      asked++
-      if (full-- > 0) throw new TrunkError('ERR_CONNECTION_LIMIT', 'enough')
-      const pipe = accept({ localAddress: '', localPort: 0, remoteAddress: '', remotePort: 0 })
-      await pipe.sink(pipe.source)
-    })
-    const { clock, context, trunk, stderr } = await lost([connection])
-    const forward = await listenHere(context, trunk, spec)
-    const port = portOf(forward.description)
-    const client = connectTo({ port, host: '127.0.0.1' })
-    client.write('patience')
-    const answer = once(client, 'data') as Promise<[Buffer]>
-    await eventually(() => {
-      clock.advance(20)
-      return asked === 3
-    }, 'it asks until there is room')
-    assert.equal((await answer)[0].toString(), 'patience')
-    client.destroy()
-    assert.equal(stderr(), '')
-    full = Infinity
-    const late = connectTo({ port, host: '127.0.0.1' })
-    const reset = once(late, 'error') as Promise<[NodeJS.ErrnoException]>
-    await eventually(() => {
-      clock.advance(100)
-      return stderr() !== ''
-    }, 'it gives up')
-    assert.equal((await reset)[0].code, 'ECONNRESET')
-    assert.equal(stderr(), `trunkline: ERR_CONNECTION_LIMIT: ${forward.description}: enough\n`)
-    forward.close()
-    await trunk.close()
-    assert.equal(clock.pending, 0)
-  })
-
-  it('asks a peer that cannot listen just now again, and says why once', async () => {
-    const answers = ['granted', 'ERR_ADDRESS_IN_USE', 'ERR_ADDRESS_IN_USE', 'granted']
-    const asked: unknown[] = []
-    const listener = protocol('tcp-listener', async ({ params, accept, signal }) => {
-      const { op, port } = params as { op: string; port: number }
-      if (op === 'listen') {
-        asked.push(port)
-        const answer = answers[asked.length - 1]!
-        if (answer !== 'granted') throw new TrunkError(answer, 'somebody else listens there')
-        const pipe = accept({ op: 'listen', listener: 1, host: '127.0.0.1', port: 4_000 })
-        // until it is closed there, as the real one does: what came of it is not this side's
-        await collect(pipe.source).catch(() => undefined)
-        return
-      }
-      await new Promise<void>((resolve) => signal.addEventListener('abort', () => resolve()))
-    })
-    const { clock, context, trunk, stderr, lose } = await lost([listener])
-    const forward = await listenThere(context, trunk, spec, servedByDialling(context, spec))
-    forward.ended.catch(() => undefined)
-    await lose()
-    await eventually(() => {
-      clock.advance(100)
-      return asked.length === 4
-    }, 'it is asked until it listens')
-    assert.deepEqual(asked, [0, 4_000, 4_000, 4_000], 'the port stays what it was')
-    assert.equal(
-      stderr(),
-      'trunkline: ERR_ADDRESS_IN_USE: peer 127.0.0.1:4000 -> 127.0.0.1:1: somebody else listens there\n',
-    )
-    forward.close()
-    await trunk.close()
-    await forward.ended
-    assert.equal(clock.pending, 0)
-  })
-
-  it('ends when the peer ends its listening although the session stands', async () => {
-    const over: (() => void)[] = []
-    const listener = protocol('tcp-listener', async ({ params, accept, signal }) => {
-      if ((params as { op: string }).op === 'listen') {
-        accept({ op: 'listen', listener: 1, host: '127.0.0.1', port: 4_000 })
-        await new Promise<void>((_, reject) => over.push(() => reject(new TrunkError('ERR_QUOTA', 'enough'))))
-      }
-      await new Promise<void>((resolve) => signal.addEventListener('abort', () => resolve()))
-    })
-    const { context, trunk } = await lost([listener])
-    const forward = await listenThere(context, trunk, spec, servedByDialling(context, spec))
-    over[0]!()
-    await assert.rejects(forward.ended, { code: 'ERR_QUOTA' })
-    await trunk.close()
   })
 })

@@ -32,6 +32,7 @@ describe('the package’s exports', () => {
   it('cover every public file', async () => {
     const names = [
       'proxy',
+      'forward',
       ...transports.map((name) => `transports/${name}`),
       ...protocols.map((name) => `protocols/${name}`),
     ]
@@ -87,12 +88,17 @@ describe('each transport', () => {
   }
 })
 
-describe('the proxy', () => {
-  it('is in the README, and has its page', () => {
-    assert.ok(readPage('README.md').includes('trunkline/proxy'))
-    assert.ok(existsSync(join(ROOT, 'docs/guide/proxy.md')))
+for (const [name, page] of [
+  ['proxy', 'proxy'],
+  ['forward', 'forwarding'],
+] as const) {
+  describe(`trunkline/${name}`, () => {
+    it('is in the README, and has its page', () => {
+      assert.ok(readPage('README.md').includes(`trunkline/${name}`))
+      assert.ok(existsSync(join(ROOT, `docs/guide/${page}.md`)))
+    })
   })
-})
+}
 
 describe('each protocol', () => {
   const readme = readPage('README.md')

@@ -3,14 +3,12 @@
  *
  * Run: `TRUNKLINE_TO=ADDRESS npx tsx host.mts [FILE] [PORT]`
  */
-import { once } from 'node:events'
 import { createReadStream, createWriteStream } from 'node:fs'
-import { createServer, type AddressInfo } from 'node:net'
 import { basename } from 'node:path'
 import { pipeline } from 'node:stream/promises'
 import { connect } from 'trunkline'
+import { forwardLocal } from 'trunkline/forward'
 import { filesystemClient } from 'trunkline/protocols/filesystem'
-import { bridge, tcpConnect } from 'trunkline/protocols/tcp-connection'
 
 const [file = import.meta.filename, port = '8080'] = process.argv.slice(2)
 const trunk = await connect(process.env.TRUNKLINE_TO ?? 'tcp://127.0.0.1:7000')
@@ -28,14 +26,6 @@ await pipeline(
 )
 
 // forward the guest's port: each local connection gets a pipe of its own
-const forward = createServer({ allowHalfOpen: true }, (socket) => {
-  socket.on('error', console.error)
-  tcpConnect(trunk, { host: '127.0.0.1', port: Number(port) })
-    .then((pipe) => bridge(pipe, socket))
-    .catch((error: unknown) => socket.destroy(error as Error))
-}).listen(0, '127.0.0.1')
-await once(forward, 'listening')
-const local = `http://127.0.0.1:${(forward.address() as AddressInfo).port}/`
-console.log(await (await fetch(local)).text())
-forward.close()
-await trunk.close()
+const forward = await forwardLocal(trunk, { listen: { port: 0 }, to: { host: '127.0.0.1', port: Number(port) } })
+console.log(await (await fetch(`http://127.0.0.1:${forward.address.port}/`)).text())
+await trunk.close() // the forward ends with it

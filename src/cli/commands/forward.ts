@@ -3,16 +3,23 @@
  * real port once it takes connections. They outlive the session: when it is lost the peer is dialled again.
  */
 import type { Command } from 'commander'
-import type { Protocol, Trunk } from '../../index.ts'
-import { interrupted } from '../context.ts'
+import type { Forward, ForwardFailure, HandshakeOptions } from '../../../protocols/forward/index.ts'
+import type { Protocol } from '../../index.ts'
+import { asError, interrupted, sayError } from '../context.ts'
 import type { Context } from '../context.ts'
 import { about, asFailure, usageError } from '../failure.ts'
 import { connectionLog } from '../forward/connection-log.ts'
-import type { Forward } from '../forward/forward.ts'
 import { EVERYWHERE, parseForward, parseProxy, proxySpec, requireNoFlags } from '../forward/spec.ts'
 import type { ForwardSpec, ListenSpec, ProxyFlags } from '../forward/spec.ts'
 import { addPeerOptions, connectPeerForGood } from '../peer.ts'
 import type { PeerOptions } from '../peer.ts'
+import { lineRation } from '../refusal-log.ts'
+import { onAbort } from '../../runtime/on-abort.ts'
+
+/** Connections that one forward from the peer asks for ahead. */
+const MAX_ACCEPTS = 8
+/** And all of them together: half of the opens that may wait (`maxWaitingPipes`), the others being for whatever else is opened. */
+const ALL_ACCEPTS = 32
 
 interface ForwardOptions extends PeerOptions, ProxyFlags {
   local?: ForwardSpec[]
@@ -57,36 +64,37 @@ async function forward(context: Context, options: ForwardOptions): Promise<void>
   if (proxies.length === 0 && allow.length > 0) throw usageError('--allow is for a -R without a target')
   if (proxies.length + dynamic.length === 0) requireNoFlags(options, 'a proxy: -D, or a -R without a target')
   // loaded here: every other command starts without them
-  const { listenHere } = await import('../forward/listen-here.ts')
-  const { listenThere, servedByDialling } = await import('../forward/listen-there.ts')
-  const proxy = await loadProxy(context, options, [...proxies, ...dynamic])
+  const { forwardLocal, forwardRemote, proxyLocal, proxyRemote } = await import('../../../protocols/forward/index.ts')
+  const handshake = await handshakeOfProxies(context, options, [...proxies, ...dynamic])
   const { owner, stdout } = context
   const trunk = await connectPeerForGood(context, options, connectionLog(context), await offered(listen))
   const close = owner.own(() => trunk.close())
-  const owned = (forward: Forward): Forward => {
-    owner.own(() => forward.close())
-    // Its end is looked at by the race below, but only while that runs.
-    forward.ended.catch(() => undefined)
-    return forward
-  }
-  const forwards: Forward[] = []
   // what is everywhere listens once for each family
   const listeners = remote.reduce((sum, { bind }) => sum + (bind === EVERYWHERE ? 2 : 1), 0)
+  const accepts = Math.max(1, Math.min(MAX_ACCEPTS, Math.floor(ALL_ACCEPTS / listeners)))
+  const [toTarget, ofProxies] = [failureLog(context), failureLog(context, lineRation(context))]
+  const begin = async (spec: ListenSpec, make: (start: Start) => Promise<Forward>): Promise<Forward[]> =>
+    await everywhere(spec, async (one) => {
+      const forward = await untilInterrupted(context, (signal) => make({ listen: bindOf(one), signal }))
+      owner.own(() => forward.close())
+      return forward
+    })
+  const forwards: Forward[] = []
   for (const spec of local)
-    forwards.push(...(await everywhere(spec, async (one) => owned(await listenHere(context, trunk, one)))))
+    forwards.push(...(await begin(spec, (start) => forwardLocal(trunk, { ...start, ...toTarget, to: targetOf(spec) }))))
   for (const spec of dynamic)
-    if (proxy !== undefined)
-      forwards.push(...(await everywhere(spec, async (one) => owned(await proxy.here(trunk, one)))))
-  for (const spec of remote) {
-    const served = 'host' in spec ? servedByDialling(context, spec) : proxy?.served()
-    if (served === undefined) continue
-    const listen = async (one: ListenSpec): Promise<Forward> =>
-      owned(await listenThere(context, trunk, one, served, listeners))
-    forwards.push(...(await everywhere(spec, listen)))
-  }
+    forwards.push(...(await begin(spec, (start) => proxyLocal(trunk, { ...start, ...ofProxies, ...handshake }))))
+  for (const spec of remote)
+    forwards.push(
+      ...(await begin(spec, (start) =>
+        'host' in spec
+          ? forwardRemote(trunk, { ...start, ...toTarget, accepts, to: targetOf(spec) })
+          : proxyRemote(trunk, { ...start, ...ofProxies, ...handshake, accepts, allow }),
+      )),
+    )
   for (const { description } of forwards) await stdout.line(`forwarding ${description}`)
-  await Promise.race([interrupted(context), trunk.closed, ...forwards.map(({ ended }) => ended)])
-  for (const each of forwards) each.close()
+  await Promise.race([interrupted(context), trunk.closed, ...forwards.map(({ closed }) => closed)])
+  await Promise.all(forwards.map((each) => each.close()))
   await close()
 }
 
@@ -101,16 +109,58 @@ async function offered(listen: string[]): Promise<Protocol[]> {
   }
 }
 
-/** What the proxies need; undefined where there is none. Rejects where one may not listen at its address, or a rule is bad. */
-async function loadProxy(context: Context, options: ForwardOptions, specs: readonly ListenSpec[]) {
-  if (specs.length === 0) return undefined
-  const { handshakeOf, proxyHere, requireSafeBind, servedByProxy } = await import('../forward/proxy.ts')
+/** What a proxy asks of its clients. Rejects where one may not listen at its address, or a rule is bad. */
+async function handshakeOfProxies(
+  context: Context,
+  options: ForwardOptions,
+  specs: readonly ListenSpec[],
+): Promise<HandshakeOptions> {
+  if (specs.length === 0) return {}
+  const { handshakeOf, requireRules, requireSafeBind } = await import('../forward/proxy.ts')
   for (const spec of specs) requireSafeBind(spec, options)
   const handshake = await handshakeOf(context, options)
-  const served = servedByProxy(context, options.allow ?? [], handshake)
+  requireRules(options.allow ?? [])
+  return handshake
+}
+
+/** What every forward is started with. */
+interface Start {
+  readonly listen: { readonly host?: string; readonly port: number }
+  readonly signal: AbortSignal
+}
+
+function bindOf({ bind, port }: ListenSpec): Start['listen'] {
+  return bind === undefined ? { port } : { host: bind, port }
+}
+
+function targetOf({ host, hostPort }: ForwardSpec): { readonly host: string; readonly port: number } {
+  return { host, port: hostPort }
+}
+
+/**
+ * Starts something; an interrupt gives the attempt up. Later it ends by its `close`, which leaves the
+ * connections that are carried alone.
+ */
+async function untilInterrupted<T>({ signal }: Context, start: (signal: AbortSignal) => Promise<T>): Promise<T> {
+  const attempt = new AbortController()
+  const unsubscribe = onAbort(signal, () => attempt.abort(asError(signal.reason)))
+  try {
+    return await start(attempt.signal)
+  } finally {
+    unsubscribe()
+  }
+}
+
+/** A line for each failure, but for those that the user's interrupt makes. */
+function failureLog(
+  context: Context,
+  mayPrint: () => boolean = () => true,
+): { readonly onFailure: (failure: ForwardFailure) => void; readonly clock: Context['clock'] } {
   return {
-    here: (trunk: Trunk, spec: ListenSpec) => proxyHere(context, trunk, spec, handshake),
-    served: () => served,
+    clock: context.clock,
+    onFailure({ forward, error }) {
+      if (!context.signal.aborted && mayPrint()) sayError(context, error, forward)
+    },
   }
 }
 
@@ -119,7 +169,7 @@ async function everywhere<T extends ListenSpec>(spec: T, listen: (spec: T) => Pr
   if (spec.bind !== EVERYWHERE) return [await listen(spec)]
   const first = await listen({ ...spec, bind: '0.0.0.0' })
   try {
-    return [first, await listen({ ...spec, bind: '::', port: first.port })]
+    return [first, await listen({ ...spec, bind: '::', port: first.address.port })]
   } catch (error) {
     if (asFailure(error).code === 'ERR_ADDRESS_UNAVAILABLE') return [first]
     throw error

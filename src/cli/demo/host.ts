@@ -2,6 +2,7 @@
 import { get } from 'node:http'
 import { join } from 'node:path'
 import { filesystemClient } from '../../../protocols/filesystem.ts'
+import { forwardLocal } from '../../../protocols/forward/index.ts'
 import { TrunkError } from '../../contracts/errors.ts'
 import { connect } from '../../index.ts'
 import type { Trunk } from '../../index.ts'
@@ -13,7 +14,6 @@ import type { CopyJob } from '../copy/job.ts'
 import { uploadTree } from '../copy/upload.ts'
 import type { Files } from '../files.ts'
 import { formatBytes } from '../format.ts'
-import { listenHere } from '../forward/listen-here.ts'
 import { SILENT } from '../progress.ts'
 import { tellParent } from './child.ts'
 import { PAGE } from './guest.ts'
@@ -49,7 +49,7 @@ export async function runHost(context: Context, plan: HostPlan): Promise<void> {
     return { amount, bytes }
   })
   await step('compare SHA-256: here, guest, copy', () => compare(files, plan))
-  await step('fetch a web page through a forward', () => fetchPage(context, trunk, plan.httpPort))
+  await step('fetch a web page through a forward', () => fetchPage(trunk, plan.httpPort))
   await bulkBesideSlowReader(context, files)
 }
 
@@ -81,17 +81,12 @@ async function compare(files: Files, plan: HostPlan): Promise<Outcome> {
   return { amount: `3 × ${tree.length} hashes`, note: 'all equal' }
 }
 
-async function fetchPage(context: Context, trunk: Trunk, httpPort: number): Promise<Outcome> {
-  const spec = { bind: undefined, port: 0, host: '127.0.0.1', hostPort: httpPort }
-  const forward = await listenHere(context, trunk, spec)
-  try {
-    const start = performance.now()
-    const page = await httpGet(`http://${forward.description.split(' ')[0] ?? ''}/`)
-    if (page !== PAGE) throw new TrunkError('ERR_IO', 'the page came through changed')
-    return { amount: formatBytes(page.length), milliseconds: performance.now() - start, note: 'HTTP 200' }
-  } finally {
-    forward.close()
-  }
+async function fetchPage(trunk: Trunk, httpPort: number): Promise<Outcome> {
+  await using forward = await forwardLocal(trunk, { listen: { port: 0 }, to: { host: '127.0.0.1', port: httpPort } })
+  const start = performance.now()
+  const page = await httpGet(`http://${forward.address.host}:${forward.address.port}/`)
+  if (page !== PAGE) throw new TrunkError('ERR_IO', 'the page came through changed')
+  return { amount: formatBytes(page.length), milliseconds: performance.now() - start, note: 'HTTP 200' }
 }
 
 function httpGet(url: string): Promise<string> {

@@ -1,11 +1,9 @@
 /**
- * Forwards without a target, `-D` and `-R`: each connection's client says where it wants to go.
- * What their options mean, and what is refused before anything is bound.
+ * Forwards without a target, `-D` and `-R`, and `serve --proxy`: each connection's client says where
+ * it wants to go. What their options mean, and what is refused before anything is bound.
  */
-import { proxyConnections, proxyFor } from '../../../protocols/proxy/for-peer.ts'
-import { proxyThroughPeer } from '../../../protocols/proxy/through-peer.ts'
-import type { HandshakeOptions } from '../../../protocols/proxy/index.ts'
-import { NAME as LISTENER } from '../../../protocols/tcp-listener/messages.ts'
+import { proxyConnections, type HandshakeOptions } from '../../../protocols/proxy/index.ts'
+import { tcpConnection } from '../../../protocols/tcp-connection.ts'
 import { tcpListen } from '../../../protocols/tcp-listener.ts'
 import type { Pipe, Trunk, TrunkError } from '../../index.ts'
 import { formatHostPort } from '../../runtime/host-port.ts'
@@ -14,9 +12,6 @@ import type { Context } from '../context.ts'
 import { about, usageError } from '../failure.ts'
 import { lineRation } from '../refusal-log.ts'
 import { readSecret } from '../token-file.ts'
-import { acceptHere } from './accept-here.ts'
-import type { Forward } from './forward.ts'
-import type { Served } from './listen-there.ts'
 import { EVERYWHERE, isLoopback } from './spec.ts'
 import type { ListenSpec, ProxyFlags } from './spec.ts'
 
@@ -43,23 +38,6 @@ export function requireSafeBind({ bind }: ListenSpec, { proxyAuthFile, insecureB
   throw usageError(`a proxy at ${String(bind)} serves whoever reaches it: give --proxy-auth-file, or --insecure-bind`)
 }
 
-/** `-D`: listens here, the peer connects. */
-export async function proxyHere(
-  context: Context,
-  trunk: Trunk,
-  at: ListenSpec,
-  handshake: HandshakeOptions,
-): Promise<Forward> {
-  const mayPrint = lineRation(context)
-  return await acceptHere(context, at, 'proxy, the peer connects', async (connection, description) => {
-    try {
-      await proxyThroughPeer(trunk, connection, { ...handshake, clock: context.clock })
-    } catch (error) {
-      if (!context.signal.aborted && mayPrint()) sayError(context, error, description)
-    }
-  })
-}
-
 /**
  * `serve --proxy`: has a peer that offers to listen do so at `at`, and is the proxy of whoever
  * connects there. A peer without the protocol is left alone: it is a command that has other
@@ -72,7 +50,7 @@ export async function proxyForSession(
   serving: SessionProxy,
 ): Promise<void> {
   const { peer } = trunk.status()
-  if (!peer.protocols.includes(LISTENER)) return
+  if (!peer.protocols.includes('tcp-listener')) return
   const { port } = at
   // one family is enough for a guest's own network
   const bind = at.bind === EVERYWHERE ? '0.0.0.0' : at.bind
@@ -96,7 +74,7 @@ export interface SessionProxy {
 export function sessionProxy(context: Context, allow: readonly string[], handshake: HandshakeOptions): SessionProxy {
   const mayPrint = lineRation(context)
   // thrown here and not at the first session
-  proxyServing(context, allow, handshake)
+  requireRules(allow)
   const options = {
     ...handshake,
     allow,
@@ -108,32 +86,11 @@ export function sessionProxy(context: Context, allow: readonly string[], handsha
   return { mayPrint, take: (trunk, connections) => proxyConnections(connections, { ...options, trunk }) }
 }
 
-/**
- * `-R` without a target: the peer's connections are dialled from here, where `allow` lets them.
- * Wrong usage for a bad rule.
- */
-export function servedByProxy(context: Context, allow: readonly string[], handshake: HandshakeOptions): Served {
-  const mayPrint = lineRation(context)
-  const serve = proxyServing(context, allow, handshake)
-  return {
-    to: 'proxy, connected from here',
-    serve: async (pipe, description) => {
-      try {
-        await serve(pipe)
-      } catch (error) {
-        if (!context.signal.aborted && mayPrint()) sayError(context, error, description)
-      }
-    },
-  }
-}
-
-function proxyServing(
-  { clock }: Context,
-  allow: readonly string[],
-  handshake: HandshakeOptions,
-): ReturnType<typeof proxyFor> {
+/** Wrong usage for a bad rule of a proxy, before anybody is dialled. */
+export function requireRules(allow: readonly string[]): void {
   try {
-    return proxyFor({ ...handshake, allow, clock })
+    // its rules are the same
+    tcpConnection({ allow })
   } catch (error) {
     throw about('--allow', error)
   }
