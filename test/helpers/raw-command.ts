@@ -5,6 +5,7 @@ import { closeSync, constants, openSync, readdirSync, readFileSync, writeSync } 
 import { join } from 'node:path'
 import { BINARY } from './command-line.ts'
 import { steady } from './eventually.ts'
+import { endWithTests } from './left-children.ts'
 import { temporaryFolder } from './temporary-folder.ts'
 
 /** What the three standard descriptors are; `pipe` gives the test a stream. */
@@ -26,12 +27,8 @@ export function startRaw(args: readonly string[], stdio: Descriptors, to?: strin
     stdio: [...stdio],
     env: { ...env, ...(to === undefined ? {} : { TRUNKLINE_TO: to }) },
   })
-  const kill = (): void => void child.kill('SIGKILL')
-  process.once('exit', kill)
-  const ended = once(child, 'exit').then((result) => {
-    process.removeListener('exit', kill)
-    return result as [number | null, NodeJS.Signals | null]
-  })
+  endWithTests(child)
+  const ended = once(child, 'exit') as Promise<[number | null, NodeJS.Signals | null]>
   return {
     child,
     ended,

@@ -3,11 +3,16 @@ import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 
+const folders: string[] = []
+
+// one listener for all: each of its own would be warned of as a leak
+process.once('exit', () => {
+  for (const folder of folders) rmSync(folder, { recursive: true, force: true })
+})
+
 /** Makes the folder; its path is short enough for a unix socket in it. */
 export function temporaryFolder(): string {
   const path = mkdtempSync(join(tmpdir(), 'tl-'))
-  process.once('exit', () => {
-    rmSync(path, { recursive: true, force: true })
-  })
+  folders.push(path)
   return path
 }
