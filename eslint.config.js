@@ -28,9 +28,9 @@ const NO_MESSAGE_MATCHING = {
 }
 
 const NO_PROMISES = [
-  { selector: ':function[async=true]', message: 'The core is synchronous: the skin owns the promises.' },
-  { selector: 'AwaitExpression', message: 'The core is synchronous: the skin owns the promises.' },
-  { selector: 'Identifier[name="Promise"]', message: 'The core is synchronous: the skin owns the promises.' },
+  { selector: ':function[async=true]', message: 'The core is synchronous: the pipe adapter owns the promises.' },
+  { selector: 'AwaitExpression', message: 'The core is synchronous: the pipe adapter owns the promises.' },
+  { selector: 'Identifier[name="Promise"]', message: 'The core is synchronous: the pipe adapter owns the promises.' },
   { selector: 'ImportExpression', message: 'The core loads nothing later.' },
 ]
 

@@ -13,9 +13,9 @@ import { loadNative, type NativeAddress } from '../src/native/load.ts'
 import { listenError } from '../src/runtime/net-errors.ts'
 import { requireInteger } from '../src/contracts/limits.ts'
 import type { Link, Listener, Transport, TransportOptions, TransportTraits } from '../src/contracts/types.ts'
-import { readIntoSlabs } from './internal/accepted.ts'
+import { readPooled } from './internal/accepted.ts'
 import { dialDuplex } from './internal/dial-duplex.ts'
-import { SlabReader } from './internal/slab-reader.ts'
+import { PooledReader } from './internal/pooled-reader.ts'
 import { socketLink } from './internal/socket-link.ts'
 import { serveNative } from './internal/serve-native.ts'
 import { serveSockets } from './internal/serve-sockets.ts'
@@ -53,7 +53,7 @@ async function listen(host: string, port: number, written: string, options: Tran
   if (native === undefined) return await listenByServer(host, port, written, options)
   options.signal.throwIfAborted()
   try {
-    const toLink = (socket: Socket, reader: SlabReader): Link => linkOf(socket, options, reader)
+    const toLink = (socket: Socket, reader: PooledReader): Link => linkOf(socket, options, reader)
     const toAddress = (bound: NativeAddress): string => `tcp://${formatHostPort(bound.address, bound.port)}`
     return serveNative(native, { host, port }, toAddress, toLink, options)
   } catch (error) {
@@ -74,7 +74,7 @@ function listenByServer(host: string, port: number, written: string, options: Tr
         return `tcp://${formatHostPort(bound.address, bound.port)}`
       },
       toLink(accepted) {
-        const { socket, reader } = readIntoSlabs(accepted)
+        const { socket, reader } = readPooled(accepted)
         return linkOf(socket, options, reader)
       },
     },
@@ -93,7 +93,7 @@ function checkOptions(options: TcpOptions): { host: string; port: number } {
 async function dial(host: string, port: number, written: string, options: TransportOptions): Promise<Link> {
   options.signal.throwIfAborted()
   if (port === 0) throw new TrunkError('ERR_ADDRESS_INVALID', `${written}: port 0 is only for listening`)
-  const reader = new SlabReader()
+  const reader = new PooledReader()
   const open = (): Socket => connect({ host, port, allowHalfOpen: true, noDelay: true, onread: reader.onread })
   const toLink = (socket: Socket): Link => {
     // TCP connects a free port of the local range with itself when dialled from that very port: nobody listens there.
@@ -107,7 +107,7 @@ async function dial(host: string, port: number, written: string, options: Transp
   return dialDuplex({ open, target: written, toLink }, options)
 }
 
-function linkOf(socket: Socket, { clock, limits }: TransportOptions, reader?: SlabReader): Link {
+function linkOf(socket: Socket, { clock, limits }: TransportOptions, reader?: PooledReader): Link {
   const { remoteAddress, remotePort } = socket
   return socketLink({
     readable: socket,

@@ -8,10 +8,10 @@
 import { createServer, connect } from 'node:net'
 import type { Socket } from 'node:net'
 import type { Link, Transport, TransportOptions, TransportTraits } from '../src/contracts/types.ts'
-import { readIntoSlabs } from './internal/accepted.ts'
+import { readPooled } from './internal/accepted.ts'
 import { dialDuplex } from './internal/dial-duplex.ts'
 import { serveSockets } from './internal/serve-sockets.ts'
-import { SlabReader } from './internal/slab-reader.ts'
+import { PooledReader } from './internal/pooled-reader.ts'
 import { socketLink } from './internal/socket-link.ts'
 import { checkAccess } from './internal/socket-access.ts'
 import { checkSocketPath, formatUnixAddress, parseListenPath } from './internal/unix-address.ts'
@@ -43,7 +43,7 @@ export function unix(address: string | UnixOptions): Transport {
       ? parseListenPath(address)
       : { path: checkSocketPath(address.path), access: checkAccess(address.mode, address.group) }
   const written = formatUnixAddress(path, access)
-  const toLink = (socket: Socket, { clock, limits }: TransportOptions, reader?: SlabReader): Link =>
+  const toLink = (socket: Socket, { clock, limits }: TransportOptions, reader?: PooledReader): Link =>
     socketLink({
       readable: socket,
       writable: socket,
@@ -57,7 +57,7 @@ export function unix(address: string | UnixOptions): Transport {
     address: written,
     traits: TRAITS,
     connect(options) {
-      const reader = new SlabReader()
+      const reader = new PooledReader()
       return dialDuplex(
         {
           open: () => connect({ path, allowHalfOpen: true, onread: reader.onread }),
@@ -81,7 +81,7 @@ export function unix(address: string | UnixOptions): Transport {
             return written
           },
           toLink(accepted) {
-            const { socket, reader } = readIntoSlabs(accepted)
+            const { socket, reader } = readPooled(accepted)
             return toLink(socket, options, reader)
           },
           release: claim.release,

@@ -12,7 +12,7 @@ import { requireInteger } from '../src/contracts/limits.ts'
 import { nativeStatus, type NativeAddon } from '../src/native/load.ts'
 import type { Link, Listener, Transport, TransportOptions } from '../src/contracts/types.ts'
 import { LinkListener } from './internal/link-listener.ts'
-import { SlabReader } from './internal/slab-reader.ts'
+import { PooledReader } from './internal/pooled-reader.ts'
 import { socketLink } from './internal/socket-link.ts'
 import { ANY_CID, checkCid, formatVsockAddress, MAX_PORT, parseVsockAddress } from './vsock/address.ts'
 import type { VsockAddress } from './vsock/address.ts'
@@ -85,7 +85,7 @@ async function dial(to: VsockAddress, options: TransportOptions): Promise<Link> 
   const written = formatVsockAddress(to)
   if (to.cid === ANY_CID) throw new TrunkError('ERR_ADDRESS_INVALID', `${written}: any is only for listening`)
   if (to.port === 0) throw new TrunkError('ERR_ADDRESS_INVALID', `${written}: port 0 is only for listening`)
-  const reader = new SlabReader()
+  const reader = new PooledReader()
   const native = requireNative()
   try {
     const timeoutMs = limits.connectTimeoutMs
@@ -112,7 +112,7 @@ async function listen(
           request.reset()
           return
         }
-        const reader = new SlabReader()
+        const reader = new PooledReader()
         listener.push(linkOf(request.accept(reader.onread), reader, options))
       },
       onError(error) {
@@ -126,7 +126,7 @@ async function listen(
   }
 }
 
-function linkOf({ socket, peer, endedBy }: VsockConnection, reader: SlabReader, options: TransportOptions): Link {
+function linkOf({ socket, peer, endedBy }: VsockConnection, reader: PooledReader, options: TransportOptions): Link {
   return socketLink({
     readable: socket,
     writable: socket,

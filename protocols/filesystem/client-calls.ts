@@ -20,8 +20,8 @@ import {
   type FileRequestInput,
   type ReplyingOp,
 } from './messages.ts'
-import { MAX_SMALL_BYTES } from './parcel.ts'
-import { Turns } from './turns.ts'
+import { MAX_SMALL_BYTES } from './file-batch.ts'
+import { Semaphore } from './semaphore.ts'
 
 /** Operations that hold descriptors of the peer: below its default bound of 64, with room for a second program on the trunk. */
 const MAX_HELD = 48
@@ -37,25 +37,25 @@ function answersLate(request: FileRequestInput): boolean {
   return request.op === 'sha256' || request.op === 'remove' || (request.op === 'write' && request.durable !== false)
 }
 
-interface TrunkTurns {
+interface TrunkSemaphores {
   readonly held: Crowd
-  readonly quick: Turns
+  readonly quick: Semaphore
 }
 
-const turnsByTrunk = new WeakMap<Trunk, TrunkTurns>()
+const semaphoresByTrunk = new WeakMap<Trunk, TrunkSemaphores>()
 
-function turnsOf(trunk: Trunk): TrunkTurns {
-  const known = turnsByTrunk.get(trunk)
+function semaphoresOf(trunk: Trunk): TrunkSemaphores {
+  const known = semaphoresByTrunk.get(trunk)
   if (known !== undefined) return known
-  const turns = { held: new Crowd(MAX_HELD), quick: new Turns(MAX_QUICK) }
-  turnsByTrunk.set(trunk, turns)
-  return turns
+  const semaphores = { held: new Crowd(MAX_HELD), quick: new Semaphore(MAX_QUICK) }
+  semaphoresByTrunk.set(trunk, semaphores)
+  return semaphores
 }
 
 /** The calls of one client, without the arguments' checks. */
 export class Calls {
   readonly #trunk: Trunk
-  readonly #turns: TrunkTurns
+  readonly #semaphores: TrunkSemaphores
   readonly #small: SmallFiles
   readonly #progressTimeoutMs: number
   readonly #clock: Clock
@@ -63,8 +63,8 @@ export class Calls {
   /** @param progressTimeoutMs how long the peer may do nothing for a call */
   constructor(trunk: Trunk, progressTimeoutMs: number, clock: Clock) {
     this.#trunk = trunk
-    this.#turns = turnsOf(trunk)
-    this.#small = new SmallFiles(trunk, this.#turns.held, progressTimeoutMs, clock)
+    this.#semaphores = semaphoresOf(trunk)
+    this.#small = new SmallFiles(trunk, this.#semaphores.held, progressTimeoutMs, clock)
     this.#progressTimeoutMs = progressTimeoutMs
     this.#clock = clock
   }
@@ -73,7 +73,7 @@ export class Calls {
   async reply<Op extends ReplyingOp>(
     request: FileRequestInput & { op: Op },
     { signal }: CallOptions = {},
-    kind: keyof TrunkTurns = 'quick',
+    kind: keyof TrunkSemaphores = 'quick',
   ): Promise<FileReply<Op>> {
     return await this.#during(kind, signal, async () => {
       const pipe = await this.#open(request, signal, NO_BODY)
@@ -87,7 +87,7 @@ export class Calls {
   async plain(
     request: FileRequestInput,
     signal: AbortSignal | undefined,
-    kind: keyof TrunkTurns = 'quick',
+    kind: keyof TrunkSemaphores = 'quick',
   ): Promise<void> {
     await this.#during(kind, signal, async () => {
       const pipe = await this.#open(request, signal, NO_BODY)
@@ -128,7 +128,7 @@ export class Calls {
   /** All of a file that has at most MAX_SMALL_BYTES; undefined for a larger one. */
   async readSmall(path: Uint8Array, { size = 0, signal }: SmallOptions = {}): Promise<Uint8Array | undefined> {
     const shared = await this.#small.read(path, size, signal)
-    if (shared !== 'alone') return shared
+    if (shared !== 'unbatched') return shared
     const request = { op: 'read', path, length: MAX_SMALL_BYTES + 1 } as const
     const content = new Uint8ArrayList()
     for await (const data of this.read(request, signal === undefined ? {} : { signal })) {
@@ -162,7 +162,7 @@ export class Calls {
     if (early !== undefined && request.how === 'replace' && request.exclusive !== true && request.durable === false) {
       const { path, mode, modifiedMs } = request
       const shared = await this.#small.write({ path, content: early, mode, modifiedMs }, signal)
-      if (shared !== 'alone') return early.byteLength
+      if (shared !== 'unbatched') return early.byteLength
     }
     const options = early === undefined ? {} : { body: early }
     const { value: pipe, leave } = await this.#hold(signal, () => this.#open(request, signal, options))
@@ -181,9 +181,9 @@ export class Calls {
   }
 
   /** All of an operation: what is refused for want of a descriptor has not begun, and is done again where there is room. */
-  async #during<T>(kind: keyof TrunkTurns, signal: AbortSignal | undefined, work: () => Promise<T>): Promise<T> {
+  async #during<T>(kind: keyof TrunkSemaphores, signal: AbortSignal | undefined, work: () => Promise<T>): Promise<T> {
     if (kind === 'quick') {
-      const leave = await this.#turns.quick.take(signal)
+      const leave = await this.#semaphores.quick.take(signal)
       try {
         return await work()
       } catch (error) {
@@ -199,7 +199,7 @@ export class Calls {
 
   #hold<T>(signal: AbortSignal | undefined, attempt: () => Promise<T>, pulled = false): Promise<Entered<T>> {
     const entrance = { signal, pulled, clock: this.#clock, patienceMs: this.#progressTimeoutMs }
-    return this.#turns.held.enter(entrance, attempt)
+    return this.#semaphores.held.enter(entrance, attempt)
   }
 
   #open(request: FileRequestInput, signal: AbortSignal | undefined, options: OpenOptions): Promise<Pipe> {

@@ -1,7 +1,7 @@
 /**
- * The client's side of many small files in one pipe: what is asked for in one turn of the event loop leaves as parcels, each with a pipe and a turn of its own. Promises that
+ * The client's side of many small files in one pipe: what is asked for in one turn of the event loop leaves as batches, each with a pipe and a turn of its own. Promises that
  * each call has its own outcome, that calls share a pipe only where they share their signal, and that a peer without such pipes, or a call without
- * company, is told apart: then the answer is `alone`, and the caller uses a pipe for the one file.
+ * company, is told apart: then the answer is `unbatched`, and the caller uses a pipe for the one file.
  */
 import type { Clock } from '../../src/runtime/clock.ts'
 import { TrunkError } from '../../src/contracts/errors.ts'
@@ -15,20 +15,20 @@ import {
   decodeReads,
   encodePaths,
   encodeWrites,
-  MAX_PARCEL_FILES,
-  PARCEL_BYTES,
-  receiveParcel,
+  MAX_BATCH_FILES,
+  FILE_BATCH_BYTES,
+  receiveFileBatch,
   ROW_BYTES,
   type SmallWrite,
-} from './parcel.ts'
+} from './file-batch.ts'
 
 /** What an older peer says to an operation that it does not know. */
 const UNKNOWN: ReadonlySet<string> = new Set(['ERR_PARAMS_INVALID', 'ERR_UNSUPPORTED'])
 
-/** Peers that do not know parcels, by their trunks. */
+/** Peers that do not know batches, by their trunks. */
 const without = new WeakSet<Trunk>()
 
-type Outcome<Result> = Result | 'alone'
+type Outcome<Result> = Result | 'unbatched'
 
 interface Call<Item, Result> {
   readonly item: Item
@@ -40,7 +40,7 @@ interface Call<Item, Result> {
 interface Kind<Item, Result> {
   readonly op: 'readMany' | 'writeMany'
   readonly encode: (items: readonly Item[]) => Uint8Array
-  readonly decode: (parcel: Uint8Array) => Decoded<(Outcome<Result> | TrunkError)[]>
+  readonly decode: (batch: Uint8Array) => Decoded<(Outcome<Result> | TrunkError)[]>
 }
 
 const WRITE: Kind<SmallWrite, undefined> = { op: 'writeMany', encode: encodeWrites, decode: decodeDone }
@@ -48,12 +48,12 @@ const READ: Kind<Uint8Array, Uint8Array> = { op: 'readMany', encode: encodePaths
 
 /** The small files of one client. */
 export class SmallFiles {
-  readonly #writes: Parcels<SmallWrite, undefined>
-  readonly #reads: Parcels<Uint8Array, Uint8Array>
+  readonly #writes: FileBatches<SmallWrite, undefined>
+  readonly #reads: FileBatches<Uint8Array, Uint8Array>
 
   constructor(trunk: Trunk, crowd: Crowd, progressTimeoutMs: number, clock: Clock) {
-    this.#writes = new Parcels(trunk, crowd, WRITE, progressTimeoutMs, clock)
-    this.#reads = new Parcels(trunk, crowd, READ, progressTimeoutMs, clock)
+    this.#writes = new FileBatches(trunk, crowd, WRITE, progressTimeoutMs, clock)
+    this.#reads = new FileBatches(trunk, crowd, READ, progressTimeoutMs, clock)
   }
 
   /** Writes a file of at most MAX_SMALL_BYTES, without waiting for the disk. The bytes must not change until it is done. */
@@ -67,14 +67,14 @@ export class SmallFiles {
   }
 }
 
-/** Fills parcels and sends them: when one is full, or when the turn of the event loop is over. */
-class Parcels<Item, Result> {
+/** Fills batches and sends them: when one is full, or when the turn of the event loop is over. */
+class FileBatches<Item, Result> {
   readonly #trunk: Trunk
   readonly #crowd: Crowd
   readonly #kind: Kind<Item, Result>
   readonly #progressTimeoutMs: number
   readonly #clock: Clock
-  /** At most one parcel. */
+  /** At most one batch. */
   #waiting: Call<Item, Result>[] = []
   #bytes = 0
   #signal: AbortSignal | undefined
@@ -89,10 +89,10 @@ class Parcels<Item, Result> {
   }
 
   add(item: Item, itemBytes: number, signal: AbortSignal | undefined): Promise<Outcome<Result>> {
-    if (without.has(this.#trunk)) return Promise.resolve('alone')
+    if (without.has(this.#trunk)) return Promise.resolve('unbatched')
     return new Promise((resolve, reject) => {
       const bytes = itemBytes + ROW_BYTES
-      const isFull = this.#waiting.length === MAX_PARCEL_FILES || this.#bytes + bytes > PARCEL_BYTES
+      const isFull = this.#waiting.length === MAX_BATCH_FILES || this.#bytes + bytes > FILE_BATCH_BYTES
       if (isFull || signal !== this.#signal) this.#flush()
       this.#signal = signal
       this.#bytes += bytes
@@ -119,9 +119,9 @@ class Parcels<Item, Result> {
     try {
       const outcomes = calls.length > 1 ? await this.#send(calls, signal) : undefined
       for (const [index, { resolve, reject }] of calls.entries()) {
-        const outcome = outcomes === undefined ? 'alone' : outcomes[index]
+        const outcome = outcomes === undefined ? 'unbatched' : outcomes[index]
         // it is asked for once more where there is room for it
-        if (isRefusal(outcome)) resolve('alone')
+        if (isRefusal(outcome)) resolve('unbatched')
         else if (outcome instanceof TrunkError) reject(outcome)
         else resolve(outcome as Outcome<Result>)
       }
@@ -130,7 +130,7 @@ class Parcels<Item, Result> {
     }
   }
 
-  /** What the peer says to each of them; undefined where it does not know parcels. */
+  /** What the peer says to each of them; undefined where it does not know batches. */
   async #send(
     calls: readonly Call<Item, Result>[],
     signal: AbortSignal | undefined,
@@ -147,7 +147,7 @@ class Parcels<Item, Result> {
       leave = entered.leave
       const pipe = entered.value
       try {
-        const outcomes = answers(op, decode(await receiveParcel(pipe.borrowed)), calls.length)
+        const outcomes = answers(op, decode(await receiveFileBatch(pipe.borrowed)), calls.length)
         await pipe.close()
         return outcomes
       } catch (error) {

@@ -6,7 +6,7 @@
 import type { Clock } from '../../src/runtime/clock.ts'
 import { abortError, TrunkError } from '../../src/contracts/errors.ts'
 import { onAbort } from '../../src/runtime/on-abort.ts'
-import { Turns } from './turns.ts'
+import { Semaphore } from './semaphore.ts'
 
 /** Good ends after which one more is tried at a time: a refusal costs a round trip. */
 const ENDS_TO_GROW = 100
@@ -29,9 +29,9 @@ export interface Entered<T> {
 
 export class Crowd {
   readonly #max: number
-  readonly #turns: Turns
+  readonly #wide: Semaphore
   /** Those that end by themselves: as many as the peer seems to have room for. */
-  readonly #narrow: Turns
+  readonly #narrow: Semaphore
   #limit: number
   #goodEnds = 0
   /** Of those that end by themselves: how many run, and how many ever began. */
@@ -43,8 +43,8 @@ export class Crowd {
   constructor(max: number) {
     this.#max = max
     this.#limit = max
-    this.#turns = new Turns(max)
-    this.#narrow = new Turns(max)
+    this.#wide = new Semaphore(max)
+    this.#narrow = new Semaphore(max)
   }
 
   /** Makes the attempt when there is room for it, and again where there was none after all. */
@@ -66,7 +66,7 @@ export class Crowd {
   }
 
   async #begin({ signal, pulled = false }: Entrance): Promise<Run> {
-    const turns = [await this.#turns.take(signal)]
+    const turns = [await this.#wide.take(signal)]
     const giveBack = (): void => {
       for (const turn of turns) turn()
     }

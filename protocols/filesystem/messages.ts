@@ -79,7 +79,7 @@ export interface AttributesRequest {
   accessedMs?: number | undefined
 }
 
-/** Many small files: the pipe carries a parcel each way (parcel.ts). */
+/** Many small files: the pipe carries a batch each way (file-batch.ts). */
 export interface ManyRequest<Op extends 'readMany' | 'writeMany'> {
   op: Op
 }
@@ -123,7 +123,7 @@ export type ReplyingOp = keyof FileReplies
 /** What the accept of such an operation carries. */
 export type FileReply<Op extends ReplyingOp> = FileReplies[Op]
 
-/** What requests, replies and parcels (parcel.ts) are made of. */
+/** What requests, replies and batches (file-batch.ts) are made of. */
 export const bytes: v.GenericSchema<unknown, Uint8Array> = v.custom<Uint8Array>((value) => value instanceof Uint8Array)
 const path = bytes
 const size = v.pipe(v.number(), v.safeInteger(), v.minValue(0))

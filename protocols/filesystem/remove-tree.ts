@@ -86,7 +86,7 @@ class Removal {
   /** Gives back what is held, once nothing goes through it any more. */
   async close(): Promise<void> {
     await Promise.all(this.#removals)
-    for (const level of this.#levels) await letGo(level)
+    for (const level of this.#levels) await closeLevel(level)
   }
 
   async #remove(folder: Folder, name: Buffer): Promise<void> {
@@ -108,7 +108,7 @@ class Removal {
     const { dev, ino } = folder.stat()
     this.#levels.push({ name, dev, ino, folder, directory: undefined })
     const far = this.#levels.at(-1 - HELD_LEVELS)
-    if (far !== undefined) await letGo(far)
+    if (far !== undefined) await closeLevel(far)
   }
 
   /** The directory `level` is empty: on to the one above, which removes it. */
@@ -116,7 +116,7 @@ class Removal {
     await this.#settle()
     const above = this.#levels.at(-2)
     if (above !== undefined) above.folder ??= comeBack(folder, above)
-    await letGo(level)
+    await closeLevel(level)
     this.#levels.pop()
     if (above?.folder !== undefined) rmdirSync(above.folder.entry(Buffer.from(level.name, 'latin1')))
   }
@@ -138,7 +138,7 @@ function comeBack(folder: Folder, { dev, ino }: Level): Folder {
   throw new TrunkError('ERR_FILE_CHANGED', 'a directory was moved while it was removed')
 }
 
-async function letGo(level: Level): Promise<void> {
+async function closeLevel(level: Level): Promise<void> {
   const { directory, folder } = level
   level.directory = undefined
   level.folder = undefined

@@ -11,7 +11,7 @@ import { closeSync, constants, fstatSync, lstatSync, openSync, statSync, type St
 import { TrunkError } from '../../src/contracts/errors.ts'
 import { errnoOf, toFailure } from './failures.ts'
 import { SLASH } from './path.ts'
-import { openUnnamed } from './unnamed.ts'
+import { openAnonymous } from './anonymous-file.ts'
 
 /** Linux: a descriptor that names a file without opening it. Not in `fs.constants`; the same number on every architecture Node supports. */
 const O_PATH = 0o10000000
@@ -25,7 +25,7 @@ export interface Folder {
   /** The directory itself, for `fs` calls. */
   readonly self: Buffer
   /** Makes a file in this directory that has no name yet; undefined where there are none. The descriptor belongs to the caller. */
-  unnamed(mode: number): number | undefined
+  anonymous(mode: number): number | undefined
   /** Whether a descriptor holds it: then it is found however deep it is, and wherever it is moved. */
   readonly isHeld: boolean
   stat(): Stats
@@ -144,8 +144,8 @@ class OpenFolder implements Folder {
     return Buffer.concat([this.#prefix, name])
   }
 
-  unnamed(mode: number): number | undefined {
-    return openUnnamed(this.self, mode)
+  anonymous(mode: number): number | undefined {
+    return openAnonymous(this.self, mode)
   }
 
   stat(): Stats {
@@ -180,7 +180,7 @@ class CheckedFolder implements Folder {
     return Buffer.concat([this.self, Buffer.from('/'), name])
   }
 
-  unnamed(): undefined {
+  anonymous(): undefined {
     // They are named through /proc.
     return undefined
   }

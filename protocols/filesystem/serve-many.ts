@@ -14,12 +14,12 @@ import {
   decodeWrites,
   encodeDone,
   encodeReads,
-  MAX_PARCEL_BYTES,
+  MAX_FILE_BATCH_BYTES,
   MAX_SMALL_BYTES,
-  PARCEL_BYTES,
-  receiveParcel,
+  FILE_BATCH_BYTES,
+  receiveFileBatch,
   type SmallRead,
-} from './parcel.ts'
+} from './file-batch.ts'
 import { requirePath } from './path.ts'
 import { requireRegular, type Folder } from './root.ts'
 import { readWhole, requireEnd } from './serve-read.ts'
@@ -31,11 +31,11 @@ const FILES_A_TURN = 16
 
 /** Answers `writeMany`. What of it has happened when the peer leaves has happened; the rest does not. */
 export function serveWriteMany({ request, serving, account }: Operation<'writeMany'>): Promise<void> {
-  return holding(account.transfers, MAX_PARCEL_BYTES, request, () => writeMany(request.accept(), request, serving))
+  return holding(account.transfers, MAX_FILE_BATCH_BYTES, request, () => writeMany(request.accept(), request, serving))
 }
 
 async function writeMany(pipe: Pipe, request: ManyRequest, serving: Serving): Promise<void> {
-  const files = unwrap(decodeWrites(await receiveParcel(pipe.borrowed)))
+  const files = unwrap(decodeWrites(await receiveFileBatch(pipe.borrowed)))
   const outcomes = await eachOf(files, serving, request.signal, (file, walk) => {
     const { folder, name } = walk.to(file.path)
     replaceAtOnce(serving, folder, name, file)
@@ -46,16 +46,16 @@ async function writeMany(pipe: Pipe, request: ManyRequest, serving: Serving): Pr
 
 /** Answers `readMany`. Files that are too large for company, or more than the answer has room for, are to be read alone. */
 export function serveReadMany({ request, serving, account }: Operation<'readMany'>): Promise<void> {
-  const bytes = MAX_PARCEL_BYTES + PARCEL_BYTES
+  const bytes = MAX_FILE_BATCH_BYTES + FILE_BATCH_BYTES
   return holding(account.transfers, bytes, request, () => readMany(request.accept(), request, serving))
 }
 
 async function readMany(pipe: Pipe, request: ManyRequest, serving: Serving): Promise<void> {
-  const paths = unwrap(decodePaths(await receiveParcel(pipe.borrowed)))
-  let room = PARCEL_BYTES
+  const paths = unwrap(decodePaths(await receiveFileBatch(pipe.borrowed)))
+  let room = FILE_BATCH_BYTES
   const results = await eachOf<Uint8Array, SmallRead>(paths, serving, request.signal, (path, walk) => {
     const content = readFile(serving, walk, path, room)
-    if (content === undefined) return 'alone'
+    if (content === undefined) return 'unbatched'
     room -= content.byteLength
     return content
   })

@@ -15,7 +15,7 @@ import { encodeReply, type RequestOf } from './messages.ts'
 import { requirePath } from './path.ts'
 import { requireRegular } from './root.ts'
 import type { Operation, Serving } from './serving.ts'
-import { Turns } from './turns.ts'
+import { Semaphore } from './semaphore.ts'
 
 /** A file that says that it has at most this is read before it is accepted, and needs no pooled chunk. */
 const SMALL_BYTES = 64 * 1024
@@ -27,7 +27,7 @@ const AHEAD_BYTES = 2 * CHUNK_BYTES
 /** What it holds at least. */
 const PIECE_BYTES = 16 * 1024
 /** Chunks of this process that are being hashed: one at a time, and so much of it in a turn of the event loop, which everybody else needs as well. */
-const hashing = new Turns(1)
+const hashing = new Semaphore(1)
 const HASH_BYTES = 64 * 1024
 
 /** A range of an open file that is read from its start on. */

@@ -1,5 +1,5 @@
 /**
- * Writing. `replace` is atomic: the data go to a file without a name (unnamed.ts), which takes the target's only after the last byte
+ * Writing. `replace` is atomic: the data go to a file without a name (anonymous-file.ts), which takes the target's only after the last byte
  * (and the disk's word for it, where asked); whatever fails before that leaves the target as it was and nothing beside it.
  * `append` and `update` change a file in place. Never writes through a symbolic link, to anything but a regular file, beyond
  * `maxFileBytes`, and in place not to a file that has other names unless that is allowed.
@@ -12,12 +12,12 @@ import { freshName } from '../../src/runtime/fresh-bytes.ts'
 import { errnoOf } from './failures.ts'
 import { flush, writeAll, writeAtOnce } from './file-io.ts'
 import type { RequestOf } from './messages.ts'
-import type { SmallWrite } from './parcel.ts'
+import type { SmallWrite } from './file-batch.ts'
 import { requirePath } from './path.ts'
 import { requireRegular, type Folder } from './root.ts'
 import type { Operation, Serving } from './serving.ts'
 import { keepTimes } from './times.ts'
-import { nameUnnamed, nameUnnamedOver, removeQuietly } from './unnamed.ts'
+import { nameAnonymous, nameAnonymousOver, removeQuietly } from './anonymous-file.ts'
 
 const { O_APPEND, O_CREAT, O_EXCL, O_NOCTTY, O_NOFOLLOW, O_WRONLY } = constants
 /** Permission bits that a peer may set: never setuid, setgid or sticky (CVE-2018-20685). */
@@ -109,8 +109,8 @@ function beginReplacing(
   const mode = asked ?? before?.mode
   // Until it is complete nobody else gets to read what will have narrower permissions.
   const first = mode === undefined ? NEW_FILE_MODE : 0o600
-  const unnamed = folder.unnamed(first)
-  if (unnamed !== undefined) return { fd: unnamed, folder, target, temporary: undefined, mode }
+  const anonymous = folder.anonymous(first)
+  if (anonymous !== undefined) return { fd: anonymous, folder, target, temporary: undefined, mode }
   const temporary = folder.entry(temporaryName())
   const fd = openSync(temporary, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_NOCTTY, first)
   return { fd, folder, target, temporary, mode }
@@ -121,8 +121,8 @@ function takeName({ fd, folder, target, temporary }: Replacement, exclusive: boo
   if (temporary !== undefined) {
     if (exclusive === true) nameExclusively(temporary, target)
     else renameSync(temporary, target)
-  } else if (exclusive === true) nameUnnamed(fd, target)
-  else nameUnnamedOver(fd, target, () => folder.entry(temporaryName()))
+  } else if (exclusive === true) nameAnonymous(fd, target)
+  else nameAnonymousOver(fd, target, () => folder.entry(temporaryName()))
 }
 
 function giveAttributes({ fd, mode }: Replacement, times: { readonly modifiedMs?: number | undefined }): void {

@@ -146,7 +146,7 @@ function bad(why: string, reply: number = STATUS.badRequest): { state: 'bad'; wh
   return { state: 'bad', why, reply }
 }
 
-/** That the connection stands: what follows is its. */
+/** That the connection is established: what follows is its. */
 export function establishedReply(): Uint8Array {
   return Buffer.from(`HTTP/1.1 200 ${REASON[STATUS.established]}\r\n\r\n`)
 }

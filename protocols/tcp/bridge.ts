@@ -143,16 +143,16 @@ class Bridge implements Joined, ConnectionReceiver {
     this.#pipe.write(chunk).then(
       () => {
         this.#taken += chunk.byteLength
-        this.#letGo(chunk)
+        this.#release(chunk)
       },
       (error: unknown) => {
-        this.#letGo(chunk)
+        this.#release(chunk)
         this.#onWriteFailed(error)
       },
     )
   }
 
-  #letGo(chunk: Uint8Array): void {
+  #release(chunk: Uint8Array): void {
     this.#inFlight -= chunk.byteLength
     this.#connection.release(chunk)
     if (this.#paused && this.#inFlight < MAX_IN_FLIGHT_BYTES) this.#resume()

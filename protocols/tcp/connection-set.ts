@@ -2,7 +2,7 @@
  * The connections of this thread that the native addon carries, by one poller: whoever is ready in a turn of the event loop is read by one call and told
  * together, so that what they bring leaves in one batch. Owns the poller, which is there while there is a connection, and the memory that is read into.
  *
- * Bounds: {@link MAX_SLABS}, whatever is held of them; beyond, each read is copied into memory of its own size.
+ * Bounds: {@link MAX_READ_BUFFERS}, whatever is held of them; beyond, each read is copied into memory of its own size.
  */
 import { getSystemErrorName } from 'node:util'
 import { loadNative, type NativeAddon, type NativePoller, type NativeWatch } from '../../src/native/load.ts'
@@ -17,17 +17,17 @@ export interface Member {
   failed(error: NodeJS.ErrnoException): void
 }
 
-/** Reads that fit into a slab at least, and sockets of one round: what they bring leaves in one batch. 4 cost a sixth more time, 32 a twentieth less and twice the memory (docs/internals/performance.md). */
-const SLAB_READS = 16
+/** Reads that fit into a read buffer at least, and sockets of one round: what they bring leaves in one batch. 4 cost a sixth more time, 32 a twentieth less and twice the memory (docs/internals/performance.md). */
+const READS_PER_BUFFER = 16
 /** Rounds of reading in one turn of the event loop, before others have theirs. */
 const MAX_ROUNDS = 4
-/** Slabs that are kept for the next read while there is a connection. */
-const MAX_SPARE_SLABS = 4
-/** Slabs at all. One byte that a stalled pipe does not take holds a whole one, and a peer may have hundreds of such pipes. */
-const MAX_SLABS = 16
+/** Read buffers that are kept for the next read while there is a connection. */
+const MAX_SPARE_BUFFERS = 4
+/** Read buffers at all. One byte that a stalled pipe does not take holds a whole one, and a peer may have hundreds of such pipes. */
+const MAX_READ_BUFFERS = 16
 const MAX_ID = 0x7fffffff
 
-interface Slab {
+interface ReadBuffer {
   readonly bytes: Uint8Array
   /** Views that are out. */
   held: number
@@ -48,15 +48,15 @@ export class ConnectionSet {
   readonly native: NativeAddon
   readonly #members = new Map<number, Member>()
   readonly #records: Int32Array
-  readonly #slabs = new Map<ArrayBufferLike, Slab>()
+  readonly #readBuffers = new Map<ArrayBufferLike, ReadBuffer>()
   #open: { readonly poller: NativePoller; readonly watch: NativeWatch } | undefined
-  #slab: Slab | undefined
-  #spare: Slab[] = []
+  #readBuffer: ReadBuffer | undefined
+  #spare: ReadBuffer[] = []
   #lastId = 0
 
   constructor(native: NativeAddon) {
     this.native = native
-    this.#records = new Int32Array(native.constants.RECORD_FIELDS * SLAB_READS)
+    this.#records = new Int32Array(native.constants.RECORD_FIELDS * READS_PER_BUFFER)
   }
 
   /** Puts a socket in and gives its id; from here on it is the set's to close. Throws a system error, and has not taken it then. */
@@ -93,13 +93,13 @@ export class ConnectionSet {
 
   /** A view that `readable` gave is no longer looked at. */
   release(chunk: Uint8Array): void {
-    const slab = this.#slabs.get(chunk.buffer)
-    if (slab === undefined) return
-    slab.held -= 1
+    const readBuffer = this.#readBuffers.get(chunk.buffer)
+    if (readBuffer === undefined) return
+    readBuffer.held -= 1
     // the one in use is begun anew before the next read
-    if (slab.held > 0 || slab === this.#slab) return
-    if (this.#spare.length < MAX_SPARE_SLABS && this.#open !== undefined) this.#spare.push(slab)
-    else this.#slabs.delete(slab.bytes.buffer)
+    if (readBuffer.held > 0 || readBuffer === this.#readBuffer) return
+    if (this.#spare.length < MAX_SPARE_BUFFERS && this.#open !== undefined) this.#spare.push(readBuffer)
+    else this.#readBuffers.delete(readBuffer.bytes.buffer)
   }
 
   #start(): { poller: NativePoller; watch: NativeWatch } {
@@ -122,35 +122,35 @@ export class ConnectionSet {
     this.#open.watch.close()
     this.#open.poller.close()
     this.#open = undefined
-    for (const slab of this.#spare) this.#slabs.delete(slab.bytes.buffer)
+    for (const readBuffer of this.#spare) this.#readBuffers.delete(readBuffer.bytes.buffer)
     this.#spare = []
   }
 
   #onReady(): void {
     const { RECORD_FIELDS } = this.native.constants
     for (let round = 0; round < MAX_ROUNDS && this.#open !== undefined; round++) {
-      const slab = this.#roomy()
-      const count = this.#open.poller.read(slab.bytes, slab.used, this.#records)
+      const readBuffer = this.#roomy()
+      const count = this.#open.poller.read(readBuffer.bytes, readBuffer.used, this.#records)
       // what was read of the others is in the records and nowhere else: one that throws must not keep it from them
-      for (let index = 0; index < count; index++) notify((at) => this.#notify(at, slab), index * RECORD_FIELDS)
-      if (count < SLAB_READS) return
+      for (let index = 0; index < count; index++) notify((at) => this.#notify(at, readBuffer), index * RECORD_FIELDS)
+      if (count < READS_PER_BUFFER) return
     }
   }
 
-  #notify(at: number, slab: Slab): void {
+  #notify(at: number, readBuffer: ReadBuffer): void {
     const { WAS_READ, WAS_WRITABLE, HAS_FAILED } = this.native.constants
     const id = this.#records[at] ?? -1
     const member = this.#members.get(id)
     const what = this.#records[at + 1] ?? 0
     const value = this.#records[at + 2] ?? 0
     if ((what & WAS_READ) !== 0) {
-      const chunk = slab.bytes.subarray(slab.used, slab.used + value)
-      slab.used += value
+      const chunk = readBuffer.bytes.subarray(readBuffer.used, readBuffer.used + value)
+      readBuffer.used += value
       if (member === undefined) return
-      if (this.#slabs.size > MAX_SLABS) {
+      if (this.#readBuffers.size > MAX_READ_BUFFERS) {
         member.readable(chunk.slice())
       } else {
-        if (value > 0) slab.held += 1
+        if (value > 0) readBuffer.held += 1
         member.readable(chunk)
       }
     }
@@ -159,23 +159,27 @@ export class ConnectionSet {
     else if ((what & WAS_WRITABLE) !== 0 && this.#members.has(id)) member.writable()
   }
 
-  /** A slab with room for one read at least. */
-  #roomy(): Slab {
-    const slab = this.#slab
-    if (slab !== undefined) {
-      if (slab.held === 0) slab.used = 0
-      if (slab.bytes.byteLength - slab.used >= this.native.constants.POLLER_READ_BYTES) return slab
+  /** A read buffer with room for one read at least. */
+  #roomy(): ReadBuffer {
+    const readBuffer = this.#readBuffer
+    if (readBuffer !== undefined) {
+      if (readBuffer.held === 0) readBuffer.used = 0
+      if (readBuffer.bytes.byteLength - readBuffer.used >= this.native.constants.POLLER_READ_BYTES) return readBuffer
     }
     const next = this.#spare.pop() ?? this.#fresh()
     next.used = 0
-    this.#slab = next
+    this.#readBuffer = next
     return next
   }
 
-  #fresh(): Slab {
-    const slab = { bytes: new Uint8Array(SLAB_READS * this.native.constants.POLLER_READ_BYTES), held: 0, used: 0 }
-    this.#slabs.set(slab.bytes.buffer, slab)
-    return slab
+  #fresh(): ReadBuffer {
+    const readBuffer = {
+      bytes: new Uint8Array(READS_PER_BUFFER * this.native.constants.POLLER_READ_BYTES),
+      held: 0,
+      used: 0,
+    }
+    this.#readBuffers.set(readBuffer.bytes.buffer, readBuffer)
+    return readBuffer
   }
 }
 

@@ -50,7 +50,7 @@ export interface LinkFacts {
   readonly admit?: () => void
 }
 
-/** Says hello over `link`; resolves when the session stands. The link keeps its contract (safe-link.ts), and is closed if this rejects. */
+/** Says hello over `link`; resolves when the session is established. The link keeps its contract (safe-link.ts), and is closed if this rejects. */
 export async function establish(link: Link, role: Role, line: LinkFacts, settings: Settings): Promise<TrunkSession> {
   const trunk = sessionOver(link, role, line, settings)
   await trunk.establish(settings.options.signal)

@@ -8,7 +8,7 @@
 import type { Clock } from '../runtime/clock.ts'
 import { badArgument, type TrunkError } from '../contracts/errors.ts'
 import { callNow, closeInTime, linkFailure } from './foreign-call.ts'
-import { directFace, type DirectFace } from '../session/direct-face.ts'
+import { asDirectLink, type DirectAdapter } from '../session/direct-adapter.ts'
 import type { DirectLink, DirectReceiver, Link } from '../contracts/types.ts'
 
 /** What a {@link SafeLink} needs besides the link. */
@@ -56,7 +56,7 @@ function requireLink(given: unknown): Link {
   const link = given as Record<string, unknown>
   requireMethods('a link', link, ['sink', 'close', 'abort'])
   if (link['direct'] !== undefined) {
-    requireMethods('the direct face of a link', link['direct'], ['start', 'write', 'end'])
+    requireMethods('the direct interface of a link', link['direct'], ['start', 'write', 'end'])
     return given as Link
   }
   const { source } = link as { source?: object }
@@ -84,10 +84,10 @@ class DirectOnly implements Link {
   }
 
   get source(): never {
-    throw badArgument('this link has its direct face alone')
+    throw badArgument('this link has its direct interface alone')
   }
 
-  readonly sink = (): Promise<never> => Promise.reject(badArgument('this link has its direct face alone'))
+  readonly sink = (): Promise<never> => Promise.reject(badArgument('this link has its direct interface alone'))
 
   close(): Promise<void> {
     return Promise.resolve()
@@ -101,17 +101,17 @@ class DirectOnly implements Link {
 class SafeLink extends DirectOnly {
   readonly peer?: string
   readonly #link: Link
-  readonly #face: SafeFace
+  readonly #adapter: SafeAdapter
   readonly #options: SafeLinkOptions
   #closing: Promise<void> | undefined
 
   constructor(link: Link, options: SafeLinkOptions) {
-    const face = new SafeFace(directFace(link))
-    super(face)
+    const adapter = new SafeAdapter(asDirectLink(link))
+    super(adapter)
     const peer: unknown = link.peer
     if (typeof peer === 'string') this.peer = peer
     this.#link = link
-    this.#face = face
+    this.#adapter = adapter
     this.#options = options
   }
 
@@ -121,22 +121,22 @@ class SafeLink extends DirectOnly {
   }
 
   async #close(): Promise<void> {
-    this.#face.stop()
+    this.#adapter.stop()
     const { clock, closeTimeoutMs: timeoutMs } = this.#options
     const error = await closeInTime(() => this.#link.close(), { clock, timeoutMs, what: 'the link' })
     if (error !== undefined) abortLink(this.#link, error)
   }
 
   override abort(reason: Error): void {
-    this.#face.stop()
+    this.#adapter.stop()
     abortLink(this.#link, reason)
   }
 }
 
-/** The face of the link, and between it and the session in both directions. */
-class SafeFace implements DirectLink {
+/** The adapter of the link, and between it and the session in both directions. */
+class SafeAdapter implements DirectLink {
   readonly release?: (view: Uint8Array) => void
-  readonly #face: DirectFace
+  readonly #adapter: DirectAdapter
   #receiver: DirectReceiver | undefined
   /** A batch was handed over and has not left. */
   #holds = false
@@ -144,11 +144,11 @@ class SafeFace implements DirectLink {
   /** Nothing follows. */
   #over = false
 
-  constructor(face: DirectFace) {
-    this.#face = face
-    if (face.release !== undefined) {
+  constructor(adapter: DirectAdapter) {
+    this.#adapter = adapter
+    if (adapter.release !== undefined) {
       this.release = (view) => {
-        this.#do('release', () => face.release?.(view))
+        this.#do('release', () => adapter.release?.(view))
       }
     }
   }
@@ -156,7 +156,7 @@ class SafeFace implements DirectLink {
   start(receiver: DirectReceiver): void {
     this.#receiver = receiver
     this.#do('start', () => {
-      this.#face.start(this.#told)
+      this.#adapter.start(this.#told)
     })
   }
 
@@ -165,7 +165,7 @@ class SafeFace implements DirectLink {
     this.#writing = true
     let left: unknown
     try {
-      left = this.#face.write(batch)
+      left = this.#adapter.write(batch)
     } catch (error) {
       this.#broken('write', error)
       return false
@@ -183,7 +183,7 @@ class SafeFace implements DirectLink {
 
   end(): void {
     this.#do('end', () => {
-      this.#face.end()
+      this.#adapter.end()
     })
   }
 
@@ -192,7 +192,7 @@ class SafeFace implements DirectLink {
     this.#over = true
     this.#receiver = undefined
     this.#do('stop', () => {
-      this.#face.stop()
+      this.#adapter.stop()
     })
   }
 

@@ -38,7 +38,7 @@ export class TrunkServer implements Server {
   readonly #waiting: ((result: IteratorResult<Trunk, void>) => void)[] = []
   /** Lines that outlive their sessions, until they are closed. */
   readonly #links = new Set<Promise<void>>()
-  /** Places that are taken: by sessions that stand, and by those whose peer has been admitted and is about to. */
+  /** Places that are taken: by established sessions, and by those whose peer has been admitted and is about to. */
   #sessions = 0
   /** Links that have proved nothing yet. */
   readonly #strangers: Strangers
@@ -221,8 +221,12 @@ export class TrunkServer implements Server {
     return new TrunkError('ERR_SESSION_LIMIT', `at most ${this.#settings.limits.maxSessions} sessions at a time`)
   }
 
-  /** A session from its hello to its end; gives the error that ended it, if any. `stands` is called when it is one. Never rejects. */
-  async #run(session: TrunkSession, stands: () => void, rejected: (error: Error) => void): Promise<Error | undefined> {
+  /** A session from its hello to its end; gives the error that ended it, if any. `established` is called when it is one. Never rejects. */
+  async #run(
+    session: TrunkSession,
+    established: () => void,
+    rejected: (error: Error) => void,
+  ): Promise<Error | undefined> {
     const establishing = session.establish(this.#starting.signal)
     this.#establishing.add(establishing)
     try {
@@ -233,11 +237,11 @@ export class TrunkServer implements Server {
     } finally {
       this.#establishing.delete(establishing)
     }
-    stands()
+    established()
     this.trunks.add(session)
     this.#fresh.add(session)
     this.#offer()
-    // the session stood: what ends it is told by its own `closed` and its pipes, it was not rejected
+    // the session was established: what ends it is told by its own `closed` and its pipes, it was not rejected
     const ended = await session.closed.then(
       () => undefined,
       (error: unknown) => error as Error,

@@ -8,7 +8,7 @@ import { badArgument } from './errors.ts'
 export interface Limits {
   /** Largest frame payload that is accepted after the hello. */
   maxFrameBytes: number
-  /** Largest frame payload before the session stands: a stranger may not make us hold more. */
+  /** Largest frame payload before the session is established: a stranger may not make us hold more. */
   maxHelloBytes: number
   /** Bytes a peer may send on a new pipe before it is granted more. Each pipe owns these whatever the others do. */
   initialWindowBytes: number

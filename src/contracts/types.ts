@@ -139,7 +139,7 @@ export interface TrunkOptions {
    * over the other's challenge. It authenticates the start of a session and does not encrypt the line.
    */
   token?: string | Uint8Array
-  /** Aborts the dialling and the hello; no effect on a session that stands, nor, with `reconnect`, after the first one. */
+  /** Aborts the dialling and the hello; no effect on an established session, nor, with `reconnect`, after the first one. */
   signal?: AbortSignal
   /** How we name ourselves in the hello, at most 64 bytes. @default 'trunkline' */
   name?: string
@@ -211,7 +211,7 @@ export interface Server extends AsyncIterable<Trunk>, AsyncDisposable {
 
 /** How much the trunks may have together. docs/reference/limits.md says of each what it stops and where its default comes from. */
 export interface BudgetSizes {
-  /** Bytes that each transfer, listing and parcel holds at least. */
+  /** Bytes that each transfer, listing and batch holds at least. */
   transferBytes: number
   /** Bytes beside those that transfers have read ahead. */
   readAheadBytes: number
@@ -374,16 +374,16 @@ export interface Trunk extends AsyncDisposable {
 }
 
 /**
- * How a connection that `connect` makes stands. `connecting`: an attempt is under way. `open`: a session stands. `waiting`: until the next
+ * How a connection that `connect` makes stands. `connecting`: an attempt is under way. `open`: a session is established. `waiting`: until the next
  * attempt. `closed`: for good.
  */
 export interface ConnectionStatus {
   readonly state: 'connecting' | 'open' | 'waiting' | 'closed'
-  /** Attempts at the next session so far, the present one included; while one stands, how many it took. 0 right after a session has ended. */
+  /** Attempts at the next session so far, the present one included; while one is established, how many it took. 0 right after a session has ended. */
   readonly attempt: number
   /** Sessions that have stood, the present one included; 0 or 1 without `reconnect`. */
   readonly sessions: number
-  /** Why the last attempt failed or the last session ended, until the next session stands; of `closed`, what closed it, unless that was `close`. */
+  /** Why the last attempt failed or the last session ended, until the next session is established; of `closed`, what closed it, unless that was `close`. */
   readonly error?: TrunkError
   /** Of `waiting`: how long this wait is. */
   readonly retryInMs?: number
@@ -396,7 +396,7 @@ export interface ConnectionStatus {
  * - A session's pipes fail with it: what was under way has to be asked for again. `open` and `ping` wait while there is no session, until their
  *   signal aborts; beyond `maxPipes` of them at a time they fail with ERR_PIPE_LIMIT.
  * - Protocols are served in every session; a handler's `request.trunk` is the one session that the pipe is of.
- * - `close` and `abort` end it for good, at once where no session stands. So does an error that trying again cannot mend (a wrong token, no common
+ * - `close` and `abort` end it for good, at once where no session is established. So does an error that trying again cannot mend (a wrong token, no common
  *   version, no right to the device …): `closed` rejects with it. The peer's own `close` is a loss like any other.
  * - It keeps the process alive until it is closed, between sessions as well.
  */

@@ -38,7 +38,7 @@ export class FairBudget {
   readonly max: number
   readonly #options: FairBudgetOptions
   readonly #byKey = new Map<string, Group>()
-  /** Those that hold something or have a trunk that stands. */
+  /** Those that hold something or have an established trunk. */
   readonly #groups = new Set<Group>()
   /** Those of whom somebody waits; the one that was served longest ago comes first. */
   readonly #waiting = new Set<Group>()
@@ -110,7 +110,7 @@ export class FairBudget {
     this.#used -= given
     share.group.held -= given
     share.held -= given
-    this.#letGo(share.group)
+    this.#dropUnused(share.group)
     this.#serve()
   }
 
@@ -121,7 +121,7 @@ export class FairBudget {
   /** A trunk has ended; what it still holds it gives back as it lets go of it. */
   close(share: Share): void {
     share.group.shares--
-    this.#letGo(share.group)
+    this.#dropUnused(share.group)
   }
 
   enqueue(share: Share, amount: number, signal: AbortSignal | undefined): Promise<void> {
@@ -183,7 +183,7 @@ export class FairBudget {
     return false
   }
 
-  #letGo(group: Group): void {
+  #dropUnused(group: Group): void {
     if (group.shares > 0 || group.held > 0) return
     this.#groups.delete(group)
     if (this.#byKey.get(group.peer) === group) this.#byKey.delete(group.peer)

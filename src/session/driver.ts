@@ -7,7 +7,7 @@
 import type { Clock, Timer } from '../runtime/clock.ts'
 import { TrunkError, toTrunkError } from '../contracts/errors.ts'
 import type { Link } from '../contracts/types.ts'
-import { directFace, type DirectFace } from './direct-face.ts'
+import { asDirectLink, type DirectAdapter } from './direct-adapter.ts'
 import type { Engine } from '../core/session/engine.ts'
 
 /** After this much in one go the event loop gets a turn: a kernel that keeps taking bytes would starve everything else. */
@@ -24,7 +24,7 @@ export class Driver {
   /** Settles when the link has been closed; never rejects. */
   readonly finished: Promise<void>
   #resolveFinished!: () => void
-  #face: DirectFace | undefined
+  #adapter: DirectAdapter | undefined
   /** The line holds a batch: it may not be ended yet, the goodbye may be still to come. */
   #busy = false
   #writeEnded = false
@@ -48,9 +48,9 @@ export class Driver {
 
   /** Starts to read and write. */
   start(): void {
-    const face = directFace(this.#link)
-    this.#face = face
-    face.start({
+    const adapter = asDirectLink(this.#link)
+    this.#adapter = adapter
+    adapter.start({
       data: (chunk) => {
         this.#received(chunk)
       },
@@ -80,7 +80,7 @@ export class Driver {
 
   /** A view of a chunk of the link is no longer looked at. */
   release(view: Uint8Array): void {
-    this.#face?.release?.(view)
+    this.#adapter?.release?.(view)
   }
 
   /** The engine has ended: sends what is left to say and closes the link. */
@@ -121,14 +121,14 @@ export class Driver {
 
   readonly #flush = (): void => {
     this.#flushing = false
-    const face = this.#face
-    if (face === undefined || this.#finishing) return
+    const adapter = this.#adapter
+    if (adapter === undefined || this.#finishing) return
     let bytes = 0
     const now = this.#clock.now()
     for (;;) {
       const batch = this.#engine.pull(now)
       if (batch === undefined) break
-      this.#busy = !face.write(batch)
+      this.#busy = !adapter.write(batch)
       if (this.#busy) break
       this.#engine.batchLeft()
       if (!this.#engine.hasMore) break
@@ -152,7 +152,7 @@ export class Driver {
   #endWriting(): void {
     if (this.#writeEnded) return
     this.#writeEnded = true
-    this.#face?.end()
+    this.#adapter?.end()
   }
 
   #batchLeft(): void {
@@ -190,7 +190,7 @@ export class Driver {
     this.#linger?.cancel()
     this.#timer?.cancel()
     this.#endWriting()
-    this.#face?.stop()
+    this.#adapter?.stop()
     if (error !== undefined) {
       this.#link.abort(error)
       this.#linkGone()

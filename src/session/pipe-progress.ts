@@ -6,7 +6,7 @@ import type { Clock, Timer } from '../runtime/clock.ts'
 import { TrunkError } from '../contracts/errors.ts'
 
 /** Looks in the given time: how much later than that the end may come. */
-const LOOKS = 4
+const CHECKS = 4
 /** A look this late means that this process (or its machine) was suspended: the peer gets a fresh interval. */
 const SUSPENDED_MS = 1000
 
@@ -21,7 +21,7 @@ export interface Progressing {
 
 /** Watches `pipe` until the result is called, or the pipe was aborted by it. */
 export function watchProgress(pipe: Progressing, timeoutMs: number, clock: Clock): () => void {
-  const everyMs = Math.max(1, timeoutMs / LOOKS)
+  const everyMs = Math.max(1, timeoutMs / CHECKS)
   let seen = pipe.progress
   let since = clock.now()
   let due = since

@@ -7,7 +7,7 @@ import type { Clock } from '../runtime/clock.ts'
 import { abortError, badArgument, TrunkError, toTrunkError } from '../contracts/errors.ts'
 import type { Limits } from '../contracts/limits.ts'
 import { onAbort } from '../runtime/on-abort.ts'
-import { bytesAtOnce, OpenHeads } from './open-head.ts'
+import { bytesAtOnce, OpenRequestCache } from './open-request.ts'
 import { requireProtocol } from '../contracts/protocol.ts'
 import { isRetryable, redial } from './redial.ts'
 import { notify } from '../runtime/notify.ts'
@@ -43,7 +43,7 @@ export interface ReconnectingParts {
   readonly random?: () => number
 }
 
-/** Resolves when the first session stands; rejects with the signal's reason, or with an error that trying again cannot mend. */
+/** Resolves when the first session is established; rejects with the signal's reason, or with an error that trying again cannot mend. */
 export async function connectLasting(
   parts: ReconnectingParts,
   signal: AbortSignal | undefined,
@@ -65,7 +65,7 @@ class LastingTrunk implements ReconnectingTrunk {
   #served: ReadonlyMap<string, Protocol> = new Map()
   /** Calls that wait for a session: each looks again when it is called. */
   readonly #waiting = new Set<() => void>()
-  /** The session that stands, else the last one. There is one before anybody holds this trunk. */
+  /** The established session, else the last one. There is one before anybody holds this trunk. */
   #session!: Session
   /** What calls fail with from now on; set once it is closed or aborted, or has come to its end. */
   #over: TrunkError | undefined
@@ -124,7 +124,7 @@ class LastingTrunk implements ReconnectingTrunk {
     if (!this.#session.isOpen) {
       // what is wrong with the call is said at once, not when there is a session again
       bytesAtOnce(options)
-      new OpenHeads().encode(protocol, params, options, this.#parts.limits.maxOpenBytes)
+      new OpenRequestCache().encode(protocol, params, options, this.#parts.limits.maxOpenBytes)
     }
     while (!this.#session.isOpen) await this.#nextSession(options.signal)
     return await this.#session.open(protocol, params, options)
@@ -186,7 +186,7 @@ class LastingTrunk implements ReconnectingTrunk {
     for (;;) {
       // closed or aborted in the moment in which the attempt succeeded
       if (this.#over !== undefined) this.#session.abort(this.#over)
-      else this.#stands()
+      else this.#established()
       const stoodAt = this.#parts.clock.now()
       lost = await endOf(this.#session)
       if (this.#isOver()) break
@@ -227,8 +227,8 @@ class LastingTrunk implements ReconnectingTrunk {
     })
   }
 
-  /** A session stands: whoever waits for it may go on. */
-  #stands(): void {
+  /** A session is established: whoever waits for it may go on. */
+  #established(): void {
     for (const protocol of this.#protocols.values()) {
       if (!this.#served.has(protocol.name)) this.#session.handle(protocol)
     }

@@ -6,11 +6,11 @@
 import type { TrunkError } from '../contracts/errors.ts'
 import { badArgument, toTrunkError } from '../contracts/errors.ts'
 import type { DirectLink, DirectReceiver, Link } from '../contracts/types.ts'
-import { directFace, type DirectFace } from './direct-face.ts'
+import { asDirectLink, type DirectAdapter } from './direct-adapter.ts'
 
 export class SharedLink {
   readonly #raw: Link
-  readonly #face: DirectFace
+  readonly #adapter: DirectAdapter
   #lease: LinkLease | undefined
   #busy = false
   #onFree: (() => void) | undefined
@@ -19,8 +19,8 @@ export class SharedLink {
 
   constructor(raw: Link) {
     this.#raw = raw
-    this.#face = directFace(raw)
-    this.#face.start({
+    this.#adapter = asDirectLink(raw)
+    this.#adapter.start({
       data: (chunk) => this.#lease?.receiver?.data(chunk),
       end: () => {
         this.#finish(null)
@@ -68,14 +68,14 @@ export class SharedLink {
   /** Closes the raw link. Never rejects. */
   async close(): Promise<void> {
     this.#over ??= null
-    this.#face.stop()
+    this.#adapter.stop()
     await this.#raw.close().catch(() => {
       // the link says that its close failed: it is gone all the same
     })
   }
 
   #write(batch: readonly Uint8Array[]): boolean {
-    this.#busy = !this.#face.write(batch)
+    this.#busy = !this.#adapter.write(batch)
     return !this.#busy
   }
 

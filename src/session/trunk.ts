@@ -12,7 +12,7 @@ import type { MuxCore } from '../core/mux/core.ts'
 import type { PipeState } from '../core/mux/pipe-state.ts'
 import type { MuxCounters } from '../core/mux/settings.ts'
 import { onAbort, requireSignal } from '../runtime/on-abort.ts'
-import { bytesAtOnce, OpenHeads, type OpenHead } from './open-head.ts'
+import { bytesAtOnce, OpenRequestCache, type OpenRequest } from './open-request.ts'
 import { watchProgress } from './pipe-progress.ts'
 import { requireProtocol } from '../contracts/protocol.ts'
 import type { Authenticator } from '../core/session/handshake.ts'
@@ -65,7 +65,7 @@ export class TrunkSession implements Trunk, PipeOwner {
   readonly #engine: Engine
   readonly #driver: Driver
   readonly #protocols: Map<string, Protocol>
-  readonly #heads = new OpenHeads()
+  readonly #openRequests = new OpenRequestCache()
   readonly #pings: { id: number; resolve: (ms: number) => void; reject: (error: Error) => void }[] = []
   readonly #startedAt: number
   #established: { resolve: () => void; reject: (error: Error) => void } | undefined
@@ -130,7 +130,7 @@ export class TrunkSession implements Trunk, PipeOwner {
     return this.#engine.state === 'open'
   }
 
-  /** Starts the hello; resolves when the session stands. */
+  /** Starts the hello; resolves when the session is established. */
   establish(signal: AbortSignal | undefined): Promise<void> {
     return new Promise((resolve, reject) => {
       let unsubscribe: (() => void) | undefined
@@ -159,7 +159,7 @@ export class TrunkSession implements Trunk, PipeOwner {
       requireMs('progressTimeoutMs', progressTimeoutMs)
       if (signal !== undefined) requireSignal(signal)
       const first = bytesAtOnce(options)
-      const head = this.#heads.encode(protocol, params, options, this.#maxOpenBytes)
+      const head = this.#openRequests.encode(protocol, params, options, this.#maxOpenBytes)
       if (signal?.aborted === true) throw signal.reason
       const mux = this.#mux()
       const pipe = new TrunkPipe(mux, this, protocol, (error) => {
@@ -323,9 +323,9 @@ export class TrunkSession implements Trunk, PipeOwner {
       mux.refuse(state, error)
       this.#report(name, error, true)
     }
-    let parsed: OpenHead
+    let parsed: OpenRequest
     try {
-      parsed = this.#heads.decode(head)
+      parsed = this.#openRequests.decode(head)
     } catch (error) {
       refuse('', toTrunkError(error, 'ERR_PARAMS_INVALID', 'the first frame of the pipe is not valid'))
       return
@@ -415,7 +415,7 @@ interface Incoming {
   readonly mux: MuxCore
   readonly pipe: TrunkPipe
   readonly protocol: Protocol
-  readonly head: OpenHead
+  readonly head: OpenRequest
 }
 
 const EMPTY = new Uint8Array(0)

@@ -1,6 +1,6 @@
 /**
  * trunkline's layers alone, each without those above and below it: the codec (frames to bytes and back), the core (two engines that are handed each other's
- * bytes), the skin (pipes over links in memory), and the transport (a link's sink into a link's source, over TCP). Plain JavaScript: the built files are the
+ * bytes), the adapter (pipes over links in memory), and the transport (a link's sink into a link's source, over TCP). Plain JavaScript: the built files are the
  * layers' only names, and the project's type check needs no build.
  */
 import { performance } from 'node:perf_hooks'
@@ -157,10 +157,10 @@ async function core(chunkBytes) {
   }
 }
 
-// --- skin ------------------------------------------------------------------------------------------------------------
+// --- adapter ------------------------------------------------------------------------------------------------------------
 
 /** Nanoseconds a write of `chunkBytes` to a pipe between two trunks that are joined in memory, with `for await` at its other end. */
-async function skin(chunkBytes) {
+async function adapter(chunkBytes) {
   const { overLink, defineProtocol } = await load('src/index.js')
   const { memoryPair } = await load('transports/memory.js')
   const [a, b] = memoryPair({ bufferBytes: 4 * MIB })
@@ -235,8 +235,8 @@ const LAYERS = [
   { name: 'codec', what: 'a frame of 64 KiB, there and back', unit: 'ns', make: () => codec(65_536) },
   { name: 'core', what: 'a write of 64 B, read by the other core', unit: 'ns', make: () => core(64) },
   { name: 'core', what: 'a write of 64 KiB, read by the other core', unit: 'ns', make: () => core(65_536) },
-  { name: 'skin', what: 'a write of 64 B over links in memory', unit: 'ns', make: () => skin(64) },
-  { name: 'skin', what: 'a write of 64 KiB over links in memory', unit: 'ns', make: () => skin(65_536) },
+  { name: 'adapter', what: 'a write of 64 B over links in memory', unit: 'ns', make: () => adapter(64) },
+  { name: 'adapter', what: 'a write of 64 KiB over links in memory', unit: 'ns', make: () => adapter(65_536) },
   { name: 'transport', what: 'a TCP link, 64 KiB at a time', unit: 'MiB/s', make: () => transport(65_536) },
 ]
 

@@ -39,7 +39,7 @@ function killed(t: TestContext, running: Running): Running {
   return running
 }
 
-/** A server, a forward through it and a connection that stands, for each kind of line. */
+/** A server, a forward through it and a connection that is established, for each kind of line. */
 async function forwarding(
   t: TestContext,
   kind: 'tcp' | 'unix' | 'serial',

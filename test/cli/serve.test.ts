@@ -168,7 +168,7 @@ describe('signals', () => {
     const [line = ''] = await forward.lines(1)
     const client = await dialLoopback(portOf(line.split(' ')[1] ?? ''))
     await eventually(() => target.sockets.length === 1, 'the forwarded connection')
-    // The connection stands, so the graceful end would take its five seconds.
+    // The connection is established, so the graceful end would take its five seconds.
     const begin = performance.now()
     server.running.child.kill('SIGTERM')
     await eventually(() => performance.now() - begin > 300, 'some time', 1_000)

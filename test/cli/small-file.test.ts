@@ -4,8 +4,8 @@ import { execFileSync } from 'node:child_process'
 import { mkdirSync, readdirSync, readFileSync, statSync, symlinkSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, it } from 'node:test'
-import { MAX_SMALL_BYTES } from '../../protocols/filesystem/parcel.ts'
-import { Portions, readSmall, replaceSmall } from '../../src/cli/copy/small-file.ts'
+import { MAX_SMALL_BYTES } from '../../protocols/filesystem/file-batch.ts'
+import { SendPacer, readSmall, replaceSmall } from '../../src/cli/copy/small-file.ts'
 import { run } from '../../src/cli/run.ts'
 import { serve } from '../../src/index.ts'
 import { byteString, type ByteString } from '../../src/cli/byte-string.ts'
@@ -96,15 +96,15 @@ const STATUS = { type: 'directory', size: 0, mode: 0o755, modifiedMs: 0, accesse
 
 describe('portions of small files', () => {
   it('let the event loop on after sixteen, and wait for nothing before', async () => {
-    const portions = new Portions()
+    const pacer = new SendPacer()
     let turns = 0
     const count = (): void => {
       turns++
     }
     setImmediate(count)
-    for (let file = 0; file < 16; file++) await portions.take()
+    for (let file = 0; file < 16; file++) await pacer.take()
     assert.equal(turns, 0)
-    await Promise.all(Array.from({ length: 17 }, () => portions.take()))
+    await Promise.all(Array.from({ length: 17 }, () => pacer.take()))
     assert.equal(turns, 1)
   })
 })

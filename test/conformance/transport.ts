@@ -201,7 +201,7 @@ function endPoints(suite: Suite): void {
     ),
   )
 
-  point(suite, undefined, 'can be read once, written once, and through one face only [R-046]', () =>
+  point(suite, undefined, 'can be read once, written once, and through one interface only [R-046]', () =>
     suite.withPair(async (near) => {
       const reading = near.source[Symbol.asyncIterator]()
       assert.throws(() => near.source[Symbol.asyncIterator](), { code: 'ERR_BAD_ARGUMENT' })
@@ -282,7 +282,7 @@ function directPoints(suite: Suite): void {
     () =>
       suite.withPair(async (near, far) => {
         const [out, back] = [seededBytes(9, BULK_BYTES), seededBytes(10, BULK_BYTES)]
-        assert.ok(near.direct !== undefined && far.direct !== undefined, 'both ends have the direct face')
+        assert.ok(near.direct !== undefined && far.direct !== undefined, 'both ends have the direct interface')
         const [a, b] = [directEnd(near.direct), directEnd(far.direct)]
         const over = halfCloses(suite) ? [a.ended, b.ended] : [a.arrived(BULK_BYTES), b.arrived(BULK_BYTES)]
         await Promise.all([a.write(out, 11), b.write(back, 12), ...over])
@@ -294,7 +294,7 @@ function directPoints(suite: Suite): void {
   point(suite, 'direct', 'joins a direct end and an iterated one', () =>
     suite.withPair(async (near, far) => {
       const bytes = seededBytes(13, MIB)
-      assert.ok(near.direct !== undefined, 'the dialled end has the direct face')
+      assert.ok(near.direct !== undefined, 'the dialled end has the direct interface')
       const end = directEnd(near.direct)
       const reading = halfCloses(suite) ? readAll(far) : readBytes(far, MIB)
       const [read] = await Promise.all([reading, end.write(bytes, 14)])
@@ -306,7 +306,7 @@ function directPoints(suite: Suite): void {
 
   point(suite, 'direct', 'says nothing more to a direct receiver after close or abort', () =>
     suite.withPair(async (near, far) => {
-      assert.ok(near.direct !== undefined, 'the dialled end has the direct face')
+      assert.ok(near.direct !== undefined, 'the dialled end has the direct interface')
       let calls = 0
       const count = (): void => {
         calls++

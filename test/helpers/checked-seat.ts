@@ -28,8 +28,8 @@ export const SEAT_EPOCH: Uint8Array = Uint8Array.of(0, 0, 0, 0, 0, 0, 0, 7)
 export class CheckedSeat {
   readonly engine: Engine
   now: number
-  /** The peer's name once the session stands. */
-  standsWith: string | undefined
+  /** The peer's name once the session is established. */
+  establishedWith: string | undefined
   /** How it ended; undefined: it has not; null: well. */
   ended: TrunkError | null | undefined
   readonly incoming: PipeState[] = []
@@ -67,8 +67,8 @@ export class CheckedSeat {
       host: {
         wake: () => undefined,
         established: (peer) => {
-          assert.equal(this.standsWith, undefined, 'a second session')
-          this.standsWith = peer.name
+          assert.equal(this.establishedWith, undefined, 'a second session')
+          this.establishedWith = peer.name
         },
         incoming: (pipe) => {
           this.incoming.push(pipe)
@@ -155,7 +155,7 @@ export class CheckedSeat {
   }
 }
 
-/** A seat and a voice whose session stands, with nothing left to say; `voice` has answered the first two pings. */
+/** A seat and a voice whose session is established, with nothing left to say; `voice` has answered the first two pings. */
 export function standing(
   options: SeatOptions = {},
   hello: HelloFields = {},
@@ -171,7 +171,7 @@ export function stand(seat: CheckedSeat, voice: CheckedVoice): void {
   voice.hear(seat.say())
   voice.hear(seat.hear(voice.helloBurst('new')).say())
   voice.hear(seat.hear(voice.helloBurst('heard')).say())
-  assert.notEqual(seat.standsWith, undefined, 'no session')
+  assert.notEqual(seat.establishedWith, undefined, 'no session')
   // the first one shared the line with the helloBurst: the seat asks again before it believes in a time, or sends data
   answerPings(seat, voice)
   voice.hear(seat.say())

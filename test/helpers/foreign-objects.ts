@@ -14,13 +14,13 @@ const boom = (): never => {
 const never = (): Promise<never> => new Promise(() => undefined)
 const failing = (): Promise<never> => Promise.reject(new Error('boom'))
 
-/** The link without its direct face. */
+/** The link without its direct interface. */
 function iterable(good: Link, other: object = {}): unknown {
   const { source, sink, peer } = good
   return { source, sink, peer, close: () => good.close(), abort: (error: Error) => good.abort(error), ...other }
 }
 
-/** The link with another direct face. */
+/** The link with another direct interface. */
 function direct(good: Link, other: (face: DirectLink) => object): unknown {
   const face = good.direct as DirectLink
   const own = {
@@ -122,7 +122,7 @@ export const LINK_BREACHES: readonly LinkBreach[] = [
     make: (good) => iterable(good, { sink: never }),
     outcome: 'ERR_WRITE_STALLED|ERR_HELLO_TIMEOUT',
   },
-  // its direct face
+  // its direct interface
   { name: 'a start that throws', make: (good) => direct(good, () => ({ start: boom })), outcome: broken },
   { name: 'a write that throws', make: (good) => direct(good, () => ({ write: boom })), outcome: broken },
   {
@@ -253,11 +253,15 @@ export const LINK_BREACHES: readonly LinkBreach[] = [
     outcome: 'none',
   },
   {
-    name: 'a direct face that throws when it is read',
+    name: 'a direct interface that throws when it is read',
     make: (good) => Object.defineProperty(iterable(good) as object, 'direct', { get: boom }),
     outcome: 'none',
   },
-  { name: 'a direct face without write', make: (good) => direct(good, () => ({ write: undefined })), outcome: 'none' },
+  {
+    name: 'a direct interface without write',
+    make: (good) => direct(good, () => ({ write: undefined })),
+    outcome: 'none',
+  },
   { name: 'no source', make: (good) => iterable(good, { source: undefined }), outcome: 'none' },
   { name: 'no close', make: (good) => iterable(good, { close: undefined }), outcome: 'none' },
   {

@@ -13,7 +13,7 @@ export interface Line {
   join(near?: TrunkOptions, far?: TrunkOptions): Promise<{ near: Trunk; far: Trunk; free(): Promise<void> }>
 }
 
-/** Memory (both faces of a link), TCP and a Unix socket. */
+/** Memory (both interfaces of a link), TCP and a Unix socket. */
 export const LINES: readonly Line[] = [
   { name: 'memory', join: async (near, far) => pair(await trunkPair(near, far)) },
   {
@@ -40,7 +40,7 @@ export const LINES: readonly Line[] = [
   },
 ]
 
-/** The same link without its direct face. */
+/** The same link without its direct interface. */
 export function plain(link: Link): Link {
   return {
     source: link.source,

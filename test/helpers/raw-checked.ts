@@ -170,7 +170,7 @@ export class HandOnLine {
     this.send(voice.helloBurst('new'))
     await this.until(({ lastReady }) => lastReady?.state === 'heard', 'that they heard')
     this.send(voice.helloBurst('heard'))
-    await this.until((one) => one.count('PING') > 0, 'that their session stands')
+    await this.until((one) => one.count('PING') > 0, 'that their session is established')
   }
 
   /** The device is gone. */

@@ -12,7 +12,7 @@ export interface RawSession {
   readonly clock: ManualClock
 }
 
-/** The ends before any hello: `trunk` settles when the session stands, or does not come to be. */
+/** The ends before any hello: `trunk` settles when the session is established, or does not come to be. */
 export function rawLine(
   options: LinkOptions = {},
   bufferBytes = 65_536,
@@ -24,7 +24,7 @@ export function rawLine(
   return { trunk, peer: new RawPeer(far), clock }
 }
 
-/** A session that stands. */
+/** An established session. */
 export async function rawSession(
   options: LinkOptions = {},
   hello: HelloFields = {},

@@ -134,7 +134,7 @@ describe('crowds without manners', { timeout: 120_000 }, () => {
     const peer = await dialRaw(address)
     peer.answersPings = false
     await peer.hello({ epoch: HIGHEST_EPOCH })
-    await eventually(() => peer.count('READY') === 1, 'the session stands')
+    await eventually(() => peer.count('READY') === 1, 'the session is established')
     return peer
   }
 })

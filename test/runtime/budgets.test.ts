@@ -41,13 +41,13 @@ describe('[R-513] jobs of the thread pool', () => {
   it('that hang leave a thread to the next peer', async () => {
     const budgets = new SharedBudgets({ poolJobs: 4 })
     const hung = budgets.open('', {} as Trunk)
-    let letGo = (): void => undefined
-    const hanging = new Promise<void>((resolve) => (letGo = resolve))
+    let letFinish = (): void => undefined
+    const hanging = new Promise<void>((resolve) => (letFinish = resolve))
     const jobs = Array.from({ length: 10 }, () => inPool(hung.jobs, nobody, () => hanging))
     await turn()
     assert.equal(budgets.status().poolJobs.used, 3)
     await work(budgets.open('', {} as Trunk), 3, () => undefined)
-    letGo()
+    letFinish()
     await Promise.all(jobs)
     assert.equal(budgets.status().poolJobs.used, 0)
   })

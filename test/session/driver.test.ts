@@ -69,7 +69,7 @@ class Stand {
   constructor(connected = true, releases = true) {
     const link: Link = {
       source: (async function* () {
-        // its direct face is used
+        // its direct interface is used
       })(),
       sink: () => Promise.resolve(),
       close: () => {

@@ -29,7 +29,7 @@ class RawLine {
   readonly link: Link = {
     peer: '/dev/ttyX',
     source: (async function* () {
-      // its direct face is used
+      // its direct interface is used
     })(),
     sink: () => Promise.resolve(),
     close: () => {
@@ -161,7 +161,7 @@ describe('a shared line', () => {
     assert.equal(returned, true)
   })
 
-  it('reads and writes lines that have no direct face', async () => {
+  it('reads and writes lines that have no direct interface', async () => {
     await keptAlive(async () => {
       const clock = manualClock()
       const [near, far] = memoryPair({ clock })
@@ -178,7 +178,7 @@ describe('a shared line', () => {
     })
   })
 
-  it('has links with their direct face alone', async () => {
+  it('has links with their direct interface alone', async () => {
     const { link } = new Holder(lineOf(new RawLine()))
     assert.throws(() => link.source, isCode('ERR_BAD_ARGUMENT'))
     await assert.rejects(

@@ -1,7 +1,7 @@
 /**
  * A connectionless link, decided by one seed: two programs that are killed and started again at any byte, over a line that flips, drops, doubles and inserts
  * bytes for a while. No byte may reach a reader that was not written for it in this session; and once the line is clean and
- * nobody is killed any more, a session stands within seconds, finishes its pipes and ends well.
+ * nobody is killed any more, a session is established within seconds, finishes its pipes and ends well.
  */
 import type { ChecksumTools } from '../../src/core/checked-frame/checks.ts'
 import { checksumTools } from '../../src/session/checksum-tools.ts'

@@ -1,6 +1,6 @@
 /**
  * One peer of a simulated session: a real engine, a line below it, and an application above it that does what its dice say. The application
- * uses the core as the skin does (`PipeListener`, plain calls), so nothing here waits for a promise and a run is one sequence of events.
+ * uses the core as the pipe adapter does (`PipeListener`, plain calls), so nothing here waits for a promise and a run is one sequence of events.
  */
 import { TrunkError } from '../../src/contracts/errors.ts'
 import type { Limits } from '../../src/contracts/limits.ts'
@@ -91,7 +91,7 @@ export class SimPipe implements PipeListener {
     this.#chunk = undefined
   }
 
-  /** What a writer of this pipe waits for: a promise of the skin that is not settled. */
+  /** What a writer of this pipe waits for: a promise of the pipe adapter that is not settled. */
   get waits(): string | undefined {
     if (this.over) return undefined
     if (this.waitFor > 0) return `a write waits for byte ${this.waitFor}, ${this.state.sent} are sent`

@@ -127,7 +127,7 @@ const answers: Record<PartyCall, () => Promise<Holding | null>> = {
     const opened = new Promise<void>((resolve) => (open = resolve))
     gate = { opened, open }
     await Promise.all(busy)
-    // a session stands on each line: what is held then can be compared
+    // a session is established on each line: what is held then can be compared
     for (const trunk of trunks) await trunk.ping().catch(() => trunk.ping())
     return null
   },

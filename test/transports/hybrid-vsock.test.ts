@@ -452,7 +452,7 @@ function recordingClock() {
   }
 }
 
-/** Everything that a link gives through its direct face. */
+/** Everything that a link gives through its direct interface. */
 function readDirect(link: Link): Promise<Buffer> {
   const chunks: Uint8Array[] = []
   return new Promise((resolve, reject) => {

@@ -87,7 +87,7 @@ describe('connecting to a character-device socket', () => {
   })
 })
 
-describe('the direct face of a serial line', () => {
+describe('the direct interface of a serial line', () => {
   it('does not end one side either', async () => {
     let ended = false
     const server = await hypervisor(freshPath(), (client) => {

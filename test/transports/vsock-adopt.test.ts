@@ -6,7 +6,7 @@ import { createServer, Socket, type AddressInfo } from 'node:net'
 import { describe, it } from 'node:test'
 import { nativeStatus, type NativeAddon } from '../../src/native/load.ts'
 import { adopt } from '../../transports/vsock/adopt.ts'
-import { SlabReader } from '../../transports/internal/slab-reader.ts'
+import { PooledReader } from '../../transports/internal/pooled-reader.ts'
 import { steady } from '../helpers/eventually.ts'
 import { seededBytes } from '../helpers/link-traffic.ts'
 import { countHandles, nothingLeft } from '../helpers/process-handles.ts'
@@ -53,7 +53,7 @@ describe('an adopted descriptor', { skip: 'problem' in status ? status.problem :
   it('passes 2 MiB each way at once, half-closes either way, and leaves nothing', async () => {
     const before = countHandles()
     const { fd, far, done } = await connected()
-    const reader = new SlabReader()
+    const reader = new PooledReader()
     const { socket } = adopt(native, fd, reader.onread)
     const [out, back] = [seededBytes(1, 2 * 1024 * 1024), seededBytes(2, 2 * 1024 * 1024)]
     const [atNear, atFar]: [Buffer[], Buffer[]] = [[], []]

@@ -154,7 +154,7 @@ describe('vsock', { skip: missing ?? false, timeout: 60_000 }, () => {
     await cut.done()
   })
 
-  it('tells a reset through the direct face, too', async () => {
+  it('tells a reset through the direct interface, too', async () => {
     const { near, far, done } = await linkPair()
     const told = new Promise<Error | 'end'>((resolve) => {
       far.direct?.start({

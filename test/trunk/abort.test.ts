@@ -145,7 +145,7 @@ describe('an abort signal', () => {
       const controller = new AbortController()
       const silent = await import('../helpers/loopback.ts').then((module) => module.loopbackServer())
       const dialling = connect(`tcp://127.0.0.1:${silent.port}`, { signal: controller.signal })
-      await eventually(() => silent.sockets.length === 1, 'the connection stands')
+      await eventually(() => silent.sockets.length === 1, 'the connection is established')
       assert.equal(listeners(controller.signal) > 0, true)
       controller.abort(REASON)
       await assert.rejects(dialling, REASON)
@@ -154,7 +154,7 @@ describe('an abort signal', () => {
     })
   })
 
-  it('has no effect on a session that stands', async () => {
+  it('has no effect on an established session', async () => {
     const controller = new AbortController()
     const { signal } = controller
     const [near, far] = await trunkPair({ signal }, { protocols: [echo] })

@@ -271,7 +271,7 @@ describe('closing a server of a connectionless link', TIMEOUT, () => {
     )
   })
 
-  it('ends a session that stands well, at both ends', async () => {
+  it('ends an established session well, at both ends', async () => {
     await served(async ({ device, server }) => {
       const far = new SharedLink(device.plug())
       const trunk = await device.over(far.take())

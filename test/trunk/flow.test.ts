@@ -19,7 +19,7 @@ describe('a line that stops beyond some data', () => {
     const [nearLink, farLink] = memoryPair({ bufferBytes: 2 ** 20 })
     let written = 0
     let hold = Promise.resolve()
-    let letGo: () => void = () => undefined
+    let letFinish: () => void = () => undefined
     const counted: Link = {
       source: nearLink.source,
       sink: (source) =>
@@ -47,12 +47,12 @@ describe('a line that stops beyond some data', () => {
     }
     const [near, far] = await Promise.all([overLink(counted), overLink(held, { traits, protocols: [count] })])
     const pipe = await near.open('count')
-    hold = new Promise((resolve) => (letGo = resolve))
+    hold = new Promise((resolve) => (letFinish = resolve))
     const before = written
     const writing = pipe.write(new Uint8Array(100_000))
     const underWay = (await steady(() => written)) - before
     assert.ok(underWay > 1024 && underWay < 3072 + 256, `${underWay} bytes under way`)
-    letGo()
+    letFinish()
     await writing
     pipe.abort(new Error('the test is over'))
     await Promise.all([near.close(), far.close()])

@@ -137,7 +137,7 @@ const ENTRIES: readonly {
           onConnection: ({ error }) => (first ??= error?.code),
         }),
       )
-      // where the session stood with it, its use may be what finds out
+      // where the session was established with it, its use may be what finds out
       const used = dials === 1 ? await inTime(clock, outcome(trunk.ping())) : 'resolved'
       for (let i = 0; i < TURNS; i++) await nextTurn()
       const pipe = await inTime(clock, outcome(trunk.open('echo', undefined, { body: new Uint8Array(0) })))

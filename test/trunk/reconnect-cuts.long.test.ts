@@ -91,7 +91,7 @@ describe('a reconnecting trunk', () => {
       const worked = await run(WARM_UP + CUTS)
       const { sessions } = trunk.connection
       assert.ok(worked > CUTS / 10 && sessions > CUTS / 10, `${worked} pipes worked in ${sessions} sessions`)
-      assert.ok(sessions < WARM_UP + CUTS, 'none was cut before its session stood')
+      assert.ok(sessions < WARM_UP + CUTS, 'none was cut before its session was established')
       await trunk.close()
       await eventually(() => server.trunks.size === 0, 'the server has let go')
       const grown = (await memoryHeld()) - before

@@ -57,7 +57,7 @@ describe('an error that trying again cannot mend', () => {
 })
 
 describe('the end of a reconnecting trunk', () => {
-  it('is graceful towards a session that stands', async () => {
+  it('is graceful towards an established session', async () => {
     const test = manual()
     const { trunk, peer, clock } = await lasting({}, { protocols: [test.protocol] })
     const pipe = await trunk.open('manual')

@@ -97,7 +97,7 @@ describe('hello by hand', { timeout: 60_000 }, () => {
     await refusedWith(line, 'ERR_SELF_CONNECTION', 22)
   })
 
-  it('is ended by a second hello, before the session stands and after [R-064]', async () => {
+  it('is ended by a second hello, before the session is established and after [R-064]', async () => {
     const line = rawLine()
     await line.peer.exchangeHellos()
     await line.peer.send(frame(TYPE.HELLO, 0, line.peer.ownHello))

@@ -13,7 +13,7 @@ import type { Link, TransportOptions } from '../../src/contracts/types.ts'
 export interface Dial<T extends Duplex, L extends Link = Link> {
   /** Begins to connect. */
   readonly open: () => T
-  /** The event that says that the connection stands. @default 'connect' */
+  /** The event that says that the connection is established. @default 'connect' */
   readonly ready?: string
   /** How messages name what was dialled. */
   readonly target: string

@@ -1,5 +1,5 @@
 /**
- * The `sink` face of a link: drains an async iterable into a `Writable`.
+ * The `sink` of a link: drains an async iterable into a `Writable`.
  * Promises: one chunk at a time, the next one asked for only when its bytes have left (so a source may reuse its buffer), the writing
  * side ended at the end where the line has ends, the source's `return` called when the line breaks off. Bounds: one chunk; one mebibyte between two turns
  * of the event loop, so that a source which always has more cannot keep the same process from reading.

@@ -1,5 +1,5 @@
 /**
- * Listening for TCP through the native addon, where it is there: accepted sockets can then be read into slabs like dialled ones (Node takes
+ * Listening for TCP through the native addon, where it is there: accepted sockets can then be read into read buffers like dialled ones (Node takes
  * `onread` when it makes a socket, and its server makes its own). Otherwise the same as serve-sockets.ts, which is used without the addon.
  * Promises: a listener that stands, or the system's error; nothing is left after either. Bounds: a kernel backlog of 512, 128 untaken links.
  */
@@ -9,14 +9,14 @@ import type { NativeAddress, NativeDescriptors } from '../../src/native/load.ts'
 import type { Link, TransportOptions } from '../../src/contracts/types.ts'
 import { acceptLoop } from './accept-loop.ts'
 import { KERNEL_BACKLOG, LinkListener } from './link-listener.ts'
-import { SlabReader } from './slab-reader.ts'
+import { PooledReader } from './pooled-reader.ts'
 
 /** Listens at a literal address. Throws the system's error. */
 export function serveNative(
   native: NativeDescriptors,
   at: { readonly host: string; readonly port: number },
   toAddress: (bound: NativeAddress) => string,
-  toLink: (socket: Socket, reader: SlabReader) => Link,
+  toLink: (socket: Socket, reader: PooledReader) => Link,
   { clock }: TransportOptions,
 ): LinkListener {
   const family = isIPv6(at.host) ? 'ipv6' : 'ipv4'
@@ -46,8 +46,8 @@ function addressOf(native: NativeDescriptors, fd: number, toAddress: (bound: Nat
 }
 
 /** A socket of ours around a descriptor, which is closed where that fails. */
-function adopt(native: NativeDescriptors, fd: number): [Socket, SlabReader] {
-  const reader = new SlabReader()
+function adopt(native: NativeDescriptors, fd: number): [Socket, PooledReader] {
+  const reader = new PooledReader()
   try {
     // the constructor takes `onread` as connect does; Node's types know it for connect only
     const made: SocketConstructorOpts & { onread: OnReadOpts } = { fd, allowHalfOpen: true, onread: reader.onread }

@@ -1,7 +1,7 @@
 /**
  * A link over Node's own streams: one `Duplex` (a socket), or a `Readable` and a `Writable` (a child's stdout and stdin).
  *
- * Promises: both faces of a link (`source`/`sink`, or `direct`), of which one is used; what the peer ended ends, everything else
+ * Promises: both interfaces of a link (`source`/`sink`, or `direct`), of which one is used; what the peer ended ends, everything else
  * fails with a TrunkError of scope `link`, after what came before; half-close either way where the line has it; after an end of both sides, a failure,
  * `close` or `abort` no listener, timer or descriptor is left; where writing fails since the peer is gone, what it sent comes first. Assumes: the streams are open, in bytes, and nobody else touches them.
  * Bounds: holds at most one chunk that was read, what Node had buffered where the line failed, and one batch that is being written; `close` waits `closeTimeoutMs`.
@@ -18,13 +18,13 @@ import { takeUnread } from '../../src/runtime/unread.ts'
 import { Interruption, sinkInto } from './link-sink.ts'
 import { readFrom } from './link-source.ts'
 import { RestFirst } from './rest-first.ts'
-import type { SlabReader } from './slab-reader.ts'
+import type { PooledReader } from './pooled-reader.ts'
 
 /** What a link is made of. */
 export interface LinkParts {
   readonly readable: Readable
   /** Reads `readable` in place of its 'data' events. @default those */
-  readonly reader?: SlabReader
+  readonly reader?: PooledReader
   /** May be the same object as `readable`. */
   readonly writable: Writable
   readonly peer?: string
@@ -68,7 +68,7 @@ class SocketLink implements ClosingLink {
   readonly #parts: LinkParts
   readonly #closed: Promise<void>
   #resolveClosed: () => void = () => undefined
-  #face: 'direct' | 'iterables' | undefined
+  #claimed: 'direct' | 'iterables' | undefined
   #iterated = false
   #sunk = false
   #receiver: DirectReceiver | undefined
@@ -137,7 +137,7 @@ class SocketLink implements ClosingLink {
 
   /**
    * Ends our side after what was written has left, drops what still arrives until the peer ends too, and cuts the line after
-   * `closeTimeoutMs`. Never rejects: what failed meanwhile is told to the faces. A reset right after our end could overtake bytes that
+   * `closeTimeoutMs`. Never rejects: what failed meanwhile is told to the readers. A reset right after our end could overtake bytes that
    * the peer has not read yet, hence the wait for its end.
    */
   close(): Promise<void> {
@@ -168,7 +168,7 @@ class SocketLink implements ClosingLink {
     timer.cancel()
   }
 
-  /** Nothing more is told to the direct receiver; who waits at the other face is told `failure`. */
+  /** Nothing more is told to the direct receiver; who waits at the other interface is told `failure`. */
   #stop(failure: TrunkError): void {
     this.#failure ??= failure
     this.#receiver = undefined
@@ -176,9 +176,10 @@ class SocketLink implements ClosingLink {
     this.#interruption.interrupt(this.#failure)
   }
 
-  #claim(face: 'direct' | 'iterables'): void {
-    this.#face ??= face
-    if (this.#face !== face) throw badArgument('one link is used through source and sink or through direct, not both')
+  #claim(used: 'direct' | 'iterables'): void {
+    this.#claimed ??= used
+    if (this.#claimed !== used)
+      throw badArgument('one link is used through source and sink or through direct, not both')
   }
 
   #start(receiver: DirectReceiver): void {

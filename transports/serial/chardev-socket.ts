@@ -14,7 +14,7 @@ import { startChild } from '../internal/child-link.ts'
 import { dialDuplex } from '../internal/dial-duplex.ts'
 import type { LinkListener } from '../internal/link-listener.ts'
 import { serveSockets, type SocketServer } from '../internal/serve-sockets.ts'
-import { SlabReader } from '../internal/slab-reader.ts'
+import { PooledReader } from '../internal/pooled-reader.ts'
 import type { SocketAccess } from '../internal/socket-access.ts'
 import { socketLink, type ClosingLink } from '../internal/socket-link.ts'
 import { claimSocketPath } from '../internal/unix-path.ts'
@@ -24,14 +24,14 @@ const KEEPALIVE_MS = 30_000
 
 /** Connects to a character-device socket. */
 export function dialUnix(path: string, address: string, options: TransportOptions): Promise<ClosingLink> {
-  const reader = new SlabReader()
+  const reader = new PooledReader()
   const open = (): Socket => connect({ path, allowHalfOpen: true, onread: reader.onread })
   return dialDuplex({ open, target: address, toLink: (socket) => linkOf(socket, address, options, reader) }, options)
 }
 
 /** Connects to a character device over TCP. */
 export function dialTcp(host: string, port: number, address: string, options: TransportOptions): Promise<ClosingLink> {
-  const reader = new SlabReader()
+  const reader = new PooledReader()
   const alive = { keepAlive: true, keepAliveInitialDelay: KEEPALIVE_MS }
   const open = (): Socket =>
     connect({ host, port, allowHalfOpen: true, noDelay: true, onread: reader.onread, ...alive })
@@ -60,7 +60,7 @@ export async function listenUnix(
     },
     release: claim.release,
   }
-  return await listenInTurns(setup, address, options)
+  return await listenOneAtATime(setup, address, options)
 }
 
 /** Listens at a TCP port where the hypervisor connects. */
@@ -85,24 +85,24 @@ export async function listenTcp(
       return `serial+tcp://${formatHostPort(bound.address, bound.port)}?listen`
     },
   }
-  return await listenInTurns(setup, address, options)
+  return await listenOneAtATime(setup, address, options)
 }
 
-async function listenInTurns(
+async function listenOneAtATime(
   setup: Omit<SocketServer, 'target' | 'toLink'>,
   address: string,
   options: TransportOptions,
 ): Promise<Listener> {
-  const turns = new Turns((socket) => linkOf(socket, address, options))
+  const queue = new LineQueue((socket) => linkOf(socket, address, options))
   const release = (): void => {
-    turns.close()
+    queue.close()
     setup.release?.()
   }
   const listener = await serveSockets(
-    { ...setup, target: address, toLink: (socket) => turns.take(socket), release },
+    { ...setup, target: address, toLink: (socket) => queue.take(socket), release },
     options,
   )
-  turns.start(listener)
+  queue.start(listener)
   return listener
 }
 
@@ -130,7 +130,7 @@ export async function acceptOnce(
 }
 
 /** Lets one connection after the other have the line. One may wait, what it sends stays in its socket; further ones are refused. */
-class Turns {
+class LineQueue {
   readonly #toLink: (socket: Socket) => ClosingLink
   #listener: LinkListener | undefined
   #taken = false
@@ -184,7 +184,7 @@ function ignore(): void {
   // nothing to do
 }
 
-function linkOf(socket: Socket, peer: string, { clock, limits }: TransportOptions, reader?: SlabReader): ClosingLink {
+function linkOf(socket: Socket, peer: string, { clock, limits }: TransportOptions, reader?: PooledReader): ClosingLink {
   return socketLink({
     readable: socket,
     writable: socket,

@@ -1,16 +1,16 @@
 /**
- * A character device as a Node `Duplex`, read into slabs.
+ * A character device as a Node `Duplex`, read into read buffers.
  *
  * Promises: every byte once and in order, however little of it a write takes; no thread is held and nothing spins. Where the device says
  * that nobody is at its other end (a virtio port whose host has left: reads give 0 at once, again and again, and its hang-up does not go away), or
  * that it is ready and is not, it is not watched but looked at again after a short while: so the line goes on when the host is back, and what is
  * to be written waits. Never ends by itself: it fails where the device is gone. `end` lets what was written leave and then ends both sides.
- * Bounds: one slab (1 MiB at most) that was read and not taken, and what is being written.
+ * Bounds: one read buffer (1 MiB at most) that was read and not taken, and what is being written.
  */
 import { Duplex } from 'node:stream'
 import type { Clock, Timer } from '../../src/runtime/clock.ts'
 import { READABLE, WRITABLE } from '../../src/native/load.ts'
-import { Slabs } from '../internal/slab-reader.ts'
+import { ReadBuffers } from '../internal/pooled-reader.ts'
 import { deviceFailure, deviceLost } from './device-errors.ts'
 
 /** An open device that never blocks. */
@@ -38,7 +38,7 @@ type Outcome = 'moved' | 'nobody' | 'nothing'
 export class DeviceDuplex extends Duplex {
   readonly #device: Device
   readonly #clock: Clock
-  readonly #slabs = new Slabs()
+  readonly #readBuffers = new ReadBuffers()
   #reading = false
   /** What has not been taken of the chunks that are being written. */
   #unwritten: readonly Uint8Array[] = []
@@ -114,7 +114,7 @@ export class DeviceDuplex extends Duplex {
     let read: number | undefined
     try {
       if (writes) taken = this.#device.write(this.#unwritten)
-      if ((events & READABLE) !== 0) read = this.#device.read(this.#slabs.room())
+      if ((events & READABLE) !== 0) read = this.#device.read(this.#readBuffers.room())
     } catch (error) {
       this.destroy(deviceFailure(error))
       return undefined
@@ -123,7 +123,7 @@ export class DeviceDuplex extends Duplex {
     let moved = writes && this.#leave(taken)
     if (read !== undefined && read > 0) {
       moved = true
-      this.#give(this.#slabs.take(read))
+      this.#give(this.#readBuffers.take(read))
     }
     if (this.destroyed) return undefined
     if (!moved) return read === 0 ? 'nobody' : 'nothing'

@@ -7,7 +7,7 @@
  */
 import type { Socket } from 'node:net'
 import { TrunkError } from '../../src/contracts/errors.ts'
-import type { SlabReader } from '../internal/slab-reader.ts'
+import type { PooledReader } from '../internal/pooled-reader.ts'
 
 /** Emitted by the socket when it is joined to the guest. */
 export const JOINED = 'joined'
@@ -18,7 +18,7 @@ const NEWLINE = 0x0a
 const ANSWER = /^OK [0-9]+$/
 
 /** Asks for `port` on a socket that is being connected to `target`, and reads the answer through the socket's own `reader`. */
-export function askForPort(socket: Socket, reader: SlabReader, port: number, target: string): void {
+export function askForPort(socket: Socket, reader: PooledReader, port: number, target: string): void {
   let answer = ''
   const fail = (code: 'ERR_CONNECT_REFUSED' | 'ERR_CONNECT_UNREACHABLE', what: string): void => {
     socket.off('end', onEnd)

@@ -14,7 +14,7 @@ import { TrunkError } from '../../src/contracts/errors.ts'
 import type { Link, Listener, Transport, TransportOptions } from '../../src/contracts/types.ts'
 import { dialDuplex } from '../internal/dial-duplex.ts'
 import { serveSockets } from '../internal/serve-sockets.ts'
-import { SlabReader } from '../internal/slab-reader.ts'
+import { PooledReader } from '../internal/pooled-reader.ts'
 import { socketLink } from '../internal/socket-link.ts'
 import { claimSocketPath } from '../internal/unix-path.ts'
 import {
@@ -94,7 +94,7 @@ function notReady(to: HybridAddress, waitedMs: number, seen: TrunkError): TrunkE
 }
 
 function attempt(to: HybridAddress, options: TransportOptions, timeoutMs: number): Promise<Link> {
-  const reader = new SlabReader()
+  const reader = new PooledReader()
   return dialDuplex(
     {
       open() {
@@ -130,7 +130,7 @@ async function listen(at: HybridAddress, options: TransportOptions): Promise<Lis
   )
 }
 
-function linkOf(socket: Socket, peer: string, { clock, limits }: TransportOptions, reader?: SlabReader): Link {
+function linkOf(socket: Socket, peer: string, { clock, limits }: TransportOptions, reader?: PooledReader): Link {
   return socketLink({
     readable: socket,
     writable: socket,

@@ -1,7 +1,7 @@
 /**
- * AF_VSOCK with the face of Node's `net`, which does not know it: `connect` and `createServer`, and sockets that are net's own.
+ * AF_VSOCK with the interface of Node's `net`, which does not know it: `connect` and `createServer`, and sockets that are net's own.
  *
- * Promises: a connection stands when it is given; errors are the system's (`code`, `errno`, `syscall`); after a failure, an abort or
+ * Promises: a connection is established when it is given; errors are the system's (`code`, `errno`, `syscall`); after a failure, an abort or
  * `close` nothing is left. Assumes Linux and the native addon. Bounds: the caller's time limit for connecting, a backlog of 128.
  */
 import type { OnReadOpts, Socket } from 'node:net'
@@ -12,7 +12,7 @@ import { acceptLoop } from '../internal/accept-loop.ts'
 import { LOCAL_CID, type VsockAddress } from './address.ts'
 import { adopt } from './adopt.ts'
 
-/** A connection that stands. */
+/** A connection that is established. */
 export interface VsockConnection {
   readonly socket: Socket
   readonly peer: VsockAddress

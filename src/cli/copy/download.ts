@@ -5,7 +5,7 @@
 import { chmod, lstat, mkdir } from 'node:fs/promises'
 import { lstatSync } from 'node:fs'
 import type { Stats } from 'node:fs'
-import { MAX_SMALL_BYTES } from '../../../protocols/filesystem/parcel.ts'
+import { MAX_SMALL_BYTES } from '../../../protocols/filesystem/file-batch.ts'
 import { keepTimes } from '../../../protocols/filesystem/times.ts'
 import { TrunkError } from '../../contracts/errors.ts'
 import type { Bytes } from '../../contracts/types.ts'

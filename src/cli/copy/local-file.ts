@@ -7,7 +7,7 @@ import { open, realpath, rename, stat, unlink } from 'node:fs/promises'
 import type { FileHandle } from 'node:fs/promises'
 import type { Stats } from 'node:fs'
 import { keepTimes } from '../../../protocols/filesystem/times.ts'
-import { hasNoUnnamed, nameUnnamedOver, unnamedFlags } from '../../../protocols/filesystem/unnamed.ts'
+import { hasNoAnonymous, nameAnonymousOver, anonymousFlags } from '../../../protocols/filesystem/anonymous-file.ts'
 import { freshName } from '../../runtime/fresh-bytes.ts'
 import type { Bytes } from '../../contracts/types.ts'
 import { byteString, fromBytes, toBytes } from '../byte-string.ts'
@@ -145,13 +145,13 @@ export async function replaceFile(
   chunks: AsyncIterable<Bytes>,
   attributes: Attributes,
 ): Promise<void> {
-  const unnamed = await raced(context, openUnnamed(folderOf(path)), (file) => void file?.close())
-  if (unnamed !== undefined) {
+  const anonymous = await raced(context, openAnonymous(folderOf(path)), (file) => void file?.close())
+  if (anonymous !== undefined) {
     try {
-      await fill(context, unnamed, chunks, attributes)
-      nameUnnamedOver(unnamed.fd, toBytes(path), () => temporaryBeside(path))
+      await fill(context, anonymous, chunks, attributes)
+      nameAnonymousOver(anonymous.fd, toBytes(path), () => temporaryBeside(path))
     } finally {
-      await tidied(context, unnamed.close())
+      await tidied(context, anonymous.close())
     }
     return
   }
@@ -185,13 +185,13 @@ async function fill(
   keepTimes(file.fd, { modifiedMs: attributes.modifiedMs, accessedMs: attributes.modifiedMs })
 }
 
-async function openUnnamed(folder: Buffer): Promise<FileHandle | undefined> {
-  const flags = unnamedFlags()
+async function openAnonymous(folder: Buffer): Promise<FileHandle | undefined> {
+  const flags = anonymousFlags()
   if (flags === undefined) return undefined
   try {
     return await open(folder, flags, 0o600)
   } catch (error) {
-    if (hasNoUnnamed(error)) return undefined
+    if (hasNoAnonymous(error)) return undefined
     throw error
   }
 }

@@ -5,9 +5,9 @@
  */
 import { closeSync, fchmodSync, fstatSync, openSync, readSync, renameSync, writeSync } from 'node:fs'
 import type { Stats } from 'node:fs'
-import { MAX_SMALL_BYTES } from '../../../protocols/filesystem/parcel.ts'
+import { MAX_SMALL_BYTES } from '../../../protocols/filesystem/file-batch.ts'
 import { keepTimes } from '../../../protocols/filesystem/times.ts'
-import { nameUnnamedOver, openUnnamed, removeQuietly } from '../../../protocols/filesystem/unnamed.ts'
+import { nameAnonymousOver, openAnonymous, removeQuietly } from '../../../protocols/filesystem/anonymous-file.ts'
 import { toBytes } from '../byte-string.ts'
 import type { ByteString } from '../byte-string.ts'
 import { MODE_BITS } from './job.ts'
@@ -21,7 +21,7 @@ const FILES_A_TURN = 16
  * Cuts the sending of small files into portions. Without it as many as were answered at once would be read before the first of them leaves, and the
  * peer, whose part takes longer, would stand still meanwhile.
  */
-export class Portions {
+export class SendPacer {
   #left = FILES_A_TURN
   #next: Promise<void> | undefined
 
@@ -55,13 +55,13 @@ export function readSmall(path: ByteString): { readonly bytes: Uint8Array; reado
 
 /** As {@link replaceFile}, for all of a small file. Nothing runs in between, so no signal finds a temporary file. */
 export function replaceSmall(path: ByteString, bytes: Uint8Array, attributes: Attributes): void {
-  const unnamed = openUnnamed(folderOf(path), 0o600)
-  if (unnamed !== undefined) {
+  const anonymous = openAnonymous(folderOf(path), 0o600)
+  if (anonymous !== undefined) {
     try {
-      fill(unnamed, bytes, attributes)
-      nameUnnamedOver(unnamed, toBytes(path), () => temporaryBeside(path))
+      fill(anonymous, bytes, attributes)
+      nameAnonymousOver(anonymous, toBytes(path), () => temporaryBeside(path))
     } finally {
-      closeSync(unnamed)
+      closeSync(anonymous)
     }
     return
   }

@@ -18,7 +18,7 @@ import { counted, MODE_BITS, TREE_CHUNK_BYTES } from './job.ts'
 import type { Attributes, CopyJob } from './job.ts'
 import { openInTree, readChunks } from './local-file.ts'
 import { walkLocal } from './local-tree.ts'
-import { Portions, readSmall } from './small-file.ts'
+import { SendPacer, readSmall } from './small-file.ts'
 
 /** Copies one file, or whatever can be read like one (a FIFO, `/dev/fd/63`, a device). */
 export async function uploadFile(job: CopyJob, local: ByteString, remote: ByteString): Promise<void> {
@@ -78,7 +78,7 @@ export async function uploadTree(job: CopyJob, local: ByteString, remote: ByteSt
   const here = (relative: ByteString): ByteString => joinPath(local, relative)
   const there = (relative: ByteString): ByteString => joinPath(remote, relative)
   const root: TreeEntry = { relative: HERE, type: 'directory' }
-  const portions = new Portions()
+  const pacer = new SendPacer()
   await copyTree<TreeEntry>(job, root, {
     entries: outOfRemote(job, local, remote, (isTarget) => walkLocal(local, isTarget)),
     makeFolder: ({ relative }) =>
@@ -87,7 +87,7 @@ export async function uploadTree(job: CopyJob, local: ByteString, remote: ByteSt
       await job.files.setAttributes(wirePath(there(relative)), attributes)
     },
     async copyFile({ relative }) {
-      await portions.take()
+      await pacer.take()
       if (await sendSmall(job, here(relative), there(relative))) return
       const file = await raced(job.context, openInTree(here(relative)))
       try {

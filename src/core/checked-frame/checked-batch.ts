@@ -16,7 +16,7 @@ import {
 } from './checks.ts'
 import { writeU24, writeU32, writeU64 } from '../frame/numbers.ts'
 
-const FIRST_SLAB_BYTES = 4 * 1024
+const FIRST_SCRATCH_BYTES = 4 * 1024
 /** Above this no further frame is added. */
 const FULL_BYTES = 96 * 1024
 
@@ -24,7 +24,7 @@ export class CheckedBatch implements Batch {
   /** Checksum of all sequenced frames so far; set when the peer is known. */
   runningCrc = 0
   readonly #tools: ChecksumTools
-  #slab = new Uint8Array(FIRST_SLAB_BYTES)
+  #scratch = new Uint8Array(FIRST_SCRATCH_BYTES)
   #position = 0
   /** Where the frame under way begins, and what its payload still lacks. */
   #start = 0
@@ -51,7 +51,7 @@ export class CheckedBatch implements Batch {
   /** Bytes that are no frame: the sync word, the probe. */
   raw(bytes: Uint8Array): void {
     this.#need(bytes.byteLength)
-    this.#slab.set(bytes, this.#position)
+    this.#scratch.set(bytes, this.#position)
     this.#position += bytes.byteLength
   }
 
@@ -59,17 +59,17 @@ export class CheckedBatch implements Batch {
     this.#need(HEADER_BYTES + CHECK_BYTES + stuffedLength(length) + CHECKSUM_BYTES)
     const at = this.#position
     this.#start = at
-    this.#slab[at] = type
-    writeU24(this.#slab, at + 1, length)
-    writeU32(this.#slab, at + 4, pipe)
-    this.#slab[at + 8] = flags
+    this.#scratch[at] = type
+    writeU24(this.#scratch, at + 1, length)
+    writeU32(this.#scratch, at + 4, pipe)
+    this.#scratch[at + 8] = flags
     this.#position = at + HEADER_BYTES + CHECK_BYTES
     this.#missing = length
     if (length === 0) this.#seal()
   }
 
   payload(piece: Uint8Array): void {
-    this.#slab.set(piece, this.#position)
+    this.#scratch.set(piece, this.#position)
     this.#position += piece.byteLength
     this.#missing -= piece.byteLength
     if (this.#missing === 0) this.#seal()
@@ -87,37 +87,37 @@ export class CheckedBatch implements Batch {
 
   /** The batch, in one piece. */
   finish(): readonly Uint8Array[] {
-    return [this.#slab.subarray(0, this.#position)]
+    return [this.#scratch.subarray(0, this.#position)]
   }
 
   /** The frame is complete: stuffs it where it has to be, sums it up. */
   #seal(): void {
-    const slab = this.#slab
+    const scratch = this.#scratch
     const start = this.#start
     const body = start + HEADER_BYTES + CHECK_BYTES
-    const stuffed = stuff(slab.subarray(body, this.#position), this.#tools)
+    const stuffed = stuff(scratch.subarray(body, this.#position), this.#tools)
     if (stuffed !== undefined) {
-      writeU24(slab, start + 1, stuffed.byteLength)
-      slab[start + 8] = (slab[start + 8] ?? 0) | STUFFED
-      slab.set(stuffed, body)
+      writeU24(scratch, start + 1, stuffed.byteLength)
+      scratch[start + 8] = (scratch[start + 8] ?? 0) | STUFFED
+      scratch.set(stuffed, body)
       this.#position = body + stuffed.byteLength
     }
-    const type = slab[start]
-    // what makes the session stands outside its running CRC: it may be repeated, and lost
+    const type = scratch[start]
+    // what establishes the session stands outside its running CRC: it may be repeated, and lost
     const sequenced = type !== FrameType.HELLO && type !== FrameType.READY
-    const headerSum = this.#tools.crc32(slab.subarray(start, start + HEADER_BYTES), sequenced ? this.runningCrc : 0)
-    writeCheck(slab, start + HEADER_BYTES, headerSum)
-    const sum = this.#tools.crc32(slab.subarray(body, this.#position), headerSum)
-    writeChecksum(slab, this.#position, sum)
+    const headerSum = this.#tools.crc32(scratch.subarray(start, start + HEADER_BYTES), sequenced ? this.runningCrc : 0)
+    writeCheck(scratch, start + HEADER_BYTES, headerSum)
+    const sum = this.#tools.crc32(scratch.subarray(body, this.#position), headerSum)
+    writeChecksum(scratch, this.#position, sum)
     this.#position += CHECKSUM_BYTES
     if (sequenced) this.runningCrc = sum
   }
 
   #need(bytes: number): void {
     const least = this.#position + bytes
-    if (least <= this.#slab.byteLength) return
-    const larger = new Uint8Array(Math.max(least, this.#slab.byteLength * 2))
-    larger.set(this.#slab.subarray(0, this.#position))
-    this.#slab = larger
+    if (least <= this.#scratch.byteLength) return
+    const larger = new Uint8Array(Math.max(least, this.#scratch.byteLength * 2))
+    larger.set(this.#scratch.subarray(0, this.#position))
+    this.#scratch = larger
   }
 }

@@ -2,7 +2,7 @@
  * Bytes of one direction of one pipe, waiting. A small piece that finds the queue empty is copied as it is; more of them are gathered into tails, each
  * twice as large as the last, so a queue of one-byte pieces holds at most about twice its bytes (invariant 4 of docs/internals/catalogue.md; the field's muxers held 370 times).
  */
-import type { TailPool } from './tail-pool.ts'
+import type { BufferPool } from './buffer-pool.ts'
 
 /** Tails above this size are buffers of the pool. */
 const POOL_FROM_BYTES = 2 * 1024
@@ -22,11 +22,11 @@ export class ByteQueue {
   #tail: Uint8Array | undefined
   #tailStart = 0
   #tailEnd = 0
-  readonly #pool: TailPool | undefined
+  readonly #pool: BufferPool | undefined
   #pooled = false
 
   /** @param pool buffers for many small pieces; only for a queue whose pieces go into batches */
-  constructor(pool?: TailPool) {
+  constructor(pool?: BufferPool) {
     this.#pool = pool
   }
 

@@ -2,7 +2,7 @@
  * The muxer: many pipes over one session. No I/O, no timer, no promise: frames and a clock reading go in by plain calls, frames go out
  * into the batch that `pull` is given, what happened goes to the pipes' listeners and the host.
  *
- * This file is what the skin and the engine call; `inbox.ts` takes frames in, `outbox.ts` sends them, `pipe-table.ts` knows which
+ * This file is what the pipe adapter and the engine call; `inbox.ts` takes frames in, `outbox.ts` sends them, `pipe-table.ts` knows which
  * pipes there are and how they end.
  *
  * Promises upward: bytes of a pipe arrive once, in order, or the pipe fails with a code; an end is the peer's end; one pipe's
@@ -65,7 +65,7 @@ export class MuxCore {
     return this.#outbox.noResets && this.#table.drained
   }
 
-  // --- what the skin asks for ------------------------------------------------------------------------------------------
+  // --- what the pipe adapter asks for ------------------------------------------------------------------------------------------
 
   /** Opens a pipe; `head` is the payload of its first frame. The listener hears `accepted` or `failed`. */
   open(head: Uint8Array, listener: PipeListener, now: number): PipeState {
@@ -124,7 +124,7 @@ export class MuxCore {
    * goes on; 0: at once. A chunk by reference is free again then.
    */
   write(pipe: PipeState, chunk: Uint8Array): number {
-    const queue = (pipe.sendQueue ??= new ByteQueue(this.#outbox.tails))
+    const queue = (pipe.sendQueue ??= new ByteQueue(this.#outbox.buffers))
     const length = chunk.byteLength
     pipe.written += length
     const byReference = length > COPY_WRITE_BYTES
@@ -228,7 +228,7 @@ export class MuxCore {
       this.#table.free(pipe)
       return
     }
-    this.#table.becomeZombie(pipe)
+    this.#table.becomeReset(pipe)
     this.#outbox.reset(pipe, error)
   }
 

@@ -159,7 +159,7 @@ export class Inbox {
     if (pipe === undefined) {
       this.counters.lateFrames++
     } else if (pipe.phase === 'reset') {
-      this.#zombieFrame(pipe, type, flags)
+      this.#frameOfReset(pipe, type, flags)
     } else {
       this.#pipeFrame(pipe, type, flags, payload)
     }
@@ -210,7 +210,7 @@ export class Inbox {
     this.#host.incoming(this.#table.addInbound(id, now), head)
   }
 
-  #zombieFrame(pipe: PipeState, type: number, flags: number): void {
+  #frameOfReset(pipe: PipeState, type: number, flags: number): void {
     const answersReset =
       type === FrameType.DONE || type === FrameType.REFUSE || (type === FrameType.RESET && flags === FrameFlag.FINAL)
     if (!pipe.outbound || !answersReset) {
@@ -329,12 +329,12 @@ export class Inbox {
     pipe.linger()
     if (pipe.outbound) {
       if (flags === FrameFlag.FINAL) this.#table.free(pipe)
-      else this.#table.becomeZombie(pipe)
+      else this.#table.becomeReset(pipe)
     } else if (pipe.doneSent) {
       // that DONE has released the slot already, or will when it arrives
       this.#table.free(pipe)
     } else {
-      this.#table.becomeZombie(pipe)
+      this.#table.becomeReset(pipe)
       if (pipe.handlerEnded) this.#outbox.list(pipe, Pending.DONE)
     }
     listener?.failed(error)

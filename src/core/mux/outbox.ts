@@ -13,7 +13,7 @@ import type { PipeTable } from './pipe-table.ts'
 import { Fifo } from './fifo.ts'
 import { Scheduler } from './scheduler.ts'
 import { violation, type MuxHost, type MuxSettings } from './settings.ts'
-import { TailPool } from './tail-pool.ts'
+import { BufferPool } from './buffer-pool.ts'
 import { TokenBucket } from '../../runtime/token-bucket.ts'
 
 /** Refused opens that wait to be sent: more than any honest peer can have under way. */
@@ -52,7 +52,7 @@ export class Outbox {
   readonly #scheduler: Scheduler
   readonly #resetTokens: TokenBucket
   /** What the pipes' small writes are gathered in. */
-  readonly tails: TailPool = new TailPool()
+  readonly buffers: BufferPool = new BufferPool()
   /** Finds out how much the line takes; undefined where the line's own back-pressure tells. */
   readonly #pace: Pace | undefined
   /** Pipes with pending control frames, in order of their first one. */
@@ -394,7 +394,7 @@ export class Outbox {
 
   /** The line has let go of the last batch: chunks that were sent by reference are their writers' again. */
   batchLeft(): void {
-    this.tails.batchLeft()
+    this.buffers.batchLeft()
     this.#batch++
     for (let left = this.#leaving.length; left > 0; left--) this.#leaving.shift()?.written()
     for (let left = this.#cuts.length; left > 0; left--) {
@@ -418,7 +418,7 @@ export class Outbox {
   cut(pipe: PipeState): void {
     const { listener, cutError } = pipe
     if (cutError === undefined || pipe.phase === 'reset' || pipe.phase === 'closed') return
-    this.#table.becomeZombie(pipe)
+    this.#table.becomeReset(pipe)
     this.reset(pipe, cutError)
     listener?.failed(cutError)
   }

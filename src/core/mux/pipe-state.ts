@@ -5,7 +5,7 @@
 import type { TrunkError } from '../../contracts/errors.ts'
 import type { ByteQueue } from './byte-queue.ts'
 
-/** What the skin of a pipe is told. Called between frames; may call the core. */
+/** What the adapter of a pipe is told. Called between frames; may call the core. */
 export interface PipeListener {
   /** The peer's handler accepted; `reply` is valid during the call only. */
   accepted(reply: Uint8Array): void

@@ -117,15 +117,15 @@ export class PipeTable {
   }
 
   /** Over for everybody here, but its slot is held until the handler's end is known. */
-  becomeZombie(pipe: PipeState): void {
+  becomeReset(pipe: PipeState): void {
     if (pipe.phase === 'opening' && !pipe.outbound) this.inboundWaiting--
     pipe.phase = 'reset'
-    this.#letGo(pipe)
+    this.#releaseState(pipe)
     this.#host.pipeGone()
   }
 
   /** What others hold of a pipe that is over is let go of: a session may have millions of them. */
-  #letGo(pipe: PipeState): void {
+  #releaseState(pipe: PipeState): void {
     pipe.listener = undefined
     pipe.clearData()
     // what the window had grown by is given back when nothing of it is left to be read
@@ -139,7 +139,7 @@ export class PipeTable {
     if (pipe.phase === 'closed') return
     pipe.phase = 'closed'
     this.#outbox.forget(pipe)
-    this.#letGo(pipe)
+    this.#releaseState(pipe)
     this.pipes.delete(pipe.id)
     if (pipe.outbound) this.#outbound--
     else this.inbound--
@@ -160,7 +160,7 @@ export class PipeTable {
       const listener = pipe.phase === 'reset' ? undefined : pipe.listener
       if (pipe.phase !== 'reset') pipe.linger()
       pipe.phase = 'closed'
-      this.#letGo(pipe)
+      this.#releaseState(pipe)
       listener?.failed(error)
     }
     this.pipes.clear()

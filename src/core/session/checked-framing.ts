@@ -1,8 +1,8 @@
 /**
  * Checked framing, for a connectionless or lossy link (docs/reference/wire-format.md, "Connectionless links").
  *
- * A hello burst (sync word, probe, HELLO, and READY once the peer is known) is repeated until the session stands, since nobody knows when somebody
- * listens. A side stands when it knows that the peer has its READY: by a READY that says so, or by a frame that only a standing peer can send. A
+ * A hello burst (sync word, probe, HELLO, and READY once the peer is known) is repeated until the session is established, since nobody knows when somebody
+ * listens. A side is established when it knows that the peer has its READY: by a READY that says so, or by a frame that only an established peer can send. A
  * hello of another run ends the session. Frames are sequenced by their checksums, and the running CRC begins with both epochs: no frame of
  * another session, none that was lost, doubled or changed goes unnoticed.
  */
@@ -45,8 +45,8 @@ const AGAIN_MS = 500
 /** Of what came first so much is kept. */
 const FIRST_BYTES = 16
 /** Hello bursts of strangers, and mangled ones, that are looked at: so many at once, and so many a second. An honest peer greets once a second. */
-const LOOKS = 20
-const LOOKS_PER_SECOND = 5
+const MAX_HELLO_CHECKS = 20
+const CHECKS_PER_SECOND = 5
 /** Hellos of our own that are remembered: said once a second, so an echo may take as many seconds. */
 const MAX_OWN_BEFORE = 8
 /** A tick this late means that we ourselves were suspended. */
@@ -65,8 +65,8 @@ export class CheckedFraming implements Framing, CheckedHandler {
   #stale = false
   /** Payloads of our HELLOs before this one: a slow echo brings them back. */
   readonly #ownBefore: Uint8Array[] = []
-  #stands = false
-  /** The session stands and a HELLO of this peer has come; its READY has not. */
+  #isEstablished = false
+  /** The session is established and a HELLO of this peer has come; its READY has not. */
   #helloAlone = false
   /** A hello burst is to be sent; and when the next one will be, in any case. */
   #owesHelloBurst = true
@@ -79,7 +79,7 @@ export class CheckedFraming implements Framing, CheckedHandler {
   /** What came before anything else: another protocol is told by it. */
   #first: Uint8Array = new Uint8Array(0)
   /** Looking at hello bursts that are new costs; a flood of them is not looked at. */
-  readonly #looks: TokenBucket
+  readonly #helloChecks: TokenBucket
   /** Bytes of the stripped sync word that match so far. */
   #strippedBytes = 0
   #heardAt: number
@@ -94,7 +94,7 @@ export class CheckedFraming implements Framing, CheckedHandler {
     this.batch = new CheckedBatch(options.tools)
     this.#decoder = new CheckedDecoder(options.tools, this)
     this.#handshake = this.#newHandshake(options.hello)
-    this.#looks = new TokenBucket(LOOKS, LOOKS_PER_SECOND, options.now)
+    this.#helloChecks = new TokenBucket(MAX_HELLO_CHECKS, CHECKS_PER_SECOND, options.now)
     this.#repeatAt = options.now
     this.#heardAt = options.now
   }
@@ -140,7 +140,7 @@ export class CheckedFraming implements Framing, CheckedHandler {
   /** CheckedHandler: see there. */
   probe(bytes: Uint8Array): boolean {
     if (isProbe(bytes)) return true
-    if (!this.#stands) this.#mangled(bytes)
+    if (!this.#isEstablished) this.#mangled(bytes)
     return false
   }
 
@@ -154,7 +154,7 @@ export class CheckedFraming implements Framing, CheckedHandler {
 
   /** Twice the same, not in one burst, is no accident. */
   #mangled(bytes: Uint8Array): void {
-    if (!this.#looks.take(this.#heardAt)) return
+    if (!this.#helloChecks.take(this.#heardAt)) return
     const diagnosis = diagnose(bytes)
     if (this.#diagnosis !== diagnosis) {
       this.#diagnosis = diagnosis
@@ -176,7 +176,7 @@ export class CheckedFraming implements Framing, CheckedHandler {
 
   /** CheckedHandler: see there. */
   damaged(sentence: string): void {
-    if (this.#stands) throw new TrunkError('ERR_LINE_DAMAGED', `the line is damaged: ${sentence}`)
+    if (this.#isEstablished) throw new TrunkError('ERR_LINE_DAMAGED', `the line is damaged: ${sentence}`)
   }
 
   /** CheckedHandler: see there. */
@@ -189,14 +189,14 @@ export class CheckedFraming implements Framing, CheckedHandler {
   #hello(payload: Uint8Array, cut: boolean): void {
     if (this.#isOwn(payload)) this.#echo()
     else if (this.#peerPayload !== undefined && sameBytes(payload, this.#peerPayload)) this.#helloAgain(cut)
-    else if (this.#stands) throw restarted('a hello of another run arrived')
+    else if (this.#isEstablished) throw restarted('a hello of another run arrived')
     else this.#meet(payload)
   }
 
   #helloAgain(cut: boolean): void {
     // what it does not know yet it will be told by the next repetition: answering at once would fill a slow line
     if (cut) this.damaged('a frame was broken off by a hello of the same run')
-    if (!this.#stands) return
+    if (!this.#isEstablished) return
     if (this.#helloAlone) throw restarted('it says hello as before the session, like a machine that was set back')
     this.#helloAlone = true
   }
@@ -208,7 +208,7 @@ export class CheckedFraming implements Framing, CheckedHandler {
     this.#peer = undefined
     this.#decoder.runningCrc = undefined
     this.#decoder.farewell = undefined
-    if (!this.#looks.take(this.#heardAt)) return
+    if (!this.#helloChecks.take(this.#heardAt)) return
     this.#acquaint(this.#handshake.own, payload)
     this.#diagnosis = undefined
     this.#oweHelloBurst()
@@ -245,7 +245,7 @@ export class CheckedFraming implements Framing, CheckedHandler {
 
   /** Our own hello has come back. Once, in one burst, may be left over from a terminal that was not raw yet. */
   #echo(): void {
-    if (this.#stands) return
+    if (this.#isEstablished) return
     this.#echoedAt ??= this.#heardAt
     if (this.#heardAt - this.#echoedAt < AGAIN_MS) return
     throw new TrunkError(
@@ -261,36 +261,36 @@ export class CheckedFraming implements Framing, CheckedHandler {
     this.#helloAlone = false
     const isNew = !this.#handshake.answered
     if (isNew) this.#handshake.accept(ready)
-    if (this.#stands) {
+    if (this.#isEstablished) {
       // whoever has had our answer never says again that it has not
       if (ready.state !== 'heard' && ready.state !== 'stands') throw restarted('it has forgotten our answer')
       if (ready.state === 'heard') this.#oweHelloBurst()
-    } else if (ready.state === 'heard' || ready.state === 'stands') this.#stand()
+    } else if (ready.state === 'heard' || ready.state === 'stands') this.#establish()
     else if (isNew) this.#oweHelloBurst()
   }
 
-  /** CheckedHandler: see there. A peer that sends a sequenced frame stands, so it has our READY; only its farewell may come before that. */
+  /** CheckedHandler: see there. A peer that sends a sequenced frame is established, so it has our READY; only its farewell may come before that. */
   sequenced(type: number): boolean {
     this.#asked = false
-    if (this.#stands || type === FrameType.BYE) return true
-    if (this.#handshake.peer !== undefined) this.#stand()
+    if (this.#isEstablished || type === FrameType.BYE) return true
+    if (this.#handshake.peer !== undefined) this.#establish()
     return this.#isStanding()
   }
 
   #isStanding(): boolean {
-    return this.#stands
+    return this.#isEstablished
   }
 
-  #stand(): void {
+  #establish(): void {
     const { peer } = this.#handshake
     if (peer === undefined) {
       // it has our READY of before, which has to go out once more with this acquaintance
       this.#oweHelloBurst()
       return
     }
-    this.#stands = true
+    this.#isEstablished = true
     this.#owesHelloBurst = false
-    this.#host.stands(peer, this.#handshake.own)
+    this.#host.established(peer, this.#handshake.own)
   }
 
   #oweHelloBurst(): void {
@@ -320,7 +320,7 @@ export class CheckedFraming implements Framing, CheckedHandler {
   // --- bytes out -----------------------------------------------------------------------------------------------------
 
   pull(now: number): void {
-    if (!this.#stands && now >= this.#repeatAt) this.#owesHelloBurst = true
+    if (!this.#isEstablished && now >= this.#repeatAt) this.#owesHelloBurst = true
     if (!this.#owesHelloBurst) return
     this.#owesHelloBurst = false
     this.#repeatAt = now + this.#options.repeatMs
@@ -330,13 +330,13 @@ export class CheckedFraming implements Framing, CheckedHandler {
     batch.raw(SYNC_WORD)
     batch.raw(PROBE)
     batch.frame(FrameType.HELLO, 0, 0, this.#handshake.helloPayload)
-    const state = this.#stands ? 'stands' : this.#handshake.answered ? 'heard' : 'new'
+    const state = this.#isEstablished ? 'stands' : this.#handshake.answered ? 'heard' : 'new'
     const ready = this.#peer === undefined ? undefined : this.#handshake.readyPayload(state)
     if (ready !== undefined) batch.frame(FrameType.READY, 0, 0, ready)
   }
 
   beforeFarewell(now: number): boolean {
-    if (this.#stands) return true
+    if (this.#isEstablished) return true
     this.#owesHelloBurst = true
     this.pull(now)
     if (this.#peer === undefined) this.batch.runningCrc = this.#startOfCrc(this.#handshake.own.epoch, NOBODY)
@@ -346,7 +346,7 @@ export class CheckedFraming implements Framing, CheckedHandler {
   // --- time ----------------------------------------------------------------------------------------------------------
 
   deadline(): number {
-    if (!this.#stands) return this.#repeatAt
+    if (!this.#isEstablished) return this.#repeatAt
     if (!this.#decoder.midFrame) return Infinity
     if (!this.#asked) return this.#heardAt + STALL_MS
     return this.#answered ? this.#heardAt + GAP_MS : Infinity
@@ -355,7 +355,7 @@ export class CheckedFraming implements Framing, CheckedHandler {
   tick(now: number): void {
     const deadline = this.deadline()
     if (now < deadline) return
-    if (!this.#stands) {
+    if (!this.#isEstablished) {
       this.#repeatAt = now + this.#options.repeatMs
       this.#oweHelloBurst()
       return

@@ -29,11 +29,11 @@ import { PlainFraming } from './plain-framing.ts'
 export interface EngineHost {
   /** There may be something to pull. */
   wake(): void
-  /** The session stands; `engine.mux` is there. */
+  /** The session is established; `engine.mux` is there. */
   established(peer: Hello): void
   /** Nobody looks at this view of a chunk of the link any more. @default such chunks are simply let go of */
   release?(view: Uint8Array): void
-  /** Asked once, when the session stands: see `MuxHost`. */
+  /** Asked once, when the session is established: see `MuxHost`. */
   windows?(): MuxHost['windows']
   /** The peer opened a pipe. */
   incoming(pipe: PipeState, head: Uint8Array): void
@@ -261,7 +261,7 @@ export class Engine implements FramingHost {
   }
 
   /** FramingHost: see there. */
-  stands(peer: Hello, own: Hello): void {
+  established(peer: Hello, own: Hello): void {
     this.peer = peer
     this.own = own
     this.state = 'open'
@@ -317,7 +317,7 @@ export class Engine implements FramingHost {
     }
   }
 
-  // --- what the skin asks for ------------------------------------------------------------------------------------------
+  // --- what the pipe adapter asks for ------------------------------------------------------------------------------------------
 
   /** Smoothed round trip in milliseconds; undefined before the first answer. */
   get roundTripMs(): number | undefined {

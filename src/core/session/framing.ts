@@ -13,7 +13,7 @@ export interface FramingHost extends FrameHandler {
   /** The peer has proved what it has to prove and gets our READY next; throws what refuses it. */
   admit(): void
   /** Both have answered: frames may go. Called once, with the hellos that were answered. */
-  stands(peer: Hello, own: Hello): void
+  established(peer: Hello, own: Hello): void
   /** Largest payload of a frame of this type that is accepted. */
   maxPayload(type: number): number
   /** Asks the peer for a sign of life. */
@@ -31,9 +31,9 @@ export interface Framing {
   receive(chunk: Uint8Array, now: number): void
   /** A HELLO or READY that came as an ordinary frame. */
   handshakeFrame(type: number, payload: Uint8Array): void
-  /** Adds what is to be said before the session stands. */
+  /** Adds what is to be said before the session is established. */
   pull(now: number): void
-  /** Makes ready to say BYE before the session stands; false where nobody could read it. */
+  /** Makes ready to say BYE before the session is established; false where nobody could read it. */
   beforeFarewell(now: number): boolean
   /** When `tick` wants to be called; Infinity for never. */
   deadline(): number

@@ -156,7 +156,7 @@ export function settle(
   }
 }
 
-/** Why a side gives up before a session stands; `seen` is what has come instead. */
+/** Why a side gives up before a session is established; `seen` is what has come instead. */
 export function noSession({ helloTimeoutMs }: Readonly<Limits>, seen: string): TrunkError {
   return new TrunkError('ERR_HELLO_TIMEOUT', `no session after ${helloTimeoutMs} ms${seen}`)
 }

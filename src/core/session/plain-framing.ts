@@ -23,7 +23,7 @@ export class PlainFraming implements Framing {
   #ready: Uint8Array | undefined
   /** The peer gets our READY: never beside a goodbye that refuses it. */
   #admitted = false
-  #stands = false
+  #isEstablished = false
 
   constructor(handshake: Handshake, host: FramingHost) {
     this.#handshake = handshake
@@ -78,9 +78,9 @@ export class PlainFraming implements Framing {
     this.#ready ??= this.#handshake.takeReady()
     this.#host.wake()
     const { peer } = this.#handshake
-    if (peer === undefined || this.#stands) return
-    this.#stands = true
-    this.#host.stands(peer, this.#handshake.own)
+    if (peer === undefined || this.#isEstablished) return
+    this.#isEstablished = true
+    this.#host.established(peer, this.#handshake.own)
   }
 
   #admit(): void {

@@ -26,7 +26,7 @@ export function checkSessionFrame(type: number, length: number, standing: boolea
   }
 }
 
-/** What is said by BYE before the session stands with checked framing, where the next one to listen may be another: what concerns whoever it is. */
+/** What is said by BYE before the session is established with checked framing, where the next one to listen may be another: what concerns whoever it is. */
 export const CONCERNS_ANYBODY: ReadonlySet<string> = new Set([
   'ERR_LINE_NOT_RAW',
   'ERR_LINE_MISMATCH',

@@ -22,7 +22,7 @@ export async function listen(onConnection, options = {}) {
   }
 }
 
-/** A connection that stands. */
+/** A connection that is established. */
 export async function dial(port, options = {}) {
   const socket = connect({ port, host: '127.0.0.1', noDelay: true, ...options })
   socket.on('error', () => undefined)

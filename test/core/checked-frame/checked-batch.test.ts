@@ -26,7 +26,7 @@ function put(batch: CheckedBatch, ...frames: readonly WireFrame[]): void {
 }
 
 const bytesOf = (batch: CheckedBatch): Uint8Array => concat(...batch.finish())
-const slabBytes = (batch: CheckedBatch): number => batch.finish()[0]!.buffer.byteLength
+const scratchBytes = (batch: CheckedBatch): number => batch.finish()[0]!.buffer.byteLength
 
 describe('a checked batch', () => {
   it('is one piece, whatever its frames, and grows with them', () => {
@@ -42,13 +42,13 @@ describe('a checked batch', () => {
       assert.equal(batch.bytes, bytes.byteLength)
       assert.equal(batch.runningCrc, sum)
       // written anew in the same place
-      const large = slabBytes(batch)
+      const large = scratchBytes(batch)
       batch.reset()
       assert.equal(batch.bytes, 0)
       batch.runningCrc = START
       put(batch, ...frames)
       assert.equal(hex(bytesOf(batch)), hex(bytes))
-      assert.equal(slabBytes(batch), large)
+      assert.equal(scratchBytes(batch), large)
     }
   })
 
@@ -64,11 +64,11 @@ describe('a checked batch', () => {
   it('grows to twice its size, or to what is needed, and no sooner than it has to', () => {
     const batch = new CheckedBatch(checksumTools)
     batch.raw(new Uint8Array(FIRST))
-    assert.equal(slabBytes(batch), FIRST)
+    assert.equal(scratchBytes(batch), FIRST)
     batch.raw(Uint8Array.of(1))
-    assert.equal(slabBytes(batch), 2 * FIRST)
+    assert.equal(scratchBytes(batch), 2 * FIRST)
     batch.raw(new Uint8Array(9 * FIRST))
-    assert.equal(slabBytes(batch), 10 * FIRST + 1)
+    assert.equal(scratchBytes(batch), 10 * FIRST + 1)
   })
 
   it('has a place for each byte of a frame, where that ends with the last byte there is, and one further', () => {
@@ -78,7 +78,7 @@ describe('a checked batch', () => {
       const batch = batchOf()
       batch.raw(new Uint8Array(FIRST - CHECKED_OVERHEAD + missing))
       put(batch, empty)
-      assert.equal(slabBytes(batch), missing === 0 ? FIRST : 2 * FIRST)
+      assert.equal(scratchBytes(batch), missing === 0 ? FIRST : 2 * FIRST)
       assert.equal(hex(bytesOf(batch).subarray(-CHECKED_OVERHEAD)), hex(bytes))
     }
   })

@@ -6,7 +6,7 @@ import { FrameDecoder } from '../../../src/core/frame/decoder.ts'
 
 describe('a batch that is nearly full', () => {
   for (const grown of [false, true]) {
-    it(`loses no byte of what follows a payload of many small pieces (${grown ? 'grown' : 'first'} slab) [R-322]`, () => {
+    it(`loses no byte of what follows a payload of many small pieces (${grown ? 'grown' : 'first'} scratch buffer) [R-322]`, () => {
       const fill = (batch: FrameBatch): void => {
         while (batch.hasRoom) batch.frame(FrameType.DATA, 0, 1, new Uint8Array(1000))
       }

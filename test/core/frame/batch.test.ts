@@ -1,4 +1,4 @@
-/** One batch of plain frames: which bytes are copied, which go by reference, how many pieces the link gets, and how large the slab is. */
+/** One batch of plain frames: which bytes are copied, which go by reference, how many pieces the link gets, and how large the scratch buffer is. */
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import { FrameBatch } from '../../../src/core/frame/batch.ts'
@@ -13,8 +13,8 @@ const put = (batch: FrameBatch, length: number): void => {
   batch.frame(FrameType.DATA, 0, 1, new Uint8Array(length))
 }
 const lengths = (batch: FrameBatch): number[] => batch.finish().map(({ byteLength }) => byteLength)
-/** Bytes of the slab that a batch's first piece lies in. */
-const slabBytes = (batch: FrameBatch): number => batch.finish()[0]!.buffer.byteLength
+/** Bytes of the scratch buffer that a batch's first piece lies in. */
+const scratchBytes = (batch: FrameBatch): number => batch.finish()[0]!.buffer.byteLength
 
 /** Fills a batch until it takes no more; gives how many bytes went into it. */
 function fill(batch: FrameBatch): number {
@@ -78,20 +78,20 @@ describe('the pieces of a batch', () => {
   })
 })
 
-describe('the slab of a batch', () => {
+describe('the scratch buffer of a batch', () => {
   it('is small until a batch was full, then large, and no larger', () => {
     const batch = new FrameBatch()
     put(batch, 1)
-    assert.equal(slabBytes(batch), 16 * KIB)
+    assert.equal(scratchBytes(batch), 16 * KIB)
     for (let i = 0; i < 3; i++) {
       batch.reset()
       put(batch, 1)
-      assert.equal(slabBytes(batch), 16 * KIB)
+      assert.equal(scratchBytes(batch), 16 * KIB)
     }
     assert.ok(fill(batch) <= 16 * KIB)
     batch.reset()
     put(batch, 1)
-    assert.equal(slabBytes(batch), 128 * KIB)
+    assert.equal(scratchBytes(batch), 128 * KIB)
     const first = batch.finish()[0]!.buffer
     batch.reset()
     put(batch, 1)

@@ -270,7 +270,7 @@ describe('what leaves: resets', () => {
     assert.equal(seat.mux.pipes.size, 0)
   })
 
-  it('leaves a zombie of ours until the peer’s handler has ended, and takes the rest for late', () => {
+  it('leaves a reset pipe of ours until the peer’s handler has ended, and takes the rest for late', () => {
     for (const last of ['DONE', 'REFUSE', 'RESET'] as const) {
       const seat = new MuxSeat()
       const pipe = seat.opened()

@@ -35,8 +35,8 @@ describe('views of the link’s chunks', () => {
     const retained = new RetainedChunks(() => undefined)
     const pipes = [1, 3, 5].map(pipeWithQueue)
     const expected: number[][] = [[], [], []]
-    for (let slab = 0; slab < 60; slab++) {
-      const chunk = new Uint8Array(MIB).fill(slab)
+    for (let readBuffer = 0; readBuffer < 60; readBuffer++) {
+      const chunk = new Uint8Array(MIB).fill(readBuffer)
       for (const [index, { pipe, queue }] of pipes.entries()) {
         const piece = chunk.subarray(index * 4096, index * 4096 + 2048)
         queue.append(piece)
@@ -54,12 +54,12 @@ describe('views of the link’s chunks', () => {
   it('R-365: are let go of with their pipe, and what may still be read is copied out', () => {
     const released: Uint8Array[] = []
     const retained = new RetainedChunks((piece) => released.push(piece))
-    const slab = new Uint8Array(64 * 1024).fill(7)
+    const readBuffer = new Uint8Array(64 * 1024).fill(7)
     const use = (id: number, readAll: boolean): ByteQueue => {
       const { pipe, queue } = pipeWithQueue(id)
-      queue.append(slab.subarray(0, 4096))
-      // one slab, which is read into again: so little is noted that nothing is ever counted
-      retained.note(pipe, slab.subarray(0, 4096))
+      queue.append(readBuffer.subarray(0, 4096))
+      // one read buffer, which is read into again: so little is noted that nothing is ever counted
+      retained.note(pipe, readBuffer.subarray(0, 4096))
       retained.weigh()
       if (readAll) queue.shift(4096)
       retained.forget(pipe)
@@ -70,14 +70,14 @@ describe('views of the link’s chunks', () => {
     const left = use(201, false)
     assert.equal(released.length, 1)
     const piece = left.shift(4096)
-    assert.notEqual(piece.buffer, slab.buffer)
-    assert.deepEqual(piece, slab.slice(0, 4096))
+    assert.notEqual(piece.buffer, readBuffer.buffer)
+    assert.deepEqual(piece, readBuffer.slice(0, 4096))
   })
 
   it('are never copied for a reader that keeps up', () => {
     const retained = new RetainedChunks(() => undefined)
     const { pipe, queue } = pipeWithQueue(1)
-    for (let slab = 0; slab < 20; slab++) {
+    for (let readBuffer = 0; readBuffer < 20; readBuffer++) {
       const chunk = new Uint8Array(MIB)
       queue.append(chunk)
       retained.note(pipe, chunk)

@@ -18,7 +18,7 @@ import * as naive from '../../helpers/naive-checked-codec.ts'
 import { CheckedVoice, names } from '../../helpers/raw-checked.ts'
 
 describe('a peer that starts anew', () => {
-  it('ends a session that stands at once, and is told nothing: it knows nothing of it [R-051]', () => {
+  it('ends an established session at once, and is told nothing: it knows nothing of it [R-051]', () => {
     const { seat } = standing()
     endsSilently(seat.hear(new CheckedVoice().helloBurst()), 'ERR_PEER_RESTARTED')
   })
@@ -83,7 +83,7 @@ describe('a peer that starts anew', () => {
     voice.hear(seat.hear(voice.helloBurst('new')).say())
     assert.equal(voice.lastReady?.state, 'heard')
     seat.hear(new CheckedVoice().helloBurst(), voice.say(ping()))
-    assert.equal(seat.standsWith, undefined)
+    assert.equal(seat.establishedWith, undefined)
     seat.assertLives()
   })
 
@@ -95,14 +95,14 @@ describe('a peer that starts anew', () => {
     const next = new CheckedSeat({ hello: { epoch: bigEndian(8, 8) }, now: seat.now })
     next.hear(late)
     stand(next, voice)
-    assert.equal(next.standsWith, 'next')
+    assert.equal(next.establishedWith, 'next')
     next.hear(late).assertEnded('ERR_LINE_DAMAGED')
     assert.equal(next.incoming.length, 0)
   })
 })
 
 describe('a damaged line', () => {
-  it('ends a session that stands, with a code that the other side hears [R-053]', () => {
+  it('ends an established session, with a code that the other side hears [R-053]', () => {
     for (const damage of [
       utf8('[  1.0] a message of the kernel\r\n'),
       naive.encodeChecked(ping(), 0).bytes,
@@ -144,7 +144,7 @@ describe('a damaged line', () => {
     voice.hear(seat.say())
     seat.hear(naive.encodeChecked(ping(), 77).bytes).assertLives()
     seat.hear(voice.helloBurst('heard')).assertLives()
-    assert.equal(seat.standsWith, 'raw')
+    assert.equal(seat.establishedWith, 'raw')
   })
 
   it('is an end like others: a frame that breaks the rules still is a violation, and is told', () => {

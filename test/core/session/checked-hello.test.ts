@@ -1,4 +1,4 @@
-/** Two strangers on a connectionless link: what is said when, until the session stands, and what is said of it afterwards. One engine, one hand-spoken side. */
+/** Two strangers on a connectionless link: what is said when, until the session is established, and what is said of it afterwards. One engine, one hand-spoken side. */
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import { CHUNKINGS } from '../../helpers/chunkings.ts'
@@ -58,7 +58,7 @@ describe('a hello burst', () => {
       voice.hear(seat.advance(500))
       answerPings(seat, voice)
     }
-    assert.equal(voice.count('HELLO'), before, 'a session that stands greets nobody')
+    assert.equal(voice.count('HELLO'), before, 'an established session greets nobody')
   })
 
   it('is of another run each time while nobody is known [R-465]', () => {
@@ -83,11 +83,11 @@ describe('a hello burst', () => {
       voice.hear(seat.say())
       assert.deepEqual(voice.theirEpoch, new Uint8Array(8).fill(value))
       assert.deepEqual(voice.lastReady?.epoch, voice.epoch)
-      // and the session stands by what it says now, not by what it said before
+      // and the session is established by what it says now, not by what it said before
       const old = new CheckedVoice()
       old.hear(before)
       seat.hear(naive.helloBurst(voice.hello, cbor({ epoch: old.theirEpoch, state: 'heard' })))
-      assert.equal(seat.standsWith, undefined)
+      assert.equal(seat.establishedWith, undefined)
       stand(seat, voice)
       seat.assertLives()
       return voice.theirEpoch
@@ -102,7 +102,7 @@ describe('a hello burst', () => {
     voice.hear(seat.hear(voice.helloBurst('new')).say())
     assert.deepEqual(voice.theirEpoch, SEAT_EPOCH, 'a peer that has answered knows it')
     voice.hear(seat.hear(voice.helloBurst('heard')).say())
-    assert.equal(seat.standsWith, 'raw')
+    assert.equal(seat.establishedWith, 'raw')
     const twice = new CheckedSeat({ waitsForever: true, epochs: [new Uint8Array(8).fill(1)] })
     twice.say()
     const late = new CheckedVoice()
@@ -186,7 +186,7 @@ describe('from hello burst to session', () => {
     assert.equal(voice.lastReady?.state, 'new')
     assert.deepEqual(voice.lastReady.epoch, voice.epoch)
     for (let i = 0; i < 10; i++) assert.equal(seat.hear(voice.helloBurst()).say().byteLength, 0, 'the same hello again')
-    assert.equal(seat.standsWith, undefined)
+    assert.equal(seat.establishedWith, undefined)
     // it has not been heard, as far as it knows: it repeats what it said, once a second
     assert.deepEqual(heard(voice, seat.advance(1000)), ['HELLO', 'READY'])
   })
@@ -196,7 +196,7 @@ describe('from hello burst to session', () => {
     assert.deepEqual(heard(voice, seat.hear(voice.helloBurst('new')).say()), ['HELLO', 'READY'])
     assert.equal(voice.lastReady?.state, 'heard')
     assert.equal(seat.hear(voice.helloBurst('new')).say().byteLength, 0, 'the same READY again')
-    assert.equal(seat.standsWith, undefined, 'nobody has heard of its READY yet')
+    assert.equal(seat.establishedWith, undefined, 'nobody has heard of its READY yet')
     assert.deepEqual(heard(voice, seat.advance(1000)), ['HELLO', 'READY'])
     assert.equal(voice.lastReady.state, 'heard')
   })
@@ -206,7 +206,7 @@ describe('from hello burst to session', () => {
       const { seat, voice } = met()
       voice.hear(seat.hear(voice.helloBurst()).say())
       seat.hear(voice.helloBurst(state))
-      assert.equal(seat.standsWith, 'raw')
+      assert.equal(seat.establishedWith, 'raw')
       assert.deepEqual(heard(voice, seat.say()), ['PING'])
       voice.assertClean()
     })
@@ -216,17 +216,17 @@ describe('from hello burst to session', () => {
     const { seat, voice } = met()
     // left over from when the two knew each other before
     seat.hear(voice.helloBurst('heard'))
-    assert.equal(seat.standsWith, undefined)
+    assert.equal(seat.establishedWith, undefined)
     assert.deepEqual(heard(voice, seat.say()), ['HELLO', 'READY'])
     seat.hear(voice.helloBurst('heard'))
-    assert.equal(seat.standsWith, 'raw')
+    assert.equal(seat.establishedWith, 'raw')
   })
 
-  it('stands by a frame that only a standing peer can send, and takes it', () => {
+  it('stands by a frame that only an established peer can send, and takes it', () => {
     const { seat, voice } = met()
     voice.hear(seat.hear(voice.helloBurst('new')).say())
     seat.hear(voice.say(ping(9)))
-    assert.equal(seat.standsWith, 'raw')
+    assert.equal(seat.establishedWith, 'raw')
     assert.deepEqual(heard(voice, seat.say()), ['PONG', 'PING'])
     assert.equal(voice.received.at(-2)?.payload[7], 9)
   })
@@ -235,7 +235,7 @@ describe('from hello burst to session', () => {
     const { seat, voice } = met()
     voice.hear(seat.hear(voice.helloBurst()).say())
     assert.equal(seat.hear(voice.say(ping())).say().byteLength, 0)
-    assert.equal(seat.standsWith, undefined)
+    assert.equal(seat.establishedWith, undefined)
     seat.assertLives()
   })
 
@@ -244,9 +244,9 @@ describe('from hello burst to session', () => {
     voice.hear(seat.hear(voice.helloBurst('new')).say())
     const earlier = naive.startOfCrc(voice.epoch, Uint8Array.of(1, 2, 3, 4, 5, 6, 7, 8))
     seat.hear(naive.encodeChecked(ping(), earlier).bytes)
-    assert.equal(seat.standsWith, undefined)
+    assert.equal(seat.establishedWith, undefined)
     seat.hear(voice.helloBurst('heard'), voice.say(ping()))
-    assert.equal(seat.standsWith, 'raw')
+    assert.equal(seat.establishedWith, 'raw')
     seat.assertLives()
   })
 
@@ -256,7 +256,7 @@ describe('from hello burst to session', () => {
     for (const epoch of [new Uint8Array(8), SEAT_EPOCH.slice(0, 7), concat(SEAT_EPOCH, Uint8Array.of(0))]) {
       assert.equal(seat.hear(voice.helloBurst('stands', { epoch })).say().byteLength, 0)
     }
-    assert.equal(seat.standsWith, undefined)
+    assert.equal(seat.establishedWith, undefined)
     seat.assertLives()
   })
 
@@ -264,7 +264,7 @@ describe('from hello burst to session', () => {
     const { seat, voice } = met()
     const ready = voice.helloBurst('heard').subarray(naive.helloBurst(voice.hello).byteLength)
     assert.equal(seat.hear(SYNC, naive.PROBE, ready).say().byteLength, 0)
-    assert.equal(seat.standsWith, undefined)
+    assert.equal(seat.establishedWith, undefined)
     assert.equal(answered(voice, seat.hear(voice.helloBurst('new'))), 'heard')
   })
 
@@ -276,7 +276,7 @@ describe('from hello burst to session', () => {
     assert.deepEqual(second.lastReady?.epoch, second.epoch)
     assert.equal(second.lastReady.state, 'new', 'what the first one said is not the second one’s')
     seat.hear(second.helloBurst('heard'))
-    assert.equal(seat.standsWith, 'second')
+    assert.equal(seat.establishedWith, 'second')
     assert.deepEqual(heard(second, seat.say()), ['PING'])
     answerPings(seat, second)
     seat.assertLives()
@@ -323,7 +323,7 @@ describe('from hello burst to session', () => {
       // where a sequenced frame of one that stands is lost, the other one learns that bytes are missing: it never hangs
       const codes = [a.code, b.code]
       if (codes.every((code) => code === undefined))
-        assert.deepEqual([a.standsWith, b.standsWith], ['b', 'a'], `${lost}`)
+        assert.deepEqual([a.establishedWith, b.establishedWith], ['b', 'a'], `${lost}`)
       else assert.ok(codes.includes('ERR_LINE_DAMAGED'), `${lost}: ${codes.join()}`)
     }
   })

@@ -45,7 +45,7 @@ describe('a flood of hellos', () => {
     voice.hear(seat.say())
     seat.hear(voice.helloBurst('new')).advance(1000)
     stand(seat, voice)
-    assert.equal(seat.standsWith, 'guest')
+    assert.equal(seat.establishedWith, 'guest')
   })
 
   it('that come in one chunk is answered once, costs little, and leaves nothing [R-064]', async () => {
@@ -69,7 +69,7 @@ describe('a flood of hellos', () => {
     last.hear(seat.say())
     // its hello is one too many: what it says is not said by the one that was looked at last
     seat.hear(last.helloBurst('heard'), last.helloBurst('stands'))
-    assert.equal(seat.standsWith, undefined)
+    assert.equal(seat.establishedWith, undefined)
     assert.deepEqual(names(last.hear(seat.advance(1000))), ['HELLO'], 'nobody is answered')
     seat.assertLives()
   })
@@ -88,7 +88,7 @@ describe('a line that echoes', () => {
   it('is no peer: an echo of everything never makes a session [R-057]', () => {
     const seat = new CheckedSeat({ waitsForever: true })
     for (let i = 0; i < 10 && seat.ended === undefined; i++) seat.hear(seat.say(), seat.advance(1000))
-    assert.equal(seat.standsWith, undefined)
+    assert.equal(seat.establishedWith, undefined)
     seat.assertEnded('ERR_SELF_CONNECTION')
   })
 
@@ -96,8 +96,8 @@ describe('a line that echoes', () => {
     const { seat, voice } = met()
     seat.hear(naive.helloBurst(voice.theirHello!))
     stand(seat, voice)
-    assert.equal(seat.standsWith, 'raw')
-    // and a session that stands is not ended by what is left over
+    assert.equal(seat.establishedWith, 'raw')
+    // and an established session is not ended by what is left over
     seat.hear(naive.helloBurst(voice.theirHello!), naive.helloBurst(voice.theirHello!)).assertLives()
   })
 
@@ -189,12 +189,12 @@ describe('a line that is not raw', () => {
     seat.hear(voice.say(frame(0x7f, 0, concat(stripped, stripped, stripped)))).assertLives()
   })
 
-  it('is damaged where its session stands, whatever it has done before', () => {
+  it('is damaged where its session is established, whatever it has done before', () => {
     const { seat, voice } = met()
     voice.hear(seat.hear(voice.helloBurst('new')).say())
     const mangled = mangle(voice.helloBurst(), 0x0d, 0x0a)
     seat.hear(mangled, voice.helloBurst('heard'))
-    assert.equal(seat.standsWith, 'raw')
+    assert.equal(seat.establishedWith, 'raw')
     seat.hear(mangled).assertEnded('ERR_LINE_DAMAGED')
   })
 

@@ -65,7 +65,7 @@ describe('waiting for a peer', () => {
     }
   })
 
-  it('is no stall where the session stands before the line has let go: it counts from there', () => {
+  it('is no stall where the session is established before the line has let go: it counts from there', () => {
     const seat = new CheckedSeat({ waitsForever: true })
     const voice = new CheckedVoice()
     voice.hear(seat.say())
@@ -75,14 +75,14 @@ describe('waiting for a peer', () => {
     seat.advance(10_500)
     // it is taken, and answered; what says so comes a moment later
     seat.hear(voice.say(ping()))
-    assert.equal(seat.standsWith, 'raw')
+    assert.equal(seat.establishedWith, 'raw')
     seat.advance(1)
     seat.assertLives()
     seat.unstick()
     assert.deepEqual(names(voice.hear(seat.say())), ['PONG', 'PING'])
   })
 
-  it('becomes one when the session stands and the line takes nothing for 10 s', () => {
+  it('becomes one when the session is established and the line takes nothing for 10 s', () => {
     const { seat, voice } = standing()
     seat.engine.ping()
     seat.stick()
@@ -263,7 +263,7 @@ describe('a frame that stays incomplete', () => {
     assert.deepEqual(names(voice.hear(seat.advance(600_000))), ['PING'])
   })
 
-  it('is nobody’s business before the session stands', () => {
+  it('is nobody’s business before the session is established', () => {
     const seat = new CheckedSeat({ waitsForever: true })
     const voice = new CheckedVoice()
     voice.hear(seat.say())

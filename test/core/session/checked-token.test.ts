@@ -43,7 +43,7 @@ describe('a serving side with a token', () => {
     assert.equal(voice.lastReady?.state, 'heard')
     assert.deepEqual(voice.lastReady.proof, proof('serve', voice.theirHello!, voice.hello))
     seat.hear(voice.helloBurst('heard', { proof: proofOf(voice, 'connect') }))
-    assert.equal(seat.standsWith, 'raw')
+    assert.equal(seat.establishedWith, 'raw')
     voice.hear(seat.say())
     answerPings(seat, voice)
     seat.assertLives()
@@ -78,7 +78,7 @@ describe('a serving side with a token', () => {
     })
   }
 
-  it('gives no proof for a READY to another hello, and none to a frame that only a standing peer can send', () => {
+  it('gives no proof for a READY to another hello, and none to a frame that only an established peer can send', () => {
     const seat = seatOf('serve')
     const voice = voiceOf('connect')
     voice.hear(seat.say())
@@ -86,7 +86,7 @@ describe('a serving side with a token', () => {
     seat.hear(voice.say({ type: 5, flags: 0, pipe: 0, payload: new Uint8Array(16) }))
     voice.hear(seat.say())
     assert.equal(voice.count('READY'), 0)
-    assert.equal(seat.standsWith, undefined)
+    assert.equal(seat.establishedWith, undefined)
     seat.assertLives()
   })
 
@@ -97,9 +97,9 @@ describe('a serving side with a token', () => {
     voice.hear(seat.hear(voice.helloBurst()).say())
     const helloBurst = (): Uint8Array => voice.helloBurst('heard', { proof: proofOf(voice, 'connect') })
     assert.deepEqual(names(voice.hear(seat.hear(helloBurst()).say())), ['HELLO', 'READY'])
-    assert.equal(seat.standsWith, undefined)
+    assert.equal(seat.establishedWith, undefined)
     seat.hear(helloBurst())
-    assert.equal(seat.standsWith, 'raw')
+    assert.equal(seat.establishedWith, 'raw')
   })
 
   it('checks a proof once: the run that gave it is known', () => {
@@ -108,7 +108,7 @@ describe('a serving side with a token', () => {
     voice.hear(seat.say())
     voice.hear(seat.hear(voice.helloBurst('new', { proof: proofOf(voice, 'connect') })).say())
     seat.hear(voice.helloBurst('heard', { proof: new Uint8Array(32) })).assertLives()
-    assert.equal(seat.standsWith, 'raw')
+    assert.equal(seat.establishedWith, 'raw')
   })
 
   it('checks each run’s own proof: that of the run before is no pass', () => {
@@ -133,7 +133,7 @@ describe('a connecting side with a token', () => {
     voice.hear(seat.hear(voice.helloBurst()).say())
     assert.deepEqual(voice.lastReady?.proof, proof('connect', voice.theirHello!, voice.hello))
     seat.hear(voice.helloBurst('heard', { proof: proofOf(voice, 'serve') }))
-    assert.equal(seat.standsWith, 'raw')
+    assert.equal(seat.establishedWith, 'raw')
   })
 
   it('refuses a serving side whose proof is wrong, and says so', () => {
@@ -154,7 +154,7 @@ describe('two engines', () => {
       b.hear(a.say())
       a.hear(b.say())
     }
-    return [a.code ?? a.standsWith, b.code ?? b.standsWith]
+    return [a.code ?? a.establishedWith, b.code ?? b.establishedWith]
   }
 
   it('have a session with the same token', () => {

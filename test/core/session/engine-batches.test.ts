@@ -77,7 +77,7 @@ describe('an engine with checked framing', () => {
   })
 })
 
-describe('an end before the session stands with checked framing', () => {
+describe('an end before the session is established with checked framing', () => {
   const concerning: readonly ErrorCode[] = [
     'ERR_LINE_NOT_RAW',
     'ERR_LINE_MISMATCH',

@@ -111,7 +111,7 @@ class Seat {
   }
 }
 
-/** A session that stands and whose first ping is answered. */
+/** An established session whose first ping is answered. */
 function standing(options: SeatOptions = {}, roundTripMs = 0): Seat {
   const seat = new Seat(options)
   const now = options.now ?? 0
@@ -187,7 +187,7 @@ describe('an engine that says hello', () => {
     assert.deepEqual(seat.news(), ['ended ERR_FRAME_TOO_LARGE local'])
   })
 
-  it('takes no frame of a pipe before the session stands, nor one of the session’s', () => {
+  it('takes no frame of a pipe before the session is established, nor one of the session’s', () => {
     for (const one of [
       frame(TYPE.OPEN, 1),
       frame(TYPE.DATA, 1, new Uint8Array(1)),

@@ -8,7 +8,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { describe, it, type TestContext } from 'node:test'
 import { filesystem } from '../../../protocols/filesystem.ts'
-import { openUnnamed } from '../../../protocols/filesystem/unnamed.ts'
+import { openAnonymous } from '../../../protocols/filesystem/anonymous-file.ts'
 import type { Context } from '../../../src/cli/context.ts'
 import { run } from '../../../src/cli/run.ts'
 import { serve, TrunkError } from '../../../src/index.ts'
@@ -203,9 +203,9 @@ describe('a copy to the peer', () => {
 })
 
 describe('a file that is written when its program is killed', () => {
-  const unnamed = openUnnamed(Buffer.from(tmpdir()), 0o600)
-  if (unnamed !== undefined) closeSync(unnamed)
-  const skip = unnamed === undefined ? 'no native addon, or no O_TMPFILE in the temporary folder' : false
+  const anonymous = openAnonymous(Buffer.from(tmpdir()), 0o600)
+  if (anonymous !== undefined) closeSync(anonymous)
+  const skip = anonymous === undefined ? 'no native addon, or no O_TMPFILE in the temporary folder' : false
   const LARGE = 2 ** 30
 
   /** A folder with a large file that takes no room, and a served one. */

@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import { describe, it } from 'node:test'
 import { TrunkError, type Pipe } from '../../../src/index.ts'
 import { Crowd } from '../../../protocols/filesystem/crowd.ts'
-import { Turns } from '../../../protocols/filesystem/turns.ts'
+import { Semaphore } from '../../../protocols/filesystem/semaphore.ts'
 import { filesystem, filesystemClient } from '../../../protocols/filesystem.ts'
 import { eventually } from '../../helpers/eventually.ts'
 import { manualClock } from '../../helpers/manual-clock.ts'
@@ -167,7 +167,7 @@ describe('[R-427] a peer with few descriptors', () => {
 
 describe('turns', () => {
   it('are given in order, at most so many at a time', async () => {
-    const turns = new Turns(2)
+    const turns = new Semaphore(2)
     const order: number[] = []
     const leaves: (() => void)[] = []
     const takers = [0, 1, 2, 3].map(async (index) => {
@@ -186,7 +186,7 @@ describe('turns', () => {
   })
 
   it('are left by whoever aborts while waiting, without a trace [R-047]', async () => {
-    const turns = new Turns(1)
+    const turns = new Semaphore(1)
     const leave = await turns.take()
     const controller = new AbortController()
     const waiting = turns.take(controller.signal)

@@ -11,11 +11,11 @@ import {
   decodeDone,
   encodePaths,
   encodeWrites,
-  MAX_PARCEL_BYTES,
-  MAX_PARCEL_FILES,
+  MAX_FILE_BATCH_BYTES,
+  MAX_BATCH_FILES,
   MAX_SMALL_BYTES,
-  receiveParcel,
-} from '../../../protocols/filesystem/parcel.ts'
+  receiveFileBatch,
+} from '../../../protocols/filesystem/file-batch.ts'
 import { SharedBudgets } from '../../../src/runtime/budgets.ts'
 import { Root } from '../../../protocols/filesystem/root.ts'
 import { serveWriteMany } from '../../../protocols/filesystem/serve-many.ts'
@@ -23,7 +23,7 @@ import { Serving } from '../../../protocols/filesystem/serving.ts'
 import { eventually } from '../../helpers/eventually.ts'
 import { pattern, protocol } from '../../helpers/protocols.ts'
 import { hostilePaths } from './hostile-paths.ts'
-import { rawParcel } from './raw-parcel.ts'
+import { rawFileBatch } from './raw-file-batch.ts'
 import { descriptorsIn, fails, serveFolder, serveProtocol, temporaryFolder } from './served.ts'
 
 const atOnce = { durable: false }
@@ -118,7 +118,7 @@ describe('small files that are written at once', () => {
     const { root, ops, files } = await counted(t)
     const names = Array.from({ length: 300 }, (_, index) => `file-${index}`)
     await Promise.all(names.map((name) => files.write(name, Buffer.from(name), atOnce)))
-    assert.deepEqual(ops, Array(Math.ceil(300 / MAX_PARCEL_FILES)).fill('writeMany'))
+    assert.deepEqual(ops, Array(Math.ceil(300 / MAX_BATCH_FILES)).fill('writeMany'))
     for (const name of names) assert.equal(readFileSync(join(root, name), 'utf8'), name)
     ops.length = 0
     await Promise.all(names.slice(0, 8).map((name) => files.write(name, pattern(25_000), atOnce)))
@@ -180,7 +180,7 @@ describe('small files that are read at once', () => {
 })
 
 describe('an older peer', () => {
-  it('R-335: that knows no parcels is asked once, and served by a pipe for each file', async (t) => {
+  it('R-335: that knows no batches is asked once, and served by a pipe for each file', async (t) => {
     const { root, ops, files } = await counted(t, ['readMany', 'writeMany'])
     const names = ['a', 'b', 'c']
     await Promise.all(names.map((name) => files.write(name, text, atOnce)))
@@ -194,7 +194,7 @@ describe('an older peer', () => {
   })
 })
 
-describe('a client that makes its parcels by hand', () => {
+describe('a client that makes its batches by hand', () => {
   const open = async (near: Trunk, op: string, body: Uint8Array): Promise<Pipe> =>
     await near.open('filesystem', { op }, { body })
 
@@ -203,22 +203,22 @@ describe('a client that makes its parcels by hand', () => {
     const file = [Buffer.from('planted'), 5, null, null]
     const bodies: Uint8Array[] = [
       Buffer.alloc(0),
-      rawParcel([file], text, 2 ** 32 - 1),
-      rawParcel([file, file], text),
-      rawParcel([file], Buffer.concat([text, text])),
-      rawParcel([[...file.slice(0, 1), 2 ** 50, null, null]], text),
-      rawParcel(Array.from({ length: MAX_PARCEL_FILES + 1 }, () => [file[0], 0, null, null])),
-      rawParcel(Array.from({ length: 1_000_000 }, () => Buffer.of(0x61))),
-      Buffer.alloc(MAX_PARCEL_BYTES + 1, 0x61),
+      rawFileBatch([file], text, 2 ** 32 - 1),
+      rawFileBatch([file, file], text),
+      rawFileBatch([file], Buffer.concat([text, text])),
+      rawFileBatch([[...file.slice(0, 1), 2 ** 50, null, null]], text),
+      rawFileBatch(Array.from({ length: MAX_BATCH_FILES + 1 }, () => [file[0], 0, null, null])),
+      rawFileBatch(Array.from({ length: 1_000_000 }, () => Buffer.of(0x61))),
+      Buffer.alloc(MAX_FILE_BATCH_BYTES + 1, 0x61),
     ]
     for (const op of ['writeMany', 'readMany']) {
       for (const body of bodies) {
         const before = far.status().bytesRead
         const pipe = await open(near, op, body).catch((error: unknown) => error)
         // it may be over before it has begun
-        if (!(pipe instanceof Error)) await fails(receiveParcel((pipe as Pipe).source), 'ERR_MESSAGE_INVALID')
-        // what is more than a parcel may have stays where it is
-        assert.ok(far.status().bytesRead - before < 3 * MAX_PARCEL_BYTES)
+        if (!(pipe instanceof Error)) await fails(receiveFileBatch((pipe as Pipe).source), 'ERR_MESSAGE_INVALID')
+        // what is more than a batch may have stays where it is
+        assert.ok(far.status().bytesRead - before < 3 * MAX_FILE_BATCH_BYTES)
       }
     }
     assert.deepEqual(readdirSync(root), [])
@@ -229,7 +229,7 @@ describe('a client that makes its parcels by hand', () => {
     const { root, near } = await serveFolder(t)
     const paths = hostilePaths
       .filter((path) => path.byteLength > 0 && path.byteLength < 5000)
-      .slice(0, MAX_PARCEL_FILES - 1)
+      .slice(0, MAX_BATCH_FILES - 1)
     const files = [...paths, Buffer.from('good')].map((path) => ({
       path,
       content: text,
@@ -237,7 +237,7 @@ describe('a client that makes its parcels by hand', () => {
       modifiedMs: undefined,
     }))
     const pipe = await open(near, 'writeMany', encodeWrites(files))
-    const done = decodeDone(await receiveParcel(pipe.source))
+    const done = decodeDone(await receiveFileBatch(pipe.source))
     await pipe.close()
     assert.ok(done.ok)
     for (const [index, error] of done.value.slice(0, -1).entries()) {
@@ -282,18 +282,18 @@ describe('a client that makes its parcels by hand', () => {
     const body = encodePaths([Buffer.from('a')])
     for (let bytes = 0; bytes < body.byteLength; bytes++) {
       const pipe = await open(near, 'readMany', body.subarray(0, bytes)).catch(() => undefined)
-      if (pipe !== undefined) await fails(receiveParcel(pipe.source), 'ERR_MESSAGE_INVALID')
+      if (pipe !== undefined) await fails(receiveFileBatch(pipe.source), 'ERR_MESSAGE_INVALID')
     }
   })
 })
 
-describe('a parcel of more files than one turn takes', () => {
+describe('a batch of more files than one turn takes', () => {
   it('R-336: lets others have theirs, and ends where nobody waits for it any more', async (t) => {
     const root = temporaryFolder(t)
     const options = { readOnly: false, maxHandles: 1, maxFileBytes: 1024, allowHardLinkWrites: false }
     const serving = new Serving(new Root(Buffer.from(root)), options)
     t.after(serving.root.use())
-    const files = Array.from({ length: MAX_PARCEL_FILES }, (_, index) => ({
+    const files = Array.from({ length: MAX_BATCH_FILES }, (_, index) => ({
       path: Buffer.from(`file-${index}`),
       content: text,
       mode: undefined,
@@ -316,7 +316,7 @@ describe('a parcel of more files than one turn takes', () => {
   })
 })
 
-describe('a server that answers parcels by hand', () => {
+describe('a server that answers batches by hand', () => {
   /** Two files, read and written at once, from a server that sends these bytes whatever it is asked. */
   async function answered(t: TestContext, answer: (pipe: Pipe) => Promise<void>): Promise<FilesystemClient> {
     const lying = protocol('filesystem', async (request) => await answer(request.accept()))
@@ -326,13 +326,13 @@ describe('a server that answers parcels by hand', () => {
   it('R-337: is believed in nothing that is not an answer to what was asked', async (t) => {
     const lies = [
       Buffer.alloc(0),
-      rawParcel([null]),
-      rawParcel([null, null, null]),
-      rawParcel([2 ** 31, 2 ** 31], text),
-      rawParcel([1, 1], text),
-      rawParcel([['lower case', ''], null]),
-      rawParcel([1, 1], Buffer.of(1, 2), 2 ** 32 - 1),
-      Buffer.alloc(MAX_PARCEL_BYTES + 1),
+      rawFileBatch([null]),
+      rawFileBatch([null, null, null]),
+      rawFileBatch([2 ** 31, 2 ** 31], text),
+      rawFileBatch([1, 1], text),
+      rawFileBatch([['lower case', ''], null]),
+      rawFileBatch([1, 1], Buffer.of(1, 2), 2 ** 32 - 1),
+      Buffer.alloc(MAX_FILE_BATCH_BYTES + 1),
     ]
     for (const [index, lie] of lies.entries()) {
       const files = await answered(t, async (pipe) => await pipe.write(lie))

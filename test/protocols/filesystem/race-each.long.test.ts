@@ -66,8 +66,8 @@ function attempts({ files, putBack }: Ground): Record<FileRequest['op'], Record<
     },
     writeMany: {
       replace: {
-        run: () => together(['d/parcelled', 'd/sub/parcelled', 'd/f'].map((path) => files.write(path, data, atOnce))),
-        again: () => putBack.both('parcelled'),
+        run: () => together(['d/batched', 'd/sub/batched', 'd/f'].map((path) => files.write(path, data, atOnce))),
+        again: () => putBack.both('batched'),
       },
     },
     mkdir: {

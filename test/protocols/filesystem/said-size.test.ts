@@ -29,7 +29,7 @@ describe('a file whose size is no promise', { skip }, () => {
   for (const { root, names, says } of FILES) {
     const there = names.filter((name) => existsSync(join(root, name)))
     it(
-      `R-435: is read, hashed and sent in a parcel to its end, below ${root}`,
+      `R-435: is read, hashed and sent in a batch to its end, below ${root}`,
       { skip: there.length < 2 && 'no such files' },
       async (t) => {
         const { files } = await serveFolder(t, { root, readOnly: true })

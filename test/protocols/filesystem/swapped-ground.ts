@@ -30,12 +30,12 @@ export const OUTSIDE = 'a secret of somebody else'
 export const OUTSIDE_MS = 1_000_000
 
 /** Names that are a file and a link to a file by turns, below the folder that is itself swapped. */
-export type SwappedFile = 'read' | 'hashed' | 'replaced' | 'parcelled' | 'appended' | 'updated' | 'attributed'
+export type SwappedFile = 'read' | 'hashed' | 'replaced' | 'batched' | 'appended' | 'updated' | 'attributed'
 const SWAPPED_FILES: readonly SwappedFile[] = [
   'read',
   'hashed',
   'replaced',
-  'parcelled',
+  'batched',
   'appended',
   'updated',
   'attributed',

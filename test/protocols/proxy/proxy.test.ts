@@ -162,7 +162,7 @@ for (const { name, skip, start } of WAYS)
       assert.equal(cut, true)
     })
 
-    it('R-528: says that a connection stands when it does, and not before', async () => {
+    it('R-528: says that a connection is established when it is, and not before', async () => {
       let answer: (addresses: string[]) => void = () => undefined
       const server = await target((socket) => socket.end('hello'))
       const lookup = () => new Promise<string[]>((resolve) => (answer = resolve))
@@ -313,7 +313,7 @@ for (const { name, skip, start } of WAYS)
       const proxy = await start({ allow: ['127.0.0.1:*'], http: true })
       const client = await dial(proxy.port)
       client.write(`${get(`127.0.0.1:${server.port}`, 'Transfer-Encoding: chunked\r\n')}5\r\nhello`)
-      await eventually(() => server.sockets.length === 1, 'the connection stands')
+      await eventually(() => server.sockets.length === 1, 'the connection is established')
       const [socket] = server.sockets
       assert.ok(socket)
       const ends = Promise.all([heard(socket), heard(client)])

@@ -22,7 +22,7 @@ for (const { kind, attempts, skip } of KINDS)
       return server
     }
 
-    it('reports the real addresses of a connection that stands', async () => {
+    it('reports the real addresses of a connection that is established', async () => {
       const server = await echo()
       const trunk = await trunkTo({ allow: [`127.0.0.1:${server.port}`] })
       const pipe = await tcpConnect(trunk, { host: '127.0.0.1', port: server.port })

@@ -154,7 +154,7 @@ describe('connections of the native addon', { skip }, () => {
       assert.ok(chunks.every((chunk) => chunk.every((byte) => byte === index + 1)))
     }
     const memories = new Set(all.flatMap(({ chunks }) => chunks.map((chunk) => chunk.buffer)))
-    assert.ok(memories.size >= 6, `${memories.size} slabs for 6 MiB that are held`)
+    assert.ok(memories.size >= 6, `${memories.size} read buffers for 6 MiB that are held`)
     for (const { connection, chunks } of all) for (const chunk of chunks.splice(0)) connection.release(chunk)
     // one after the other, each given back at once: no new memory
     for (const { connection, other, chunks } of all) {

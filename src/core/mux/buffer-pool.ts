@@ -8,7 +8,7 @@ export const POOLED_BYTES: number = 64 * 1024
 /** Buffers that are kept: more are let go. */
 const MAX_FREE = 4
 
-export class TailPool {
+export class BufferPool {
   readonly #free: Uint8Array[] = []
   #spent: Uint8Array[] = []
 

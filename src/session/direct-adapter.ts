@@ -1,5 +1,5 @@
 /**
- * The direct face of any link: its own where it has one, else one made of its source and sink. So what reads and writes links knows one face.
+ * The direct interface of any link: its own where it has one, else one made of its source and sink. So what reads and writes links knows one adapter.
  *
  * A foreign source may hang for ever: `stop` ends its iteration; the link itself is closed by its owner.
  */
@@ -7,16 +7,16 @@ import { abortableSource } from 'abortable-iterator'
 import { Uint8ArrayList } from 'uint8arraylist'
 import type { Bytes, DirectLink, DirectReceiver, Link } from '../contracts/types.ts'
 
-/** A direct face, and how to let go of it. */
-export interface DirectFace extends DirectLink {
+/** A direct adapter, and how to let go of it. */
+export interface DirectAdapter extends DirectLink {
   /** Nothing more is read or told. */
   stop(): void
 }
 
-/** The direct face of `link`. */
-export function directFace(link: Link): DirectFace {
+/** The direct interface of `link`. */
+export function asDirectLink(link: Link): DirectAdapter {
   const { direct } = link
-  if (direct === undefined) return new IterablesFace(link)
+  if (direct === undefined) return new IterablesAdapter(link)
   return {
     start: (receiver) => direct.start(receiver),
     write: (batch) => direct.write(batch),
@@ -26,7 +26,7 @@ export function directFace(link: Link): DirectFace {
   }
 }
 
-class IterablesFace implements DirectFace {
+class IterablesAdapter implements DirectAdapter {
   readonly #link: Link
   readonly #over = new AbortController()
   #receiver: DirectReceiver | undefined

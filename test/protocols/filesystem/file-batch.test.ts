@@ -1,4 +1,4 @@
-/** Parcels of small files: what goes in comes out, and no bytes that come instead are believed. */
+/** Batches of small files: what goes in comes out, and no bytes that come instead are believed. */
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import fc from 'fast-check'
@@ -13,22 +13,22 @@ import {
   encodePaths,
   encodeReads,
   encodeWrites,
-  MAX_PARCEL_BYTES,
-  MAX_PARCEL_FILES,
+  MAX_FILE_BATCH_BYTES,
+  MAX_BATCH_FILES,
   MAX_SMALL_BYTES,
-  PARCEL_BYTES,
-  receiveParcel,
+  FILE_BATCH_BYTES,
+  receiveFileBatch,
   ROW_BYTES,
   type SmallWrite,
-} from '../../../protocols/filesystem/parcel.ts'
+} from '../../../protocols/filesystem/file-batch.ts'
 import { pattern } from '../../helpers/protocols.ts'
-import { rawParcel } from './raw-parcel.ts'
+import { rawFileBatch } from './raw-file-batch.ts'
 import { fails } from './served.ts'
 
 const path = Buffer.from('a/b')
 const DECODERS = [decodeWrites, decodeDone, decodePaths, decodeReads] as const
 
-describe('a parcel of small files', () => {
+describe('a batch of small files', () => {
   const writes: SmallWrite[] = [
     { path, content: pattern(5), mode: 0o640, modifiedMs: 1.5 },
     { path: Buffer.from([0xff]), content: pattern(0), mode: undefined, modifiedMs: undefined },
@@ -48,9 +48,9 @@ describe('a parcel of small files', () => {
     assert.equal(done.value[0], undefined)
     const paths = decodePaths(encodePaths([path, path]))
     assert.deepEqual(paths, { ok: true, value: [new Uint8Array(path), new Uint8Array(path)] })
-    const read = decodeReads(encodeReads([pattern(7), 'alone', failure, pattern(0)]))
+    const read = decodeReads(encodeReads([pattern(7), 'unbatched', failure, pattern(0)]))
     assert.ok(read.ok)
-    assert.deepEqual(read.value.slice(0, 2), [new Uint8Array(pattern(7)), 'alone'])
+    assert.deepEqual(read.value.slice(0, 2), [new Uint8Array(pattern(7)), 'unbatched'])
     assert.deepEqual(read.value[3], new Uint8Array(0))
     for (const error of [done.value[1], read.value[2]]) {
       assert.ok(error instanceof TrunkError)
@@ -63,10 +63,10 @@ describe('a parcel of small files', () => {
 
   it('R-330: that was filled is accepted, whatever is said about each file', () => {
     const longest = new TrunkError('ERR_NOT_FOUND', '\u20ac'.repeat(10_000))
-    const sentences = encodeDone(Array.from({ length: MAX_PARCEL_FILES }, () => longest))
-    const full = Array.from({ length: MAX_PARCEL_FILES }, () => Math.floor(PARCEL_BYTES / MAX_PARCEL_FILES))
+    const sentences = encodeDone(Array.from({ length: MAX_BATCH_FILES }, () => longest))
+    const full = Array.from({ length: MAX_BATCH_FILES }, () => Math.floor(FILE_BATCH_BYTES / MAX_BATCH_FILES))
     const contents = encodeReads(full.map((size) => pattern(size)))
-    assert.ok(sentences.byteLength + contents.byteLength < MAX_PARCEL_BYTES)
+    assert.ok(sentences.byteLength + contents.byteLength < MAX_FILE_BATCH_BYTES)
     // what a row is counted for is not less than what it costs
     const row = encodeWrites([{ path, content: pattern(MAX_SMALL_BYTES), mode: 0o777, modifiedMs: Math.PI }])
     assert.ok(row.byteLength <= path.byteLength + MAX_SMALL_BYTES + ROW_BYTES)
@@ -77,54 +77,54 @@ describe('a parcel of small files', () => {
     const lies: Uint8Array[] = [
       Buffer.alloc(0),
       Buffer.alloc(3),
-      rawParcel([row], pattern(2)),
-      rawParcel([row], pattern(4)),
-      rawParcel([row], pattern(3), 2 ** 32 - 1),
-      rawParcel([row], pattern(3), 0),
-      rawParcel([[path, MAX_SMALL_BYTES + 1, null, null]], pattern(MAX_SMALL_BYTES + 1)),
-      rawParcel([[path, -1, null, null]]),
-      rawParcel([[path, 2 ** 60, null, null]]),
-      rawParcel([['a', 0, null, null]]),
-      rawParcel([[path, 0, 0o10000, null]]),
-      rawParcel([[path, 0, null, Infinity]]),
-      rawParcel([[path, 0, null, null, null]]),
-      rawParcel([[path, 0, null]]),
-      rawParcel([]),
-      rawParcel({}),
-      rawParcel(7),
-      rawParcel(Array.from({ length: MAX_PARCEL_FILES + 1 }, () => [path, 0, null, null])),
+      rawFileBatch([row], pattern(2)),
+      rawFileBatch([row], pattern(4)),
+      rawFileBatch([row], pattern(3), 2 ** 32 - 1),
+      rawFileBatch([row], pattern(3), 0),
+      rawFileBatch([[path, MAX_SMALL_BYTES + 1, null, null]], pattern(MAX_SMALL_BYTES + 1)),
+      rawFileBatch([[path, -1, null, null]]),
+      rawFileBatch([[path, 2 ** 60, null, null]]),
+      rawFileBatch([['a', 0, null, null]]),
+      rawFileBatch([[path, 0, 0o10000, null]]),
+      rawFileBatch([[path, 0, null, Infinity]]),
+      rawFileBatch([[path, 0, null, null, null]]),
+      rawFileBatch([[path, 0, null]]),
+      rawFileBatch([]),
+      rawFileBatch({}),
+      rawFileBatch(7),
+      rawFileBatch(Array.from({ length: MAX_BATCH_FILES + 1 }, () => [path, 0, null, null])),
     ]
     for (const [index, lie] of lies.entries()) assert.equal(decodeWrites(lie).ok, false, `lie ${index}`)
     const whole = encodeWrites(writes)
     for (let bytes = 0; bytes < 100; bytes++) assert.equal(decodeWrites(whole.subarray(0, bytes)).ok, false)
     for (const failure of [['not a code', ''], ['ERR_IO', 'x'.repeat(201)], ['ERR_IO'], 'ERR_IO']) {
-      assert.equal(decodeDone(rawParcel([failure])).ok, false)
-      assert.equal(decodeReads(rawParcel([failure])).ok, false)
+      assert.equal(decodeDone(rawFileBatch([failure])).ok, false)
+      assert.equal(decodeReads(rawFileBatch([failure])).ok, false)
     }
-    assert.equal(decodeReads(rawParcel([3], pattern(2))).ok, false)
-    assert.equal(decodePaths(rawParcel(['a'])).ok, false)
+    assert.equal(decodeReads(rawFileBatch([3], pattern(2))).ok, false)
+    assert.equal(decodePaths(rawFileBatch(['a'])).ok, false)
   })
 
   it('R-331: says nothing to a terminal but text', () => {
-    const done = decodeDone(rawParcel([['ERR_IO', 'a\u001b[2J\nb\u0085']]))
+    const done = decodeDone(rawFileBatch([['ERR_IO', 'a\u001b[2J\nb\u0085']]))
     assert.ok(done.ok)
     assert.equal(done.value[0]?.message, 'a [2J b ')
   })
 
   it('R-331: never makes a decoder throw, whatever the bytes', () => {
     const rows = fc.array(fc.oneof(fc.anything(), fc.tuple(fc.uint8Array(), fc.nat(9), fc.anything(), fc.anything())))
-    const parcels = fc.oneof(
+    const batches = fc.oneof(
       fc.uint8Array({ maxLength: 300 }),
       fc.tuple(rows, fc.uint8Array()).map(([value, content]) => {
         try {
-          return rawParcel(value, content)
+          return rawFileBatch(value, content)
         } catch {
           return content // not everything can be encoded
         }
       }),
     )
     fc.assert(
-      fc.property(parcels, (bytes) => {
+      fc.property(batches, (bytes) => {
         for (const decode of DECODERS) assert.equal(typeof decode(bytes).ok, 'boolean')
       }),
       { numRuns: 2000 },
@@ -139,10 +139,10 @@ describe('a parcel of small files', () => {
     for (const [bytes, size] of [
       [0, 1],
       [3000, 1],
-      [MAX_PARCEL_BYTES, 999],
-      [MAX_PARCEL_BYTES, MAX_PARCEL_BYTES],
+      [MAX_FILE_BATCH_BYTES, 999],
+      [MAX_FILE_BATCH_BYTES, MAX_FILE_BATCH_BYTES],
     ] as const) {
-      assert.deepEqual(Buffer.from(await receiveParcel(pieces(bytes, size))), Buffer.from(pattern(bytes)))
+      assert.deepEqual(Buffer.from(await receiveFileBatch(pieces(bytes, size))), Buffer.from(pattern(bytes)))
     }
     let given = 0
     const endless = async function* (): AsyncGenerator<Uint8ArrayList> {
@@ -151,7 +151,7 @@ describe('a parcel of small files', () => {
         yield new Uint8ArrayList(pattern(1000))
       }
     }
-    await fails(receiveParcel(endless()), 'ERR_MESSAGE_INVALID')
-    assert.ok(given <= MAX_PARCEL_BYTES + 1000)
+    await fails(receiveFileBatch(endless()), 'ERR_MESSAGE_INVALID')
+    assert.ok(given <= MAX_FILE_BATCH_BYTES + 1000)
   })
 })

@@ -7,13 +7,17 @@ import { MAX_VERSION, requireName } from '../contracts/protocol.ts'
 import type { OpenOptions } from '../contracts/types.ts'
 
 /** What the first frame of a pipe says. */
-export interface OpenHead {
+export interface OpenRequest {
   readonly protocol: string
   readonly version: number
   readonly params?: unknown
 }
 
-const HEAD = v.object({ protocol: v.string(), version: v.optional(v.number(), 1), params: v.optional(v.unknown()) })
+const OPEN_REQUEST = v.object({
+  protocol: v.string(),
+  version: v.optional(v.number(), 1),
+  params: v.optional(v.unknown()),
+})
 
 /** So many first frames without parameters are known by their bytes: one for each protocol that a peer uses. */
 const MAX_KNOWN = 16
@@ -24,9 +28,9 @@ const MAX_KNOWN_BYTES = 64
  * The first frames of one session. Without parameters a protocol's is always the same, so each is encoded and decoded once: what the library and the
  * validation cost is in docs/internals/performance.md.
  */
-export class OpenHeads {
+export class OpenRequestCache {
   readonly #encoded = new Map<string, Uint8Array>()
-  readonly #decoded: { readonly bytes: Uint8Array; readonly head: OpenHead }[] = []
+  readonly #decoded: { readonly bytes: Uint8Array; readonly request: OpenRequest }[] = []
 
   /** The payload, of at most `maxBytes`. Throws ERR_BAD_ARGUMENT and nothing else. */
   encode(protocol: string, params: unknown, options: OpenOptions, maxBytes: number): Uint8Array {
@@ -42,19 +46,19 @@ export class OpenHeads {
   }
 
   /** What a peer's payload says; throws ERR_PARAMS_INVALID. `bytes` may be written to afterwards. */
-  decode(bytes: Uint8Array): OpenHead {
-    for (const known of this.#decoded) if (isSame(known.bytes, bytes)) return known.head
-    let head: OpenHead
+  decode(bytes: Uint8Array): OpenRequest {
+    for (const known of this.#decoded) if (isSame(known.bytes, bytes)) return known.request
+    let request: OpenRequest
     try {
-      head = v.parse(HEAD, decodeCbor(bytes, 'ERR_PARAMS_INVALID', 'the first frame'))
-      requireName(head.protocol)
+      request = v.parse(OPEN_REQUEST, decodeCbor(bytes, 'ERR_PARAMS_INVALID', 'the first frame'))
+      requireName(request.protocol)
     } catch (error) {
       throw new TrunkError('ERR_PARAMS_INVALID', 'the first frame of the pipe is not valid', { cause: error })
     }
-    if (head.params === undefined && this.#decoded.length < MAX_KNOWN && bytes.byteLength <= MAX_KNOWN_BYTES) {
-      this.#decoded.push({ bytes: new Uint8Array(bytes), head })
+    if (request.params === undefined && this.#decoded.length < MAX_KNOWN && bytes.byteLength <= MAX_KNOWN_BYTES) {
+      this.#decoded.push({ bytes: new Uint8Array(bytes), request })
     }
-    return head
+    return request
   }
 }
 

@@ -7,7 +7,7 @@ import { describe, it } from 'node:test'
 import { TrunkError } from '../../../src/contracts/errors.ts'
 import { ByteQueue } from '../../../src/core/mux/byte-queue.ts'
 import type { PipeState } from '../../../src/core/mux/pipe-state.ts'
-import { POOLED_BYTES, TailPool } from '../../../src/core/mux/tail-pool.ts'
+import { POOLED_BYTES, BufferPool } from '../../../src/core/mux/buffer-pool.ts'
 import { seeded } from '../../helpers/link-traffic.ts'
 import { MuxSeat, status } from '../../helpers/mux-seat.ts'
 import { concat, decodeFrames, TYPE } from '../../helpers/naive-codec.ts'
@@ -26,9 +26,9 @@ function drain(queue: ByteQueue): Uint8Array[] {
   return pieces
 }
 
-describe('the pool of tails', () => {
+describe('the pool of write-coalescing buffers', () => {
   it('gives a buffer again when the batch it went into has left, and not before', () => {
-    const pool = new TailPool()
+    const pool = new BufferPool()
     const buffer = pool.take()
     assert.equal(buffer.byteLength, 65_536)
     assert.equal(POOLED_BYTES, 65_536)
@@ -42,7 +42,7 @@ describe('the pool of tails', () => {
   })
 
   it('gives no buffer twice, however often batches leave', () => {
-    const pool = new TailPool()
+    const pool = new BufferPool()
     const buffer = pool.take()
     pool.spent(buffer)
     pool.batchLeft()
@@ -53,7 +53,7 @@ describe('the pool of tails', () => {
   })
 
   it('keeps four at most', () => {
-    const pool = new TailPool()
+    const pool = new BufferPool()
     const buffers = new Set(Array.from({ length: 7 }, () => pool.take()))
     for (const buffer of buffers) pool.spent(buffer)
     pool.batchLeft()
@@ -64,7 +64,7 @@ describe('the pool of tails', () => {
 
 describe('a queue with a pool', () => {
   it('takes from it for many small pieces only, and gives back what is sent', () => {
-    const pool = new TailPool()
+    const pool = new BufferPool()
     const own = pool.take()
     pool.spent(own)
     pool.batchLeft()
@@ -84,7 +84,7 @@ describe('a queue with a pool', () => {
   })
 
   it('does not give back a buffer of which bytes are still queued', () => {
-    const pool = new TailPool()
+    const pool = new BufferPool()
     const own = pool.take()
     pool.spent(own)
     pool.batchLeft()
@@ -99,7 +99,7 @@ describe('a queue with a pool', () => {
   })
 
   it('gives no small tail back for a large one', () => {
-    const pool = new TailPool()
+    const pool = new BufferPool()
     const queue = new ByteQueue(pool)
     for (const bytes of [40, BEFORE_POOL + 10, 40]) {
       fill(queue, bytes)
@@ -110,7 +110,7 @@ describe('a queue with a pool', () => {
   })
 
   it('gives nothing back that it was told to forget: the line may hold some of it', () => {
-    const pool = new TailPool()
+    const pool = new BufferPool()
     const own = pool.take()
     pool.spent(own)
     pool.batchLeft()
@@ -123,7 +123,7 @@ describe('a queue with a pool', () => {
   })
 
   it('fills each buffer whole before it takes the next', () => {
-    const pool = new TailPool()
+    const pool = new BufferPool()
     const queue = new ByteQueue(pool)
     fill(queue, BEFORE_POOL + 3 * POOLED_BYTES)
     const pieces = drain(queue)

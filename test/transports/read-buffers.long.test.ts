@@ -1,15 +1,15 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
-import { MAX_READ_BYTES, SlabReader, Slabs } from '../../transports/internal/slab-reader.ts'
+import { MAX_READ_BYTES, PooledReader, ReadBuffers } from '../../transports/internal/pooled-reader.ts'
 import { seeded } from '../helpers/link-traffic.ts'
 import { memoryHeld } from '../helpers/memory-held.ts'
 
 const KIB = 1024
 
 /** Reads `length` bytes of `value`, as a socket would. */
-function read(slabs: Slabs, length: number, value: number): Uint8Array {
-  slabs.room().fill(value, 0, length)
-  return slabs.take(length)
+function read(readBuffers: ReadBuffers, length: number, value: number): Uint8Array {
+  readBuffers.room().fill(value, 0, length)
+  return readBuffers.take(length)
 }
 
 /** True where each byte of `view` is `value`. */
@@ -17,100 +17,100 @@ function holds(view: Uint8Array, value: number): boolean {
   return view.every((byte) => byte === value)
 }
 
-describe('slabs', () => {
+describe('read buffers', () => {
   it('write no byte twice where nothing is given back', () => {
-    const slabs = new Slabs()
+    const readBuffers = new ReadBuffers()
     const chunks = Array.from({ length: 400 }, (_, index) =>
-      read(slabs, 1 + ((index * 7919) % (16 * KIB)), index % 251),
+      read(readBuffers, 1 + ((index * 7919) % (16 * KIB)), index % 251),
     )
     for (const [index, chunk] of chunks.entries()) assert.ok(holds(chunk, index % 251), `chunk ${index}`)
   })
 
   it('read into the same memory again where nothing of a chunk is kept', () => {
-    const slabs = new Slabs()
+    const readBuffers = new ReadBuffers()
     const buffers = new Set<ArrayBufferLike>()
     for (let index = 0; index < 1000; index++) {
-      const chunk = read(slabs, 5000, index)
+      const chunk = read(readBuffers, 5000, index)
       buffers.add(chunk.buffer)
-      slabs.settle(chunk, 0)
+      readBuffers.settle(chunk, 0)
     }
     assert.equal(buffers.size, 1)
   })
 
   it('are three, of 256 KiB at most, where each chunk is given back two reads later', () => {
-    const slabs = new Slabs()
+    const readBuffers = new ReadBuffers()
     const buffers = new Set<ArrayBufferLike>()
     const late: Uint8Array[] = []
     for (let index = 0; index < 1000; index++) {
-      const room = slabs.room()
-      const chunk = slabs.take(room.byteLength)
-      slabs.settle(chunk, chunk.byteLength)
+      const room = readBuffers.room()
+      const chunk = readBuffers.take(room.byteLength)
+      readBuffers.settle(chunk, chunk.byteLength)
       if (index >= 100) buffers.add(chunk.buffer)
       late.push(chunk)
-      if (late.length > 2) slabs.release(late.shift() ?? chunk)
+      if (late.length > 2) readBuffers.release(late.shift() ?? chunk)
     }
     assert.equal(buffers.size, 3)
     for (const buffer of buffers) assert.equal(buffer.byteLength, 256 * KIB)
   })
 
   it('are as many as a slow reader keeps at once, sixteen at most, and used again by its next turn', () => {
-    const slabs = new Slabs()
+    const readBuffers = new ReadBuffers()
     const buffers = new Set<ArrayBufferLike>()
     const turn = (count: number): void => {
       const chunks = Array.from({ length: count }, () => {
-        const chunk = slabs.take(slabs.room().byteLength)
-        slabs.settle(chunk, chunk.byteLength)
+        const chunk = readBuffers.take(readBuffers.room().byteLength)
+        readBuffers.settle(chunk, chunk.byteLength)
         return chunk
       })
       for (const { buffer } of chunks) buffers.add(buffer)
-      for (const chunk of chunks) slabs.release(chunk)
+      for (const chunk of chunks) readBuffers.release(chunk)
     }
-    for (let index = 0; index < 10; index++) turn(1) // slabs grow to their size
+    for (let index = 0; index < 10; index++) turn(1) // read buffers grow to their size
     buffers.clear()
     for (let index = 0; index < 100; index++) turn(1 + (index % 16))
-    assert.ok(buffers.size <= 16, `${buffers.size} slabs`)
+    assert.ok(buffers.size <= 16, `${buffers.size} read buffers`)
     for (let index = 0; index < 10; index++) turn(20)
     assert.ok(buffers.size > 16, 'the four that are too many are not known any more')
   })
 
   it('leave to the collector what was needed and is spare, but for three', async () => {
-    const slabs = new Slabs()
+    const readBuffers = new ReadBuffers()
     const busy = (): void => {
       const chunks = Array.from({ length: 16 }, () => {
-        const chunk = slabs.take(slabs.room().byteLength)
-        slabs.settle(chunk, chunk.byteLength)
+        const chunk = readBuffers.take(readBuffers.room().byteLength)
+        readBuffers.settle(chunk, chunk.byteLength)
         return chunk
       })
-      for (const chunk of chunks) slabs.release(chunk)
+      for (const chunk of chunks) readBuffers.release(chunk)
     }
     const before = await memoryHeld()
     for (let index = 0; index < 10; index++) busy()
     const idle = (await memoryHeld()) - before
-    slabs.room() // it is still held itself
+    readBuffers.room() // it is still held itself
     assert.ok(idle < 4 * 256 * KIB, `${idle} bytes`)
   })
 
   it('are no larger once anything was given back, whoever keeps the rest', () => {
-    const slabs = new Slabs()
+    const readBuffers = new ReadBuffers()
     const take = (): Uint8Array => {
-      const chunk = slabs.take(slabs.room().byteLength)
-      slabs.settle(chunk, chunk.byteLength)
+      const chunk = readBuffers.take(readBuffers.room().byteLength)
+      readBuffers.settle(chunk, chunk.byteLength)
       return chunk
     }
     for (let index = 0; index < 20; index++) take()
     assert.equal(take().buffer.byteLength, 1024 * KIB)
-    slabs.release(take())
+    readBuffers.release(take())
     for (let index = 0; index < 20; index++) assert.ok(take().buffer.byteLength <= 256 * KIB)
   })
 
   it('go on when a view of one is never given back', () => {
-    const slabs = new Slabs()
-    const stuck = read(slabs, 100, 7)
-    slabs.settle(stuck, 100)
+    const readBuffers = new ReadBuffers()
+    const stuck = read(readBuffers, 100, 7)
+    readBuffers.settle(stuck, 100)
     for (let index = 0; index < 1000; index++) {
-      const chunk = read(slabs, 16 * KIB, 9)
-      slabs.settle(chunk, chunk.byteLength)
-      slabs.release(chunk)
+      const chunk = read(readBuffers, 16 * KIB, 9)
+      readBuffers.settle(chunk, chunk.byteLength)
+      readBuffers.release(chunk)
     }
     assert.ok(holds(stuck, 7))
   })
@@ -118,22 +118,22 @@ describe('slabs', () => {
   for (const seed of [1, 2, 3, 4, 5, 6, 7, 8]) {
     it(`change no byte of what somebody keeps, whatever is kept and given back (seed ${seed})`, () => {
       const next = seeded(seed)
-      const slabs = new Slabs()
+      const readBuffers = new ReadBuffers()
       let kept: { view: Uint8Array; value: number }[] = []
       for (let round = 0; round < 3000; round++) {
         const value = round % 251
-        const room = slabs.room()
+        const room = readBuffers.room()
         assert.ok(room.byteLength >= 16 * KIB)
         const length = next() % 4 === 0 ? room.byteLength : 1 + (next() % 20_000)
         const bytes = Math.min(length, room.byteLength)
         room.fill(value, 0, bytes)
-        const chunk = slabs.take(bytes)
+        const chunk = readBuffers.take(bytes)
         // some of its bytes are kept, by views that do not touch
         const at = next() % chunk.byteLength
         const views = [chunk.subarray(0, at), chunk.subarray(at)].filter(
           (view) => view.byteLength > 0 && next() % 2 === 0,
         )
-        slabs.settle(
+        readBuffers.settle(
           chunk,
           views.reduce((sum, view) => sum + view.byteLength, 0),
         )
@@ -142,7 +142,7 @@ describe('slabs', () => {
         kept = kept.filter((one) => {
           if (next() % 3 !== 0) return true
           assert.ok(holds(one.view, one.value), `round ${round}`)
-          slabs.release(one.view)
+          readBuffers.release(one.view)
           return false
         })
         // a few are kept for ever
@@ -152,12 +152,12 @@ describe('slabs', () => {
   }
 })
 
-describe('a slab reader', () => {
+describe('a read buffer reader', () => {
   it('R-344: lets others have a turn after a full read that took long, and after no other', async () => {
     let now = 0
     let takes = 0
     let resumed = 0
-    const reader = new SlabReader()
+    const reader = new PooledReader()
     const chunks: number[] = []
     const turns = { now: () => now, resume: () => (resumed += 1) }
     reader.start(

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
-import { simulateSkin } from './skin-world.ts'
+import { simulateTrunks } from './trunk-world.ts'
 
 /** Seeds in a plain test run. */
 const SEEDS = 150
@@ -10,7 +10,7 @@ describe('whole trunks under a virtual clock', () => {
     let promises = 0
     const cuts = new Set<string>()
     for (let seed = 1; seed <= SEEDS; seed++) {
-      const outcome = await simulateSkin(seed)
+      const outcome = await simulateTrunks(seed)
       assert.deepEqual(outcome.faults, [], `seed ${seed} failed (cut: ${outcome.cut})`)
       promises += outcome.promises
       cuts.add(outcome.cut)
@@ -23,8 +23,8 @@ describe('whole trunks under a virtual clock', () => {
   it('give the same trace for the same seed, and another for another', async () => {
     const traces = new Set<number>()
     for (let seed = 1; seed <= 10; seed++) {
-      const first = await simulateSkin(seed)
-      assert.equal((await simulateSkin(seed)).trace, first.trace, `seed ${seed}`)
+      const first = await simulateTrunks(seed)
+      assert.equal((await simulateTrunks(seed)).trace, first.trace, `seed ${seed}`)
       traces.add(first.trace)
     }
     assert.equal(traces.size, 10)

@@ -16,7 +16,7 @@ const UNKNOWN: ReadonlySet<string | undefined> = new Set(['EOPNOTSUPP', 'ENOTSUP
 let known: boolean | undefined
 
 /** The flags that make one, of a directory's path, for writing; undefined where it could not be named later. */
-export function unnamedFlags(): number | undefined {
+export function anonymousFlags(): number | undefined {
   known ??= process.platform === 'linux' && canName(loadNative())
   return known ? O_TMPFILE | constants.O_WRONLY : undefined
 }
@@ -38,38 +38,38 @@ export function canName(native: NativeNaming | undefined): boolean {
   }
 }
 
-/** True for an error of opening with {@link unnamedFlags} that says that there are no such files here. */
-export function hasNoUnnamed(error: unknown): boolean {
+/** True for an error of opening with {@link anonymousFlags} that says that there are no such files here. */
+export function hasNoAnonymous(error: unknown): boolean {
   return UNKNOWN.has(errnoOf(error))
 }
 
 /** Makes one in `folder`; undefined where there are none. */
-export function openUnnamed(folder: Buffer, mode: number): number | undefined {
-  const flags = unnamedFlags()
+export function openAnonymous(folder: Buffer, mode: number): number | undefined {
+  const flags = anonymousFlags()
   if (flags === undefined) return undefined
   try {
     return openSync(folder, flags, mode)
   } catch (error) {
-    if (hasNoUnnamed(error)) return undefined
+    if (hasNoAnonymous(error)) return undefined
     throw error
   }
 }
 
 /** Gives it its name. Throws EEXIST where somebody has it, which stays as it is. */
-export function nameUnnamed(fd: number, target: Buffer): void {
+export function nameAnonymous(fd: number, target: Buffer): void {
   loadNative()?.name(fd, target)
 }
 
 /** Gives it its name, which it takes from whoever has it; for that it has the name `temporary` between two system calls. */
-export function nameUnnamedOver(fd: number, target: Buffer, temporary: () => Buffer): void {
+export function nameAnonymousOver(fd: number, target: Buffer, temporary: () => Buffer): void {
   try {
-    nameUnnamed(fd, target)
+    nameAnonymous(fd, target)
     return
   } catch (error) {
     if (errnoOf(error) !== 'EEXIST') throw error
   }
   const between = temporary()
-  nameUnnamed(fd, between)
+  nameAnonymous(fd, between)
   try {
     renameSync(between, target)
   } catch (error) {

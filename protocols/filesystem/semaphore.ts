@@ -5,7 +5,7 @@
 import { abortError } from '../../src/contracts/errors.ts'
 import { onAbort } from '../../src/runtime/on-abort.ts'
 
-export class Turns {
+export class Semaphore {
   #atATime: number
   #taken = 0
   /** Those who wait; as many as the program has started calls. A Set keeps their order and lets any of them leave. */

@@ -1,9 +1,9 @@
-/** The one face that links are read and written by: a link's own, or one made of its source and sink. The link is played by hand. */
+/** The one interface that links are read and written by: a link's own, or one made of its source and sink. The link is played by hand. */
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import { setImmediate as nextTurn } from 'node:timers/promises'
 import { Uint8ArrayList } from 'uint8arraylist'
-import { directFace, type DirectFace } from '../../src/session/direct-face.ts'
+import { asDirectLink, type DirectAdapter } from '../../src/session/direct-adapter.ts'
 import type { Bytes, DirectReceiver, Link } from '../../src/contracts/types.ts'
 import { noStrayRejections } from '../helpers/stray-rejections.ts'
 
@@ -11,7 +11,7 @@ noStrayRejections()
 
 const one = (byte: number): Uint8Array => Uint8Array.of(byte)
 
-/** What a face tells, in words. */
+/** What an adapter tells, in words. */
 class Ear implements DirectReceiver {
   readonly told: string[] = []
   onData: (() => void) | undefined
@@ -101,21 +101,21 @@ class HandLink {
   }
 }
 
-function started(): { hand: HandLink; face: DirectFace; ear: Ear } {
+function started(): { hand: HandLink; adapter: DirectAdapter; ear: Ear } {
   const hand = new HandLink()
-  const face = directFace(hand.link)
+  const adapter = asDirectLink(hand.link)
   const ear = new Ear()
-  face.start(ear)
-  return { hand, face, ear }
+  adapter.start(ear)
+  return { hand, adapter, ear }
 }
 
-describe('a face of source and sink that writes', () => {
+describe('an adapter of source and sink that writes', () => {
   it('hands a batch over, and says that it has left when the next one is asked for', async () => {
-    const { hand, face, ear } = started()
+    const { hand, adapter, ear } = started()
     hand.take()
     await nextTurn()
     const piece = one(1)
-    assert.equal(face.write([piece]), false)
+    assert.equal(adapter.write([piece]), false)
     await nextTurn()
     assert.equal(hand.written[0], piece, 'one piece goes as it is')
     assert.deepEqual(ear.told, [], 'the line may still hold it')
@@ -123,14 +123,14 @@ describe('a face of source and sink that writes', () => {
     await nextTurn()
     assert.deepEqual(ear.told, ['drain'])
     assert.equal(hand.written.length, 1, 'no batch goes twice')
-    assert.equal(face.write([one(2)]), false)
+    assert.equal(adapter.write([one(2)]), false)
     await nextTurn()
     assert.equal(hand.written.length, 2)
   })
 
   it('hands a batch of several pieces over as one list', async () => {
-    const { hand, face } = started()
-    face.write([one(1), one(2), one(3)])
+    const { hand, adapter } = started()
+    adapter.write([one(1), one(2), one(3)])
     hand.take()
     await nextTurn()
     const [list] = hand.written
@@ -140,11 +140,11 @@ describe('a face of source and sink that writes', () => {
 
   it('ends behind what was written, whether the line waits for more or not', async () => {
     for (const waits of [true, false]) {
-      const { hand, face, ear } = started()
+      const { hand, adapter, ear } = started()
       if (waits) hand.take()
       await nextTurn()
-      face.write([one(1)])
-      face.end()
+      adapter.write([one(1)])
+      adapter.end()
       hand.take()
       if (!waits) hand.take()
       await nextTurn()
@@ -155,15 +155,15 @@ describe('a face of source and sink that writes', () => {
   })
 
   it('ends a line that waits for more at once', async () => {
-    const { hand, face } = started()
+    const { hand, adapter } = started()
     hand.take()
     await nextTurn()
     assert.equal(hand.sinkEnded, false)
-    face.end()
+    adapter.end()
     await nextTurn()
     assert.equal(hand.sinkEnded, true)
     // as often as its owner likes
-    face.end()
+    adapter.end()
   })
 
   it('tells that the line takes no more', async () => {
@@ -174,7 +174,7 @@ describe('a face of source and sink that writes', () => {
   })
 })
 
-describe('a face of source and sink that reads', () => {
+describe('an adapter of source and sink that reads', () => {
   it('tells chunks and the pieces of lists, in order, and the end', async () => {
     const { hand, ear } = started()
     hand.bring(one(1), new Uint8ArrayList(one(2), one(3)), one(4))
@@ -193,12 +193,12 @@ describe('a face of source and sink that reads', () => {
   })
 })
 
-describe('a face of source and sink that is stopped', () => {
+describe('an adapter of source and sink that is stopped', () => {
   it('lets go of a source that hangs, ends the sink, and tells nothing more', async () => {
-    const { hand, face, ear } = started()
+    const { hand, adapter, ear } = started()
     hand.take()
     await nextTurn()
-    face.stop()
+    adapter.stop()
     await nextTurn()
     assert.equal(hand.sourceReturned, true)
     assert.equal(hand.sinkEnded, true)
@@ -209,9 +209,9 @@ describe('a face of source and sink that is stopped', () => {
   })
 
   it('by whoever hears a chunk reads no further, and not the rest of a list', async () => {
-    const { hand, face, ear } = started()
+    const { hand, adapter, ear } = started()
     ear.onData = () => {
-      face.stop()
+      adapter.stop()
     }
     hand.bring(new Uint8ArrayList(one(1), one(2)), one(3))
     await nextTurn()
@@ -221,11 +221,11 @@ describe('a face of source and sink that is stopped', () => {
   })
 
   it('tells neither the end nor a failure that comes later, nor that a batch has left', async () => {
-    const { hand, face, ear } = started()
-    face.write([one(1)])
+    const { hand, adapter, ear } = started()
+    adapter.write([one(1)])
     hand.take()
     await nextTurn()
-    face.stop()
+    adapter.stop()
     hand.failSource('EIO')
     hand.take()
     await nextTurn()
@@ -234,8 +234,8 @@ describe('a face of source and sink that is stopped', () => {
   })
 })
 
-describe('the face of a link that has one', () => {
-  function faceOf(release?: (view: Uint8Array) => void): { face: DirectFace; calls: unknown[][] } {
+describe('the adapter of a link that is direct', () => {
+  function adapterOf(release?: (view: Uint8Array) => void): { adapter: DirectAdapter; calls: unknown[][] } {
     const calls: unknown[][] = []
     const link: Link = {
       ...new HandLink().link,
@@ -249,20 +249,20 @@ describe('the face of a link that has one', () => {
         ...(release && { release }),
       },
     }
-    return { face: directFace(link), calls }
+    return { adapter: asDirectLink(link), calls }
   }
 
   it('is that, call by call', () => {
     const released: Uint8Array[] = []
-    const { face, calls } = faceOf((view) => released.push(view))
+    const { adapter, calls } = adapterOf((view) => released.push(view))
     const ear = new Ear()
-    face.start(ear)
-    assert.equal(face.write([one(1)]), false)
-    assert.equal(face.write([one(1), one(2)]), true)
-    face.end()
-    face.stop()
+    adapter.start(ear)
+    assert.equal(adapter.write([one(1)]), false)
+    assert.equal(adapter.write([one(1), one(2)]), true)
+    adapter.end()
+    adapter.stop()
     const view = one(7)
-    face.release?.(view)
+    adapter.release?.(view)
     assert.deepEqual(
       calls.map(([what]) => what),
       ['start', 'write', 'write', 'end'],
@@ -272,6 +272,6 @@ describe('the face of a link that has one', () => {
   })
 
   it('takes nothing back where the link does not', () => {
-    assert.equal(faceOf().face.release, undefined)
+    assert.equal(adapterOf().adapter.release, undefined)
   })
 })

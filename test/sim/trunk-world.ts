@@ -32,12 +32,12 @@ export interface SkinOutcome {
 
 /** What a core that works needs for its slowest run is a hundredth of this. */
 const QUIET_MS = 3_600_000
-const PROTOCOL = 'skin'
+const PROTOCOL = 'trunks'
 /** What memory holds that was given back, and is used for something else. */
 const REUSED = 0xa5
 
 /** Runs one seed. */
-export async function simulateSkin(seed: number): Promise<SkinOutcome> {
+export async function simulateTrunks(seed: number): Promise<SkinOutcome> {
   const world = new World(seed)
   await world.run()
   return { faults: world.faults, promises: world.promises, trace: world.trace, cut: world.cut }
@@ -270,10 +270,10 @@ class SimLink implements Link, WireEnd {
   }
 
   get source(): never {
-    throw new Error('its direct face is used')
+    throw new Error('its direct interface is used')
   }
 
-  readonly sink = (): Promise<never> => Promise.reject(new Error('its direct face is used'))
+  readonly sink = (): Promise<never> => Promise.reject(new Error('its direct interface is used'))
 
   data(chunk: Uint8Array): void {
     this.#receiver?.data(new Uint8Array(chunk))

@@ -1,15 +1,15 @@
 /**
- * Reading into slabs instead of a fresh buffer of 64 KiB per read: a full kernel buffer takes one system call instead of four. `SlabReader` does
- * so for a socket that was dialled or made here (net's `onread`). Chunks are views of a slab. A slab is read into again only when whoever got
+ * Reading into read buffers instead of a fresh buffer of 64 KiB per read: a full kernel buffer takes one system call instead of four. `PooledReader` does
+ * so for a socket that was dialled or made here (net's `onread`). Chunks are views of a read buffer. A read buffer is read into again only when whoever got
  * chunks of it has said that no view of them is left; else it is written once, from its front to its end, and never again. What a view may pin is
  * its holder's to bound (src/core/mux/retained.ts).
  */
 import type { OnReadOpts } from 'node:net'
 
-/** A slab starts small, and grows for a line that fills it: a session that is idle should not cost a MiB, a stranger who says nothing next to nothing. */
-const MIN_SLAB_BYTES = 16 * 1024
-const MAX_SLAB_BYTES = 1024 * 1024
-/** Less room than this is given up: short reads cost more than the rest of a slab. */
+/** A read buffer starts small, and grows for a line that fills it: a session that is idle should not cost a MiB, a stranger who says nothing next to nothing. */
+const MIN_BUFFER_BYTES = 16 * 1024
+const MAX_BUFFER_BYTES = 1024 * 1024
+/** Less room than this is given up: short reads cost more than the rest of a read buffer. */
 const MIN_READ_BYTES = 16 * 1024
 /**
  * What one read takes: as much as a processor parses in some 50 ms where it is all frames of the smallest kind. A flood of credits had kept the event loop for 220 ms with reads of
@@ -18,20 +18,20 @@ const MIN_READ_BYTES = 16 * 1024
 export const MAX_READ_BYTES: number = 256 * 1024
 /** A read that takes longer to be parsed ends the turn: bulk takes a hundredth of this. */
 const LONG_READ_MS = 2
-/** Where slabs are read into again none is larger: all of them together stay in a processor's own cache, which is what that is for. */
-const BORROWED_SLAB_BYTES = 256 * 1024
+/** Where read buffers are read into again none is larger: all of them together stay in a processor's own cache, which is what that is for. */
+const BORROWED_BUFFER_BYTES = 256 * 1024
 /**
  * How many there are where what was read is given back at once. Node asks for the next buffer before the readers of the last one have run, and what is left of
  * a frame is not given back before the rest of it has come: so one is filled, one is being read, one waits.
  */
-const SPARE_SLABS = 3
+const SPARE_BUFFERS = 3
 /**
  * And where it is given back late, by a reader that waits for a disk: each one less is memory that is new for every read. Two files of 1 GiB were written with 1,609 MiB
- * of fresh slabs where there were 3 of them, with 368 where there were 12 (docs/internals/performance.md).
+ * of fresh read buffers where there were 3 of them, with 368 where there were 12 (docs/internals/performance.md).
  */
-const MAX_BORROWED_SLABS = 16
+const MAX_BORROWED_BUFFERS = 16
 
-interface Slab {
+interface ReadBuffer {
   bytes: Uint8Array
   /** What was read is before it. */
   at: number
@@ -40,13 +40,13 @@ interface Slab {
 }
 
 /** Room to read into, and what was read as views of it. */
-export class Slabs {
+export class ReadBuffers {
   /** Oldest first; `#current` is one of them. */
-  readonly #slabs: Slab[] = []
-  #current: Slab | undefined
+  readonly #readBuffers: ReadBuffer[] = []
+  #current: ReadBuffer | undefined
   /** Those that were needed, and are free; at most as many as there were at once. */
   readonly #surplus: WeakRef<Uint8Array>[] = []
-  #slabBytes = MIN_SLAB_BYTES
+  #bufferBytes = MIN_BUFFER_BYTES
   /** Something was given back: there may be several, and none is large. */
   #isBorrowed = false
 
@@ -58,12 +58,13 @@ export class Slabs {
 
   /** The first `length` bytes of the room, which were read. They stay until `settle` says how many of them are kept. */
   take(length: number): Uint8Array {
-    const slab = this.#current
-    if (slab === undefined) throw new RangeError('take was called before room')
-    const chunk = slab.bytes.subarray(slab.at, slab.at + length)
-    slab.at += length
-    slab.kept += length
-    if (slab.at === slab.bytes.byteLength) this.#slabBytes = Math.min(MAX_SLAB_BYTES, slab.bytes.byteLength * 2)
+    const readBuffer = this.#current
+    if (readBuffer === undefined) throw new RangeError('take was called before room')
+    const chunk = readBuffer.bytes.subarray(readBuffer.at, readBuffer.at + length)
+    readBuffer.at += length
+    readBuffer.kept += length
+    if (readBuffer.at === readBuffer.bytes.byteLength)
+      this.#bufferBytes = Math.min(MAX_BUFFER_BYTES, readBuffer.bytes.byteLength * 2)
     return chunk
   }
 
@@ -72,30 +73,30 @@ export class Slabs {
     if (this.#current !== undefined) this.#current.kept -= chunk.byteLength - kept
   }
 
-  /** A view of which nothing is left; that of a slab which is no longer used, or of other memory, changes nothing. */
+  /** A view of which nothing is left; that of a read buffer which is no longer used, or of other memory, changes nothing. */
   release(view: Uint8Array): void {
     this.#isBorrowed = true
-    for (const slab of this.#slabs) {
-      if (slab.bytes.buffer !== view.buffer) continue
-      slab.kept -= view.byteLength
-      if (slab.kept === 0 && this.#slabs.length > SPARE_SLABS) this.#trim()
+    for (const readBuffer of this.#readBuffers) {
+      if (readBuffer.bytes.buffer !== view.buffer) continue
+      readBuffer.kept -= view.byteLength
+      if (readBuffer.kept === 0 && this.#readBuffers.length > SPARE_BUFFERS) this.#trim()
       return
     }
   }
 
   /** What a slow reader needed does not stay with an idle line: beyond three, those that are free are left to the collector, if it comes before they are needed. */
   #trim(): void {
-    for (let at = this.#slabs.length - 1; at >= 0 && this.#slabs.length > SPARE_SLABS; at--) {
-      const slab = this.#slabs[at]
-      if (slab?.kept !== 0 || slab === this.#current) continue
-      this.#slabs.splice(at, 1)
-      if (slab.bytes.byteLength === BORROWED_SLAB_BYTES) this.#surplus.push(new WeakRef(slab.bytes))
+    for (let at = this.#readBuffers.length - 1; at >= 0 && this.#readBuffers.length > SPARE_BUFFERS; at--) {
+      const readBuffer = this.#readBuffers[at]
+      if (readBuffer?.kept !== 0 || readBuffer === this.#current) continue
+      this.#readBuffers.splice(at, 1)
+      if (readBuffer.bytes.byteLength === BORROWED_BUFFER_BYTES) this.#surplus.push(new WeakRef(readBuffer.bytes))
     }
   }
 
-  /** Memory of a surplus slab that the collector has not taken; else fresh. */
+  /** Memory of a surplus read buffer that the collector has not taken; else fresh. */
   #bytes(length: number): Uint8Array {
-    while (length === BORROWED_SLAB_BYTES) {
+    while (length === BORROWED_BUFFER_BYTES) {
       const surplus = this.#surplus.pop()
       if (surplus === undefined) break
       const bytes = surplus.deref()
@@ -104,26 +105,26 @@ export class Slabs {
     return fresh(length)
   }
 
-  #next(): Slab {
+  #next(): ReadBuffer {
     const current = this.#current
     if (current?.kept === 0) return this.#again(current)
-    for (const slab of this.#slabs) if (slab.kept === 0) return this.#again(slab)
-    const used = this.#slabs.length
-    if (used >= (this.#isBorrowed ? SPARE_SLABS : 1)) {
+    for (const readBuffer of this.#readBuffers) if (readBuffer.kept === 0) return this.#again(readBuffer)
+    const used = this.#readBuffers.length
+    if (used >= (this.#isBorrowed ? SPARE_BUFFERS : 1)) {
       if (current !== undefined && current.bytes.byteLength - current.at >= MIN_READ_BYTES) return current
-      if (!this.#isBorrowed || used >= MAX_BORROWED_SLABS) this.#slabs.shift()
+      if (!this.#isBorrowed || used >= MAX_BORROWED_BUFFERS) this.#readBuffers.shift()
     }
-    const bytes = this.#isBorrowed ? Math.min(this.#slabBytes, BORROWED_SLAB_BYTES) : this.#slabBytes
-    const slab = { bytes: this.#bytes(bytes), at: 0, kept: 0 }
-    this.#slabs.push(slab)
-    return slab
+    const bytes = this.#isBorrowed ? Math.min(this.#bufferBytes, BORROWED_BUFFER_BYTES) : this.#bufferBytes
+    const readBuffer = { bytes: this.#bytes(bytes), at: 0, kept: 0 }
+    this.#readBuffers.push(readBuffer)
+    return readBuffer
   }
 
-  #again(slab: Slab): Slab {
-    const bytes = Math.min(this.#slabBytes, BORROWED_SLAB_BYTES)
-    if (slab.bytes.byteLength !== bytes) slab.bytes = fresh(bytes)
-    slab.at = 0
-    return slab
+  #again(readBuffer: ReadBuffer): ReadBuffer {
+    const bytes = Math.min(this.#bufferBytes, BORROWED_BUFFER_BYTES)
+    if (readBuffer.bytes.byteLength !== bytes) readBuffer.bytes = fresh(bytes)
+    readBuffer.at = 0
+    return readBuffer
   }
 }
 
@@ -133,28 +134,28 @@ function fresh(bytes: number): Uint8Array {
 }
 
 /** How a reader lets others have their turns: after a read that took long, and was not all there was, the socket stops until the next turn of the event loop. */
-export interface ReadTurns {
+export interface ReadYield {
   /** In milliseconds. */
   now(): number
   /** Lets the socket go on. */
   resume(): void
 }
 
-export class SlabReader {
+export class PooledReader {
   /** To be given to the socket when it is made. */
   readonly onread: OnReadOpts
-  readonly #slabs = new Slabs()
+  readonly #readBuffers = new ReadBuffers()
   #onChunk: ((chunk: Uint8Array) => void) | undefined
   #kept: (() => number) | undefined
   /** What came before anybody listened: one read at most, the socket stops then. */
   #early: Uint8Array | undefined
   #room = 0
-  #turns: ReadTurns | undefined
+  #turns: ReadYield | undefined
 
   constructor() {
     this.onread = {
       buffer: () => {
-        const room = this.#slabs.room()
+        const room = this.#readBuffers.room()
         this.#room = room.byteLength
         return room
       },
@@ -166,7 +167,7 @@ export class SlabReader {
    * Chunks go to `onChunk` from here on; the socket has to be resumed. `kept` is asked after each of how many of its bytes views are left
    * (see DirectReceiver.kept); without it, of all. `turns` lets others have theirs.
    */
-  start(onChunk: (chunk: Uint8Array) => void, kept?: () => number, turns?: ReadTurns): void {
+  start(onChunk: (chunk: Uint8Array) => void, kept?: () => number, turns?: ReadYield): void {
     this.#onChunk = onChunk
     this.#kept = kept
     this.#turns = turns
@@ -183,11 +184,11 @@ export class SlabReader {
 
   /** See DirectLink.release. */
   release(view: Uint8Array): void {
-    this.#slabs.release(view)
+    this.#readBuffers.release(view)
   }
 
   #read(length: number): boolean {
-    const chunk = this.#slabs.take(length)
+    const chunk = this.#readBuffers.take(length)
     const onChunk = this.#onChunk
     if (onChunk === undefined) {
       this.#early = chunk
@@ -197,7 +198,7 @@ export class SlabReader {
     const turns = length === this.#room ? this.#turns : undefined
     const began = turns?.now() ?? 0
     onChunk(chunk)
-    if (this.#kept !== undefined) this.#slabs.settle(chunk, this.#kept())
+    if (this.#kept !== undefined) this.#readBuffers.settle(chunk, this.#kept())
     if (this.#onChunk !== onChunk) return false
     if (turns === undefined || turns.now() - began < LONG_READ_MS) return true
     setImmediate(this.#more)
