@@ -14,6 +14,7 @@ import { requireMethods } from './safe-link.ts'
 import { checksumTools } from '../session/checksum-tools.ts'
 import { CHALLENGE_BYTES, EPOCH_BYTES, helloLimits, type Hello, type Role } from '../core/session/hello.ts'
 import type { Authenticator } from '../core/session/handshake.ts'
+import { peerGroup } from '../session/strangers.ts'
 import { tokenAuthenticator } from '../session/token.ts'
 import { TrunkSession } from '../session/trunk.ts'
 import type {
@@ -71,12 +72,13 @@ function newSession(link: Link, role: Role, line: LinkFacts, settings: Settings)
   const { clock, name, authenticator, protocols, budgets, options } = settings
   const checked = needsCheckedFraming(line.traits)
   const limits = within(line.traits, checked ? limitsOfConnectionless(settings) : settings.limits)
+  const peer = peerGroup(link.peer ?? '')
   const hello = (): Hello => ({
     versions: [WIRE_VERSION, WIRE_VERSION],
     epoch: freshMark(EPOCH_BYTES),
     name,
     role,
-    limits: helloLimits(limits),
+    limits: helloLimits({ ...limits, initialWindowBytes: budgets.initialWindow(peer, limits.initialWindowBytes) }),
     protocols: [...protocols.keys()],
     features: [],
     challenge: authenticator === undefined ? undefined : freshBytes(CHALLENGE_BYTES),

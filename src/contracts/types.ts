@@ -221,6 +221,8 @@ export interface BudgetSizes {
   descriptors: number
   /** What the receive windows of all pipes may have grown by. */
   windowBytes: number
+  /** What the initial windows of the pipes that peers have opened are together: the most that they may hold unread before any has grown. */
+  inboxBytes: number
   /** Host names that the system's resolver looks up at a time for peers: each blocks a thread for up to tens of seconds. */
   lookups: number
 }

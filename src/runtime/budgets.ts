@@ -1,7 +1,6 @@
 /**
- * What the trunks of a process, or of one server, share: memory for reading ahead, jobs of the thread pool, descriptors, the growth of receive windows,
- * lookups of names. A limit
- * of one trunk says nothing of a hundred trunks; these bound them together, and share fairly between peers (fair-budget.ts).
+ * What the trunks of a process, or of one server, share: memory for reading ahead, jobs of the thread pool, descriptors, receive windows and their growth,
+ * lookups of names. A limit of one trunk says nothing of a hundred trunks; these bound them together, and share fairly between peers (fair-budget.ts).
  */
 import { readFileSync } from 'node:fs'
 import { totalmem } from 'node:os'
@@ -20,6 +19,7 @@ export const BUDGET_BOUNDS: Readonly<Record<keyof BudgetSizes, readonly [min: nu
   poolJobs: [1, 1024],
   descriptors: [128, 10_000_000],
   windowBytes: [0, 2 ** 40],
+  inboxBytes: [MIB, 2 ** 40],
   lookups: [1, 1024],
 }
 
@@ -29,6 +29,11 @@ const WAIT_MS = 30_000
 const RESERVE = 8
 const LEAST_TRANSFER_BYTES = 48 * 1024
 const LEAST_DESCRIPTORS = 4
+const LEAST_INITIAL_WINDOWS = 256 * 1024
+/** A session's initial windows are such that this many of its pipes fit into what is free when it begins ... */
+const PIPES_AT_FIRST = 256
+/** ... but no smaller than this. */
+const LEAST_WINDOW_BYTES = 4 * 1024
 /** Of each budget, how many peers its status names. */
 const MAX_NAMED = 16
 
@@ -39,6 +44,7 @@ export interface Account {
   readonly jobs: Share
   readonly descriptors: Share
   readonly windows: Share
+  readonly initialWindows: Pick<Share, 'take' | 'give'>
   readonly lookups: Share
   /** Nobody waits any more. */
   end(error: TrunkError): void
@@ -50,10 +56,11 @@ export class SharedBudgets implements Budgets {
   readonly #jobs: FairBudget
   readonly #descriptors: FairBudget
   readonly #windows: FairBudget
+  readonly #inboxes: FairBudget
   readonly #lookups: FairBudget
 
   constructor(sizes: Partial<BudgetSizes> = {}, clock: Clock = systemClock) {
-    const { transferBytes, readAheadBytes, poolJobs, descriptors, windowBytes, lookups } = resolveSizes(sizes)
+    const { transferBytes, readAheadBytes, poolJobs, descriptors, lookups, ...windows } = resolveSizes(sizes)
     const budget = (max: number, refusal: () => TrunkError, minimum = 0): FairBudget => {
       const reserve = minimum > 0 ? Math.floor(max / RESERVE) : 0
       return new FairBudget({ max, reserve, minimum, clock, waitMs: WAIT_MS, refusal })
@@ -62,7 +69,8 @@ export class SharedBudgets implements Budgets {
     this.#readAhead = budget(readAheadBytes, noMemory)
     this.#jobs = budget(poolJobs, noThread)
     this.#descriptors = budget(descriptors, noDescriptor, LEAST_DESCRIPTORS)
-    this.#windows = budget(windowBytes, noMemory)
+    this.#windows = budget(windows.windowBytes, noMemory)
+    this.#inboxes = budget(windows.inboxBytes, noMemory, LEAST_INITIAL_WINDOWS)
     this.#lookups = budget(lookups, noLookup)
   }
 
@@ -73,6 +81,7 @@ export class SharedBudgets implements Budgets {
     const jobs = this.#jobs.open(peer)
     const descriptors = this.#descriptors.open(peer)
     const windows = this.#windows.open(peer)
+    const initialWindows = this.#inboxes.open(peer)
     const lookups = this.#lookups.open(peer)
     const account: Account = {
       transfers,
@@ -80,13 +89,26 @@ export class SharedBudgets implements Budgets {
       jobs,
       descriptors,
       windows,
+      initialWindows: {
+        take: (bytes) => initialWindows.takeOrRefuse(bytes),
+        give(bytes) {
+          initialWindows.give(bytes)
+        },
+      },
       lookups,
       end(error) {
-        for (const share of [transfers, readAhead, jobs, descriptors, windows, lookups]) share.end(error)
+        const all = [transfers, readAhead, jobs, descriptors, windows, initialWindows, lookups]
+        for (const share of all) share.end(error)
       },
     }
     accounts.set(trunk, account)
     return account
+  }
+
+  /** The initial window of a new session with `peer`, where `wanted` is the limit: smaller where little is free, so that many pipes can be opened. */
+  initialWindow(peer: string, wanted: number): number {
+    const some = Math.floor(this.#inboxes.room(peer) / PIPES_AT_FIRST)
+    return Math.min(wanted, Math.max(LEAST_WINDOW_BYTES, some))
   }
 
   /** How each stands. */
@@ -97,6 +119,7 @@ export class SharedBudgets implements Budgets {
       poolJobs: statusOf(this.#jobs),
       descriptors: statusOf(this.#descriptors),
       windowBytes: statusOf(this.#windows),
+      inboxBytes: statusOf(this.#inboxes),
       lookups: statusOf(this.#lookups),
     }
   }
@@ -204,6 +227,7 @@ export function defaultSizes({ memoryBytes, threads, files }: Machine): BudgetSi
     poolJobs: within(threads, 1, 1024),
     descriptors: within(files / 2, 128, 65_536),
     windowBytes: within(memoryBytes / 8, 16 * MIB, 1024 * MIB),
+    inboxBytes: within(memoryBytes / 8, 16 * MIB, 1024 * MIB),
     // libuv gives a half of its threads to what may take long
     lookups: within(threads / 2, 1, 1024),
   }

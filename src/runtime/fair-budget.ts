@@ -19,7 +19,7 @@ export interface FairBudgetOptions {
   readonly max: number
   /** Of these, kept for those that have nothing, however greedy all others are and whoever came first. @default none */
   readonly reserve?: number
-  /** How many such a one may take of it. */
+  /** How much such a one may have of it. */
   readonly minimum?: number
   readonly clock: Clock
   /** How long an asker waits at most. */
@@ -88,7 +88,7 @@ export class FairBudget {
   fits(share: Share, amount: number): boolean {
     const { group } = share
     const { reserve = 0, minimum = 0 } = this.#options
-    if (group.held === 0 && amount <= minimum) return amount <= this.max - this.#used
+    if (group.held + amount <= minimum) return amount <= this.max - this.#used
     const common = this.max - reserve
     const free = common - this.#used
     if (amount > free || group.held + amount > GREED * free) return false
@@ -97,6 +97,18 @@ export class FairBudget {
     const others = this.#used - group.held
     const ofGroup = (GREED * (common - others)) / (GREED + 1)
     return share.held + amount <= GREED_WITHIN * (ofGroup - group.held)
+  }
+
+  /** How much a new trunk of `peer` could take now, at once. */
+  room(peer: string): number {
+    const { reserve = 0, minimum = 0 } = this.#options
+    const held = this.#byKey.get(peer)?.held ?? 0
+    const common = this.max - reserve
+    const free = common - this.#used
+    const ofGroup = (GREED * (common - this.#used + held)) / (GREED + 1)
+    const least = Math.min(minimum - held, this.max - this.#used)
+    const byRule = Math.min(free, GREED * free - held)
+    return Math.max(least, peer === '' ? byRule : Math.min(byRule, GREED_WITHIN * (ofGroup - held)))
   }
 
   add(share: Share, amount: number): void {

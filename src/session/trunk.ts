@@ -106,7 +106,7 @@ export class TrunkSession implements Trunk, PipeOwner {
           this.#driver.wake()
         },
         established: () => this.#established?.resolve(),
-        windows: () => this.#account.windows,
+        windows: () => this.#account,
         incoming: (state, head) => {
           this.#incoming(state, head)
         },

@@ -14,6 +14,7 @@ describe('[R-518] what serve says on SIGUSR1', () => {
       readAheadBytes: 0,
       poolJobs: 4,
       windowBytes: 0,
+      inboxBytes: 2 ** 21,
       lookups: 3,
     }).status()
     const descriptors = { max: 128, used: 7, waiting: 2, refused: 5, peers: [{ peer: '', used: 7, waiting: 2 }] }
@@ -25,6 +26,7 @@ describe('[R-518] what serve says on SIGUSR1', () => {
       'poolJobs: 0 of 4, 0 wait, 0 refused',
       'descriptors: 7 of 128, 2 wait, 5 refused; a trunk 7',
       'windowBytes: 0 of 0, 0 wait, 0 refused',
+      'inboxBytes: 0 of 2097152, 0 wait, 0 refused',
       'lookups: 0 of 3, 0 wait, 0 refused',
     ])
   })

@@ -158,6 +158,33 @@ describe('[R-510] a fair budget', () => {
     assert.equal(budget.used, 0)
   })
 
+  it('[R-701] says how much the next trunk of a peer finds room for, whoever has what', () => {
+    const step = fc.record({ trunk: fc.nat(7), amount: fc.integer({ min: 1, max: 30 }) })
+    fc.assert(
+      fc.property(
+        fc.integer({ min: 8, max: 200 }),
+        fc.boolean(),
+        fc.array(step, { maxLength: 60 }),
+        (max, kept, steps) => {
+          const clock = manualClock()
+          const refusal = (): TrunkError => ended
+          const least = kept ? { reserve: max >> 3, minimum: 4 } : {}
+          const budget = new FairBudget({ max, clock, waitMs: 1000, refusal, ...least })
+          const shares = Array.from({ length: 8 }, (_, at) => budget.open(at < 2 ? '' : `10.0.0.${at >> 1}`))
+          for (const { trunk, amount } of steps) shares[trunk]?.take(amount)
+          for (const peer of ['', '10.0.0.1', '10.0.0.3', '10.0.0.7']) {
+            const room = Math.max(0, Math.floor(budget.room(peer)))
+            const next = budget.open(peer)
+            assert.ok(!next.take(room + 1), `${room} and one more for ${peer}`)
+            assert.ok(room === 0 || next.take(room), `${room} for ${peer}`)
+            next.give(next.held)
+            next.end(ended)
+          }
+        },
+      ),
+    )
+  })
+
   it('never gives more than there is, and keeps nobody waiting for whom there is room, whatever is asked', async () => {
     const step = fc.record({
       trunk: fc.nat(7),

@@ -148,7 +148,8 @@ class World {
     })
     await this.#settle(() => this.#pending.size === 0)
     for (const what of new Set(this.#pending.values())) this.faults.push(`${what} is pending, and both cores are quiet`)
-    const { used } = this.#budgets.status().windowBytes
+    const { windowBytes, inboxBytes } = this.#budgets.status()
+    const used = windowBytes.used + inboxBytes.used
     if (this.#pending.size === 0 && used !== 0)
       this.faults.push(`windows have ${used} bytes of what is shared, and both trunks are over`)
   }

@@ -158,6 +158,7 @@ export class MuxCore {
     const queue = pipe.receiveQueue
     if (queue === undefined || left === 0) return pieces
     pipe.consumed += left
+    if (pipe.finalOffset >= 0) this.#table.windows.ended(pipe)
     if (!pipe.lingers && this.#table.windows.consumed(pipe, left)) {
       this.#now = clock.now()
       this.#table.windows.grow(pipe, this.#host.roundTripMs(), this.#now)

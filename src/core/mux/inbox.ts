@@ -207,7 +207,14 @@ export class Inbox {
       )
       return
     }
-    this.#host.incoming(this.#table.addInbound(id, now), head)
+    const pipe = this.#table.addInbound(id, now)
+    if (pipe === undefined) {
+      // the peer cannot know of it: it is no limit that was announced
+      this.counters.refusedOpens++
+      this.#outbox.refuse(id, 'ERR_PIPE_LIMIT', 'the pipes of all peers have all the memory that there is for them')
+      return
+    }
+    this.#host.incoming(pipe, head)
   }
 
   #frameOfReset(pipe: PipeState, type: number, flags: number): void {
@@ -299,6 +306,7 @@ export class Inbox {
     if (offset !== pipe.received) throw violation(`pipe ${pipe.id} ends at ${offset}, but ${pipe.received} bytes came`)
     pipe.finalOffset = offset
     if (pipe.readStopped) pipe.consumed = offset
+    this.#table.windows.ended(pipe)
     this.#table.settle(pipe)
     if (!pipe.readStopped) this.#touch(pipe)
   }

@@ -32,7 +32,13 @@ export class PipeTable {
     this.#host = host
     this.#nextId = settings.firstId ?? (settings.takesOddIds ? 1 : 2)
     const { initialWindowBytes, maxWindowBytes, windowPoolBytes } = settings
-    this.windows = new WindowPool(initialWindowBytes, maxWindowBytes, windowPoolBytes, host.windows)
+    this.windows = new WindowPool(
+      initialWindowBytes,
+      maxWindowBytes,
+      windowPoolBytes,
+      host.windows,
+      host.initialWindows,
+    )
   }
 
   /** Ties the table to what sends its pipes' frames, and to what counts what they hold; once. */
@@ -64,9 +70,11 @@ export class PipeTable {
     this.#lastPeerId = id
   }
 
-  /** A new pipe of the peer's; the limits were checked. */
-  addInbound(id: number, now: number): PipeState {
+  /** A new pipe of the peer's, undefined where all sessions together have no memory for its window; the limits were checked. */
+  addInbound(id: number, now: number): PipeState | undefined {
+    if (!this.windows.takeInitial()) return undefined
     const pipe = new PipeState(id, false, this.#settings.initialWindowBytes, now)
+    pipe.lentWindow = pipe.window
     this.inbound++
     this.inboundWaiting++
     this.pipes.set(id, pipe)

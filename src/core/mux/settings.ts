@@ -42,6 +42,8 @@ export interface MuxHost {
   release?(view: Uint8Array): void
   /** What the windows of all sessions share. @default each session has its own pool, and that is all */
   readonly windows?: SharedWindows | undefined
+  /** What the initial windows of the peers' pipes have together, over all sessions. @default each session may have `maxInbound` of them */
+  readonly initialWindows?: SharedWindows | undefined
   /** The number of pipes fell. */
   pipeGone(): void
   /** Smoothed round trip, where one was measured. */

@@ -1,7 +1,8 @@
 /**
  * How large a pipe's window is (invariant 11 of docs/internals/catalogue.md). It starts small and doubles when the reader has taken a whole window within a few
  * round trips: then the window, not the reader, was what held the sender back. Growth comes out of a pool that the session's pipes
- * share, and of what all sessions share; the initial window is each pipe's own and never in the pool.
+ * share, and of what all sessions share; the initial window is each pipe's own and never in the pool. What the initial windows of the peer's pipes are together
+ * is bounded over all sessions: there an open that finds no room is refused.
  */
 import type { PipeState } from './pipe-state.ts'
 
@@ -22,14 +23,42 @@ export class WindowPool {
   readonly #initialBytes: number
   readonly #maxBytes: number
   readonly #shared: SharedWindows | undefined
+  readonly #sharedInitial: SharedWindows | undefined
   #freeBytes: number
 
-  /** @param shared what the sessions share, which is asked for each growth and given it back */
-  constructor(initialBytes: number, maxBytes: number, poolBytes: number, shared?: SharedWindows) {
+  /**
+   * @param shared what the sessions share, which is asked for each growth and given it back
+   * @param sharedInitial the same for the initial window of each pipe that the peer opens
+   */
+  constructor(
+    initialBytes: number,
+    maxBytes: number,
+    poolBytes: number,
+    shared?: SharedWindows,
+    sharedInitial?: SharedWindows,
+  ) {
     this.#initialBytes = initialBytes
     this.#maxBytes = maxBytes
     this.#freeBytes = poolBytes
     this.#shared = shared
+    this.#sharedInitial = sharedInitial
+  }
+
+  /** Whether there is room for the initial window of one more pipe of the peer's; it is taken, for {@link PipeState.lentWindow}. */
+  takeInitial(): boolean {
+    return this.#sharedInitial?.take(this.#initialBytes) !== false
+  }
+
+  /** The peer has ended the pipe, or some of it was read since: what is unread is all that it can still hold. */
+  ended(pipe: PipeState): void {
+    this.#giveInitial(pipe, pipe.finalOffset - pipe.consumed)
+  }
+
+  #giveInitial(pipe: PipeState, left: number): void {
+    const given = pipe.lentWindow - left
+    if (given <= 0) return
+    pipe.lentWindow = left
+    this.#sharedInitial?.give(given)
   }
 
   /** Notes that `bytes` were read; true where that makes a whole window, and {@link grow} is to be called. */
@@ -50,8 +79,9 @@ export class WindowPool {
     pipe.window += growth
   }
 
-  /** Gives back what a finished pipe had grown by. */
+  /** Gives back what a pipe had that is finished, or that nobody reads any more. */
   release(pipe: PipeState): void {
+    this.#giveInitial(pipe, 0)
     const growth = pipe.window - this.#initialBytes
     if (growth === 0) return
     this.#freeBytes += growth

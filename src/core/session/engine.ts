@@ -34,7 +34,7 @@ export interface EngineHost {
   /** Nobody looks at this view of a chunk of the link any more. @default such chunks are simply let go of */
   release?(view: Uint8Array): void
   /** Asked once, when the session is established: see `MuxHost`. */
-  windows?(): MuxHost['windows']
+  windows?(): Pick<MuxHost, 'windows' | 'initialWindows'>
   /** The peer opened a pipe. */
   incoming(pipe: PipeState, head: Uint8Array): void
   /** Pings up to this number are answered. */
@@ -286,7 +286,7 @@ export class Engine implements FramingHost {
         roundTripMs: () => this.roundTripMs,
         minRoundTripMs: () => this.#pings.leastMs,
         askParsed: () => this.ping(),
-        windows: this.#host.windows?.(),
+        ...this.#host.windows?.(),
       },
       this.#now,
     )

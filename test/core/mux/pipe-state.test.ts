@@ -62,6 +62,7 @@ describe('the state of a pipe', () => {
         discarded: false,
         readsBeforeReset: false,
         lingers: false,
+        lentWindow: 0,
         handlerEnded: false,
         doneReceived: false,
         doneSent: false,

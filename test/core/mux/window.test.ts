@@ -61,6 +61,43 @@ describe('the window pool', () => {
   })
 })
 
+describe('[R-702] initial windows of several sessions', () => {
+  it('count until what came before the end was read, or nobody reads any more', () => {
+    let held = 0
+    const shared = {
+      take(bytes: number): boolean {
+        if (held + bytes > 2500) return false
+        held += bytes
+        return true
+      },
+      give(bytes: number): void {
+        held -= bytes
+      },
+    }
+    const [one, other] = [0, 1].map(() => new WindowPool(1000, 5000, 0, undefined, shared)) as [WindowPool, WindowPool]
+    const pipes = [one, other].map((pool) => {
+      assert.ok(pool.takeInitial())
+      const pipe = new PipeState(1, false, 1000, 0)
+      pipe.lentWindow = pipe.window
+      return pipe
+    })
+    const [a, b] = pipes as [PipeState, PipeState]
+    assert.ok(!one.takeInitial())
+    // ends with 600 bytes, of which 100 were read
+    a.finalOffset = a.received = 600
+    a.consumed = 100
+    one.ended(a)
+    assert.equal(held, 1500)
+    a.consumed = 600
+    one.ended(a)
+    assert.equal(held, 1000)
+    other.release(b)
+    other.release(b)
+    one.release(a)
+    assert.equal(held, 0)
+  })
+})
+
 describe('[R-516] windows of several sessions', () => {
   it('grow out of what they share, and give it back', () => {
     let free = 1500
