@@ -23,7 +23,6 @@ export interface CommandOptions {
 /** How it went, for whoever keeps the books. */
 export interface Outcome extends Ended {
   readonly timedOut: boolean
-  readonly leftovers: number
   /** The tree was ended by us: for a reset, a lost session, the time limit. */
   readonly killed: boolean
 }
@@ -104,11 +103,11 @@ export class Command {
     try {
       const ended = await launched.ended
       this.#hasEnded = true
-      const leftovers = launched.count()
+      const { leftovers } = ended
       this.#limit?.cancel()
       launched.stdin?.close()
       if (this.#request.leftovers === 'kill' && leftovers > 0) this.#kill()
-      this.#tellExit(ended, leftovers)
+      this.#tellExit(ended)
       await Promise.all(OUTPUTS.map((name) => this.#tellDrained(launched, name)))
       if (this.#killed || leftovers === 0) {
         await launched.empty()
@@ -116,7 +115,7 @@ export class Command {
       }
       pipe.stopReading()
       await listening
-      return { ...ended, timedOut: this.#timedOut, leftovers, killed: this.#killed }
+      return { ...ended, timedOut: this.#timedOut, killed: this.#killed }
     } finally {
       this.#limit?.cancel()
       unsubscribe()
@@ -179,7 +178,7 @@ export class Command {
     this.#tell(['drained', name, bytes, lingering])
   }
 
-  #tellExit({ code, signal, core, usage }: Ended, leftovers: number): void {
+  #tellExit({ code, signal, core, leftovers, usage }: Ended): void {
     const { stdout, stderr } = this.#bytes
     this.#tell(['exit', code, signal, { core, timedOut: this.#timedOut, stdout, stderr, leftovers, ...usage }])
   }

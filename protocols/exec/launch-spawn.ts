@@ -79,7 +79,8 @@ function launchedOf(child: ChildProcess, streams: SpawnStreams, clock: Clock): L
   const ended = new Promise<Ended>((resolve) => {
     child.once('exit', (code, signal) => {
       group.leaderEnded()
-      resolve({ code, signal: signal === null ? null : signal.slice('SIG'.length), core: false })
+      const name = signal === null ? null : signal.slice('SIG'.length)
+      resolve({ code, signal: name, core: false, leftovers: group.count() })
     })
   })
   // a signal that could not be delivered is told here, and the exit tells what matters
@@ -89,6 +90,7 @@ function launchedOf(child: ChildProcess, streams: SpawnStreams, clock: Clock): L
     tree: 'group',
     ...streams,
     ended,
+    freed: Promise.all([streams.stdout?.closed, streams.stderr?.closed]),
     count: () => group.count(),
     async empty() {
       await group.empty()

@@ -56,6 +56,12 @@ export interface LaunchPlan {
   /** In place of the three streams, whose members say 'none' then. */
   readonly terminal?: TerminalSize & { readonly modes: Readonly<Record<string, boolean | number>> }
   readonly limits?: LaunchLimits
+  /** Bits that new files are without. @default as ours */
+  readonly umask?: number
+  /** From -20, which comes first, to 19. @default as ours */
+  readonly niceness?: number
+  /** Absolute path of a control group, made for this program alone: it is entered before the program runs, and removed when it is empty. */
+  readonly controlGroup?: Uint8Array
   /** No program of the tree gains rights by a set-user-id bit. */
   readonly noNewPrivileges: boolean
 }
@@ -71,6 +77,8 @@ export interface ProgramOutput {
   close(): void
   /** Reads into nothing until the end, for writers that are to go on undisturbed; does not keep the process alive. A read that waits resolves with undefined. */
   discard(): void
+  /** Resolves when our end is closed. Never rejects. */
+  readonly closed: Promise<unknown>
 }
 
 /** What a program reads. */
@@ -89,6 +97,8 @@ export interface Ended {
   /** Without SIG: `TERM`. */
   readonly signal: string | null
   readonly core: boolean
+  /** Processes of the tree that lived on when it ended. */
+  readonly leftovers: number
   /** Of the leader and of what it waited for; undefined where nobody counts. */
   readonly usage?: { readonly userMs: number; readonly systemMs: number; readonly maxRssKiB: number }
 }
@@ -111,6 +121,8 @@ export interface Launched {
   count(): number
   /** Resolves when none is left; for waiting after `kill` or after the leader's end. Never rejects. */
   empty(): Promise<void>
+  /** Resolves when this process has no descriptor of it open any more: what was left behind may hold outputs for long. Never rejects. */
+  readonly freed: Promise<unknown>
   /** False where there is nobody to get it. `name` is without SIG. */
   signal(name: string, scope: SignalScope): boolean
   /** Of the terminal. */

@@ -68,21 +68,26 @@ export function processRow(pid: number): ProcessRow | undefined {
 
 /** Those that descend from a process of `session`, or are of it. */
 export function treeOf(session: number, rows: readonly ProcessRow[]): ProcessRow[] {
-  const found = new Map<number, ProcessRow>()
+  const roots = rows.filter((row) => row.session === session)
+  return [...new Set([...roots, ...descendantsOf(roots, rows)])]
+}
+
+/** Those that descend from one of `roots`. */
+export function descendantsOf(roots: readonly Pick<ProcessRow, 'pid'>[], rows: readonly ProcessRow[]): ProcessRow[] {
+  const found = new Set<ProcessRow>()
   const children = new Map<number, ProcessRow[]>()
   for (const row of rows) {
     const siblings = children.get(row.parent)
     if (siblings === undefined) children.set(row.parent, [row])
     else siblings.push(row)
-    if (row.session === session) found.set(row.pid, row)
   }
-  const waiting = [...found.values()]
+  const waiting = [...roots]
   for (let row = waiting.pop(); row !== undefined; row = waiting.pop()) {
     for (const child of children.get(row.pid) ?? []) {
-      if (found.has(child.pid)) continue
-      found.set(child.pid, child)
+      if (found.has(child)) continue
+      found.add(child)
       waiting.push(child)
     }
   }
-  return [...found.values()]
+  return [...found]
 }

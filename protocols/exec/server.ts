@@ -18,7 +18,7 @@ import { perTrunk } from '../internal/per-trunk.ts'
 import { Command, type Outcome } from './command.ts'
 import { baseOf } from './environment.ts'
 import type { Launched, Launcher } from './launch.ts'
-import { spawnLauncher } from './launch-spawn.ts'
+import { launcherHere } from './launcher-here.ts'
 import { Leftovers } from './leftovers.ts'
 import {
   decodeRequest,
@@ -112,7 +112,7 @@ interface State {
 export function exec(options: ExecOptions): Protocol {
   if (process.platform === 'win32')
     throw new TrunkError('ERR_UNSUPPORTED', 'commands are served on Linux and macOS only')
-  return execOver(options, spawnLauncher(options.clock))
+  return execOver(options, launcherHere(options.clock))
 }
 
 /** {@link exec} by a chosen way to start programs. */
@@ -210,7 +210,13 @@ class ExecServer {
       taken = needed
       const spec: Spec = params.argv === undefined ? await state.specs.take(id) : { argv: params.argv, env: params.env }
       told.argv = spec.argv
-      await this.#run(request, params, spec, command)
+      const launched = await this.#run(request, params, spec, command)
+      // what was left behind may hold outputs, which are read into nothing
+      const held = taken
+      taken = 0
+      void launched.freed.then(() => {
+        descriptors.give(held)
+      })
     } catch (thrown) {
       const error = toTrunkError(thrown, 'ERR_HANDLER_FAILED', 'the command could not be started')
       command.failed(error)
@@ -233,7 +239,7 @@ class ExecServer {
       throw new TrunkError('ERR_PROCESS_LIMIT', 'commands have left as many processes behind as the server allows')
   }
 
-  async #run(request: PipeRequest, params: StartRequest, spec: Spec, command: Command): Promise<void> {
+  async #run(request: PipeRequest, params: StartRequest, spec: Spec, command: Command): Promise<Launched> {
     if (params.user !== undefined && params.user !== this.#user.username)
       throw new TrunkError('ERR_DENIED', 'user: this server runs commands as its own user')
     if (params.stderr === 'merge' && !this.#launcher.can.merge)
@@ -252,6 +258,7 @@ class ExecServer {
     const { code, signal, timedOut, leftovers, killed } = outcome
     if (leftovers > 0 && !killed) this.#leftovers.add(launched)
     notify(this.#options.onCommand, { what: 'exited', ...told, code, signal, timedOut, leftovers })
+    return launched
   }
 
   /** Whatever goes wrong from here on, the tree is not left behind. */

@@ -26,12 +26,18 @@ export function outputOf(stream: Readable & { unref?: () => unknown }): ProgramO
     else woken()
   })
   stream.on('end', over)
-  stream.on('close', over)
+  const closed = new Promise<void>((resolve) => {
+    stream.on('close', () => {
+      over()
+      resolve()
+    })
+  })
   stream.on('error', (error) => {
     failure ??= new TrunkError('ERR_IO', 'the output of the program could not be read', { cause: error })
     over()
   })
   return {
+    closed,
     async read() {
       for (;;) {
         if (discards) return undefined

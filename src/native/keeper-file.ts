@@ -1,4 +1,7 @@
-/** The keeper: a program beside the addon that starts a command and ends all that comes of it. src/native/keeper/keeper.h is its contract. */
+/**
+ * The keeper: a program beside the addon that starts a command and ends all that comes of it. src/native/keeper/keeper.h is its contract. built-file.ts says where it is; the executable
+ * brings it inside: there src/cli/executable/keeper-file.ts stands in for this file.
+ */
 import { accessSync, constants } from 'node:fs'
 import { builtFile } from './built-file.ts'
 

@@ -24,11 +24,13 @@ export interface NativeAccepted {
 export const READABLE = 1
 export const WRITABLE = 2
 
-/** Tells when a descriptor is ready, again and again until that was dealt with. Made stopped; it keeps the process alive while it runs. */
+/** Tells when a descriptor is ready, again and again until that was dealt with. Made stopped; it keeps the process alive while it runs, unless `unref` was called. */
 export interface NativeWatch {
   /** Replaces what was watched for. @default READABLE */
   start(events?: number): void
   stop(): void
+  /** Keeps the process alive no longer. */
+  unref(): void
   /** Ends it for good; the descriptor may be closed at once afterwards. */
   close(): void
 }

@@ -106,6 +106,13 @@ static napi_value js_watch_stop(napi_env env, napi_callback_info info) {
   return NULL;
 }
 
+/* unref(): harmless for one that is closed. */
+static napi_value js_watch_unref(napi_env env, napi_callback_info info) {
+  struct watch *watch;
+  if (this_watch(env, info, 0, NULL, &watch) && watch != NULL) uv_unref((uv_handle_t *)&watch->poll);
+  return NULL;
+}
+
 /* close(): harmless for one that is closed. */
 static napi_value js_watch_close(napi_env env, napi_callback_info info) {
   struct watch *watch;
@@ -121,6 +128,7 @@ static napi_status wrap_watch(napi_env env, struct watch *watch, napi_value call
   static const napi_property_descriptor methods[] = {
       {"start", NULL, js_watch_start, NULL, NULL, NULL, napi_default_method, NULL},
       {"stop", NULL, js_watch_stop, NULL, NULL, NULL, napi_default_method, NULL},
+      {"unref", NULL, js_watch_unref, NULL, NULL, NULL, napi_default_method, NULL},
       {"close", NULL, js_watch_close, NULL, NULL, NULL, napi_default_method, NULL},
   };
   napi_value name;
@@ -136,7 +144,7 @@ static napi_status wrap_watch(napi_env env, struct watch *watch, napi_value call
   return status;
 }
 
-/* watch(fd, callback): { start, stop, close }, stopped at first. Readiness is repeated until it was dealt with. */
+/* watch(fd, callback): { start, stop, unref, close }, stopped at first. Readiness is repeated until it was dealt with. */
 static napi_value js_watch(napi_env env, napi_callback_info info) {
   napi_value args[2], object = NULL;
   napi_valuetype type = napi_undefined;

@@ -49,12 +49,10 @@ export function keep(
   {
     graceMs = 2_000,
     env = {},
-    controlGroup,
     more = 0,
   }: {
     graceMs?: number
     env?: NodeJS.ProcessEnv
-    controlGroup?: Uint8Array
     /** Descriptors that it inherits beside its own. */ more?: number
   } = {},
 ): KeeperRun {
@@ -73,7 +71,7 @@ export function keep(
   control.on('error', () => undefined)
   for (const stream of [child.stdout, child.stderr] as Readable[])
     stream.on('data', (chunk: Buffer) => chunks.push(chunk))
-  control.write(plan instanceof Uint8Array ? plan : encodePlan({ ...PLAN, ...plan }, graceMs, controlGroup))
+  control.write(plan instanceof Uint8Array ? plan : encodePlan({ ...PLAN, ...plan }, graceMs))
   let isGone = false
   const gone = once(child, 'exit').then(([code, signal]) => {
     isGone = true

@@ -11,7 +11,7 @@ import {
   mkdtempSync,
   openSync,
   readFileSync,
-  rmdirSync,
+  rmSync,
   writeFileSync,
 } from 'node:fs'
 import { constants } from 'node:os'
@@ -331,11 +331,11 @@ describe('the keeper', { skip }, () => {
       copy.writeUInt32LE(value, at)
       return copy
     }
-    variants.push([changed(8, 2), 'EPROTO'], [changed(28, 1_000_000), 'EINVAL'], [changed(32, 17), 'EINVAL'])
+    variants.push([changed(8, 1), 'EPROTO'], [changed(36, 1_000_000), 'EINVAL'], [changed(40, 17), 'EINVAL'])
     variants.push(
-      [changed(36, 0), 'EINVAL'],
-      [changed(36, 0xffffffff), 'EINVAL'],
-      [changed(40, 0xffffffff), 'EINVAL'],
+      [changed(44, 0), 'EINVAL'],
+      [changed(44, 0xffffffff), 'EINVAL'],
+      [changed(48, 0xffffffff), 'EINVAL'],
       [Buffer.concat([plan, Buffer.alloc(1)]), 'EINVAL'],
     )
     await Promise.all(
@@ -414,7 +414,7 @@ describe('the keeper, as root', { skip: skip || (!isRoot && 'not root') }, () =>
       mkdirSync(folder)
       try {
         const { name, env } = mark()
-        const run = keep(file, { ...shell(`${HIDING} wait`), env }, { controlGroup: Buffer.from(folder) })
+        const run = keep(file, { ...shell(`${HIDING} wait`), env, controlGroup: Buffer.from(folder) })
         await hidden(run, name)
         assert.equal((await run.answer('started')).tree, 'cgroup')
         const inside = readFileSync(join(folder, 'cgroup.procs'), 'latin1').trim().split('\n').map(Number)
@@ -423,10 +423,11 @@ describe('the keeper, as root', { skip: skip || (!isRoot && 'not root') }, () =>
         run.control.write(encodeEnd(0))
         assert.equal(await run.gone, 0)
         assert.deepEqual(marked(name), [])
+        assert.ok(!existsSync(folder), 'the group is removed')
       } finally {
-        rmdirSync(folder)
+        rmSync(folder, { force: true, recursive: true })
       }
-      const lost = keep(file, {}, { controlGroup: Buffer.from(folder) })
+      const lost = keep(file, { controlGroup: Buffer.from(folder) })
       await lost.gone
       assert.deepEqual(lost.told, [{ kind: 'failed', stage: 'limits', errno: 'ENOENT' }])
     },

@@ -3,7 +3,7 @@ import type { ChildProcess } from 'node:child_process'
 import { constants } from 'node:os'
 import type { Duplex } from 'node:stream'
 import type { Ended, SignalScope } from '../launch.ts'
-import { processTable } from '../process-table.ts'
+import { descendantsOf, processTable } from '../process-table.ts'
 import { encodeEnd, encodeRelease, encodeSignal, type KeeperRecord, type KeeperRecords } from './wire.ts'
 
 type Started = Extract<KeeperRecord, { kind: 'started' | 'failed' }>
@@ -52,13 +52,8 @@ export class KeptTree {
   /** Processes of the tree beside the leader. */
   count(): number {
     if (this.#isEmpty) return 0
-    const rows = processTable() ?? []
-    const ours = new Set([this.#keeper.pid])
-    for (let before = 0; before !== ours.size;) {
-      before = ours.size
-      for (const { pid, parent } of rows) if (ours.has(parent)) ours.add(pid)
-    }
-    return ours.size - 1 - (ours.has(this.#leader) ? 1 : 0)
+    const pid = this.#keeper.pid ?? 0
+    return descendantsOf([{ pid }], processTable() ?? []).filter((row) => row.pid !== this.#leader).length
   }
 
   write(bytes: Uint8Array): void {
@@ -74,6 +69,12 @@ export class KeptTree {
 
   end(graceMs: number): void {
     this.write(encodeEnd(graceMs))
+  }
+
+  /** Ends it at once, and says no more: a keeper of any release is gone then. */
+  drop(): void {
+    this.end(0)
+    this.#control.end()
   }
 
   release(): void {
@@ -92,12 +93,13 @@ export class KeptTree {
         this.#settle.answer(record)
         break
       case 'ended': {
-        const { code, signal, core, userMs, systemMs, maxRssKiB } = record
+        const { code, signal, core, leftovers, userMs, systemMs, maxRssKiB } = record
         this.#hasEnded = true
         this.#settle.ended({
           code: signal === 0 ? code : null,
           signal: signal === 0 ? null : signalName(signal),
           core,
+          leftovers,
           usage: { userMs, systemMs, maxRssKiB },
         })
         break
@@ -124,7 +126,7 @@ export class KeptTree {
     this.#isEmpty = true
     this.#hasEnded = true
     this.#settle.answer(undefined)
-    this.#settle.ended({ code: null, signal: 'KILL', core: false })
+    this.#settle.ended({ code: null, signal: 'KILL', core: false, leftovers: 0 })
     this.#settle.empty()
   }
 }

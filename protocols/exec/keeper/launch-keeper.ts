@@ -5,11 +5,11 @@
 import { spawn, type ChildProcess, type StdioOptions } from 'node:child_process'
 import { constants } from 'node:os'
 import type { Duplex } from 'node:stream'
-import { findKeeper } from '../../../src/native/keeper-file.ts'
-import { loadNative } from '../../../src/native/load.ts'
+import { TrunkError } from '../../../src/contracts/errors.ts'
 import { launchFailure } from '../failures.ts'
 import type { Launched, Launcher, LaunchPlan, SignalScope, Stage, TerminalSize, Tree } from '../launch.ts'
 import { pipesOf } from '../spawn-pipes.ts'
+import { keeperStatus, type KeeperStatus } from './find-keeper.ts'
 import { KeptTree } from './kept-tree.ts'
 import { makeTerminal, type Terminal } from './terminal-ends.ts'
 import { encodePlan, KeeperRecords, type KeeperRecord, type KeeperStage } from './wire.ts'
@@ -29,9 +29,10 @@ const STAGES: Readonly<Record<KeeperStage, Stage>> = {
   execute: 'execute',
 }
 
-/** A launcher over keepers; undefined where there is none for this machine. `file` is the keeper's path. */
-export function keeperLauncher(file: string | undefined = findKeeper()): Launcher | undefined {
-  if (file === undefined || loadNative() === undefined) return undefined
+/** A launcher over keepers; undefined where there is none for this machine. */
+export function keeperLauncher(found: KeeperStatus = keeperStatus()): Launcher | undefined {
+  if (!('file' in found)) return undefined
+  const { file } = found
   const isRoot = process.getuid?.() === 0
   return {
     tree: 'keeper',
@@ -69,12 +70,23 @@ async function launch(file: string, plan: LaunchPlan, signal: AbortSignal): Prom
     return launchedOf(answer, tree, terminal, pipes?.streams(keeper) ?? {})
   }
   drop()
-  tree.end(0)
+  tree.drop()
   await tree.empty
   signal.throwIfAborted()
-  throw answer?.kind === 'failed'
-    ? launchFailure(STAGES[answer.stage], answer.errno)
-    : launchFailure('limits', 'ENOMEM')
+  throw failureOf(answer)
+}
+
+/** What a launch that a keeper did not make fails with; undefined is one that was gone before it said anything. */
+function failureOf(answer: KeeperRecord | undefined): TrunkError {
+  if (answer?.kind !== 'failed') return launchFailure('limits', 'ENOMEM')
+  const { stage, errno } = answer
+  // the file was replaced while we run
+  if (stage === 'plan' && errno === 'EPROTO')
+    return new TrunkError(
+      'ERR_UNSUPPORTED',
+      'the keeper of the server is of another release: it has to be started again',
+    )
+  return launchFailure(STAGES[stage], errno)
 }
 
 /** Resolves when the keeper runs. */
@@ -108,6 +120,7 @@ function launchedOf(
     ...streams,
     ...(terminal && { terminal }),
     ended: tree.ended,
+    freed: Promise.all([streams.stdout?.closed, streams.stderr?.closed, terminal?.output.closed, tree.empty]),
     count: () => tree.count(),
     empty: () => tree.empty,
     signal(name: string, scope: SignalScope) {

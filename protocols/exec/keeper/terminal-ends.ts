@@ -6,6 +6,8 @@ import type { Launched, LaunchPlan, ProgramInput, ProgramOutput, TerminalSize } 
 
 /** At most so much is read at a time: the kernel holds no more of a terminal's output. */
 const READ_BYTES = 64 * 1024
+/** Reads in one turn of the event loop into nothing: a program that writes without end lets others have theirs. */
+const DISCARDS = 4
 
 /** A terminal before and while a program has it. */
 export interface Terminal extends NonNullable<Launched['terminal']> {
@@ -54,6 +56,9 @@ class Master implements Terminal {
   /** Nobody has the other end any more. */
   #isOver = false
   #discards = false
+  #inputIsOver = false
+  #failure: TrunkError | undefined
+  #closed: () => void = () => undefined
   #reader: (() => void) | undefined
   #writer: (() => void) | undefined
 
@@ -64,13 +69,18 @@ class Master implements Terminal {
     this.#watch = native.watch(master, () => {
       this.#woken()
     })
+    const closed = new Promise<void>((resolve) => {
+      this.#closed = resolve
+    })
     this.output = {
+      closed,
       read: () => this.#read(),
       close: () => {
         this.close()
       },
       discard: () => {
         this.#discards = true
+        this.#watch.unref()
         this.#woken()
       },
     }
@@ -85,8 +95,6 @@ class Master implements Terminal {
       },
     }
   }
-
-  #inputIsOver = false
 
   started(): void {
     if (this.#hasSlave) this.#native.close(this.slave)
@@ -108,6 +116,7 @@ class Master implements Terminal {
     this.#isOver = true
     this.#watch.close()
     this.#native.close(this.#fd)
+    this.#closed()
     this.#woken()
   }
 
@@ -121,6 +130,12 @@ class Master implements Terminal {
     this.#rewatch()
   }
 
+  /** Reads into nothing what is there; at the end nobody asks for it any more. */
+  #drain(): void {
+    for (let turn = 0; turn < DISCARDS && !this.#isOver; turn++) if (this.#take() === undefined) return
+    if (this.#isOver) this.close()
+  }
+
   #rewatch(): void {
     if (this.#isClosed) return
     const reads = this.#reader !== undefined || (this.#discards && !this.#isOver)
@@ -129,7 +144,7 @@ class Master implements Terminal {
     else this.#watch.start(events)
   }
 
-  /** What is there: undefined where nothing is now, 0 bytes at the end. */
+  /** What is there: undefined where nothing is now, 0 bytes at the end. Never throws: a failure is an end that the reader is told of. */
   #take(): Uint8Array | undefined {
     if (this.#isOver) return new Uint8Array(0)
     try {
@@ -138,20 +153,17 @@ class Master implements Terminal {
       if (length > 0) return this.#room.subarray(0, length)
     } catch (error) {
       if ((error as NodeJS.ErrnoException).code !== 'EIO')
-        throw new TrunkError('ERR_IO', 'the terminal could not be read', { cause: error })
+        this.#failure = new TrunkError('ERR_IO', 'the terminal could not be read', { cause: error })
     }
     this.#isOver = true
     return new Uint8Array(0)
-  }
-
-  #drain(): void {
-    for (let taken; (taken = this.#take()) !== undefined && taken.byteLength > 0;);
   }
 
   async #read(): Promise<Uint8Array | undefined> {
     for (;;) {
       if (this.#discards || this.#isClosed) return undefined
       const taken = this.#take()
+      if (this.#failure !== undefined) throw this.#failure
       if (taken !== undefined) return taken.byteLength > 0 ? taken : undefined
       await new Promise<void>((resolve) => {
         this.#reader = resolve

@@ -2,15 +2,17 @@
 import { constants } from 'node:os'
 import type { LaunchLimits, LaunchPlan, SignalScope } from '../launch.ts'
 
+const NONE = new Uint8Array(0)
+
 /** A keeper of another one refuses the plan. */
-export const KEEPER_VERSION = 1
+export const KEEPER_VERSION = 2
 
 const HEADER_BYTES = 8
 /** The longest list of numbers is that of `ended`. */
 const MAX_ANSWER_BYTES = 64
 
 const ASK = { plan: 1, signal: 2, end: 3, release: 4 }
-const FLAGS = { terminal: 1, noNewPrivileges: 2, user: 4 }
+const FLAGS = { terminal: 1, noNewPrivileges: 2, user: 4, umask: 8, niceness: 16 }
 const SCOPES: Readonly<Record<SignalScope, number>> = { leader: 0, group: 1, tree: 2, foreground: 3 }
 /** Linux's numbers, the same on x64 and arm64. */
 const RESOURCES: Readonly<Record<keyof LaunchLimits, number>> = {
@@ -49,21 +51,22 @@ export type KeeperRecord =
   | { readonly kind: 'empty' }
 
 /** The first record: what is to run, and how long its tree is asked before it is killed where nobody says so. */
-export function encodePlan(
-  plan: LaunchPlan,
-  graceMs: number,
-  controlGroup: Uint8Array = new Uint8Array(0),
-): Uint8Array {
-  const { user, terminal, noNewPrivileges } = plan
+export function encodePlan(plan: LaunchPlan, graceMs: number): Uint8Array {
+  const { user, terminal, noNewPrivileges, umask, niceness } = plan
   const groups = user?.groups ?? []
   const limits = (Object.keys(RESOURCES) as (keyof LaunchLimits)[]).flatMap((name) => {
     const value = plan.limits?.[name]
     return value === undefined ? [] : [{ resource: RESOURCES[name], value }]
   })
   const flags =
-    (terminal ? FLAGS.terminal : 0) | (noNewPrivileges ? FLAGS.noNewPrivileges : 0) | (user ? FLAGS.user : 0)
+    (terminal ? FLAGS.terminal : 0) |
+    (noNewPrivileges ? FLAGS.noNewPrivileges : 0) |
+    (user ? FLAGS.user : 0) |
+    (umask === undefined ? 0 : FLAGS.umask) |
+    (niceness === undefined ? 0 : FLAGS.niceness)
   const counts = [groups.length, limits.length, plan.argv.length, plan.env.length]
-  const words = [KEEPER_VERSION, flags, graceMs, user?.uid ?? 0, user?.gid ?? 0, ...counts, ...groups]
+  const ours = [user?.uid ?? 0, user?.gid ?? 0, umask ?? 0, (niceness ?? 0) >>> 0]
+  const words = [KEEPER_VERSION, flags, graceMs, ...ours, ...counts, ...groups]
   const numbers = Buffer.alloc(words.length * 4 + limits.length * 20)
   let at = 0
   for (const word of words) at = numbers.writeUInt32LE(word, at)
@@ -73,7 +76,10 @@ export function encodePlan(
     at = numbers.writeBigUInt64LE(BigInt(value), at)
   }
   const end = Buffer.alloc(1)
-  const strings = [plan.directory, controlGroup, plan.file, ...plan.argv, ...plan.env].flatMap((bytes) => [bytes, end])
+  const strings = [plan.directory, plan.controlGroup ?? NONE, plan.file, ...plan.argv, ...plan.env].flatMap((bytes) => [
+    bytes,
+    end,
+  ])
   return record(ASK.plan, [numbers, ...strings])
 }
 

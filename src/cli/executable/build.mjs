@@ -1,6 +1,6 @@
 /**
  * Makes the command line as one executable file that brings its own Node, for machines that have none (Node's "single executable application"): a copy of a
- * Node binary with the bundle, trunkline's addon and serialport's addon put in. Linux with glibc only.
+ * Node binary with the bundle, trunkline's addon and keeper and serialport's addon put in. Linux with glibc only.
  *
  * Usage: node src/cli/executable/build.mjs [--node FILE] [--output FILE]
  *
@@ -66,17 +66,19 @@ function examine(path) {
   return { ...known, writer: runsHere ? path : process.execPath, runsHere }
 }
 
-/** trunkline's addon for this processor; made where it is missing. */
-function ownAddon(arch, folder) {
+/** trunkline's addon and its keeper for this processor, made where they are missing. */
+function ownParts(arch, folder) {
+  const parts = (from) => ({ 'trunkline.node': join(from, 'trunkline.node'), keeper: join(from, 'keeper') })
   if (process.platform === 'linux' && arch === process.arch) {
-    const built = join(root, 'build', 'Release', 'trunkline.node')
-    if (existsSync(built)) return built
+    const built = parts(join(root, 'build', 'Release'))
+    if (Object.values(built).every((file) => existsSync(file))) return built
   }
-  const output = join(folder, 'trunkline.node')
+  const made = parts(folder)
   const script = join(root, 'src', 'native', 'build.mjs')
-  const args = [script, '--strict', '--prebuild', '--target', `linux-${arch}`, '--output', output]
-  if (spawnSync(process.execPath, args, { stdio: 'inherit' }).status !== 0) fail(`there is no addon for linux-${arch}`)
-  return output
+  const args = [script, '--strict', '--prebuild', '--target', `linux-${arch}`, '--output', made['trunkline.node']]
+  if (spawnSync(process.execPath, args, { stdio: 'inherit' }).status !== 0)
+    fail(`there is no addon or no keeper for linux-${arch}`)
+  return made
 }
 
 /** As src/cli/launch.ts does: nothing is left to be done then, and the process need not take its heap apart. */
@@ -84,12 +86,13 @@ const LEAVE = "process.once('beforeExit',()=>process.exit());"
 
 /** What finds an addon by its file gives way to what has it inside. */
 const embedded = {
-  name: 'embedded-addons',
+  name: 'embedded-parts',
   setup({ onResolve }) {
     const here = (file) => ({ path: join(root, 'src', 'cli', 'executable', file) })
     onResolve({ filter: /^\.\/addon-file\.ts$/ }, ({ importer }) => {
       return importer === join(root, 'src', 'native', 'load.ts') ? here('addon-file.ts') : undefined
     })
+    onResolve({ filter: /\/native\/keeper-file\.ts$/ }, () => here('keeper-file.ts'))
     const named = join(root, 'src', 'cli', 'executable', 'serialport.ts')
     onResolve({ filter: /^serialport$/ }, ({ importer }) => (importer === named ? undefined : { path: named }))
     onResolve({ filter: /^node-gyp-build$/ }, () => here('serialport-addon.ts'))
@@ -124,7 +127,7 @@ async function make(node, output) {
     const blob = join(folder, 'blob')
     const config = join(folder, 'config.json')
     const assets = {
-      'trunkline.node': ownAddon(arch, folder),
+      ...ownParts(arch, folder),
       'serialport.node': join(root, 'node_modules/@serialport/bindings-cpp/prebuilds', `linux-${arch}`, serialport),
     }
     const settings = {

@@ -6,7 +6,7 @@
  * reaches the command. `keeper --version` prints the version of what follows.
  *
  * Both sides speak in records: the length of the body (u32), the kind (u32), the body; numbers are the machine's own, since both ends are on it. The first record of the server is the
- * plan, at most MAX_PLAN_BYTES: u32s version, flags, grace in ms, uid, gid, how many groups, limits, arguments and variables there are; the groups (u32); the limits (u32 resource, u64
+ * plan, at most MAX_PLAN_BYTES: u32s version, flags, grace in ms, uid, gid, umask, niceness (signed), how many groups, limits, arguments and variables there are; the groups (u32); the limits (u32 resource, u64
  * soft, u64 hard); and strings that end with NUL: directory, control group, file, the arguments, the variables. An empty directory or control group is none. Every other record of either
  * side is a list of u64, and its kind says how many.
  *
@@ -26,6 +26,7 @@
 #define _GNU_SOURCE
 #endif
 
+#include <errno.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -34,7 +35,7 @@
 
 /* Says which of two that are of other releases they are: a plan of another version is refused, whatever else is in it. */
 #ifndef KEEPER_VERSION
-#define KEEPER_VERSION 1
+#define KEEPER_VERSION 2
 #endif
 
 #define CONTROL_FD 3
@@ -49,6 +50,8 @@ enum plan_flags {
   PLAN_NO_NEW_PRIVILEGES = 2,
   /* uid, gid and groups mean something. */
   PLAN_USER = 4,
+  PLAN_UMASK = 8,
+  PLAN_NICENESS = 16,
 };
 
 /* Of the server. */
@@ -107,6 +110,9 @@ bool keeper_fault(const char *name);
 #define ROOM(name, ...) (__VA_ARGS__)
 #endif
 
+/* What a call fails with that this kernel does not have, or that a filter of system calls (a container's) lets nobody make. */
+static inline bool is_unknown_call(int error) { return error == ENOSYS || error == EPERM; }
+
 /* --- plan.c: what the server wants --- */
 
 struct limit {
@@ -116,7 +122,8 @@ struct limit {
 
 /* Its strings lie in the bytes that it was read from. */
 struct plan {
-  uint32_t flags, grace_ms, uid, gid;
+  uint32_t flags, grace_ms, uid, gid, umask;
+  int32_t niceness;
   size_t group_count, limit_count;
   gid_t *groups;
   struct limit limits[MAX_LIMITS];
@@ -159,6 +166,8 @@ int wire_flush(struct wire *wire);
 /* Whom a signal is for, of the descendants. */
 enum choice { CHOOSE_ALL, CHOOSE_RUNNING, CHOOSE_GROUP };
 
+/* Whether anybody can tell who the descendants are. */
+bool tree_is_known(void);
 /* How many descendants live, -1 where nobody can tell. */
 int tree_count(void);
 /* Signals those of the descendants that are chosen; how many those are, -1 where nobody can tell (no /proc, no memory). */

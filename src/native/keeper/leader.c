@@ -1,6 +1,7 @@
 /* From the plan to the program: what the new process does before it is one, in this order, each step where it can still be told what failed. */
 #include "keeper.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <grp.h>
@@ -10,6 +11,7 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -77,6 +79,17 @@ static void set_terminal(const struct plan *plan) {
     fail(STAGE_TERMINAL, errno);
 }
 
+/* Programs open them by their names (/dev/stdin): the pipes that were made for them are the user's. */
+static void give_pipes(const struct plan *plan) {
+  if ((plan->flags & PLAN_USER) == 0) return;
+  for (int fd = 0; fd < CONTROL_FD; fd++) {
+    struct stat status;
+    if (fstat(fd, &status) == 0 && S_ISFIFO(status.st_mode) &&
+        CALL(fchown, fchown(fd, plan->uid, (gid_t)-1)) != 0)
+      fail(STAGE_USER, errno);
+  }
+}
+
 static void set_limits(const struct plan *plan) {
   if (plan->control_group[0] != '\0' && CALL(control_group, enter_control_group(plan->control_group)) != 0)
     fail(STAGE_LIMITS, errno);
@@ -88,6 +101,9 @@ static void set_limits(const struct plan *plan) {
     if (CALL(setrlimit, setrlimit((__rlimit_resource_t)limit->resource, &limit->values)) != 0)
       fail(STAGE_LIMITS, errno);
   }
+  if ((plan->flags & PLAN_NICENESS) != 0 && CALL(setpriority, setpriority(PRIO_PROCESS, 0, plan->niceness)) != 0)
+    fail(STAGE_LIMITS, errno);
+  if ((plan->flags & PLAN_UMASK) != 0) umask((mode_t)plan->umask);
 }
 
 static void set_user(const struct plan *plan) {
@@ -116,10 +132,23 @@ static void reset_signals(void) {
   if (CALL(sigmask, sigprocmask(SIG_SETMASK, &none, NULL)) != 0) fail(STAGE_PROCESS, errno);
 }
 
-/* Before Linux 5.9 one by one, as many as there may be. */
+/* Those that /proc has, of which there are few; false where it is not there. */
+static bool close_listed(void) {
+  DIR *folder = ROOM(opendir, opendir("/proc/self/fd"));
+  if (folder == NULL) return false;
+  for (struct dirent *entry; (entry = readdir(folder)) != NULL;) {
+    const int fd = (int)strtol(entry->d_name, NULL, 10);
+    if (fd > REPORT_FD && fd != dirfd(folder)) close(fd);
+  }
+  closedir(folder);
+  return true;
+}
+
+/* Before Linux 5.9 one by one; without /proc as many as there may be. */
 static void close_others(void) {
   if (CALL(close_range, syscall(SYS_close_range, REPORT_FD + 1, ~0U, 0)) == 0) return;
-  if (errno != ENOSYS) fail(STAGE_PROCESS, errno);
+  if (!is_unknown_call(errno)) fail(STAGE_PROCESS, errno);
+  if (close_listed()) return;
   for (int fd = REPORT_FD + 1, end = (int)sysconf(_SC_OPEN_MAX); fd < end; fd++) close(fd);
 }
 
@@ -141,6 +170,7 @@ static _Noreturn void become(const struct plan *plan, pid_t keeper, int reports)
   if (CALL(setsid, setsid()) < 0) fail(STAGE_PROCESS, errno);
   set_terminal(plan);
   set_limits(plan);
+  give_pipes(plan);
   set_user(plan);
   if (plan->directory[0] != '\0' && CALL(chdir, chdir(plan->directory)) != 0) fail(STAGE_DIRECTORY, errno);
   die_with(keeper);

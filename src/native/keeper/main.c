@@ -220,9 +220,10 @@ static uint64_t microseconds(const struct timeval *time) {
   return (uint64_t)time->tv_sec * 1000000 + (uint64_t)time->tv_usec;
 }
 
-static void tell_ended(struct keeper *keeper) {
+/* One that has no child has no descendant: whoever loses its parent becomes a child. */
+static void tell_ended(struct keeper *keeper, bool is_left) {
   const int status = keeper->status;
-  const int count = tree_count();
+  const int count = is_left ? tree_count() : 0;
   const bool by_signal = WIFSIGNALED(status);
   const uint64_t numbers[] = {
       by_signal ? 0 : (uint64_t)WEXITSTATUS(status),
@@ -251,8 +252,9 @@ static void hear_leader(struct keeper *keeper) {
     if (report.error == 0) report = (struct report){STAGE_PROCESS, ECHILD};
     return fail_launch(keeper, (enum stage)report.stage, report.error);
   }
-  const bool can_walk = tree_count() >= 0;
-  const uint64_t reach = keeper->control_group[0] != '\0' ? REACH_CONTROL_GROUP : can_walk ? REACH_TREE : REACH_GROUP;
+  const uint64_t reach = keeper->control_group[0] != '\0' ? REACH_CONTROL_GROUP
+                         : tree_is_known()               ? REACH_TREE
+                                                         : REACH_GROUP;
   const uint64_t numbers[] = {(uint64_t)keeper->leader, reach};
   keeper->state = STARTED;
   wire_tell(&keeper->wire, TELL_STARTED, 2, numbers);
@@ -267,7 +269,7 @@ static bool reap(struct keeper *keeper) {
     pid_t pid = wait4(-1, &status, WNOHANG | WUNTRACED | WCONTINUED, &usage);
     if (pid <= 0) {
       bool is_left = pid == 0 || errno != ECHILD;
-      if (was_running && keeper->leader_ended && keeper->state == STARTED) tell_ended(keeper);
+      if (was_running && keeper->leader_ended && keeper->state == STARTED) tell_ended(keeper, is_left);
       return is_left;
     }
     if (pid != keeper->leader) continue;
@@ -362,5 +364,7 @@ int main(int count, char **words) {
     wait_for_something(&keeper);
   }
   wire_next(&keeper.wire);
+  /* nobody is in it any more, and nobody else is there to do it where the server is gone */
+  if (keeper.control_group[0] != '\0') rmdir(keeper.control_group);
   return 0;
 }

@@ -60,6 +60,8 @@ static int fill_plan(struct cursor *cursor, struct plan *plan) {
   plan->grace_ms = take_u32(cursor);
   plan->uid = take_u32(cursor);
   plan->gid = take_u32(cursor);
+  plan->umask = take_u32(cursor);
+  plan->niceness = (int32_t)take_u32(cursor);
   plan->group_count = take_u32(cursor);
   plan->limit_count = take_u32(cursor);
   size_t arguments = take_u32(cursor), variables = take_u32(cursor);

@@ -3,12 +3,13 @@ import { keeperLauncher } from '../../../protocols/exec/keeper/launch-keeper.ts'
 import { spawnLauncher } from '../../../protocols/exec/launch-spawn.ts'
 import { loadNative } from '../../../src/native/load.ts'
 import { processRow } from '../../../protocols/exec/process-table.ts'
+import type { Clock } from '../../../src/runtime/clock.ts'
 import type { Launcher, LaunchPlan, ProgramOutput } from '../../../protocols/exec/launch.ts'
 
 /** One of them; `skip` says why it cannot be had here. */
 export interface LauncherKind {
   readonly kind: string
-  readonly make: () => Launcher
+  readonly make: (clock?: Clock) => Launcher
   readonly skip?: string | false
   /** Standard streams are pipes of the kernel's, or terminals: not the sockets of Node's. */
   readonly pipes: boolean
@@ -17,7 +18,7 @@ export interface LauncherKind {
 const keeper = keeperLauncher()
 
 export const LAUNCHERS: readonly LauncherKind[] = [
-  { kind: 'spawn', make: () => spawnLauncher(), pipes: loadNative() !== undefined },
+  { kind: 'spawn', make: (clock) => spawnLauncher(clock), pipes: loadNative() !== undefined },
   {
     kind: 'keeper',
     make: () => keeper as Launcher,
