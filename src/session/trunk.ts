@@ -251,12 +251,12 @@ export class TrunkSession implements Trunk, PipeOwner {
   }
 
   abort(reason: Error): void {
-    this.#engine.abort(toTrunkError(reason, 'ERR_SESSION_ABORTED', 'the trunk was aborted'), this.now())
+    this.#engine.abort(toTrunkError(reason, 'ERR_SESSION_ABORTED', 'the trunk was aborted'))
   }
 
   /** Ends at once, and says nothing: for a link that is not worth a goodbye. */
   cut(error: TrunkError): void {
-    this.#engine.cut(error, this.now())
+    this.#engine.cut(error)
     this.#driver.cut(error)
   }
 

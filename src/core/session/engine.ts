@@ -1,29 +1,21 @@
 /**
- * One session from its first byte to its last: hello, muxer, keepalive, end. No I/O, no timer, no promise: bytes and a clock
+ * One session from its first byte to its last: muxer, close, goodbye, over an attachment to a link. No I/O, no timer, no promise: bytes and a clock
  * reading go in, batches to write and the next deadline come out, what happened goes to the host. So a whole session replays
  * from a seed under a virtual clock.
  *
  * Promises upward: `established` at most once, `ended` exactly once, with the error that every pipe then has too. Assumes below: bytes in
- * order; one batch at a time, `batchLeft` when the line has it. Enforces: hello size and time, keepalive, write stall, close time.
+ * order; one batch at a time, `batchLeft` when the line has it. Enforces: close time; the attachment hello size and time, keepalive, write stall.
  */
-import { TrunkError, toTrunkError } from '../../contracts/errors.ts'
-import { FIRST_OPTIONAL_TYPE, FIRST_PIPE_TYPE, FrameType, MAX_EDGE_BYTE } from '../frame/constants.ts'
-import type { ChecksumTools } from '../checked-frame/checks.ts'
-import type { Batch } from '../frame/batch.ts'
+import { TrunkError } from '../../contracts/errors.ts'
+import { FrameType } from '../frame/constants.ts'
 import { readU64 } from '../frame/numbers.ts'
-import { decodeStatus, encodeStatus, MAX_STATUS_BYTES } from '../frame/status.ts'
-import type { Limits } from '../../contracts/limits.ts'
+import { decodeStatus, encodeStatus } from '../frame/status.ts'
 import { MuxCore } from '../mux/core.ts'
 import type { PipeState } from '../mux/pipe-state.ts'
 import { violation, type MuxHost, type SessionCounters } from '../mux/settings.ts'
-import { CheckedFraming } from './checked-framing.ts'
-import { Handshake, type Authenticator } from './handshake.ts'
-import { noSession, settle, type Hello } from './hello.ts'
-import { checkSessionFrame, CONCERNS_ANYBODY } from './session-frames.ts'
-import { Keepalive } from './keepalive.ts'
-import type { FramingHost, Framing } from './framing.ts'
-import { Pings } from './pings.ts'
-import { PlainFraming } from './plain-framing.ts'
+import { Attachment, type AttachmentHost, type AttachmentOptions } from './attachment.ts'
+import { settle, type Hello } from './hello.ts'
+import { CONCERNS_ANYBODY } from './session-frames.ts'
 
 /** What the engine calls. None of these may throw. */
 export interface EngineHost {
@@ -44,21 +36,10 @@ export interface EngineHost {
 }
 
 /** What an engine is made of. */
-export interface EngineOptions {
-  readonly hello: Hello
-  /** Makes another hello of this side, for a line on which one may have to wait for its peer. @default the first one is said each time */
-  readonly renewHello?: (() => Hello) | undefined
-  readonly limits: Readonly<Limits>
-  readonly preferredFrameBytes: number
-  readonly authenticator?: Authenticator | undefined
-  /** Given for a connectionless or lossy link. */
-  readonly checksumTools?: ChecksumTools | undefined
+export interface EngineOptions extends AttachmentOptions {
   /** Asked before a peer that has proved what it has to prove gets a session; throws what refuses it. May be asked on a plain line only. */
   readonly admit?: (() => void) | undefined
-  /** Waits for a peer as long as it takes: nobody can tell when one will be there. */
-  readonly waitsForever?: boolean | undefined
   readonly host: EngineHost
-  readonly now: number
 }
 
 /** `hello`: strangers. `open`, `closing`: a session. `ended`: nothing goes in any more. */
@@ -66,210 +47,91 @@ export type EngineState = 'hello' | 'open' | 'closing' | 'ended'
 
 /** One batch: what sits below the muxer (invariant 3 of docs/internals/catalogue.md), in frames of the preferred size. */
 const FRAMES_PER_BATCH = 4
-/** Largest data frame that is sent with checked framing. */
-const MAX_CHECKED_FRAME_BYTES = 16 * 1024
 /** A timer this late means that this process (or its machine) was suspended: the peer gets a fresh interval (reliability: R-133). */
 const SUSPENDED_MS = 1000
 
-export class Engine implements FramingHost {
+export class Engine implements AttachmentHost {
   state: EngineState = 'hello'
   mux: MuxCore | undefined
   peer: Hello | undefined
   /** What this side said to that peer. */
   own: Hello | undefined
-  bytesRead = 0
-  bytesWritten = 0
   /** False where the last batch was all that there was to send. */
   hasMore = false
-  /** Size of the last chunk. */
-  #received = 0
   readonly counters: SessionCounters = { strayPongs: 0, skippedFrames: 0 }
 
   readonly #options: EngineOptions
   readonly #host: EngineHost
-  readonly #limits: Readonly<Limits>
-  readonly #framing: Framing
-  #now: number
-  #skipping = false
+  /** The link that it goes over. */
+  readonly link: Attachment
   /** Session frames to send, each at most once: so the answers to a flood are bounded. */
   #bye: Uint8Array | undefined
   #concernsAnybody = false
   #sayClosing = false
-  #pongFor: Uint8Array | undefined
-  readonly #pings: Pings
-  readonly #keepalive: Keepalive
-  /** Since when the line has held our batch; -1: it holds none. */
-  #busySince = -1
-  #startedAt: number
   #closeBy = Infinity
 
   constructor(options: EngineOptions) {
     this.#options = options
     this.#host = options.host
-    this.#limits = options.limits
-    const { hello, renewHello, limits, authenticator, checksumTools, now } = options
-    this.#framing =
-      checksumTools === undefined
-        ? new PlainFraming(new Handshake(hello, limits.maxHelloBytes, authenticator), this)
-        : new CheckedFraming(
-            {
-              hello,
-              renewHello,
-              maxHelloBytes: limits.maxHelloBytes,
-              repeatMs: limits.helloRepeatMs,
-              authenticator,
-              tools: checksumTools,
-              now,
-            },
-            this,
-          )
-    this.#now = options.now
-    this.#startedAt = options.now
-    this.#keepalive = new Keepalive(limits, now)
-    this.#pings = new Pings(now, options.checksumTools === undefined ? 0 : 1)
+    this.link = new Attachment(options, this, this.counters)
   }
 
   // --- bytes in ------------------------------------------------------------------------------------------------------
 
+  get bytesRead(): number {
+    return this.link.bytesRead
+  }
+
+  get bytesWritten(): number {
+    return this.link.bytesWritten
+  }
+
   /** Takes bytes of the link. The chunk belongs to the engine. */
   receive(chunk: Uint8Array, now: number): void {
-    if (this.state === 'ended' || chunk.byteLength === 0) return
-    this.#now = now
-    this.#keepalive.heard(now)
-    this.#received = chunk.byteLength
-    this.bytesRead += chunk.byteLength
-    try {
-      this.#framing.receive(chunk, now)
-    } catch (error) {
-      // a handler may have ended the session from within the loop; whatever the decoder says after that is late
-      if (!this.#isEnded()) this.#fail(toTrunkError(error, 'ERR_PROTOCOL_VIOLATION', 'a frame could not be handled'))
-    }
-    if (this.#isEnded()) return
-    this.mux?.endOfChunk()
-    if (this.mux !== undefined && this.#pings.isDue(now)) this.ping()
+    this.link.receive(chunk, now)
   }
 
   /** Of how many bytes of the last chunk pipes still hold views. */
   kept(): number {
-    // a link with checked framing assembles frames, a handshake may keep what it was given: there a chunk is never free again
-    return this.mux === undefined || this.#options.checksumTools !== undefined || this.#isEnded()
-      ? this.#received
-      : this.mux.kept()
+    return this.link.kept()
   }
 
   /** The link has ended (`error` undefined) or failed: nothing more comes. */
   linkEnded(error: TrunkError | undefined, now: number): void {
-    if (this.state === 'ended') return
-    this.#now = now
-    if (error !== undefined) this.#end(error, false)
-    else if (this.#framing.midFrame && this.#options.checksumTools === undefined)
-      this.#end(new TrunkError('ERR_FRAME_TRUNCATED', 'the line ended inside a frame'), false)
-    else if (this.state === 'hello') {
-      const sentence = `the peer left before the session was established${this.#framing.seen}`
-      this.#end(new TrunkError('ERR_LINK_LOST', sentence), false)
-    } else this.#end(new TrunkError('ERR_LINK_LOST', 'the line ended without a goodbye'), false)
+    this.link.linkEnded(error, now)
   }
 
-  /** FrameHandler: see there. */
-  header(type: number, flags: number, pipe: number, length: number): boolean {
-    if (this.#isEnded()) throw violation('the session has ended')
-    this.#skipping = false
-    const { mux } = this
-    const maxBytes = this.maxPayload(type)
-    if (length > maxBytes) {
-      throw new TrunkError('ERR_FRAME_TOO_LARGE', `a frame of ${length} bytes, above the limit of ${maxBytes}`)
-    }
-    if (type > MAX_EDGE_BYTE || flags > MAX_EDGE_BYTE) throw violation(`type ${type} or flags ${flags} above 127`)
-    if (type >= FIRST_OPTIONAL_TYPE) {
-      this.#skipping = true
-      this.counters.skippedFrames++
-      return true
-    }
-    if (type >= FIRST_PIPE_TYPE) {
-      if (mux === undefined) throw violation(`a frame of type ${type} before the session was established`)
-      return mux.header(type, flags, pipe, length)
-    }
-    if (pipe !== 0 || flags !== 0)
-      throw violation(`a frame of type ${type} has pipe id and flags 0, not ${pipe} and ${flags}`)
-    checkSessionFrame(type, length, mux !== undefined)
-    return false
+  /** AttachmentHost: see there. */
+  sessionFrame(type: number, payload: Uint8Array, now: number): void {
+    if (type === FrameType.CLOSING) {
+      this.mux?.refuseOpens()
+      if (this.state === 'open') this.state = 'closing'
+    } else if (type === FrameType.BYE) this.#peerSaidBye(payload)
+    else if (type === FrameType.PARSED) {
+      const offset = readU64(payload, 0)
+      if (offset < 0) throw violation('an offset above 2^53 - 1')
+      this.mux?.peerParsed(offset, now)
+    } else throw violation(`there is no frame of type ${type}`)
   }
 
-  /** `maxFrameBytes` may be smaller than what a first frame or a status needs: then it bounds data alone. */
-  maxPayload(type: number): number {
-    const { maxFrameBytes, maxOpenBytes, maxHelloBytes } = this.#limits
-    if (this.mux === undefined) return maxHelloBytes
-    return type === FrameType.DATA ? maxFrameBytes : Math.max(maxFrameBytes, maxOpenBytes, MAX_STATUS_BYTES)
-  }
-
-  /** FrameHandler: see there. */
-  piece(bytes: Uint8Array, last: boolean): void {
-    if (!this.#skipping) this.mux?.piece(bytes, last)
-  }
-
-  /** FrameHandler: see there. */
-  frame(type: number, flags: number, pipe: number, payload: Uint8Array): void {
-    if (this.#skipping) return
-    if (type >= FIRST_PIPE_TYPE) this.mux?.frame(type, flags, pipe, payload, this.#now)
-    else this.#sessionFrame(type, payload)
-  }
-
-  #sessionFrame(type: number, payload: Uint8Array): void {
-    switch (type) {
-      case FrameType.HELLO:
-      case FrameType.READY:
-        this.#framing.handshakeFrame(type, payload)
-        break
-      case FrameType.CLOSING:
-        this.mux?.refuseOpens()
-        if (this.state === 'open') this.state = 'closing'
-        break
-      case FrameType.BYE:
-        this.#peerSaidBye(payload)
-        break
-      case FrameType.PING:
-        this.#pongFor = new Uint8Array(payload)
-        this.#host.wake()
-        break
-      case FrameType.PONG:
-        this.#ponged(payload)
-        break
-      case FrameType.PARSED: {
-        const offset = readU64(payload, 0)
-        if (offset < 0) throw violation('an offset above 2^53 - 1')
-        this.mux?.peerParsed(offset, this.#now)
-        break
-      }
-      default:
-        throw violation(`there is no frame of type ${type}`)
-    }
-  }
-
-  /** FramingHost: see there. */
+  /** AttachmentHost: see there. */
   wake(): void {
     this.#host.wake()
   }
 
-  /** FramingHost: see there. */
+  /** AttachmentHost: see there. */
   admit(): void {
     this.#options.admit?.()
   }
 
-  /** FramingHost: see there. */
-  askForLife(): void {
-    this.ping()
-  }
-
-  /** FramingHost: see there. */
-  established(peer: Hello, own: Hello): void {
+  /** AttachmentHost: see there. */
+  established(peer: Hello, own: Hello, now: number): MuxCore {
     this.peer = peer
     this.own = own
     this.state = 'open'
-    // what the line has held so far was written while nobody was there to take it
-    if (this.#busySince >= 0) this.#busySince = this.#now
-    const settings = settle(own, peer, this.#limits, this.#frameBytes, this.#options.checksumTools !== undefined)
-    this.mux = new MuxCore(
-      settings,
+    const { frameBytes, checked, pings } = this.link
+    const mux = new MuxCore(
+      settle(own, peer, this.#options.limits, frameBytes, checked),
       {
         wake: () => {
           this.#host.wake()
@@ -283,21 +145,17 @@ export class Engine implements FramingHost {
         release: (view) => {
           this.#host.release?.(view)
         },
-        roundTripMs: () => this.roundTripMs,
-        minRoundTripMs: () => this.#pings.leastMs,
+        roundTripMs: () => pings.roundTripMs,
+        minRoundTripMs: () => pings.leastMs,
         askParsed: () => this.ping(),
         ...this.#host.windows?.(),
       },
-      this.#now,
+      now,
     )
+    this.mux = mux
     this.ping()
     this.#host.established(peer)
-  }
-
-  /** Checked frames are held until they are whole, so they had better be small. */
-  get #frameBytes(): number {
-    const { preferredFrameBytes, checksumTools } = this.#options
-    return checksumTools === undefined ? preferredFrameBytes : Math.min(preferredFrameBytes, MAX_CHECKED_FRAME_BYTES)
+    return mux
   }
 
   #peerSaidBye(payload: Uint8Array): void {
@@ -306,56 +164,49 @@ export class Engine implements FramingHost {
     this.#end(error.code === 'ERR_SESSION_CLOSED' && this.mux !== undefined ? undefined : error, false)
   }
 
-  #ponged(payload: Uint8Array): void {
-    const answer = this.#pings.answered(payload, this.#now)
-    if (answer === undefined) this.counters.strayPongs++
-    else {
-      if (this.#pings.leastMs === undefined) this.ping()
-      this.mux?.peerAnswered(answer.parsed, this.#now)
-      this.#host.wake() // on a paced line data may have waited for this
-      this.#host.ponged(answer.id, answer.roundTripMs)
-    }
+  /** AttachmentHost: see there. */
+  ponged(id: number, roundTripMs: number): void {
+    this.#host.ponged(id, roundTripMs)
+  }
+
+  /** AttachmentHost: see there. */
+  lost(error: TrunkError, tell: boolean): void {
+    this.#end(error, tell)
   }
 
   // --- what the pipe adapter asks for ------------------------------------------------------------------------------------------
 
   /** Smoothed round trip in milliseconds; undefined before the first answer. */
   get roundTripMs(): number | undefined {
-    return this.#pings.roundTripMs
+    return this.link.pings.roundTripMs
   }
 
   /** Sends a ping soon; `host.ponged` is called with this number or a later one. */
   ping(): number {
-    this.#host.wake()
-    return this.#pings.want()
+    return this.link.askForLife()
   }
 
   /** Ends well: no new pipes, those that are open finish, then goodbye. */
   close(now: number): void {
     if (this.state === 'ended' || this.#closeBy !== Infinity) return
-    this.#now = now
     if (this.mux === undefined) {
       this.#end(new TrunkError('ERR_SESSION_CLOSED', 'closed before the session was established'), true)
       return
     }
     this.state = 'closing'
     this.mux.refuseOpens()
-    this.#closeBy = now + this.#limits.closeTimeoutMs
+    this.#closeBy = now + this.#options.limits.closeTimeoutMs
     this.#sayClosing = true
     this.#host.wake()
   }
 
   /** Ends at once, with `error`; the peer is told its code. */
-  abort(error: TrunkError, now: number): void {
-    if (this.state === 'ended') return
-    this.#now = now
+  abort(error: TrunkError): void {
     this.#end(error, true)
   }
 
   /** Ends at once, with `error`, and tells the peer nothing. */
-  cut(error: TrunkError, now: number): void {
-    if (this.state === 'ended') return
-    this.#now = now
+  cut(error: TrunkError): void {
     this.#end(error, false)
   }
 
@@ -372,14 +223,8 @@ export class Engine implements FramingHost {
       this.#concernsAnybody = CONCERNS_ANYBODY.has(error.code)
     }
     this.mux?.fail(error ?? new TrunkError('ERR_SESSION_CLOSED', 'the trunk was closed', { origin: 'remote' }))
-    this.#pings.clear()
+    this.link.end()
     this.#host.ended(error)
-  }
-
-  /** Ends with an error that the line or a frame gave. */
-  #fail(error: TrunkError): void {
-    // who started anew does not know this session: there is nobody to tell
-    this.#end(error, error.code !== 'ERR_PEER_RESTARTED')
   }
 
   #isEnded(): boolean {
@@ -393,12 +238,10 @@ export class Engine implements FramingHost {
    * called; until then nothing more can be pulled.
    */
   pull(now: number): readonly Uint8Array[] | undefined {
-    if (this.#busySince >= 0) return undefined
-    this.#now = now
-    const { batch } = this.#framing
-    batch.reset()
-    this.#pullSession(batch, now)
-    const maxBytes = this.#frameBytes * FRAMES_PER_BATCH
+    const link = this.link
+    if (link.busy) return undefined
+    const batch = link.begin(now)
+    const maxBytes = link.frameBytes * FRAMES_PER_BATCH
     if (this.mux !== undefined && !this.#isEnded()) {
       this.mux.pull(batch, maxBytes, now)
       // after the opens of the same tick: those were made before the close
@@ -414,37 +257,24 @@ export class Engine implements FramingHost {
     }
     if (batch.bytes === 0) return undefined
     // what comes later wakes; with checked framing the hello may have more to say than fits a batch
-    this.hasMore = batch.bytes >= maxBytes || !batch.hasRoom || this.#options.checksumTools !== undefined
-    this.#busySince = now
-    this.bytesWritten += batch.bytes
-    return batch.finish()
+    this.hasMore = batch.bytes >= maxBytes || !batch.hasRoom || link.checked
+    return link.finish(now)
   }
 
   /** The line has the last batch; its pieces are free. */
   batchLeft(): void {
-    this.#busySince = -1
+    this.link.batchLeft()
     this.mux?.batchLeft()
   }
 
   /** False where a goodbye would reach nobody, or somebody else. */
   #mayTell(now: number): boolean {
-    if (this.mux !== undefined || this.#options.checksumTools === undefined) return true
+    if (this.mux !== undefined || !this.link.checked) return true
     if (!this.#concernsAnybody) {
       this.#bye = undefined
       return false
     }
-    return this.#framing.beforeFarewell(now)
-  }
-
-  #pullSession(batch: Batch, now: number): void {
-    if (!this.#isEnded() || this.#options.checksumTools === undefined) this.#framing.pull(now)
-    if (this.mux === undefined || this.#isEnded()) return
-    if (this.#pongFor !== undefined) {
-      batch.frame(FrameType.PONG, 0, 0, Pings.answer(this.#pongFor, now))
-      this.#pongFor = undefined
-    }
-    const ping = this.#pings.take(now, this.mux.dataSent)
-    if (ping !== undefined) batch.frame(FrameType.PING, 0, 0, ping)
+    return this.link.framing.beforeFarewell(now)
   }
 
   // --- time ----------------------------------------------------------------------------------------------------------
@@ -452,63 +282,28 @@ export class Engine implements FramingHost {
   /** When `tick` wants to be called; Infinity for never. */
   deadline(): number {
     if (this.#isEnded()) return Infinity
-    let at = this.#closeBy
-    if (this.mux === undefined) at = Math.min(at, this.#helloBy())
-    else at = Math.min(at, this.#keepalive.deadline(), this.mux.deadline())
-    // what would be repeated cannot be while the line holds a batch
-    if (this.#busySince < 0 || this.mux !== undefined) at = Math.min(at, this.#framing.deadline())
-    if (this.#mayStall()) at = Math.min(at, this.#busySince + this.#limits.writeStallMs)
-    return at
-  }
-
-  #helloBy(): number {
-    return this.#options.waitsForever === true ? Infinity : this.#startedAt + this.#limits.helloTimeoutMs
-  }
-
-  /** A line that takes nothing is lost, unless nobody is there yet to take it. */
-  #mayStall(): boolean {
-    return this.#busySince >= 0 && (this.mux !== undefined || this.#options.checksumTools === undefined)
+    return Math.min(this.#closeBy, this.link.deadline(), this.mux?.deadline() ?? Infinity)
   }
 
   /** Does what is due. */
   tick(now: number): void {
     if (this.#isEnded()) return
     if (now - this.deadline() > SUSPENDED_MS) this.#suspended(now)
-    this.#now = now
-    try {
-      this.#framing.tick(now)
-    } catch (error) {
-      this.#fail(toTrunkError(error, 'ERR_LINE_DAMAGED', 'the line is damaged'))
-      return
-    }
-    if (this.mux === undefined && now >= this.#helloBy()) {
-      this.#end(noSession(this.#limits, this.#framing.seen), true)
-      return
-    }
+    this.link.greet(now)
+    if (this.#isEnded()) return
     if (now >= this.#closeBy) {
-      this.#end(
-        new TrunkError('ERR_CLOSE_TIMEOUT', `pipes were still open ${this.#limits.closeTimeoutMs} ms after the close`),
-        true,
-      )
+      const { closeTimeoutMs } = this.#options.limits
+      this.#end(new TrunkError('ERR_CLOSE_TIMEOUT', `pipes were still open ${closeTimeoutMs} ms after the close`), true)
       return
     }
-    if (this.#mayStall() && now >= this.#busySince + this.#limits.writeStallMs) {
-      this.#end(new TrunkError('ERR_WRITE_STALLED', `the line took nothing for ${this.#limits.writeStallMs} ms`), true)
-      return
-    }
-    if (this.mux === undefined) return
-    const verdict = this.#keepalive.check(now)
-    if (verdict === 'ask') this.ping()
-    else if (verdict !== undefined) this.#end(verdict, true)
-    if (!this.#isEnded()) this.mux.tick(now)
+    this.link.checkLife(now)
+    if (!this.#isEnded()) this.mux?.tick(now)
   }
 
   /** Not heard of, not written, not greeted, not finished: that proves nothing about the peer while we ourselves were suspended. */
   #suspended(now: number): void {
-    this.#keepalive.suspended(now)
-    if (this.#busySince >= 0) this.#busySince = now
-    this.#startedAt = now
-    if (this.#closeBy !== Infinity) this.#closeBy = now + this.#limits.closeTimeoutMs
+    this.link.suspended(now)
+    if (this.#closeBy !== Infinity) this.#closeBy = now + this.#options.limits.closeTimeoutMs
     this.mux?.suspended(now)
   }
 }

@@ -68,7 +68,7 @@ describe('an engine with checked framing', () => {
 
   it('takes nothing more when it has been ended, and says so once', () => {
     const { seat, voice } = standing()
-    seat.engine.abort(new TrunkError('ERR_SESSION_ABORTED', 'enough'), seat.now)
+    seat.engine.abort(new TrunkError('ERR_SESSION_ABORTED', 'enough'))
     const { bytesRead } = seat.engine
     seat.hear(voice.say(ping(3)))
     assert.equal(seat.engine.bytesRead, bytesRead)
@@ -90,7 +90,7 @@ describe('an end before the session is established with checked framing', () => 
   for (const code of concerning) {
     it(`by ${code} is told to whoever it is`, () => {
       const { seat, voice } = met()
-      seat.engine.abort(new TrunkError(code, 'no'), seat.now)
+      seat.engine.abort(new TrunkError(code, 'no'))
       assert.deepEqual(names(voice.hear(seat.say())), ['HELLO', 'BYE'])
       assert.equal(seat.say().byteLength, 0)
     })
@@ -99,7 +99,7 @@ describe('an end before the session is established with checked framing', () => 
   it('by anything else is told to nobody: the next one to listen may be another', () => {
     for (const code of ['ERR_SESSION_ABORTED', 'ERR_HELLO_TIMEOUT', 'ERR_SELF_CONNECTION'] as const) {
       const { seat } = met()
-      seat.engine.abort(new TrunkError(code, 'no'), seat.now)
+      seat.engine.abort(new TrunkError(code, 'no'))
       endsSilently(seat, code)
     }
   })
@@ -107,7 +107,7 @@ describe('an end before the session is established with checked framing', () => 
   it('is told to the one that is known, behind our hello and answer', () => {
     const { seat, voice } = met()
     voice.hear(seat.hear(voice.helloBurst('new')).say())
-    seat.engine.abort(new TrunkError('ERR_SESSION_LIMIT', 'no'), seat.now)
+    seat.engine.abort(new TrunkError('ERR_SESSION_LIMIT', 'no'))
     const said = seat.say()
     const frames = voice.hear(said)
     assert.deepEqual(names(frames), ['HELLO', 'READY', 'BYE'])
@@ -121,7 +121,7 @@ describe('an end before the session is established with checked framing', () => 
     const seat = new CheckedSeat({ waitsForever: true })
     const voice = new CheckedVoice()
     const first = seat.stick()
-    seat.engine.abort(new TrunkError('ERR_SESSION_LIMIT', 'no'), seat.now)
+    seat.engine.abort(new TrunkError('ERR_SESSION_LIMIT', 'no'))
     assert.equal(seat.say().byteLength, 0)
     seat.unstick()
     assert.deepEqual(names(voice.hear(concat(first, seat.say()))), ['HELLO', 'HELLO', 'BYE'])

@@ -181,8 +181,8 @@ describe('an engine that says hello', () => {
 
   it('takes no longer frame from a stranger than a hello', () => {
     const seat = new Seat()
-    assert.equal(seat.engine.maxPayload(TYPE.HELLO), 4096)
-    assert.equal(seat.engine.maxPayload(TYPE.DATA), 4096)
+    assert.equal(seat.engine.link.maxPayload(TYPE.HELLO), 4096)
+    assert.equal(seat.engine.link.maxPayload(TYPE.DATA), 4096)
     seat.engine.receive(concat(SYNC, encodeFrame(frame(TYPE.HELLO, 0, new Uint8Array(4097)))), 0)
     assert.deepEqual(seat.news(), ['ended ERR_FRAME_TOO_LARGE local'])
   })
@@ -265,11 +265,11 @@ describe('an engine that has ended', () => {
       0,
     )
     assert.equal(opened.id, 2)
-    seat.engine.abort(ENOUGH, 1)
+    seat.engine.abort(ENOUGH)
     assert.deepEqual(seat.news(), ['pipe failed ERR_SESSION_ABORTED local', 'ended ERR_SESSION_ABORTED local'])
     const { bytesRead } = seat.engine
     seat.take(2, frame(TYPE.OPEN, 1))
-    seat.engine.abort(new TrunkError('ERR_LINK_LOST', 'another'), 2)
+    seat.engine.abort(new TrunkError('ERR_LINK_LOST', 'another'))
     seat.engine.close(2)
     seat.engine.linkEnded(undefined, 2)
     seat.engine.tick(1_000_000)
@@ -287,7 +287,7 @@ describe('an engine that has ended', () => {
   it('by a handler in the middle of a chunk takes nothing of the rest', () => {
     const seat = standing()
     seat.onIncoming = () => {
-      seat.engine.abort(ENOUGH, 1)
+      seat.engine.abort(ENOUGH)
     }
     const ping = frame(TYPE.PING, 0, new Uint8Array(16))
     seat.take(1, ping, frame(TYPE.OPEN, 1), frame(TYPE.OPEN, 3), ping)
@@ -340,11 +340,11 @@ describe('an engine at its frames', () => {
 
   it('bounds data by the frame’s limit, and all else by what it needs', () => {
     const small = standing({ limits: { maxFrameBytes: 100, maxOpenBytes: 200 } })
-    assert.equal(small.engine.maxPayload(TYPE.DATA), 100)
-    assert.equal(small.engine.maxPayload(TYPE.OPEN), 579)
+    assert.equal(small.engine.link.maxPayload(TYPE.DATA), 100)
+    assert.equal(small.engine.link.maxPayload(TYPE.OPEN), 579)
     const open = standing({ limits: { maxFrameBytes: 100, maxOpenBytes: 2000 } })
-    assert.equal(open.engine.maxPayload(TYPE.OPEN), 2000)
-    assert.equal(standing().engine.maxPayload(TYPE.OPEN), 262_144)
+    assert.equal(open.engine.link.maxPayload(TYPE.OPEN), 2000)
+    assert.equal(standing().engine.link.maxPayload(TYPE.OPEN), 262_144)
     small.take(1, frame(TYPE.OPEN, 1), frame(TYPE.DATA, 1, new Uint8Array(100)))
     assert.deepEqual(small.news(), [])
     small.take(1, frame(TYPE.DATA, 1, new Uint8Array(101)))
