@@ -121,6 +121,7 @@ export class ClientConnection implements ProxyClient {
         this.#go()
       },
       release: (chunk) => connection.release(chunk),
+      abandon: (chunk) => connection.abandon(chunk),
       write: (chunks) => connection.write(chunks),
       end: () => connection.end(),
       reset: () => connection.reset(),

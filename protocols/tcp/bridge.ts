@@ -143,18 +143,20 @@ class Bridge implements Joined, ConnectionReceiver {
     this.#pipe.write(chunk).then(
       () => {
         this.#taken += chunk.byteLength
-        this.#release(chunk)
+        this.#connection.release(chunk)
+        this.#hasLeft(chunk)
       },
       (error: unknown) => {
-        this.#release(chunk)
+        // the line may still look at it: what is read next must not get into a batch that has not left
+        this.#connection.abandon(chunk)
+        this.#hasLeft(chunk)
         this.#onWriteFailed(error)
       },
     )
   }
 
-  #release(chunk: Uint8Array): void {
+  #hasLeft(chunk: Uint8Array): void {
     this.#inFlight -= chunk.byteLength
-    this.#connection.release(chunk)
     if (this.#paused && this.#inFlight < MAX_IN_FLIGHT_BYTES) this.#resume()
   }
 

@@ -12,7 +12,7 @@ export interface Endpoint {
 
 /** What a {@link Connection} calls. Nothing is called before `start` has returned, and nothing after `closed`. */
 export interface ConnectionReceiver {
-  /** Bytes arrived; they are the receiver's until it gives them back with `release`, each chunk once. */
+  /** Bytes arrived; they are the receiver's until it gives them back with `release` or `abandon`, each chunk once. */
   data(chunk: Uint8Array): void
   /** The other side has ended its writing. */
   end(): void
@@ -43,6 +43,8 @@ export interface Connection {
   resume(): void
   /** A chunk that came by `data` is no longer looked at: its memory may be read into again. */
   release(chunk: Uint8Array): void
+  /** As `release`, where somebody may still look at it: its memory is not read into again, and the collector's when nobody does. */
+  abandon(chunk: Uint8Array): void
   /** Hands `chunks` over, in order. True: the system has them, and they are free. False: nothing more may be written before `drained`. */
   write(chunks: Uint8ArrayList): boolean
   /** Ends our writing; once, and not between a `write` that returned false and its `drained`. */

@@ -81,6 +81,10 @@ export class NativeConnection implements Connection, Member {
     this.#set.release(chunk)
   }
 
+  abandon(chunk: Uint8Array): void {
+    this.#set.abandon(chunk)
+  }
+
   write(chunks: Uint8ArrayList): boolean {
     if (this.#closed) return false
     const rest = this.#broken === undefined ? this.#send(chunks) : undefined

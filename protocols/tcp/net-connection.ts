@@ -107,6 +107,10 @@ class NetConnection implements Connection {
     // Node reads each chunk into memory of its own.
   }
 
+  abandon(): void {
+    // the same
+  }
+
   /** One writev for all chunks. */
   write(chunks: Uint8ArrayList): boolean {
     if (this.#broken !== undefined) return true

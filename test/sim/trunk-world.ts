@@ -14,10 +14,11 @@ import { resolveLimits } from '../../src/contracts/limits.ts'
 import { defineProtocol } from '../../src/contracts/protocol.ts'
 import { EPOCH_BYTES, helloLimits, type Hello } from '../../src/core/session/hello.ts'
 import { TrunkSession } from '../../src/session/trunk.ts'
-import type { DirectReceiver, Link, Pipe, Protocol } from '../../src/contracts/types.ts'
+import type { Link, Pipe, Protocol } from '../../src/contracts/types.ts'
 import { Random } from './random.ts'
+import { SimLink, virtualClock } from './sim-link.ts'
 import { Timeline } from './timeline.ts'
-import { Wire, type WireEnd } from './wire.ts'
+import { Wire } from './wire.ts'
 import { wireKnobs } from './world.ts'
 
 /** What came of a run. */
@@ -53,20 +54,7 @@ class World {
   readonly #pending = new Map<number, string>()
   readonly #trunks: readonly [TrunkSession, TrunkSession]
   #settledAt = 0
-  readonly clock: Clock = {
-    now: () => this.timeline.now,
-    after: (delayMs, callback) => {
-      let live = true
-      this.timeline.after(delayMs, () => {
-        if (live) callback()
-      })
-      return {
-        cancel: () => {
-          live = false
-        },
-      }
-    },
-  }
+  readonly clock: Clock = virtualClock(this.timeline)
 
   /** Enough for a few windows to grow, and seldom for all. */
   readonly #budgets = new SharedBudgets({ windowBytes: 128 * 1024 }, this.clock)
@@ -235,71 +223,6 @@ class World {
       if (next.value.subarray().includes(REUSED)) this.faults.push('a byte that was changed before it had left')
       if (random.chance(0.3)) await this.#rest()
     }
-  }
-}
-
-/** A link over two wires. It looks at what it was handed until it says that it has left. */
-class SimLink implements Link, WireEnd {
-  readonly direct: NonNullable<Link['direct']>
-  wire!: Wire
-  #receiver: DirectReceiver | undefined
-  #ended = false
-  #over: (() => void) | undefined
-  readonly #world: World
-
-  constructor(world: World) {
-    this.#world = world
-    this.direct = {
-      start: (receiver) => {
-        this.#receiver = receiver
-      },
-      write: (batch) => {
-        const looked = Buffer.concat(batch)
-        // now and then the kernel has room for all of it
-        const whole = world.random.chance(0.3)
-        this.wire.write(looked, () => {
-          if (whole) return
-          if (!Buffer.concat(batch).equals(looked)) world.faults.push('a batch that had not left was changed')
-          this.#receiver?.drain()
-        })
-        return whole
-      },
-      end: () => {
-        this.wire.end()
-      },
-    }
-  }
-
-  get source(): never {
-    throw new Error('its direct interface is used')
-  }
-
-  readonly sink = (): Promise<never> => Promise.reject(new Error('its direct interface is used'))
-
-  data(chunk: Uint8Array): void {
-    this.#receiver?.data(new Uint8Array(chunk))
-  }
-
-  end(reset: boolean): void {
-    this.#ended = true
-    if (reset) this.#receiver?.fail(new TrunkError('ERR_LINK_RESET', 'reset'))
-    else this.#receiver?.end()
-    this.#over?.()
-  }
-
-  close(): Promise<void> {
-    this.#receiver = undefined
-    this.wire.end()
-    if (this.#ended) return Promise.resolve()
-    return new Promise((resolve) => {
-      this.#over = resolve
-      this.#world.timeline.after(10_000, resolve)
-    })
-  }
-
-  abort(): void {
-    this.#receiver = undefined
-    this.wire.sever()
   }
 }
 

@@ -323,6 +323,7 @@ describe('bridge', () => {
       pause: () => undefined,
       resume: () => undefined,
       release: () => undefined,
+      abandon: () => undefined,
       write: () => true,
       end() {
         if (told !== undefined) ended(told, near)

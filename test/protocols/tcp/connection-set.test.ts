@@ -165,6 +165,21 @@ describe('connections of the native addon', { skip }, () => {
     }
   })
 
+  it('[R-705] have memory that is read into no more where a chunk of it was abandoned', async () => {
+    const [one] = await connections(1)
+    const { connection, other, chunks } = one!
+    const abandoned: Uint8Array[] = []
+    for (let round = 0; round < 20; round++) {
+      other.write('first')
+      await eventually(() => chunks.length > 0, 'its bytes')
+      const chunk = chunks.pop()!
+      for (const earlier of abandoned) assert.notEqual(chunk.buffer, earlier.buffer)
+      connection.abandon(chunk)
+      abandoned.push(chunk)
+    }
+    for (const chunk of abandoned) assert.equal(Buffer.from(chunk).toString(), 'first')
+  })
+
   it('R-348: hold little memory although each of many holds one byte of what was read between much else', async () => {
     const all = await connections(60)
     const [busy, ...stalled] = all
