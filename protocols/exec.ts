@@ -1,7 +1,16 @@
 /** Commands: `exec` lets the peer run programs here, as far as a policy says; `execClient` runs them at the peer. */
 export { exec } from './exec/server.ts'
-export type { CommandEvent, ExecOptions } from './exec/server.ts'
+export type { CommandEvent, ExecOptions, ExecProtocol } from './exec/server.ts'
 export type { CommandRule } from './exec/policy.ts'
 export { execClient } from './exec/client.ts'
-export type { CommandOptions, ExecClient, RunOptions, RunResult, StartOptions } from './exec/client.ts'
-export type { CommandOutput, Exit, RunningCommand } from './exec/client-command.ts'
+export type {
+  CommandOptions,
+  ExecClient,
+  KeepOptions,
+  RunOptions,
+  RunResult,
+  StartOptions,
+  TerminalOptions,
+} from './exec/client.ts'
+export type { AttachedCommand, AttachOptions, CommandInfo, LogsOptions, OutputOffsets } from './exec/client-attach.ts'
+export type { CommandOutput, CommandScope, Exit, RunningCommand } from './exec/client-command.ts'

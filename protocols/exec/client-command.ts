@@ -7,8 +7,9 @@ import { onAbort } from '../../src/runtime/on-abort.ts'
 import { toTrunkError, TrunkError } from '../../src/contracts/errors.ts'
 import type { Pipe } from '../../src/contracts/types.ts'
 import { unwrap } from '../internal/decoded.ts'
-import { controlOfServer, encodeControl, type ToClient } from './control.ts'
-import { decodeStreamReply, type StartReply, type StreamName } from './messages.ts'
+import { controlOfServer, encodeControl, type ToClient, type ToServer } from './control.ts'
+import { deferred, type Deferred } from './deferred.ts'
+import { decodeStreamReply, type OutputName, type StartReply } from './messages.ts'
 
 /** How a command has ended: one of `code` and `signal`. */
 export interface Exit {
@@ -31,9 +32,16 @@ export interface Exit {
 export interface CommandOutput extends AsyncIterable<Uint8ArrayList> {
   /** The same, for a reader that is done with each item before it asks for the next: `Pipe.borrowed`. */
   readonly borrowed: AsyncIterable<Uint8ArrayList>
+  /** The offset of its first byte: 0, but for a kept command that was attached to. */
+  readonly from: number
+  /** Bytes that were asked for and are gone. */
+  readonly dropped: number
   /** Nobody wants more: the command meets SIGPIPE, as before `| head`. */
   stopReading(): void
 }
+
+/** Whom a signal is for: `foreground` is the terminal's process group. */
+export type CommandScope = 'leader' | 'group' | 'tree' | 'foreground'
 
 /** A command that was executed. */
 export interface RunningCommand extends AsyncDisposable {
@@ -44,19 +52,26 @@ export interface RunningCommand extends AsyncDisposable {
   readonly user: string
   /** How the peer keeps its processes together. */
   readonly tree: 'cgroup' | 'keeper' | 'group'
-  /** There with `stdin: 'pipe'`: `write`, `sink` and `closeWrite` of it. Writing rejects with ERR_STDIN_CLOSED where the command reads no more. */
+  /** Of a command that is kept: by which it is attached to. */
+  readonly name?: string
+  /** There with `stdin: 'pipe'`, and with a terminal: `write`, `sink` and `closeWrite` of it. Writing rejects with ERR_STDIN_CLOSED where the command reads no more. */
   readonly stdin?: Pipe
+  /** Of a command with a terminal, what that shows. */
   readonly stdout?: CommandOutput
   readonly stderr?: CommandOutput
-  /** Resolves when it has ended, whatever its output does; rejects where that was not told: ERR_ABORTED, or what ended the session. Safe to ignore. */
+  /** Resolves when it has ended, whatever its output does; rejects where that was not told: ERR_ABORTED, ERR_COMMAND_ATTACHED (another has taken it), or what ended the session. Safe to ignore. */
   readonly exit: Promise<Exit>
   /** Resolves when no process of it is left; rejects with ERR_UNSUPPORTED where some live on after its exit, of which nobody tells. Safe to ignore. */
   readonly empty: Promise<void>
   /** Sends a signal: `TERM` or `SIGTERM`. Rejects where the command cannot be told. */
-  signal(name: string, scope?: 'leader' | 'group' | 'tree'): Promise<void>
+  signal(name: string, scope?: CommandScope): Promise<void>
+  /** Tells its terminal a new size. */
+  resize(columns: number, rows: number): Promise<void>
   /** A new time limit from now on; undefined: none but the peer's own. */
   limitTime(ms: number | undefined): Promise<void>
-  /** Ends it with all of its processes, unless it has ended. Leaving a block with `await using` does it. */
+  /** Leaves a command that is kept, which goes on. Rejects with ERR_UNSUPPORTED for any other. */
+  detach(): Promise<void>
+  /** Ends it with all of its processes, unless it has ended. Leaving a block with `await using` does it; one that is kept is left there. Who only watches ends nothing. */
   kill(reason?: Error): void
 }
 
@@ -66,12 +81,9 @@ export interface CommandPipes {
   readonly stdin: Pipe | undefined
   readonly stdout: Pipe | undefined
   readonly stderr: Pipe | undefined
-}
-
-interface Settled<T> {
-  readonly promise: Promise<T>
-  readonly resolve: (value: T) => void
-  readonly reject: (error: Error) => void
+  readonly tty?: Pipe | undefined
+  /** Each output is read to this offset only. */
+  readonly until?: { readonly [Name in OutputName]?: number | undefined }
 }
 
 export class ClientCommand implements RunningCommand {
@@ -79,26 +91,34 @@ export class ClientCommand implements RunningCommand {
   readonly pid: number
   readonly user: string
   readonly tree: StartReply['tree']
+  readonly name?: string
   readonly stdin?: Pipe
   readonly stdout?: CommandOutput
   readonly stderr?: CommandOutput
   readonly #control: Pipe
   readonly #pipes: CommandPipes
-  readonly #exit = settled<Exit>()
-  readonly #empty = settled<undefined>()
-  readonly #drained = new Map<StreamName, Settled<number>>()
+  readonly #reply: StartReply
+  readonly #exit = deferred<Exit>()
+  readonly #empty = deferred<undefined>()
+  readonly #drained = new Map<OutputName, Deferred<number>>()
   #hasExited = false
+  #isDetached = false
+  #isTaken = false
 
   constructor(reply: StartReply, pipes: CommandPipes, signal: AbortSignal | undefined) {
     this.id = Buffer.from(reply.id).toString('hex')
     this.pid = reply.pid
     this.user = reply.user
     this.tree = reply.tree
+    if (reply.name !== undefined) this.name = reply.name
+    this.#reply = reply
     this.#pipes = pipes
     this.#control = pipes.control
-    if (pipes.stdin !== undefined) this.stdin = pipes.stdin
-    if (pipes.stdout !== undefined) this.stdout = this.#output('stdout', pipes.stdout)
-    if (pipes.stderr !== undefined) this.stderr = this.#output('stderr', pipes.stderr)
+    const { tty, stdin = tty, stdout, stderr } = pipes
+    if (stdin !== undefined) this.stdin = stdin
+    if (tty !== undefined) this.stdout = this.#output('tty', tty)
+    else if (stdout !== undefined) this.stdout = this.#output('stdout', stdout)
+    if (stderr !== undefined) this.stderr = this.#output('stderr', stderr)
     const unsubscribe = signal && onAbort(signal, () => this.kill(signal.reason as Error))
     void this.#listen().finally(() => unsubscribe?.())
   }
@@ -111,28 +131,54 @@ export class ClientCommand implements RunningCommand {
     return this.#empty.promise
   }
 
-  async signal(name: string, scope: 'leader' | 'group' | 'tree' = 'group'): Promise<void> {
-    await this.#control.write(encodeControl(['signal', name.replace(/^SIG/, ''), scope]))
+  async signal(name: string, scope: CommandScope = 'group'): Promise<void> {
+    await this.#say(['signal', name.replace(/^SIG/, ''), scope])
   }
 
   async limitTime(ms: number | undefined): Promise<void> {
-    await this.#control.write(encodeControl(['timeout', ms ?? null]))
+    await this.#say(['timeout', ms ?? null])
+  }
+
+  async resize(columns: number, rows: number): Promise<void> {
+    await this.#say(['resize', columns, rows, 0, 0])
+  }
+
+  async detach(): Promise<void> {
+    if (this.name === undefined)
+      throw new TrunkError('ERR_UNSUPPORTED', 'only a command that is kept can be left: start it with keep')
+    this.#isDetached = true
+    const reason = detached()
+    // its place is free when the peer has said so; a session that is lost has freed it as well
+    await this.#control.close().catch(() => undefined)
+    this.#failed(reason)
+    this.#abortStreams(reason)
   }
 
   kill(reason: Error = new TrunkError('ERR_ABORTED', 'the command was killed')): void {
-    const { stdin, stdout, stderr } = this.#pipes
     // the reset of the control pipe ends the tree; after the exit it owns nothing, and only the streams are given up
-    for (const pipe of [this.#control, stdin, stdout, stderr]) pipe?.abort(reason)
+    this.#control.abort(reason)
+    this.#abortStreams(reason)
   }
 
-  [Symbol.asyncDispose](): Promise<void> {
-    this.kill()
-    return Promise.resolve()
+  async [Symbol.asyncDispose](): Promise<void> {
+    if (this.name === undefined) this.kill()
+    else await this.detach()
+  }
+
+  async #say(message: ToServer): Promise<void> {
+    await this.#control.write(encodeControl(message))
+  }
+
+  #abortStreams(reason: Error): void {
+    const { stdin, stdout, stderr, tty } = this.#pipes
+    for (const pipe of [stdin, stdout, stderr, tty]) pipe?.abort(reason)
   }
 
   async #listen(): Promise<void> {
     try {
       for await (const message of controlOfServer(this.#control)) this.#told(message)
+      if (this.#isTaken) throw new TrunkError('ERR_COMMAND_ATTACHED', 'another has taken the command')
+      if (this.#isDetached) throw detached()
       if (!this.#hasExited) throw new TrunkError('ERR_MESSAGE_INVALID', 'the peer has not told how the command ended')
       const untold = new TrunkError('ERR_MESSAGE_INVALID', 'the peer has not told how much the command wrote')
       for (const name of OUTPUTS) this.#drainedOf(name).reject(untold)
@@ -168,6 +214,9 @@ export class ClientCommand implements RunningCommand {
       case 'drained':
         this.#drainedOf(message[1]).resolve(message[2])
         break
+      case 'taken':
+        this.#isTaken = true
+        break
       case 'empty':
         this.#empty.resolve(undefined)
         break
@@ -175,49 +224,68 @@ export class ClientCommand implements RunningCommand {
     }
   }
 
-  #drainedOf(name: StreamName): Settled<number> {
+  #drainedOf(name: OutputName): Deferred<number> {
     const known = this.#drained.get(name)
     if (known !== undefined) return known
-    const made = settled<number>()
+    const made = deferred<number>()
     this.#drained.set(name, made)
     return made
   }
 
-  #output(name: StreamName, pipe: Pipe): CommandOutput {
+  #output(name: OutputName, pipe: Pipe): CommandOutput {
     const { from, dropped } = unwrap(decodeStreamReply(pipe.reply))
-    if (from !== 0 || dropped !== 0)
+    if (this.name === undefined && (from !== 0 || dropped !== 0))
       throw new TrunkError('ERR_MESSAGE_INVALID', `the peer begins ${name} at ${from}, not at 0`)
-    const drained = this.#drainedOf(name)
-    const checked = async function* (source: AsyncIterable<Uint8ArrayList>): AsyncGenerator<Uint8ArrayList> {
-      let bytes = 0
-      for await (const data of source) {
-        bytes += data.byteLength
-        yield data
-      }
-      const said = await drained.promise
-      if (said !== bytes)
-        throw new TrunkError('ERR_MESSAGE_INVALID', `${bytes} bytes of ${name} came, and the peer has sent ${said}`)
-    }
+    const checked = (source: AsyncIterable<Uint8ArrayList>) => this.#checked(name, source, from)
     return {
       [Symbol.asyncIterator]: () => checked(pipe.source)[Symbol.asyncIterator](),
       get borrowed() {
         return checked(pipe.borrowed)
       },
+      from,
+      dropped,
       stopReading: () => pipe.stopReading(),
+    }
+  }
+
+  async *#checked(
+    name: OutputName,
+    source: AsyncIterable<Uint8ArrayList>,
+    from: number,
+  ): AsyncGenerator<Uint8ArrayList> {
+    const until = this.#pipes.until?.[name] ?? Infinity
+    const acknowledge = this.#acknowledger(name)
+    let at = from
+    if (at >= until) return
+    for await (const data of source) {
+      if (at + data.byteLength >= until) {
+        yield data.sublist(0, until - at)
+        return
+      }
+      at += data.byteLength
+      yield data
+      await acknowledge(at)
+    }
+    const said = await this.#drainedOf(name).promise
+    if (said !== at)
+      throw new TrunkError('ERR_MESSAGE_INVALID', `${name} came to its byte ${at}, and the peer has sent ${said}`)
+  }
+
+  /** Where the command waits for its reader, it is told how far that is: not for each byte. */
+  #acknowledger(name: OutputName): (at: number) => Promise<void> {
+    const { ringBytes = 0, whenFull } = this.#reply
+    let told = 0
+    return async (at) => {
+      if (whenFull !== 'block' || at - told < ringBytes / 4) return
+      told = at
+      // one that has ended is told no more
+      await this.#say(['read', name, at]).catch(() => undefined)
     }
   }
 }
 
-const OUTPUTS = ['stdout', 'stderr'] as const
-
-/** Its failure ends no process where nobody waits. */
-function settled<T>(): Settled<T> {
-  let resolve!: (value: T) => void
-  let reject!: (error: Error) => void
-  const promise = new Promise<T>((settle, fail) => {
-    resolve = settle
-    reject = fail
-  })
-  promise.catch(() => undefined)
-  return { promise, resolve, reject }
+function detached(): TrunkError {
+  return new TrunkError('ERR_ABORTED', 'the command was left; it goes on')
 }
+
+const OUTPUTS = ['stdout', 'stderr', 'tty'] as const

@@ -7,7 +7,19 @@ import { freshBytes } from '../../src/runtime/fresh-bytes.ts'
 import { requireSignal } from '../../src/runtime/on-abort.ts'
 import type { Bytes, Pipe, Trunk } from '../../src/contracts/types.ts'
 import { unwrap } from '../internal/decoded.ts'
-import { ClientCommand, type Exit, type RunningCommand } from './client-command.ts'
+import {
+  attach,
+  forget,
+  kill,
+  list,
+  logs,
+  wait,
+  type AttachedCommand,
+  type AttachOptions,
+  type CommandInfo,
+  type LogsOptions,
+} from './client-attach.ts'
+import { ClientCommand, type CommandScope, type Exit, type RunningCommand } from './client-command.ts'
 import { KeptOutput } from './kept-output.ts'
 import {
   decodeRequest,
@@ -18,6 +30,7 @@ import {
   MAX_SPEC_BYTES,
   type StartInput,
   type StreamName,
+  type TerminalRequest,
 } from './messages.ts'
 
 /** Options of both ways to run a command. */
@@ -48,6 +61,34 @@ export interface StartOptions extends CommandOptions {
   stdout?: 'pipe' | 'none'
   /** `merge`: into `stdout`, in the order in which it was written. @default 'pipe' */
   stderr?: 'pipe' | 'merge' | 'none'
+  /** A terminal in place of the three: `stdin` writes to it, and `stdout` is what it shows. */
+  tty?: TerminalOptions
+  /** It outlives its session: whoever asks by its name can attach to it. */
+  keep?: KeepOptions
+}
+
+/** A command's terminal. */
+export interface TerminalOptions {
+  /** @default 80 */
+  columns?: number
+  /** @default 24 */
+  rows?: number
+  /** TERM. @default 'xterm-256color' */
+  term?: string
+  /** By stty's names: flags (iutf8, echo, icanon, isig, ixon, icrnl, onlcr, opost) and the numbers of characters (intr, quit, erase, kill, eof, susp). */
+  modes?: Readonly<Record<string, boolean | number>>
+}
+
+/** How a command outlives its session. */
+export interface KeepOptions {
+  /** Letters, digits, `.`, `_` and `-`. @default the first 8 digits of its id */
+  name?: string
+  /** How long it runs, and is known after its end, while nobody controls it; at most what the peer allows. @default 3600000, an hour */
+  forMs?: number
+  /** Of each output, how much is kept; at most what the peer allows. @default that, 1 MiB */
+  ringBytes?: number
+  /** What happens to output above that which nobody has read: the oldest is dropped, or the command waits. @default 'drop' */
+  whenFull?: 'drop' | 'block'
 }
 
 /** Options of {@link ExecClient.run}. */
@@ -89,6 +130,18 @@ export interface ExecClient {
     args?: readonly (string | Uint8Array)[],
     options?: StartOptions,
   ): Promise<RunningCommand>
+  /** The commands of this trunk, and those that the peer keeps. */
+  list(): Promise<CommandInfo[]>
+  /** Takes the place of whoever started a kept command and has left. ERR_COMMAND_ATTACHED where somebody controls it, unless you `take` it or `watch`; ERR_COMMAND_UNKNOWN where there is none. */
+  attach(name: string, options?: AttachOptions): Promise<AttachedCommand>
+  /** What a kept command has written, as `stdout` and `stderr`. */
+  logs(name: string, options?: LogsOptions): Promise<AttachedCommand>
+  /** How a kept command ends, or has ended. */
+  wait(name: string, options?: { signal?: AbortSignal }): Promise<Exit>
+  /** Sends a signal to a kept command, or to one of this trunk by its id. @default TERM, to its group */
+  kill(name: string, options?: { signal?: string; scope?: CommandScope }): Promise<void>
+  /** Has a kept command known no more; one that runs is ended first. */
+  forget(name: string): Promise<void>
 }
 
 /** What an open carries besides the parameters; more goes in a spec. */
@@ -107,16 +160,34 @@ export function execClient(trunk: Trunk): ExecClient {
   const client: ExecClient = {
     start: (program, args = [], options = {}) => start(trunk, [program, ...args], options),
     run: (program, args = [], options = {}) => run(client, program, args, options),
+    list: () => list(trunk),
+    attach: (name, options = {}) => attach(trunk, name, options),
+    logs: (name, options = {}) => logs(trunk, name, options),
+    wait: (name, { signal } = {}) => wait(trunk, name, signal),
+    kill: (name, { signal = 'TERM', scope = 'group' } = {}) => kill(trunk, name, signal, scope),
+    forget: (name) => forget(trunk, name),
   }
   return client
 }
 
 async function start(trunk: Trunk, argv: (string | Uint8Array)[], options: StartOptions): Promise<RunningCommand> {
-  const { signal, env, stdin = 'none', stdout = 'pipe', stderr = 'pipe', ...rest } = options
+  const { signal, env, tty, keep, ...rest } = options
+  const { stdin = 'none', stdout = 'pipe', stderr = 'pipe' } = tty === undefined ? options : WITHOUT_STREAMS
   if (signal !== undefined) requireSignal(signal)
   signal?.throwIfAborted()
   const id = freshBytes(16)
-  const whole: StartInput = { op: 'start', id, argv, ...(env && { env }), ...rest, stdin, stdout, stderr }
+  const whole: StartInput = {
+    op: 'start',
+    id,
+    argv,
+    ...(env && { env }),
+    ...rest,
+    stdin,
+    stdout,
+    stderr,
+    ...(tty && { tty: terminalOf(tty) }),
+    ...(keep && { keep }),
+  }
   const request = requireRequest(whole)
   if (encodeCbor(request, 2 * MAX_SPEC_BYTES, 'a command').byteLength > MAX_INLINE_BYTES) {
     await sendSpec(trunk, id, { argv, env }, signal)
@@ -141,19 +212,26 @@ async function start(trunk: Trunk, argv: (string | Uint8Array)[], options: Start
   input?.catch(() => undefined)
   const output = open('stdout', stdout === 'pipe')
   const errors = open('stderr', stderr === 'pipe')
+  const terminal = open('tty', tty !== undefined)
   const pipe = await control
   try {
     const reply = unwrap(decodeStartReply(pipe.reply))
-    const pipes = { control: pipe, stdin: await input, stdout: await output, stderr: await errors }
+    const pipes = { control: pipe, stdin: await input, stdout: await output, stderr: await errors, tty: await terminal }
     return new ClientCommand(reply, pipes, signal)
   } catch (error) {
-    for (const stream of [control, input, output, errors])
+    for (const stream of [control, input, output, errors, terminal])
       void stream?.then(
         (opened) => opened?.abort(error as Error),
         () => undefined,
       )
     throw error
   }
+}
+
+const WITHOUT_STREAMS = { stdin: 'none', stdout: 'none', stderr: 'none' } as const
+
+function terminalOf({ columns = 80, rows = 24, term = 'xterm-256color', modes }: TerminalOptions): TerminalRequest {
+  return { columns, rows, term, ...(modes && { modes: { ...modes } }) }
 }
 
 /** Checked as the peer would, before anything is sent. */

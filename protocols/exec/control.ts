@@ -7,7 +7,7 @@ import * as v from 'valibot'
 import { decodeCbor, encodeCbor } from '../../src/core/cbor.ts'
 import { TrunkError } from '../../src/contracts/errors.ts'
 import type { Pipe } from '../../src/contracts/types.ts'
-import { MAX_MS, type StreamName } from './messages.ts'
+import { facts, MAX_MS, sizes, type CommandFacts, type OutputName } from './messages.ts'
 
 /** A message, at most. */
 export const MAX_CONTROL_BYTES: number = 4 * 1024
@@ -20,6 +20,7 @@ export interface ExitDetails {
   /** Bytes read from each so far. */
   readonly stdout: number
   readonly stderr: number
+  readonly tty?: number | undefined
   readonly leftovers: number
   readonly userMs?: number | undefined
   readonly systemMs?: number | undefined
@@ -30,14 +31,22 @@ export interface ExitDetails {
 export type ToServer =
   | readonly ['signal', name: string, scope: 'leader' | 'group' | 'tree' | 'foreground']
   | readonly ['timeout', ms: number | null]
+  | readonly ['resize', columns: number, rows: number, x: number, y: number]
+  /** Of a kept command with `whenFull: 'block'`: so much of an output has come, and need not be kept. */
+  | readonly ['read', stream: OutputName, offset: number]
 
 /** What goes to the client. */
 export type ToClient =
   | readonly ['exit', code: number | null, signal: string | null, ExitDetails]
-  | readonly ['drained', stream: StreamName, bytes: number, lingering: boolean]
+  | readonly ['drained', stream: OutputName, bytes: number, lingering: boolean]
   | readonly ['stopped', signal: string]
   | readonly ['continued']
+  /** Somebody has attached with `take`. */
+  | readonly ['taken']
   | readonly ['empty']
+
+/** What a list carries. */
+export type ListItem = readonly ['command', CommandFacts]
 
 const count = v.pipe(v.number(), v.safeInteger(), v.minValue(0))
 const amount = v.optional(v.pipe(v.number(), v.finite(), v.minValue(0)))
@@ -54,6 +63,8 @@ const toServer: Schemas<ToServer> = {
     v.literal('timeout'),
     v.nullable(v.pipe(v.number(), v.integer(), v.minValue(1), v.maxValue(MAX_MS))),
   ]),
+  resize: v.tuple([v.literal('resize'), sizes.columns, sizes.rows, sizes.pixels, sizes.pixels]),
+  read: v.tuple([v.literal('read'), v.picklist(['stdout', 'stderr', 'tty']), count]),
 }
 const toClient: Schemas<ToClient> = {
   exit: v.tuple([
@@ -65,20 +76,24 @@ const toClient: Schemas<ToClient> = {
       timedOut: v.boolean(),
       stdout: count,
       stderr: count,
+      tty: v.optional(count),
       leftovers: count,
       userMs: amount,
       systemMs: amount,
       maxRssKiB: amount,
     }),
   ]),
-  drained: v.tuple([v.literal('drained'), v.picklist(['stdin', 'stdout', 'stderr']), count, v.boolean()]),
+  drained: v.tuple([v.literal('drained'), v.picklist(['stdout', 'stderr', 'tty']), count, v.boolean()]),
   stopped: v.tuple([v.literal('stopped'), signalName]),
   continued: v.tuple([v.literal('continued')]),
+  taken: v.tuple([v.literal('taken')]),
   empty: v.tuple([v.literal('empty')]),
 }
 
+const listed: Schemas<ListItem> = { command: v.tuple([v.literal('command'), facts]) }
+
 /** A message as bytes. */
-export function encodeControl(message: ToServer | ToClient): Uint8Array {
+export function encodeControl(message: ToServer | ToClient | ListItem): Uint8Array {
   const body = encodeCbor(message, MAX_CONTROL_BYTES, 'a control message')
   const whole = Buffer.allocUnsafeSlow(LENGTH_BYTES + body.byteLength)
   whole.writeUInt32BE(body.byteLength)
@@ -94,6 +109,11 @@ export function controlOfClient(pipe: Pipe): AsyncGenerator<ToServer, void, unde
 /** What a client reads of a server. */
 export function controlOfServer(pipe: Pipe): AsyncGenerator<ToClient, void, undefined> {
   return messagesOf(pipe, toClient)
+}
+
+/** What a client reads of a list. */
+export function itemsOfServer(pipe: Pipe): AsyncGenerator<ListItem, void, undefined> {
+  return messagesOf(pipe, listed)
 }
 
 /** Each message of a kind that is known. Throws ERR_MESSAGE_INVALID for what is none, or for a message that was cut off. */

@@ -16,17 +16,27 @@ import type { PipeRequest, Protocol, Trunk } from '../../src/contracts/types.ts'
 import { unwrap } from '../internal/decoded.ts'
 import { perTrunk } from '../internal/per-trunk.ts'
 import { Command, type Outcome } from './command.ts'
+import { encodeControl } from './control.ts'
+import { deferred } from './deferred.ts'
 import { baseOf } from './environment.ts'
-import type { Launched, Launcher } from './launch.ts'
+import { KeptCommand } from './kept-command.ts'
+import { keyOf, KeptCommands, type Kept } from './kept-commands.ts'
+import { cut, factsOf, type Known } from './known.ts'
+import type { Ended, Launched, Launcher, LaunchPlan } from './launch.ts'
 import { launcherHere } from './launcher-here.ts'
 import { Leftovers } from './leftovers.ts'
 import {
   decodeRequest,
   EXEC,
   MAX_MS,
+  RING_BYTES,
+  type AttachRequest,
+  type CommandFacts,
+  type CommandReference,
   type ExecRequest,
   type SignalRequest,
   type Spec,
+  type StartReply,
   type StartRequest,
 } from './messages.ts'
 import { CommandPolicy, type CommandRule } from './policy.ts'
@@ -81,6 +91,16 @@ export interface ExecOptions {
   maxTimeoutMs?: number
   /** Between the signal that asks a tree to end and the one that ends it, where the peer says nothing. @default 2000 */
   killGraceMs?: number
+  /** False: no command gets a terminal. @default true */
+  tty?: boolean
+  /** Commands that outlive their sessions, of all trunks together, those included that have ended and are known. One that has ended gives way to a new one; 0 offers none. @default 16 */
+  maxKept?: number
+  /** Ceiling of the time for which such a command runs, and is known after its end, without a controller. @default 86400000, a day */
+  maxKeepMs?: number
+  /** Of each output of such a command, how much is kept at most. @default 1 MiB */
+  ringBytes?: number
+  /** Of all their outputs together. @default 64 MiB */
+  maxRingBytes?: number
   /** Told of each start, exit and refusal. Must not throw. */
   onCommand?: (event: CommandEvent) => void
   /** @default the machine's monotonic clock */
@@ -88,12 +108,24 @@ export interface ExecOptions {
 }
 
 const SIGNALS = ['HUP', 'INT', 'QUIT', 'TERM', 'KILL', 'USR1', 'USR2', 'WINCH', 'CONT', 'TSTP', 'STOP']
-/** Of a command's arguments, in `onCommand`. */
-const SHOWN_BYTES = 1024
+/** How long a command is kept where its client says nothing. */
+const KEEP_MS = 3_600_000
+/** Longest time for which one may be kept. */
+const MAX_KEEP_MS = 86_400_000
+/** How long the end of a server waits for kept commands to end. */
+const CLOSE_MS = 5_000
+
+/** `exec` as it is served. */
+export interface ExecProtocol extends Protocol {
+  /**
+   * Ends the commands that outlive their sessions, which end with this process otherwise. Resolves when they are over, after 5 seconds in any case; from then on it keeps none.
+   */
+  close(): Promise<void>
+}
 
 /** The commands of one trunk. */
 interface State {
-  readonly commands: Map<string, Command>
+  readonly commands: Map<string, Known>
   readonly specs: Specs
   readonly starts: TokenBucket | undefined
 }
@@ -109,20 +141,21 @@ interface State {
  * const server = await serve(address, { protocols: [exec({ allow: [['uname', '-a']] })] })
  * ```
  */
-export function exec(options: ExecOptions): Protocol {
+export function exec(options: ExecOptions): ExecProtocol {
   if (process.platform === 'win32')
     throw new TrunkError('ERR_UNSUPPORTED', 'commands are served on Linux and macOS only')
   return execOver(options, launcherHere(options.clock))
 }
 
 /** {@link exec} by a chosen way to start programs. */
-export function execOver(options: ExecOptions, launcher: Launcher): Protocol {
+export function execOver(options: ExecOptions, launcher: Launcher): ExecProtocol {
   const server = new ExecServer(options, launcher)
-  return defineProtocol<ExecRequest>({
+  const protocol = defineProtocol<ExecRequest>({
     name: EXEC,
     parse: (params) => unwrap(decodeRequest(params)),
     handle: (request) => server.handle(request),
   })
+  return { ...protocol, close: () => server.close() }
 }
 
 class ExecServer {
@@ -135,6 +168,10 @@ class ExecServer {
   readonly #leftovers: Leftovers
   readonly #maxCommands: number
   readonly #killGraceMs: number
+  readonly #kept: KeptCommands
+  readonly #ringBytes: number
+  readonly #maxKeepMs: number
+  #isClosed = false
   readonly #stateOf: (trunk: Trunk) => State
 
   constructor(options: ExecOptions, launcher: Launcher) {
@@ -156,6 +193,12 @@ class ExecServer {
     this.#leftovers = new Leftovers(requireInteger('maxLeftovers', options.maxLeftovers ?? 64, 0, 10_000))
     this.#maxCommands = requireInteger('maxCommands', options.maxCommands ?? 64, 1, 10_000)
     this.#killGraceMs = requireInteger('killGraceMs', options.killGraceMs ?? 2_000, 0, 60_000)
+    this.#ringBytes = requireInteger('ringBytes', options.ringBytes ?? 2 ** 20, ...RING_BYTES)
+    this.#maxKeepMs = requireInteger('maxKeepMs', options.maxKeepMs ?? MAX_KEEP_MS, 1, MAX_KEEP_MS)
+    this.#kept = new KeptCommands({
+      maxKept: requireInteger('maxKept', options.maxKept ?? 16, 0, 10_000),
+      maxRingBytes: requireInteger('maxRingBytes', options.maxRingBytes ?? 2 ** 26, 0, 2 ** 40),
+    })
     if (maxTimeoutMs !== undefined) requireInteger('maxTimeoutMs', maxTimeoutMs, 1, MAX_MS)
     if (startsPerSecond !== undefined) requireInteger('startsPerSecond', startsPerSecond, 1, 1_000_000)
     const burst = requireInteger('startBurst', startBurst ?? 64, 1, 1_000_000)
@@ -169,39 +212,52 @@ class ExecServer {
   async handle(request: PipeRequest<ExecRequest>): Promise<void> {
     const { params, trunk } = request
     const state = this.#stateOf(trunk)
-    const id = Buffer.from(params.id).toString('latin1')
     switch (params.op) {
       case 'spec':
-        await state.specs.keep(request, id)
+        await state.specs.keep(request, keyOf(params.id))
         return
       case 'start':
-        await this.#start(request, params, state, id)
+        await this.#start(request, params, state)
         return
       case 'stream':
-        await known(state, id).stream(request, params)
+        await this.#find(state, params).command.stream(request, params)
+        return
+      case 'attach':
+        await this.#attach(request, params)
+        return
+      case 'list':
+        await this.#list(request, state)
         return
       case 'signal':
-        signal(request, params, known(state, id))
+        signal(request, params, this.#find(state, params))
+        return
+      case 'forget':
+        await this.#forget(request, params)
     }
   }
 
+  /** Ends what it keeps. */
+  async close(): Promise<void> {
+    this.#isClosed = true
+    const late = deferred<undefined>()
+    const timer = this.#clock.after(CLOSE_MS, () => late.resolve(undefined), true)
+    await Promise.race([Promise.all(this.#kept.all().map((kept) => this.#end(kept))), late.promise])
+    timer.cancel()
+  }
+
   /** All that is done before the first wait is done before the streams of the command, which come behind it, are looked at. */
-  async #start(request: PipeRequest, params: StartRequest, state: State, id: string): Promise<void> {
-    const told: { argv: (Uint8Array | string)[] } = { argv: params.argv ?? [] }
+  async #start(request: PipeRequest, params: StartRequest, state: State): Promise<void> {
+    const id = keyOf(params.id)
+    let name: string | undefined
     try {
       this.#room(state, id)
+      if (params.keep !== undefined) name = this.#reserve(params)
     } catch (error) {
-      this.#refused(request.trunk, told.argv, error)
+      this.#refused(request.trunk, params.argv ?? [], error)
       throw error
     }
-    const { maxTimeoutMs } = this.#options
-    const command = new Command(params, {
-      clock: this.#clock,
-      killGraceMs: this.#killGraceMs,
-      maxTimeoutMs,
-      maySignal: (name) => this.#signals.has(name),
-    })
-    state.commands.set(id, command)
+    const known = this.#known(params, name)
+    state.commands.set(id, known)
     const { descriptors } = accountOf(request.trunk)
     const needed = descriptorsOf(params)
     let taken = 0
@@ -209,23 +265,57 @@ class ExecServer {
       if (!descriptors.takeOrRefuse(needed)) throw new TrunkError('ERR_PROCESS_LIMIT', NO_DESCRIPTOR)
       taken = needed
       const spec: Spec = params.argv === undefined ? await state.specs.take(id) : { argv: params.argv, env: params.env }
-      told.argv = spec.argv
-      const launched = await this.#run(request, params, spec, command)
-      // what was left behind may hold outputs, which are read into nothing
-      const held = taken
-      taken = 0
-      void launched.freed.then(() => {
-        descriptors.give(held)
+      known.argv = spec.argv
+      await this.#run(request, spec, known, (launched) => {
+        // what was left behind may hold outputs, which are read into nothing
+        const held = taken
+        taken = 0
+        void launched.freed.then(() => {
+          descriptors.give(held)
+        })
       })
     } catch (thrown) {
       const error = toTrunkError(thrown, 'ERR_HANDLER_FAILED', 'the command could not be started')
-      command.failed(error)
-      this.#refused(request.trunk, told.argv, error)
+      // one that runs was told of, and its end is told where it comes
+      if (known.reply === undefined) {
+        if (name !== undefined) this.#kept.remove(name)
+        known.command.failed(error)
+        this.#refused(request.trunk, known.argv, error)
+      }
       throw error
     } finally {
       descriptors.give(taken)
       state.commands.delete(id)
     }
+  }
+
+  #known(request: StartRequest, name: string | undefined): Known {
+    const options = {
+      clock: this.#clock,
+      killGraceMs: this.#killGraceMs,
+      maxTimeoutMs: this.#options.maxTimeoutMs,
+      maySignal: (signal: string) => this.#signals.has(signal),
+    }
+    const rest = { request, argv: request.argv ?? [], startedMs: this.#clock.now() }
+    if (name === undefined) return { ...rest, command: new Command(request, options), kept: undefined }
+    const kept = new KeptCommand(request, {
+      ...options,
+      ringBytes: this.#ringBytesOf(request),
+      forMs: Math.min(request.keep?.forMs ?? KEEP_MS, this.#maxKeepMs),
+      expired: () => void this.#end(found),
+    })
+    const found: Kept = { ...rest, command: kept, kept, name }
+    this.#kept.add(found)
+    return found
+  }
+
+  #ringBytesOf({ keep }: StartRequest): number {
+    return Math.min(keep?.ringBytes ?? this.#ringBytes, this.#ringBytes)
+  }
+
+  #reserve(params: StartRequest): string {
+    if (this.#isClosed) throw new TrunkError('ERR_PROCESS_LIMIT', 'the server ends, and keeps no command')
+    return this.#kept.reserve(params, this.#ringBytesOf(params))
   }
 
   #room(state: State, id: string): void {
@@ -239,39 +329,110 @@ class ExecServer {
       throw new TrunkError('ERR_PROCESS_LIMIT', 'commands have left as many processes behind as the server allows')
   }
 
-  async #run(request: PipeRequest, params: StartRequest, spec: Spec, command: Command): Promise<Launched> {
+  async #run(request: PipeRequest, spec: Spec, known: Known, holds: (launched: Launched) => void): Promise<void> {
+    const params = known.request
     if (params.user !== undefined && params.user !== this.#user.username)
       throw new TrunkError('ERR_DENIED', 'user: this server runs commands as its own user')
     if (params.stderr === 'merge' && !this.#launcher.can.merge)
       throw new TrunkError('ERR_UNSUPPORTED', 'this server cannot merge standard error into standard output')
     const plan = await inPool(accountOf(request.trunk).jobs, request, () => this.#policy.plan(params, spec))
-    const launched = await this.#launcher.launch(plan, request.signal)
+    const launched = await this.#launcher.launch(this.#withTerminal(plan, params), request.signal)
+    holds(launched)
     const { pid, tree } = launched
+    const reply: StartReply = (known.reply = { id: params.id, pid, user: this.#user.username, tree, ...keptAs(known) })
+    known.startedMs = this.#clock.now()
     const told = { peer: peerOf(request.trunk), argv: shown(spec.argv), pid }
     notify(this.#options.onCommand, { what: 'started', ...told })
-    const outcome = await this.#carry(request, command, launched, {
-      id: params.id,
-      pid,
-      user: this.#user.username,
-      tree,
-    })
-    const { code, signal, timedOut, leftovers, killed } = outcome
-    if (leftovers > 0 && !killed) this.#leftovers.add(launched)
-    notify(this.#options.onCommand, { what: 'exited', ...told, code, signal, timedOut, leftovers })
-    return launched
+    const work = async (): Promise<void> => {
+      const outcome = await this.#carry(request, known, launched, reply).catch(async (error: unknown) => {
+        const ended = await launched.ended
+        notify(this.#options.onCommand, { what: 'exited', ...told, ...toldOf(ended), timedOut: false, leftovers: 0 })
+        throw error
+      })
+      const { timedOut, leftovers, killed } = (known.outcome = outcome)
+      known.endedMs = this.#clock.now()
+      if (leftovers > 0 && !killed) this.#leftovers.add(launched)
+      notify(this.#options.onCommand, { what: 'exited', ...told, ...toldOf(outcome), timedOut, leftovers })
+    }
+    if (known.kept === undefined) await work()
+    else {
+      const going = work()
+      // whoever waits for its end is told; nobody may
+      going.catch(() => undefined)
+      await known.kept.attend(request, 'controller', reply)
+    }
+  }
+
+  #withTerminal(plan: LaunchPlan, { tty }: StartRequest): LaunchPlan {
+    if (tty === undefined) return plan
+    if (this.#options.tty === false) throw new TrunkError('ERR_DENIED', 'terminal: this server makes none')
+    if (!this.#launcher.can.terminal)
+      throw new TrunkError('ERR_TERMINAL_UNAVAILABLE', 'terminal: this server cannot make one; it has no keeper')
+    const { columns, rows, x = 0, y = 0, term, modes = {} } = tty
+    const hasTerm = plan.env.some((entry) => Buffer.from(entry).subarray(0, TERM.byteLength).equals(TERM))
+    const env = hasTerm ? plan.env : [...plan.env, Buffer.concat([TERM, Buffer.from(term)])]
+    return { ...plan, env, terminal: { columns, rows, x, y, modes } }
   }
 
   /** Whatever goes wrong from here on, the tree is not left behind. */
-  async #carry(request: PipeRequest, command: Command, launched: Launched, reply: unknown): Promise<Outcome> {
+  async #carry(request: PipeRequest, known: Known, launched: Launched, reply: unknown): Promise<Outcome> {
+    const { command } = known
     try {
-      return await command.run(request, launched, reply)
+      return command instanceof KeptCommand ? await command.run(launched) : await command.run(request, launched, reply)
     } catch (error) {
       launched.stdout?.close()
       launched.stderr?.close()
-      launched.kill(this.#killGraceMs)
+      launched.terminal?.output.close()
+      launched.kill(0)
       await launched.empty()
       throw error
     }
+  }
+
+  async #attach(request: PipeRequest, params: AttachRequest): Promise<void> {
+    const known = this.#keptOf(params)
+    const role = params.watch ? 'watcher' : 'controller'
+    known.kept.requirePlace(role, params.take)
+    await known.kept.attend(request, role, this.#factsOf(known))
+  }
+
+  async #list(request: PipeRequest, state: State): Promise<void> {
+    const pipe = request.accept()
+    const all = new Set([...state.commands.values(), ...this.#kept.all()])
+    for (const known of all) {
+      const facts = factsOf(known, this.#clock.now())
+      if (facts !== undefined) await pipe.write(encodeControl(['command', facts]))
+    }
+  }
+
+  async #forget(request: PipeRequest, params: CommandReference): Promise<void> {
+    await this.#end(this.#keptOf(params))
+    request.accept()
+  }
+
+  /** Ends it where it runs, and knows it no more when it is over. */
+  async #end(known: Kept): Promise<void> {
+    known.kept.end()
+    await known.kept.over
+    if (this.#kept.find({ name: known.name }) === known) this.#kept.remove(known.name)
+  }
+
+  /** A command of this trunk, or a kept one. */
+  #find(state: State, reference: CommandReference): Known {
+    const own = reference.id && state.commands.get(keyOf(reference.id))
+    return own ?? this.#keptOf(reference)
+  }
+
+  #keptOf(reference: CommandReference): Kept {
+    const kept = this.#kept.find(reference)
+    if (kept === undefined) throw new TrunkError('ERR_COMMAND_UNKNOWN', 'there is no such command')
+    return kept
+  }
+
+  #factsOf(known: Known): CommandFacts {
+    const facts = factsOf(known, this.#clock.now())
+    if (facts === undefined) throw new TrunkError('ERR_COMMAND_UNKNOWN', 'that command does not run yet')
+    return facts
   }
 
   #refused(trunk: Trunk, argv: readonly (Uint8Array | string)[], thrown: unknown): void {
@@ -280,20 +441,28 @@ class ExecServer {
   }
 }
 
-function known(state: State, id: string): Command {
-  const command = state.commands.get(id)
-  if (command === undefined) throw new TrunkError('ERR_COMMAND_UNKNOWN', 'there is no command of that id')
-  return command
-}
-
-function signal(request: PipeRequest, { signal: name, scope }: SignalRequest, command: Command): void {
+function signal(request: PipeRequest, { signal: name, scope }: SignalRequest, { command }: Known): void {
   if (!command.signal(name, scope))
     throw new TrunkError('ERR_COMMAND_UNKNOWN', 'there is nobody left to get the signal')
   request.accept()
 }
 
+function toldOf({ code, signal: name }: Ended): Pick<CommandEvent, 'code' | 'signal'> {
+  return { code, signal: name }
+}
+
+const TERM = Buffer.from('TERM=')
+
+/** What the reply says besides of a kept command. */
+function keptAs(known: Known): Pick<StartReply, 'name' | 'ringBytes' | 'whenFull'> {
+  if (known.kept === undefined) return {}
+  const { name, kept, request } = known as Kept
+  return { name, ringBytes: kept.ringBytes, whenFull: request.keep?.whenFull ?? 'drop' }
+}
+
 /** Both ends of each pipe, for the moment of the launch. */
-function descriptorsOf({ stdin, stdout, stderr }: StartRequest): number {
+function descriptorsOf({ stdin, stdout, stderr, tty }: StartRequest): number {
+  if (tty !== undefined) return 3
   return 2 * [stdin, stdout, stderr].filter((what) => what === 'pipe').length + 1
 }
 
@@ -302,13 +471,5 @@ function peerOf(trunk: Trunk): string {
 }
 
 function shown(argv: readonly (Uint8Array | string)[]): string[] {
-  let left = SHOWN_BYTES
-  const texts: string[] = []
-  for (const argument of argv) {
-    const bytes = Buffer.from(argument)
-    texts.push(bytes.subarray(0, left).toString())
-    left -= bytes.byteLength
-    if (left <= 0) break
-  }
-  return texts
+  return cut(argv).map((bytes) => bytes.toString())
 }

@@ -23,8 +23,14 @@ export interface OutputOptions {
   readonly onBytes: (bytes: number) => void
 }
 
+/** Where an output goes: a pipe, or what is kept of it. */
+export interface OutputSink {
+  readonly signal: AbortSignal
+  write(chunk: Uint8Array): Promise<void>
+}
+
 /** Carries an output to its end, or to that of the pipe. A peer that wants no more makes the program meet SIGPIPE. */
-export async function carryOutput(output: ProgramOutput, pipe: Pipe, options: OutputOptions): Promise<Drained> {
+export async function carryOutput(output: ProgramOutput, pipe: OutputSink, options: OutputOptions): Promise<Drained> {
   const { clock, ended, onBytes } = options
   const silence = new Silence(clock, () => output.discard())
   void ended.then(() => silence.begin())
@@ -49,7 +55,7 @@ export async function carryOutput(output: ProgramOutput, pipe: Pipe, options: Ou
 }
 
 /** False where the peer has told us to stop, which is its wish and no failure of the handler's. */
-async function isTaken(pipe: Pipe, chunk: Uint8Array): Promise<boolean> {
+async function isTaken(pipe: OutputSink, chunk: Uint8Array): Promise<boolean> {
   try {
     await pipe.write(chunk)
     return true

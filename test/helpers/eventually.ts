@@ -1,13 +1,19 @@
 /** Waiting for what another process, or the kernel, does in its own time. Polls between turns of the event loop; never a fixed sleep. */
 import { performance } from 'node:perf_hooks'
 
-/** Runs `use` in a process that does not end meanwhile: an in-process line holds nothing that the event loop would wait for. */
-export async function keptAlive(use: () => Promise<void>): Promise<void> {
+/** Keeps the process from ending until the result is called: an in-process line holds nothing that the event loop would wait for. */
+export function stayAlive(): () => void {
   const timer = setInterval(() => undefined, 1_000)
+  return () => clearInterval(timer)
+}
+
+/** Runs `use` in a process that does not end meanwhile. */
+export async function keptAlive(use: () => Promise<void>): Promise<void> {
+  const over = stayAlive()
   try {
     await use()
   } finally {
-    clearInterval(timer)
+    over()
   }
 }
 

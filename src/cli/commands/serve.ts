@@ -85,13 +85,16 @@ async function protocolsOf(context: Context, options: ServeOptions): Promise<Pro
     const { tcpListener } = await import('../../../protocols/tcp-listener.ts')
     protocols.push(named('--listen', () => tcpListener({ allow: listen })))
   }
-  const commands = await commandsOf(options)
+  const commands = await commandsOf(context, options)
   if (commands !== undefined) protocols.push(commands)
   if (options.bench === true) protocols.push((await import('../../../protocols/bench.ts')).bench())
   return protocols
 }
 
-async function commandsOf({ exec: rules = [], execNamed = [] }: ServeOptions): Promise<Protocol | undefined> {
+async function commandsOf(
+  context: Context,
+  { exec: rules = [], execNamed = [] }: ServeOptions,
+): Promise<Protocol | undefined> {
   if (rules.length === 0 && execNamed.length === 0) return undefined
   const byName = new Map<string, string[]>()
   for (const text of execNamed) {
@@ -102,9 +105,12 @@ async function commandsOf({ exec: rules = [], execNamed = [] }: ServeOptions): P
     byName.set(name, words(text.slice(at + 1)))
   }
   const { exec } = await import('../../../protocols/exec.ts')
-  return named('--exec', () =>
+  const commands = named('--exec', () =>
     exec({ allow: rules.includes('any') ? 'any' : rules.map(words), named: Object.fromEntries(byName) }),
   )
+  // what outlives its session does not outlive us
+  context.owner.own(() => commands.close())
+  return commands
 }
 
 function words(text: string): string[] {
@@ -126,7 +132,7 @@ function isReached(address: string): boolean {
 }
 
 /** A bad rule is the option's fault, and its sentence says which option. */
-function named(option: string, make: () => Protocol): Protocol {
+function named<T extends Protocol>(option: string, make: () => T): T {
   try {
     return make()
   } catch (error) {

@@ -1,0 +1,60 @@
+/** What a server knows of a command, kept or not: what it tells to those who ask for it. */
+import type { Command, Outcome } from './command.ts'
+import type { KeptCommand } from './kept-command.ts'
+import type { CommandFacts, StartReply, StartRequest } from './messages.ts'
+import { outputsOf } from './running.ts'
+
+/** Of a command's arguments, in what is told of it. */
+const SHOWN_BYTES = 1024
+
+export interface Known {
+  readonly request: StartRequest
+  /** One of both. */
+  readonly command: Command | KeptCommand
+  readonly kept: KeptCommand | undefined
+  /** There once it runs. */
+  reply?: StartReply
+  argv: readonly (Uint8Array | string)[]
+  startedMs: number
+  /** There once it is over. */
+  outcome?: Outcome
+  endedMs?: number
+}
+
+/** What is told of it at `now`; undefined where it does not run yet. */
+export function factsOf(known: Known, now: number): CommandFacts | undefined {
+  const { request, command, kept, reply, outcome, endedMs } = known
+  if (reply === undefined) return undefined
+  const hasEnded = outcome !== undefined
+  return {
+    ...reply,
+    argv: cut(known.argv),
+    state: hasEnded ? 'exited' : 'running',
+    kept: kept !== undefined,
+    tty: request.tty !== undefined,
+    stdin: request.stdin === 'pipe',
+    ageMs: Math.max(0, now - known.startedMs),
+    ...(endedMs !== undefined && { endedMs: Math.max(0, now - endedMs) }),
+    ...(hasEnded && { exit: { code: outcome.code, signal: outcome.signal } }),
+    controlled: kept?.isControlled ?? true,
+    watchers: kept?.watchers ?? 0,
+    offsets: kept !== undefined ? kept.offsets() : offsetsOf(command as Command, request),
+  }
+}
+
+function offsetsOf(command: Command, request: StartRequest): CommandFacts['offsets'] {
+  return Object.fromEntries(outputsOf(request).map((name) => [name, [command.written(name), command.written(name)]]))
+}
+
+/** The first 1,024 bytes of arguments. */
+export function cut(argv: readonly (Uint8Array | string)[]): Buffer[] {
+  let left = SHOWN_BYTES
+  const parts: Buffer[] = []
+  for (const argument of argv) {
+    const bytes = Buffer.from(argument)
+    parts.push(bytes.subarray(0, left))
+    left -= bytes.byteLength
+    if (left <= 0) break
+  }
+  return parts
+}
