@@ -4,12 +4,13 @@
  */
 import type { Uint8ArrayList } from 'uint8arraylist'
 import { onAbort } from '../../src/runtime/on-abort.ts'
+import { requireInteger } from '../../src/contracts/limits.ts'
 import { toTrunkError, TrunkError } from '../../src/contracts/errors.ts'
 import type { Pipe } from '../../src/contracts/types.ts'
 import { unwrap } from '../internal/decoded.ts'
 import { controlOfServer, encodeControl, type ToClient, type ToServer } from './control.ts'
 import { deferred, type Deferred } from './deferred.ts'
-import { decodeStreamReply, type OutputName, type StartReply } from './messages.ts'
+import { decodeStreamReply, MAX_SIZE, type OutputName, type StartReply } from './messages.ts'
 
 /** How a command has ended: one of `code` and `signal`. */
 export interface Exit {
@@ -140,6 +141,8 @@ export class ClientCommand implements RunningCommand {
   }
 
   async resize(columns: number, rows: number): Promise<void> {
+    requireInteger('columns', columns, 1, MAX_SIZE)
+    requireInteger('rows', rows, 1, MAX_SIZE)
     await this.#say(['resize', columns, rows, 0, 0])
   }
 

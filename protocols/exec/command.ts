@@ -111,7 +111,7 @@ export class Command {
 
   /** Nobody will read it, or write it. */
   #gone(stream: StreamName): void {
-    if (stream === 'stdin') this.#running?.input?.close()
+    if (stream === 'stdin') this.#running?.kill()
     else {
       this.#running?.output(stream)?.close()
       this.#drained[stream].resolve({ bytes: this.#bytes[stream], lingering: false })
@@ -119,10 +119,9 @@ export class Command {
   }
 
   async #input(pipe: Pipe, running: Running, input: ProgramInput): Promise<void> {
-    // to the program, half of its input would look like all of it
+    // half of its input would look like all of it: the input stays open until the program has been ended
     const unsubscribe = onAbort(pipe.signal, () => {
       if (!running.hasEnded) running.kill()
-      input.close()
     })
     try {
       await carryInput(input, pipe, running.launched.ended)

@@ -16,7 +16,7 @@ export const MAX_SPEC_BYTES: number = 1024 * 1024
 export const MAX_MS: number = 2 ** 31 - 1
 
 /** Largest number of columns or rows. */
-const MAX_SIZE = 10_000
+export const MAX_SIZE = 10_000
 /** Of the name of a kept command. */
 const NAME: RegExp = /^[A-Za-z0-9_][A-Za-z0-9._-]{0,63}$/
 /** A kept output, least and most. */
