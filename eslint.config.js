@@ -1,6 +1,6 @@
 /**
- * Two rules of this project that oxlint cannot hold: one needs types, the other a selector. All other rules are in .oxlintrc.json;
- * test/layers.test.ts holds which folder may import which.
+ * Two rules of this project that oxlint cannot hold: one needs types, the other a selector. All
+ * other rules are in .oxlintrc.json; test/layers.test.ts holds which folder may import which.
  */
 import tseslint from 'typescript-eslint'
 import { bytePaths } from './test/lint/byte-paths.js'
@@ -8,7 +8,10 @@ import { bytePaths } from './test/lint/byte-paths.js'
 /** The code that does no I/O: bytes and a clock reading in, bytes and the next deadline out. */
 const CORE = ['src/core/**/*.ts']
 
-/** Where users' files are named by bytes. Elsewhere paths are ours, or those of addresses: schemeOf (src/api/scheme.ts) refuses what is not text. */
+/**
+ * Where users' files are named by bytes. Elsewhere paths are ours, or those of addresses: schemeOf
+ * (src/api/scheme.ts) refuses what is not text.
+ */
 const WITH_BYTE_PATHS = ['protocols/**/*.ts', 'src/cli/**/*.ts']
 /** Folders of the environment, where they are UTF-8, and names of our own. */
 const WITH_TEXT_PATHS = [

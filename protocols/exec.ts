@@ -1,4 +1,7 @@
-/** Commands: `exec` lets the peer run programs here, as far as a policy says; `execClient` runs them at the peer. */
+/**
+ * Commands: `exec` lets the peer run programs here, as far as a policy says; `execClient` runs them
+ * at the peer.
+ */
 export { exec } from './exec/server.ts'
 export type { CommandEvent, ExecOptions, ExecProtocol } from './exec/server.ts'
 export type { CommandRule } from './exec/policy.ts'

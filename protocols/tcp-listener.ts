@@ -1,8 +1,10 @@
 /**
- * The protocol `tcp-listener`: the peer listens for TCP connections for us, and each comes as a pipe. docs/guide/protocols/tcp-listener.md.
+ * The protocol `tcp-listener`: the peer listens for TCP connections for us, and each comes as a
+ * pipe. docs/guide/protocols/tcp-listener.md.
  *
- * Promises: a connection is accepted from the kernel only when the asking side has room for it, and the port is free within a second
- * of the listening's end, however it ends. The serving side binds nothing that its allow-list does not name.
+ * Promises: a connection is accepted from the kernel only when the asking side has room for it, and
+ * the port is free within a second of the listening's end, however it ends. The serving side binds
+ * nothing that its allow-list does not name.
  */
 export {
   tcpListen,

@@ -9,7 +9,8 @@
  *
  * const server = await serve('tcp://127.0.0.1:0', { protocols: [filesystem({ root: '.' })] })
  * const trunk = await connect(server.address)
- * for await (const bytes of filesystemClient(trunk).read('README.md')) process.stdout.write(bytes.subarray())
+ * const files = filesystemClient(trunk)
+ * for await (const bytes of files.read('README.md')) process.stdout.write(bytes.subarray())
  * await trunk.close()
  * await server.close()
  * ```

@@ -1,8 +1,9 @@
 /**
- * What `npm test` runs: builds, then runs the tests, with the checks of rules, types and formatting beside them, which read what was built. `npm run
- * check`, with `--quick`, is lint, types and the core's tests, for the minute between two edits. The words go to test/run.mjs. A check's output is printed
- * when it ends, whole, and once more at the end where it failed;
- * where all is well, the last thing printed is node:test's summary.
+ * What `npm test` runs: builds, then runs the tests, with the checks of rules, types and formatting
+ * beside them, which read what was built. `npm run check`, with `--quick`, is lint, types and the
+ * core's tests, for the minute between two edits. The words go to test/run.mjs. A check's output is
+ * printed when it ends, whole, and once more at the end where it failed; where all is well, the
+ * last thing printed is node:test's summary.
  */
 import { spawn } from 'node:child_process'
 import { dirname } from 'node:path'
@@ -10,7 +11,10 @@ import { fileURLToPath } from 'node:url'
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)))
 
-/** npm scripts by lane, each with its words: lanes run side by side, the scripts of a lane one after the other. */
+/**
+ * npm scripts by lane, each with its words: lanes run side by side, the scripts of a lane one after
+ * the other.
+ */
 const WHOLE = [[['lint:format'], ['lint:code'], ['types']], [['test:unit', ...process.argv.slice(2)]]]
 const QUICK = [
   [['lint:format'], ['lint:code']],

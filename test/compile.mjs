@@ -1,9 +1,12 @@
 /**
- * Compiles every module that tests load, once for all of them: `compile()` of this file, as test/run.mjs calls it.
+ * Compiles every module that tests load, once for all of them: `compile()` of this file, as
+ * test/run.mjs calls it.
  *
- * A compiler in each process costs more than most tests (half a second to start, a second for what it compiles). The result is plain modules with
- * source maps below build/tests, in the same tree as the sources. `import.meta` keeps telling the source's place, so that a fixture beside a test is
- * found, and so is what the test starts. Only what has changed is written: two runs at a time do not disturb each other.
+ * A compiler in each process costs more than most tests (half a second to start, a second for what
+ * it compiles). The result is plain modules with source maps below build/tests, in the same tree as
+ * the sources. `import.meta` keeps telling the source's place, so that a fixture beside a test is
+ * found, and so is what the test starts. Only what has changed is written: two runs at a time do
+ * not disturb each other.
  */
 import { mkdir, readFile, readdir, writeFile } from 'node:fs/promises'
 import { dirname, join, relative, sep } from 'node:path'

@@ -1,6 +1,7 @@
 /**
- * The direction of imports (docs/internals/architecture.md): address, transport, link, session, mux, pipe, protocol. A rule names
- * the files it binds and what they may, or may not, import; the table is the whole truth.
+ * The direction of imports (docs/internals/architecture.md): address, transport, link, session,
+ * mux, pipe, protocol. A rule names the files it binds and what they may, or may not, import; the
+ * table is the whole truth.
  */
 import assert from 'node:assert/strict'
 import { readdirSync } from 'node:fs'

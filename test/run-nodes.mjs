@@ -1,9 +1,12 @@
 /**
- * Runs tests on the other releases of Node that trunkline is for, and without the native addon: `node test/run-nodes.mjs [part of a row's name]...`.
+ * Runs tests on the other releases of Node that trunkline is for, and without the native addon:
+ * `node test/run-nodes.mjs [part of a row's name]...`.
  *
- * npm's package `node` brings each release; it is installed into a temporary folder, or into that of TRUNKLINE_NODES, which stays. The addon is the one that was
- * built (Node-API is the same for all), and each release builds it from the sources as well. A row that cannot be run, or that runs no test, has failed. The last thing
- * printed is a line for each row; the status is 1 when one has failed.
+ * npm's package `node` brings each release; it is installed into a temporary folder, or into that
+ * of TRUNKLINE_NODES, which stays. The addon is the one that was built (Node-API is the same for
+ * all), and each release builds it from the sources as well. A row that cannot be run, or that runs
+ * no test, has failed. The last thing printed is a line for each row; the status is 1 when one has
+ * failed.
  */
 import { spawnSync } from 'node:child_process'
 import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
@@ -13,7 +16,10 @@ import { fileURLToPath } from 'node:url'
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)))
 
-/** What differs between releases: the event loop, streams, sockets, processes. Two to three minutes on two processors. */
+/**
+ * What differs between releases: the event loop, streams, sockets, processes. Two to three minutes
+ * on two processors.
+ */
 const SUITES = [
   'test/core/',
   'test/runtime/',

@@ -1,13 +1,14 @@
 /**
  * Runs test files: `node test/run.mjs [part of a path]... [--option]...`.
  *
- * Without a word: every file that needs no special hardware, but for those whose name ends in `.long.test.ts`; with
- * `--long` those alone, with `--all` both. With parts of paths: every file whose path contains one of them, with
- * `--short` none of the long ones that is not named with its `.long`. With `--vm`: the files that boot virtual machines, one after the other. Other
- * options are node:test's.
+ * Without a word: every file that needs no special hardware, but for those whose name ends in
+ * `.long.test.ts`; with `--long` those alone, with `--all` both. With parts of paths: every file
+ * whose path contains one of them, with `--short` none of the long ones that is not named with its
+ * `.long`. With `--vm`: the files that boot virtual machines, one after the other. Other options
+ * are node:test's.
  *
- * Node 20 expands no globs, so the files are listed here. node:test's own summary is the last thing printed, and its
- * exit status is kept.
+ * Node 20 expands no globs, so the files are listed here. node:test's own summary is the last thing
+ * printed, and its exit status is kept.
  */
 import { spawnSync } from 'node:child_process'
 import { readdirSync } from 'node:fs'
@@ -57,12 +58,18 @@ if (files.length === 0) {
 
 // a terminal gets the same report as a pipe: spec is readable in both
 const reporter = options.some((option) => option.startsWith('--test-reporter')) ? [] : ['--test-reporter=spec']
-/** `npm run coverage` counts what is loaded by its place: each process compiles the sources themselves then. */
+/**
+ * `npm run coverage` counts what is loaded by its place: each process compiles the sources
+ * themselves then.
+ */
 const isMeasured = process.env.NODE_V8_COVERAGE !== undefined
 const compiler = isMeasured ? ['--import', 'tsx'] : ['--enable-source-maps']
 const helpers = ['quick-assert', 'end-of-file'].flatMap((name) => ['--import', `./test/helpers/${name}.mjs`])
 const preload = [...compiler, ...helpers]
-/** No test and no file takes a tenth of this: what hangs has to fail, not to wait for somebody who looks. */
+/**
+ * No test and no file takes a tenth of this: what hangs has to fail, not to wait for somebody who
+ * looks.
+ */
 const TIMEOUT_MS = vm || files.some((file) => file.endsWith('.long.test.ts')) ? 1_200_000 : 240_000
 
 const args = [

@@ -1,9 +1,11 @@
 /**
- * What a transport of your own over Node's streams is made of (docs/guide/writing-a-transport.md): a link over any `Duplex`, one attempt
- * to dial, a listener that is fed by calls, and the codes of Node's network errors.
+ * What a transport of your own over Node's streams is made of (docs/guide/writing-a-transport.md):
+ * a link over any `Duplex`, one attempt to dial, a listener that is fed by calls, and the codes of
+ * Node's network errors.
  *
- * Promises and bounds are those of `Link` and `Listener` in src/contracts/types.ts. Assumes that the duplex carries bytes, tells its peer's end by `end`
- * and is nobody else's from here on. Where its other side can be ended alone, open it with `allowHalfOpen: true`.
+ * Promises and bounds are those of `Link` and `Listener` in src/contracts/types.ts. Assumes that
+ * the duplex carries bytes, tells its peer's end by `end` and is nobody else's from here on. Where
+ * its other side can be ended alone, open it with `allowHalfOpen: true`.
  */
 import type { Duplex } from 'node:stream'
 import type { Clock } from '../src/runtime/clock.ts'
@@ -23,15 +25,21 @@ export interface DuplexLinkOptions {
   peer?: string
   /** Give on what `connect` or `listen` was given. @default the machine's monotonic clock */
   clock?: Clock
-  /** How long `close` waits for the peer's end, in milliseconds. @default limits.closeTimeoutMs (5,000) */
+  /**
+   * How long `close` waits for the peer's end, in milliseconds. @default limits.closeTimeoutMs
+   * (5,000)
+   */
   closeTimeoutMs?: number
-  /** Cuts the line so that the peer notices, for `abort`; the duplex is destroyed afterwards. @default only destroys it */
+  /**
+   * Cuts the line so that the peer notices, for `abort`; the duplex is destroyed afterwards.
+   * @default only destroys it
+   */
   cut?: () => void
 }
 
 /**
- * The link of `duplex`. Throws ERR_BAD_ARGUMENT where it is in object mode, decodes text, or is over already.
- * From here on errors of `duplex` are the link's; it needs no listener of yours.
+ * The link of `duplex`. Throws ERR_BAD_ARGUMENT where it is in object mode, decodes text, or is
+ * over already. From here on errors of `duplex` are the link's; it needs no listener of yours.
  *
  * @example
  * ```ts

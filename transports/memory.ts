@@ -1,8 +1,10 @@
 /**
- * In-process lines: `memory:NAME` is a rendezvous between `connect` and `listen` of one process; {@link memoryPair} is two joined links.
+ * In-process lines: `memory:NAME` is a rendezvous between `connect` and `listen` of one process;
+ * {@link memoryPair} is two joined links.
  *
- * Promises: what a socket pair does, with nothing leaving the process: order, back-pressure, half-close, a reset on `abort`. Bounds: 64 KiB
- * under way per direction unless chosen otherwise, 128 links that wait to be taken.
+ * Promises: what a socket pair does, with nothing leaving the process: order, back-pressure,
+ * half-close, a reset on `abort`. Bounds: 64 KiB under way per direction unless chosen otherwise,
+ * 128 links that wait to be taken.
  */
 import type { Duplex } from 'node:stream'
 import type { Clock } from '../src/runtime/clock.ts'
@@ -18,7 +20,10 @@ import { socketLink } from './internal/socket-link.ts'
 export interface MemoryOptions {
   /** 1 to 64 letters, digits, dots, dashes and underscores. */
   name: string
-  /** Bytes under way per direction, 1 to 2^24. What the listener says holds. @default 65,536, what a Unix socket pair takes */
+  /**
+   * Bytes under way per direction, 1 to 2^24. What the listener says holds. @default 65,536, what a
+   * Unix socket pair takes
+   */
   bufferBytes?: number
 }
 
@@ -28,7 +33,10 @@ export interface MemoryPairOptions {
   bufferBytes?: number
   /** @default the machine's monotonic clock */
   clock?: Clock
-  /** How long `close` waits for the peer's end, in milliseconds. @default limits.closeTimeoutMs (5,000) */
+  /**
+   * How long `close` waits for the peer's end, in milliseconds. @default limits.closeTimeoutMs
+   * (5,000)
+   */
   closeTimeoutMs?: number
 }
 
@@ -47,7 +55,8 @@ interface Rendezvous {
 const rendezvous = new Map<string, Rendezvous>()
 
 /**
- * An in-process transport. Throws ERR_ADDRESS_INVALID for an address that is none, ERR_BAD_ARGUMENT for bad options.
+ * An in-process transport. Throws ERR_ADDRESS_INVALID for an address that is none, ERR_BAD_ARGUMENT
+ * for bad options.
  *
  * @example
  * ```ts

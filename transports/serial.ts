@@ -1,11 +1,14 @@
 /**
- * Serial lines: `serial:///dev/ttyS1?baud=115200` (a terminal, through the package `serialport`), `serial:///dev/virtio-ports/NAME` (a guest's
- * virtio port), and the host's side of either: `serial+unix:///run/vm/serial.sock` (a hypervisor's character-device socket; `?listen` where the hypervisor
- * connects), `serial+tcp://HOST:PORT` (likewise) and `serial+exec:COMMAND`.
+ * Serial lines: `serial:///dev/ttyS1?baud=115200` (a terminal, through the package `serialport`),
+ * `serial:///dev/virtio-ports/NAME` (a guest's virtio port), and the host's side of either:
+ * `serial+unix:///run/vm/serial.sock` (a hypervisor's character-device socket; `?listen` where the
+ * hypervisor connects), `serial+tcp://HOST:PORT` (likewise) and `serial+exec:COMMAND`.
  *
- * Promises: raw bytes both ways; one user of a device at a time, a second one gets ERR_BUSY; a device that is not there yet is waited for; one
- * that vanishes is ERR_LINK_LOST. A line is connectionless, and cannot end one side alone: the session does without. `listen`
- * opens the line, and again whenever it is over. Bounds: `limits.connectTimeoutMs` for connecting, `limits.closeTimeoutMs` for `close`.
+ * Promises: raw bytes both ways; one user of a device at a time, a second one gets ERR_BUSY; a
+ * device that is not there yet is waited for; one that vanishes is ERR_LINK_LOST. A line is
+ * connectionless, and cannot end one side alone: the session does without. `listen` opens the line,
+ * and again whenever it is over. Bounds: `limits.connectTimeoutMs` for connecting,
+ * `limits.closeTimeoutMs` for `close`.
  */
 import { badArgument } from '../src/contracts/errors.ts'
 import type { Link, Listener, Transport, TransportOptions, TransportTraits } from '../src/contracts/types.ts'
@@ -46,7 +49,10 @@ export interface SerialSocketOptions {
   socket: string
   /** True where the hypervisor connects to us. @default false */
   listen?: boolean
-  /** Of the socket that is made for listening: permission bits, such as 0o660. @default 0o600, with a group 0o660 */
+  /**
+   * Of the socket that is made for listening: permission bits, such as 0o660. @default 0o600, with
+   * a group 0o660
+   */
   mode?: number
   /** Of the socket that is made for listening: a group's name or number. */
   group?: string
@@ -73,7 +79,10 @@ export interface SerialExecOptions {
 /** What {@link serial} takes in place of an address: one of four kinds of line. */
 export type SerialOptions = SerialDeviceOptions | SerialSocketOptions | SerialTcpOptions | SerialExecOptions
 
-/** What a line without a known speed takes in a few milliseconds, and what it should not be given less than. */
+/**
+ * What a line without a known speed takes in a few milliseconds, and what it should not be given
+ * less than.
+ */
 const MAX_FRAME_BYTES = 16 * 1024
 const MIN_FRAME_BYTES = 128
 /** How long one frame of a slow line may take: a small message waits no longer for a large one. */
@@ -82,7 +91,8 @@ const FRAME_MS = 50
 const BITS_PER_BYTE = 10
 
 /**
- * A serial transport. Throws ERR_ADDRESS_INVALID for an address that is none, ERR_BAD_ARGUMENT for bad options.
+ * A serial transport. Throws ERR_ADDRESS_INVALID for an address that is none, ERR_BAD_ARGUMENT for
+ * bad options.
  * @example serve(serial({ path: '/dev/virtio-ports/trunkline' }), { protocols })
  */
 export function serial(address: string | SerialOptions): Transport {

@@ -1,9 +1,9 @@
 /**
- * Lines over standard input and output: `stdio:` is this process's own, `exec:COMMAND` those of a child that it starts. One end of
- * `ssh host trunkline serve stdio:` speaks each.
+ * Lines over standard input and output: `stdio:` is this process's own, `exec:COMMAND` those of a
+ * child that it starts. One end of `ssh host trunkline serve stdio:` speaks each.
  *
- * Promises and bounds: internal/stdio-link.ts and internal/child-link.ts. `stdio:` connects or listens, once in a process's life, and
- * listening yields one link; `exec:` only connects.
+ * Promises and bounds: internal/stdio-link.ts and internal/child-link.ts. `stdio:` connects or
+ * listens, once in a process's life, and listening yields one link; `exec:` only connects.
  */
 import { badArgument, TrunkError } from '../src/contracts/errors.ts'
 import type { Transport, TransportTraits } from '../src/contracts/types.ts'
@@ -62,8 +62,9 @@ export function stdio(address = 'stdio:'): Transport {
 }
 
 /**
- * A child's stdin and stdout. As an address: `exec:` and a command line, cut into words as a shell would (quotes and backslashes, nothing
- * is expanded). Throws ERR_ADDRESS_INVALID or ERR_BAD_ARGUMENT.
+ * A child's stdin and stdout. As an address: `exec:` and a command line, cut into words as a shell
+ * would (quotes and backslashes, nothing is expanded). Throws ERR_ADDRESS_INVALID or
+ * ERR_BAD_ARGUMENT.
  * @example connect(exec({ command: 'ssh', args: ['host', 'trunkline', 'serve', 'stdio:'] }))
  */
 export function exec(address: string | ExecOptions): Transport {

@@ -1,9 +1,11 @@
 /**
- * TCP: `tcp://HOST:PORT`, a name, an IPv4 address or an IPv6 address in brackets; without a host 127.0.0.1.
+ * TCP: `tcp://HOST:PORT`, a name, an IPv4 address or an IPv6 address in brackets; without a host
+ * 127.0.0.1.
  *
- * Promises: never listens on more than the address that was written (no wildcard by default), sends without delay (no Nagle), half-close
- * either way, and a reset on `abort` that the peer sees as ERR_LINK_RESET. Bounds: `limits.connectTimeoutMs` for dialling with the name's
- * lookup, `limits.closeTimeoutMs` for `close`, 128 links that wait to be taken.
+ * Promises: never listens on more than the address that was written (no wildcard by default), sends
+ * without delay (no Nagle), half-close either way, and a reset on `abort` that the peer sees as
+ * ERR_LINK_RESET. Bounds: `limits.connectTimeoutMs` for dialling with the name's lookup,
+ * `limits.closeTimeoutMs` for `close`, 128 links that wait to be taken.
  */
 import { connect, createServer, isIP } from 'node:net'
 import type { Socket } from 'node:net'
@@ -32,7 +34,8 @@ export interface TcpOptions {
 const TRAITS: TransportTraits = { lossless: true, connected: true, preferredFrameBytes: 64 * 1024 }
 
 /**
- * A TCP transport. Throws ERR_ADDRESS_INVALID for an address that is none, ERR_BAD_ARGUMENT for bad options.
+ * A TCP transport. Throws ERR_ADDRESS_INVALID for an address that is none, ERR_BAD_ARGUMENT for bad
+ * options.
  * @example connect(tcp({ host: '::1', port: 7000 }))
  */
 export function tcp(address: string | TcpOptions): Transport {
@@ -47,7 +50,10 @@ export function tcp(address: string | TcpOptions): Transport {
   }
 }
 
-/** Through the addon where it is there and the address is one literal: `::` means both families to Node, and one to the kernel's socket. */
+/**
+ * Through the addon where it is there and the address is one literal: `::` means both families to
+ * Node, and one to the kernel's socket.
+ */
 async function listen(host: string, port: number, written: string, options: TransportOptions): Promise<Listener> {
   const native = host !== '::' && isIP(host) !== 0 ? loadNative() : undefined
   if (native === undefined) return await listenByServer(host, port, written, options)
@@ -96,7 +102,8 @@ async function dial(host: string, port: number, written: string, options: Transp
   const reader = new PooledReader()
   const open = (): Socket => connect({ host, port, allowHalfOpen: true, noDelay: true, onread: reader.onread })
   const toLink = (socket: Socket): Link => {
-    // TCP connects a free port of the local range with itself when dialled from that very port: nobody listens there.
+    // TCP connects a free port of the local range with itself when dialled from that very port:
+    // nobody listens there.
     if (socket.localPort === socket.remotePort && socket.localAddress === socket.remoteAddress) {
       throw new TrunkError('ERR_CONNECT_REFUSED', `cannot connect to ${written}: nobody listens there`, {
         scope: 'link',
@@ -116,10 +123,12 @@ function linkOf(socket: Socket, { clock, limits }: TransportOptions, reader?: Po
     clock,
     closeTimeoutMs: limits.closeTimeoutMs,
     cut() {
-      // Pending bytes are dropped and the peer sees a reset, not an end; on a destroyed socket it would raise an error.
+      // Pending bytes are dropped and the peer sees a reset, not an end; on a destroyed socket it
+      // would raise an error.
       if (socket.destroyed) return
-      // libuv refuses a reset while the shutdown of `end()` is under way, and Node would then never free the handle: the process
-      // would spin in its exit. The session has no goodbye, so its peer takes the plain close for what it is.
+      // libuv refuses a reset while the shutdown of `end()` is under way, and Node would then never
+      // free the handle: the process would spin in its exit. The session has no goodbye, so its
+      // peer takes the plain close for what it is.
       if (socket.writableEnded && !socket.writableFinished) socket.destroy()
       // eslint-disable-next-line no-restricted-properties -- no shutdown is under way
       else socket.resetAndDestroy()

@@ -1,9 +1,11 @@
 /**
  * Unix sockets: `unix:///run/x.sock`.
  *
- * Promises: the socket file has mode 0600 (or what was asked for) before anyone can see it; one that nobody answers any more is replaced, a live one and any
- * other file are ERR_ADDRESS_IN_USE; `close` removes the file that we made and no other; half-close either way. Unlike TCP the line knows no
- * reset: the peer of an `abort` sees an end, or ERR_LINK_RESET when it writes. Bounds: 107 bytes of path, and those of tcp.
+ * Promises: the socket file has mode 0600 (or what was asked for) before anyone can see it; one
+ * that nobody answers any more is replaced, a live one and any other file are ERR_ADDRESS_IN_USE;
+ * `close` removes the file that we made and no other; half-close either way. Unlike TCP the line
+ * knows no reset: the peer of an `abort` sees an end, or ERR_LINK_RESET when it writes. Bounds: 107
+ * bytes of path, and those of tcp.
  */
 import { createServer, connect } from 'node:net'
 import type { Socket } from 'node:net'
@@ -21,7 +23,10 @@ import { claimSocketPath } from './internal/unix-path.ts'
 export interface UnixOptions {
   /** Absolute, or relative to the current folder; at most 107 bytes in full. */
   path: string
-  /** Of the socket that `serve` makes: permission bits, such as 0o660. @default 0o600, with a group 0o660 */
+  /**
+   * Of the socket that `serve` makes: permission bits, such as 0o660. @default 0o600, with a group
+   * 0o660
+   */
   mode?: number
   /** Of the socket that `serve` makes: a group's name or number. */
   group?: string
@@ -30,11 +35,13 @@ export interface UnixOptions {
 const TRAITS: TransportTraits = { lossless: true, connected: true, preferredFrameBytes: 64 * 1024 }
 
 /**
- * A unix socket transport. Throws ERR_ADDRESS_INVALID for an address that is none, ERR_BAD_ARGUMENT for a bad path.
+ * A unix socket transport. Throws ERR_ADDRESS_INVALID for an address that is none, ERR_BAD_ARGUMENT
+ * for a bad path.
  *
  * @example
  * ```ts
- * const server = await serve(unix({ path: '/run/vm.sock', mode: 0o660, group: 'vms' }), { protocols })
+ * const address = unix({ path: '/run/vm.sock', mode: 0o660, group: 'vms' })
+ * const server = await serve(address, { protocols })
  * ```
  */
 export function unix(address: string | UnixOptions): Transport {

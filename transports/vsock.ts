@@ -1,11 +1,14 @@
 /**
- * AF_VSOCK, the socket between a virtual machine and its host: `vsock://CID:PORT`, for listening `vsock://any:PORT`. Its hybrid kind, where the
- * host has a unix socket, is `hybridVsock` (vsock/hybrid.ts).
+ * AF_VSOCK, the socket between a virtual machine and its host: `vsock://CID:PORT`, for listening
+ * `vsock://any:PORT`. Its hybrid kind, where the host has a unix socket, is `hybridVsock`
+ * (vsock/hybrid.ts).
  *
- * Promises: listeners answer only the CIDs that `allow` names and reset the others at once; half-close either way; a peer that is gone is
- * ERR_LINK_RESET, and an end only what the peer ended, as long as our own side is open. After our end a cut of the peer looks like its end: AF_VSOCK tells no more.
- * Assumes Linux and the native addon, which is loaded when it is first needed. Bounds: `limits.connectTimeoutMs` for dialling,
- * `limits.closeTimeoutMs` for `close`, 128 links that wait to be taken.
+ * Promises: listeners answer only the CIDs that `allow` names and reset the others at once;
+ * half-close either way; a peer that is gone is ERR_LINK_RESET, and an end only what the peer
+ * ended, as long as our own side is open. After our end a cut of the peer looks like its end:
+ * AF_VSOCK tells no more. Assumes Linux and the native addon, which is loaded when it is first
+ * needed. Bounds: `limits.connectTimeoutMs` for dialling, `limits.closeTimeoutMs` for `close`, 128
+ * links that wait to be taken.
  */
 import { badArgument, TrunkError } from '../src/contracts/errors.ts'
 import { requireInteger } from '../src/contracts/limits.ts'
@@ -26,8 +29,8 @@ export { hybridVsock, type HybridVsockOptions } from './vsock/hybrid.ts'
 export type Cid = number | 'any' | 'host' | 'local' | 'hypervisor'
 
 /**
- * Who may connect to a listener: CIDs, or a function that is asked for each connection with the peer's CID and port (which the kernel vouches
- * for). Throwing refuses, too.
+ * Who may connect to a listener: CIDs, or a function that is asked for each connection with the
+ * peer's CID and port (which the kernel vouches for). Throwing refuses, too.
  */
 export type VsockPolicy = readonly Cid[] | ((peer: { readonly cid: number; readonly port: number }) => boolean)
 
@@ -42,7 +45,8 @@ export interface VsockOptions {
 }
 
 /**
- * An AF_VSOCK transport. Throws ERR_ADDRESS_INVALID for an address that is none, ERR_BAD_ARGUMENT for bad options.
+ * An AF_VSOCK transport. Throws ERR_ADDRESS_INVALID for an address that is none, ERR_BAD_ARGUMENT
+ * for bad options.
  * @example serve(vsock({ port: 7000, allow: [3] }))
  */
 export function vsock(address: string | VsockOptions): Transport {
@@ -134,7 +138,8 @@ function linkOf({ socket, peer, endedBy }: VsockConnection, reader: PooledReader
     peer: formatVsockAddress(peer),
     clock: options.clock,
     closeTimeoutMs: options.limits.closeTimeoutMs,
-    // a close without an end before it: the peer reads to the end of what arrived and finds that it can't write
+    // a close without an end before it: the peer reads to the end of what arrived and finds that it
+    // can't write
     cut: () => socket.destroy(),
     async explain(error) {
       if (error !== undefined) return error

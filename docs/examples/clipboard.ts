@@ -1,4 +1,7 @@
-/** A clipboard for both ends of a trunk: each serves its own, and gets, sets and watches the other's (a real one: wl-copy). */
+/**
+ * A clipboard for both ends of a trunk: each serves its own, and gets, sets and watches the other's
+ * (a real one: wl-copy).
+ */
 import { EventEmitter, once } from 'node:events'
 import { defineProtocol, TrunkError, type Pipe, type Protocol, type Trunk } from 'trunkline'
 
@@ -24,7 +27,8 @@ export const clipboard = (local: Clipboard): Protocol =>
       for (let told = local.text; action === 'watch';) {
         if (told === local.text) await once(local, 'change', { signal })
         told = local.text
-        await pipe.write(Uint8Array.of(1)) // "changed": the watcher gets the text, so none queue up for a slow one
+        // "changed": the watcher gets the text, so none queue up for a slow one
+        await pipe.write(Uint8Array.of(1))
       }
     },
   })
@@ -45,7 +49,8 @@ export async function* watchClipboard(trunk: Trunk): AsyncGenerator<string, void
     yield await getClipboard(trunk)
     for await (const _ of pipe.source) yield await getClipboard(trunk)
   } finally {
-    pipe.abort(new TrunkError('ERR_ABORTED', 'the watcher has left')) // its handler waits for a change: wake it
+    // its handler waits for a change: wake it
+    pipe.abort(new TrunkError('ERR_ABORTED', 'the watcher has left'))
   }
 }
 

@@ -1,8 +1,10 @@
 /**
- * A transport that is not part of trunkline: TLS with a secret that both ends know, and no certificates.
+ * A transport that is not part of trunkline: TLS with a secret that both ends know, and no
+ * certificates.
  *
- * Run: `tlsPsk({ port: 7443, identity: 'vm-7', key })` where an address would stand, in `connect` and in `serve`.
- * docs/guide/writing-a-transport.md explains the contract; test/transports/tls-psk.test.ts runs the conformance suite on this file.
+ * Run: `tlsPsk({ port: 7443, identity: 'vm-7', key })` where an address would stand, in `connect`
+ * and in `serve`. docs/guide/writing-a-transport.md explains the contract;
+ * test/transports/tls-psk.test.ts runs the conformance suite on this file.
  */
 import type { AddressInfo } from 'node:net'
 import { connect, createServer, type TLSSocket } from 'node:tls'
@@ -22,8 +24,8 @@ export interface TlsPskOptions {
 }
 
 /**
- * Forward secrecy, and no suite that would ask for a certificate; Node's pre-shared keys are those of TLS 1.2. Half-open: one end may go on
- * writing after the other has ended.
+ * Forward secrecy, and no suite that would ask for a certificate; Node's pre-shared keys are those
+ * of TLS 1.2. Half-open: one end may go on writing after the other has ended.
  */
 const TLS = {
   ciphers: 'ECDHE-PSK-CHACHA20-POLY1305',
@@ -40,7 +42,8 @@ export function tlsPsk({ host = '127.0.0.1', port, identity, key }: TlsPskOption
   return {
     scheme: 'tls-psk',
     address,
-    traits: { lossless: true, connected: true, preferredFrameBytes: 16 * 1024 }, // a TLS record holds 16 KiB
+    // a TLS record holds 16 KiB
+    traits: { lossless: true, connected: true, preferredFrameBytes: 16 * 1024 },
 
     async connect(options) {
       const open = (): TLSSocket =>
@@ -49,7 +52,8 @@ export function tlsPsk({ host = '127.0.0.1', port, identity, key }: TlsPskOption
           host,
           port,
           pskCallback: () => ({ identity, psk: key }),
-          checkServerIdentity: () => undefined, // there is no certificate: who knows the secret is who we want
+          // there is no certificate: who knows the secret is who we want
+          checkServerIdentity: () => undefined,
         })
       return dialDuplex(
         {
@@ -90,7 +94,10 @@ function toLink(socket: TLSSocket, { clock, limits }: TransportOptions): Link {
   return linkFromDuplex(socket, { peer, clock, closeTimeoutMs: limits.closeTimeoutMs })
 }
 
-/** OpenSSL's own errors mean that the secrets differ, or that the other end speaks no TLS; the rest is the network's. */
+/**
+ * OpenSSL's own errors mean that the secrets differ, or that the other end speaks no TLS; the rest
+ * is the network's.
+ */
 function refusal(error: Error, address: string): TrunkError {
   const code = 'code' in error ? String(error.code) : ''
   if (!/^ERR_SSL_|^EPROTO$|^ECONNRESET$/.test(code)) return connectError(error, address, 'link')

@@ -1,6 +1,6 @@
 /**
- * The asking side of `bench`. What the peer answers is checked like anything else that a peer sends; it can lie about what it has read of a `write`, and about
- * nothing else.
+ * The asking side of `bench`. What the peer answers is checked like anything else that a peer
+ * sends; it can lie about what it has read of a `write`, and about nothing else.
  */
 import { Uint8ArrayList } from 'uint8arraylist'
 import { systemClock, type Clock } from '../../src/runtime/clock.ts'
@@ -26,7 +26,9 @@ export interface BenchClientOptions {
 
 /** A measurement; it ends with its bytes or its time, whatever comes first. */
 export interface BenchRequest {
-  /** `read`: from the peer to here. `write`: from here to the peer. `echo`: there and back at once. */
+  /**
+   * `read`: from the peer to here. `write`: from here to the peer. `echo`: there and back at once.
+   */
   readonly direction: BenchDirection
   /** A whole number above 0. @default as many as the time allows */
   readonly bytes?: number
@@ -39,7 +41,10 @@ export interface BenchRequest {
 /** What was measured. */
 export interface BenchResult {
   readonly direction: BenchDirection
-  /** What reached its reader within the time: fewer than were asked for where the time or the peer's bound came first. */
+  /**
+   * What reached its reader within the time: fewer than were asked for where the time or the peer's
+   * bound came first.
+   */
   readonly bytes: number
   readonly milliseconds: number
   /** Each way, for `echo`. */
@@ -49,14 +54,18 @@ export interface BenchResult {
 /** Measurements over one trunk. Several may run at a time, and then share the line. */
 export interface BenchClient {
   /**
-   * Rejects with ERR_BAD_ARGUMENT before anything is sent; ERR_PROTOCOL_UNKNOWN where the peer does not offer `bench`; ERR_MESSAGE_INVALID for an answer
-   * that is none; the pipe's error where it fails.
+   * Rejects with ERR_BAD_ARGUMENT before anything is sent; ERR_PROTOCOL_UNKNOWN where the peer does
+   * not offer `bench`; ERR_MESSAGE_INVALID for an answer that is none; the pipe's error where it
+   * fails.
    */
   measure(request: BenchRequest): Promise<BenchResult>
 }
 
 const DEFAULT_SECONDS = 1
-/** How long after its time the peer's report on a `write` may still come: it waits behind what is on the line. */
+/**
+ * How long after its time the peer's report on a `write` may still come: it waits behind what is on
+ * the line.
+ */
 const REPORT_GRACE_MS = 10_000
 
 /**
@@ -81,7 +90,8 @@ export function benchClient(trunk: Trunk, options: BenchClientOptions = {}): Ben
       } catch (error) {
         throw signal?.aborted === true ? signal.reason : error
       } finally {
-        // What is still queued at either end means nothing: a reset drops it, where a close would wait until a slow line has carried it.
+        // What is still queued at either end means nothing: a reset drops it, where a close would
+        // wait until a slow line has carried it.
         pipe.abort(new TrunkError('ERR_PIPE_STOPPED', 'it was measured'))
       }
     },
@@ -128,7 +138,9 @@ const MEASURE: Readonly<Record<BenchDirection, Measure>> = {
   },
 }
 
-/** Sends while the caller reads. What makes it fail is the pipe's failure, which the reading tells. */
+/**
+ * Sends while the caller reads. What makes it fail is the pipe's failure, which the reading tells.
+ */
 function sendBeside(pipe: Pipe, bounds: Bounds, clock: Clock): void {
   send(pipe, bounds, clock).catch(() => undefined)
 }

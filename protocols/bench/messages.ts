@@ -1,4 +1,7 @@
-/** The messages of `bench`: one request in the open, the bounds in force in its acceptance, and one report at the end of a `write`. */
+/**
+ * The messages of `bench`: one request in the open, the bounds in force in its acceptance, and one
+ * report at the end of a `write`.
+ */
 import * as v from 'valibot'
 import { decodeCbor, encodeCbor } from '../../src/core/cbor.ts'
 import { badArgument } from '../../src/contracts/errors.ts'

@@ -1,6 +1,7 @@
 /**
- * The serving side of `bench`: sends, takes, or sends back bytes that mean nothing. It costs the line and the processor, so its bounds are enforced for each
- * pipe; the pipes are bounded by the trunk's own limits.
+ * The serving side of `bench`: sends, takes, or sends back bytes that mean nothing. It costs the
+ * line and the processor, so its bounds are enforced for each pipe; the pipes are bounded by the
+ * trunk's own limits.
  */
 import { systemClock, type Clock } from '../../src/runtime/clock.ts'
 import { requireInteger } from '../../src/contracts/limits.ts'
@@ -12,7 +13,10 @@ import { receive, send, unlessStopped } from './traffic.ts'
 
 /** Options of {@link bench}. */
 export interface BenchOptions {
-  /** Most bytes that one measurement moves each way; one that asks for more gets this. @default 64 GiB */
+  /**
+   * Most bytes that one measurement moves each way; one that asks for more gets this. @default 64
+   * GiB
+   */
   maxBytes?: number
   /** Longest time of one measurement in seconds; one that asks for more gets this. @default 60 */
   maxSeconds?: number
@@ -25,7 +29,8 @@ const DEFAULT_MAX_SECONDS = 60
 const LONGEST_SECONDS = 86_400
 
 /**
- * Lets the peer measure the line to us. Throws ERR_BAD_ARGUMENT at once for a bad number; refuses with ERR_PARAMS_INVALID.
+ * Lets the peer measure the line to us. Throws ERR_BAD_ARGUMENT at once for a bad number; refuses
+ * with ERR_PARAMS_INVALID.
  *
  * @example
  * ```ts

@@ -1,6 +1,6 @@
 /**
- * What both sides of `bench` do with bytes: send them, and count those that come. Sends one shared chunk that is never changed, so that a pipe costs no
- * memory of its own.
+ * What both sides of `bench` do with bytes: send them, and count those that come. Sends one shared
+ * chunk that is never changed, so that a pipe costs no memory of its own.
  */
 import { randomBytes } from 'node:crypto'
 import type { Clock } from '../../src/runtime/clock.ts'
@@ -19,7 +19,10 @@ function sharedChunk(): Uint8Array {
   return chunk
 }
 
-/** Writes until `bounds` are reached or the reader wants no more, then ends our side. Rejects when the pipe fails. */
+/**
+ * Writes until `bounds` are reached or the reader wants no more, then ends our side. Rejects when
+ * the pipe fails.
+ */
 export async function send(pipe: Pipe, bounds: Bounds, clock: Clock): Promise<void> {
   const until = clock.now() + bounds.milliseconds
   const piece = sharedChunk()
@@ -41,8 +44,9 @@ export async function unlessStopped(work: () => Promise<unknown>): Promise<void>
 }
 
 /**
- * Reads until `bounds` are reached or the peer has ended. What was read, and the time from the call to its end: until the last byte where the bytes were
- * reached, else all the time that there was. The bytes that `each` is given are counted when it has settled.
+ * Reads until `bounds` are reached or the peer has ended. What was read, and the time from the call
+ * to its end: until the last byte where the bytes were reached, else all the time that there was.
+ * The bytes that `each` is given are counted when it has settled.
  */
 export async function receive(
   pipe: Pipe,

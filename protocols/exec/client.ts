@@ -1,4 +1,7 @@
-/** The asking side of `exec`: arguments stay arguments, and nothing is given to a shell that was not called. */
+/**
+ * The asking side of `exec`: arguments stay arguments, and nothing is given to a shell that was not
+ * called.
+ */
 import type { Uint8ArrayList } from 'uint8arraylist'
 import { encodeCbor } from '../../src/core/cbor.ts'
 import { requireInteger } from '../../src/contracts/limits.ts'
@@ -99,9 +102,15 @@ export interface RunOptions extends CommandOptions {
   stderr?: 'pipe' | 'merge' | 'none'
   /** Of each output, the first half and the last half of so many bytes are kept. @default 1 MiB */
   maxOutputBytes?: number
-  /** What an output above that brings: `drop` what is between, or `kill` with ERR_OUTPUT_LIMIT. @default 'drop' */
+  /**
+   * What an output above that brings: `drop` what is between, or `kill` with ERR_OUTPUT_LIMIT.
+   * @default 'drop'
+   */
   overflow?: 'drop' | 'kill'
-  /** True: any end but code 0 rejects, with ERR_COMMAND_FAILED or ERR_COMMAND_TIMEOUT, whose `cause` is the result. @default false */
+  /**
+   * True: any end but code 0 rejects, with ERR_COMMAND_FAILED or ERR_COMMAND_TIMEOUT, whose `cause`
+   * is the result. @default false
+   */
   check?: boolean
 }
 
@@ -120,7 +129,8 @@ export interface RunResult extends Exit {
 /** Runs commands at the peer. */
 export interface ExecClient {
   /**
-   * Runs a command to its end and gives what it wrote. Resolves whatever its exit status is; rejects where it could not be executed (ERR_COMMAND_NOT_FOUND, ERR_NOT_EXECUTABLE,
+   * Runs a command to its end and gives what it wrote. Resolves whatever its exit status is;
+   * rejects where it could not be executed (ERR_COMMAND_NOT_FOUND, ERR_NOT_EXECUTABLE,
    * ERR_DIRECTORY_UNUSABLE, ERR_DENIED …) or the session was lost meanwhile.
    */
   run(program: string | Uint8Array, args?: readonly (string | Uint8Array)[], options?: RunOptions): Promise<RunResult>

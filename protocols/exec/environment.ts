@@ -1,9 +1,15 @@
-/** What environment a command gets: a base that names nothing of the server's but what every program needs, and what the peer may add. */
+/**
+ * What environment a command gets: a base that names nothing of the server's but what every program
+ * needs, and what the peer may add.
+ */
 import { badArgument, TrunkError } from '../../src/contracts/errors.ts'
 
 /** Names that peers may set where nothing else is said and the commands are listed. */
 const HARMLESS = ['TERM', 'LANG', 'LC_*', 'TZ', 'COLORTERM', 'NO_COLOR']
-/** Names that make a program run other code than its own: never to be set by whoever may run listed programs alone. */
+/**
+ * Names that make a program run other code than its own: never to be set by whoever may run listed
+ * programs alone.
+ */
 const NEVER = ['LD_*', 'DYLD_*', 'GCONV_PATH', 'NODE_OPTIONS', 'BASH_ENV', 'ENV', 'PATH', 'SHELLOPTS', 'IFS']
 /** Where programs are looked for, unless the server's own environment says it. */
 const PATH = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin'
@@ -33,7 +39,10 @@ export class EnvironmentPolicy {
     }
   }
 
-  /** All of a command's environment, `NAME=value` each. Throws ERR_DENIED for a name that may not be set. */
+  /**
+   * All of a command's environment, `NAME=value` each. Throws ERR_DENIED for a name that may not be
+   * set.
+   */
   resolve(asked: Readonly<Record<string, Uint8Array | string>>, clear: boolean): Map<string, Buffer> {
     const all = new Map<string, Buffer>()
     if (!clear) for (const [name, value] of Object.entries(this.#base)) all.set(name, Buffer.from(value))

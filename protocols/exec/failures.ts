@@ -1,4 +1,7 @@
-/** What a failed launch is to whoever asked for it: a code and a sentence that names the stage, never a path of this machine. */
+/**
+ * What a failed launch is to whoever asked for it: a code and a sentence that names the stage,
+ * never a path of this machine.
+ */
 import { TrunkError, type KnownCode } from '../../src/contracts/errors.ts'
 import type { Stage } from './launch.ts'
 

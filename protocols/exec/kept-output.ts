@@ -1,4 +1,6 @@
-/** The first and the last bytes of an output, up to a bound: what is between is counted and dropped. */
+/**
+ * The first and the last bytes of an output, up to a bound: what is between is counted and dropped.
+ */
 export class KeptOutput {
   readonly #half: number
   #head: Uint8Array[] = []

@@ -1,6 +1,7 @@
 /**
- * Starting programs by Node's own `spawn`, in a session of their own: what there is where no keeper is. It passes on UTF-8 alone, becomes no other user, makes no terminal, and holds a tree
- * together as a process group.
+ * Starting programs by Node's own `spawn`, in a session of their own: what there is where no keeper
+ * is. It passes on UTF-8 alone, becomes no other user, makes no terminal, and holds a tree together
+ * as a process group.
  */
 import { spawn, type ChildProcess, type SpawnOptions } from 'node:child_process'
 import { constants } from 'node:fs'
@@ -59,7 +60,10 @@ async function launch(plan: LaunchPlan, signal: AbortSignal, clock: Clock): Prom
   return launched
 }
 
-/** Trees that are to end with their commands. Where this process ends before that, it ends them at once. */
+/**
+ * Trees that are to end with their commands. Where this process ends before that, it ends them at
+ * once.
+ */
 const owned = new Set<ProcessGroup>()
 let isWatching = false
 
@@ -109,7 +113,8 @@ function launchedOf(child: ChildProcess, streams: SpawnStreams, clock: Clock): L
 }
 
 /**
- * libuv executes as `execvp` does, which gives a file that the kernel does not know to /bin/sh. What begins with neither an interpreter's line nor the mark of an ELF file is refused in its
+ * libuv executes as `execvp` does, which gives a file that the kernel does not know to /bin/sh.
+ * What begins with neither an interpreter's line nor the mark of an ELF file is refused in its
  * place. One that cannot be read is left to the kernel, and so are other systems.
  */
 async function recognized(file: Buffer): Promise<void> {

@@ -1,15 +1,21 @@
 /**
- * What starts a program and hands back its streams: the one place where the protocol `exec` meets the operating system. A launcher decides nothing; who may run what was decided
- * before it is asked (policy.ts), and which file a name stands for as well (search.ts).
+ * What starts a program and hands back its streams: the one place where the protocol `exec` meets
+ * the operating system. A launcher decides nothing; who may run what was decided before it is asked
+ * (policy.ts), and which file a name stands for as well (search.ts).
  */
 
-/** How the processes of a command are kept together. `group`: a process group, which a process can leave by `setsid`. */
+/**
+ * How the processes of a command are kept together. `group`: a process group, which a process can
+ * leave by `setsid`.
+ */
 export type Tree = 'cgroup' | 'keeper' | 'group'
 
 /** What a launch can fail at. The sentence of its error names it. */
 export type Stage = 'limits' | 'user' | 'directory' | 'terminal' | 'search' | 'execute'
 
-/** Whom a signal is for. `group` is the leader's process group, `foreground` that of the terminal. */
+/**
+ * Whom a signal is for. `group` is the leader's process group, `foreground` that of the terminal.
+ */
 export type SignalScope = 'leader' | 'group' | 'tree' | 'foreground'
 
 /** A terminal's size: characters, and pixels where known (else 0). */
@@ -66,16 +72,26 @@ export interface LaunchPlan {
   readonly noNewPrivileges: boolean
 }
 
-/** What a program writes. One reader; at most 64 KiB are read ahead of it, so a program that nobody reads is stopped by the kernel. */
+/**
+ * What a program writes. One reader; at most 64 KiB are read ahead of it, so a program that nobody
+ * reads is stopped by the kernel.
+ */
 export interface ProgramOutput {
   /**
-   * The next bytes, once there are any; undefined at the end, which is when no process has the other end any more. They are borrowed until the next read. Never two at a time.
-   * Rejects with a `TrunkError` where the system fails.
+   * The next bytes, once there are any; undefined at the end, which is when no process has the
+   * other end any more. They are borrowed until the next read. Never two at a time. Rejects with a
+   * `TrunkError` where the system fails.
    */
   read(): Promise<Uint8Array | undefined>
-  /** Closes our end: whoever writes from now on meets SIGPIPE. A read that waits resolves with undefined. Harmless when repeated. */
+  /**
+   * Closes our end: whoever writes from now on meets SIGPIPE. A read that waits resolves with
+   * undefined. Harmless when repeated.
+   */
   close(): void
-  /** Reads into nothing until the end, for writers that are to go on undisturbed; does not keep the process alive. A read that waits resolves with undefined. */
+  /**
+   * Reads into nothing until the end, for writers that are to go on undisturbed; does not keep the
+   * process alive. A read that waits resolves with undefined.
+   */
   discard(): void
   /** Resolves when our end is closed. Never rejects. */
   readonly closed: Promise<unknown>
@@ -83,9 +99,15 @@ export interface ProgramOutput {
 
 /** What a program reads. */
 export interface ProgramInput {
-  /** Resolves when the chunk is free again: true when the kernel has it, false when nobody reads any more (then, and from then on, nothing is written). Never two at a time. */
+  /**
+   * Resolves when the chunk is free again: true when the kernel has it, false when nobody reads any
+   * more (then, and from then on, nothing is written). Never two at a time.
+   */
   write(chunk: Uint8Array): Promise<boolean>
-  /** Ends it behind what was written. Of a terminal: sends its end-of-file character where it reads by lines. Harmless when repeated. */
+  /**
+   * Ends it behind what was written. Of a terminal: sends its end-of-file character where it reads
+   * by lines. Harmless when repeated.
+   */
   end(): void
   /** Ends it, and drops what was not taken. A write that waits resolves with false. */
   close(): void
@@ -115,11 +137,16 @@ export interface Launched {
   readonly terminal?: { readonly input: ProgramInput; readonly output: ProgramOutput }
   /** How the leader has ended. Never rejects. */
   readonly ended: Promise<Ended>
-  /** Told of job control: the leader was stopped by a signal, or goes on (undefined). Where nobody tells, never called. */
+  /**
+   * Told of job control: the leader was stopped by a signal, or goes on (undefined). Where nobody
+   * tells, never called.
+   */
   onStopped?: (signal: string | undefined) => void
   /** Processes of the tree that are alive now; beside the leader where it is. */
   count(): number
-  /** Resolves when none is left; for waiting after `kill` or after the leader's end. Never rejects. */
+  /**
+   * Resolves when none is left; for waiting after `kill` or after the leader's end. Never rejects.
+   */
   empty(): Promise<void>
   /** Resolves when this process has no descriptor of it open any more: what was left behind may hold outputs for long. Never rejects. */
   readonly freed: Promise<unknown>
@@ -128,11 +155,15 @@ export interface Launched {
   /** Of the terminal. */
   resize(size: TerminalSize): void
   /**
-   * Ends the tree: HUP (with a terminal) or TERM, and CONT, to all of it; KILL after `graceMs` to what is left, again and again until nothing is. Repeating it may only shorten
-   * the grace. Streams are left as they are.
+   * Ends the tree: HUP (with a terminal) or TERM, and CONT, to all of it; KILL after `graceMs` to
+   * what is left, again and again until nothing is. Repeating it may only shorten the grace.
+   * Streams are left as they are.
    */
   kill(graceMs: number): void
-  /** The leader has ended well, and what it left behind lives on: the end of this process ends it no longer. */
+  /**
+   * The leader has ended well, and what it left behind lives on: the end of this process ends it no
+   * longer.
+   */
   release(): void
 }
 
@@ -151,7 +182,8 @@ export interface Launcher {
     readonly noNewPrivileges: boolean
   }
   /**
-   * Resolves when the program has been executed. Rejects with a `TrunkError` whose code is that of the stage that failed and whose sentence names it: then nothing is left of the launch.
+   * Resolves when the program has been executed. Rejects with a `TrunkError` whose code is that of
+   * the stage that failed and whose sentence names it: then nothing is left of the launch.
    * @param signal gives it up; rejects with its reason, and nothing is left either
    */
   launch(plan: LaunchPlan, signal: AbortSignal): Promise<Launched>

@@ -1,4 +1,7 @@
-/** Trees whose leader has ended well and left processes behind: the server's from there on, and bounded. They are looked at when it matters, which is when a command starts. */
+/**
+ * Trees whose leader has ended well and left processes behind: the server's from there on, and
+ * bounded. They are looked at when it matters, which is when a command starts.
+ */
 import type { Launched } from './launch.ts'
 
 export class Leftovers {

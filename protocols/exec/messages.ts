@@ -1,6 +1,7 @@
 /**
- * What travels in opens and in their acceptance. A request with a member that this version does not know is refused, since acting on half of a request is worse than not acting; unknown
- * members of a reply are ignored. Decoding gives a result object: hostile input never throws.
+ * What travels in opens and in their acceptance. A request with a member that this version does not
+ * know is refused, since acting on half of a request is worse than not acting; unknown members of a
+ * reply are ignored. Decoding gives a result object: hostile input never throws.
  */
 import * as v from 'valibot'
 import { TrunkError } from '../../src/contracts/errors.ts'
@@ -51,7 +52,10 @@ export interface KeepRequest {
   whenFull: 'drop' | 'block'
 }
 
-/** Arguments and environment that do not fit an open; in a pipe of their own, under the id of the command. */
+/**
+ * Arguments and environment that do not fit an open; in a pipe of their own, under the id of the
+ * command.
+ */
 export interface SpecRequest {
   op: 'spec'
   id: Uint8Array
@@ -181,7 +185,10 @@ export interface CommandFacts extends StartReply {
   offsets: { [Name in OutputName]?: Offsets | undefined }
 }
 
-/** What the acceptance of a stream carries: the offset of its first byte, and how many before it are gone. */
+/**
+ * What the acceptance of a stream carries: the offset of its first byte, and how many before it are
+ * gone.
+ */
 export interface StreamReply {
   from: number
   dropped: number

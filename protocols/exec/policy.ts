@@ -1,5 +1,6 @@
 /**
- * Who may run what. A rule is a pattern of arguments; its program, and the one that the peer asks for, are both followed to the real file, and that file is executed. Nothing is allowed that no
+ * Who may run what. A rule is a pattern of arguments; its program, and the one that the peer asks
+ * for, are both followed to the real file, and that file is executed. Nothing is allowed that no
  * rule allows.
  */
 import { badArgument, TrunkError } from '../../src/contracts/errors.ts'
@@ -9,16 +10,24 @@ import { launchFailure } from './failures.ts'
 import type { Spec, StartRequest } from './messages.ts'
 import { enterable, findProgram, realFile, within } from './search.ts'
 
-/** Arguments that may be run: texts, `*` for any one, `**` (the last) for any further ones. The first is the program. */
+/**
+ * Arguments that may be run: texts, `*` for any one, `**` (the last) for any further ones. The
+ * first is the program.
+ */
 export type CommandRule = readonly string[]
 
 /** What the policy is made of. */
 export interface PolicyOptions {
   /** `any`: the whole machine, as far as this user has it. */
   readonly allow: 'any' | readonly CommandRule[]
-  /** What a peer runs as `@name`: these arguments and, where `**` is the last, its own behind them. */
+  /**
+   * What a peer runs as `@name`: these arguments and, where `**` is the last, its own behind them.
+   */
   readonly named?: Readonly<Record<string, CommandRule>>
-  /** Environment variables that peers may set: names and `PREFIX_*`. @default any with `allow: 'any'`, else TERM, LANG, LC_*, TZ, COLORTERM and NO_COLOR */
+  /**
+   * Environment variables that peers may set: names and `PREFIX_*`. @default any with
+   * `allow: 'any'`, else TERM, LANG, LC_*, TZ, COLORTERM and NO_COLOR
+   */
   readonly env?: 'any' | readonly string[]
 }
 
@@ -129,8 +138,9 @@ export class CommandPolicy {
 const ROOT = Buffer.from('/')
 
 /**
- * By the arguments, and by the last part of the program's name: one file may be many programs, which it tells by the name that it was called by, and a rule for one of them is none for
- * the others.
+ * By the arguments, and by the last part of the program's name: one file may be many programs,
+ * which it tells by the name that it was called by, and a rule for one of them is none for the
+ * others.
  */
 function matches(rule: CommandRule, asked: readonly Buffer[]): boolean {
   const takesRest = rule.at(-1) === REST

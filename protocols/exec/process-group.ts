@@ -1,11 +1,15 @@
 /**
- * The tree of a program that was started in a session and a process group of its own, as far as it can be held together from outside: what stays in the session, and what descends from it
- * at the moment when it is looked at. What has left the session and lost its parent is not found; a keeper finds it.
+ * The tree of a program that was started in a session and a process group of its own, as far as it
+ * can be held together from outside: what stays in the session, and what descends from it at the
+ * moment when it is looked at. What has left the session and lost its parent is not found; a keeper
+ * finds it.
  */
 import type { Clock, Timer } from '../../src/runtime/clock.ts'
 import { processRow, processTable, treeOf, type ProcessRow } from './process-table.ts'
 
-/** First wait before a group is looked at again; each further one is twice as long, up to the last. */
+/**
+ * First wait before a group is looked at again; each further one is twice as long, up to the last.
+ */
 const LOOK_MS = 5
 const LOOK_MAX_MS = 200
 
@@ -97,7 +101,10 @@ export class ProcessGroup {
     return reached
   }
 
-  /** All that can be found now. What was found outside the group is remembered: by the next time it may have lost its parent. */
+  /**
+   * All that can be found now. What was found outside the group is remembered: by the next time it
+   * may have lost its parent.
+   */
   #members(): ProcessRow[] | undefined {
     const rows = processTable()
     if (rows === undefined) return undefined

@@ -1,4 +1,7 @@
-/** The processes of this machine as Linux tells them in /proc. Elsewhere there is no table, and a process group answers for itself. */
+/**
+ * The processes of this machine as Linux tells them in /proc. Elsewhere there is no table, and a
+ * process group answers for itself.
+ */
 import { readdirSync, readFileSync } from 'node:fs'
 
 /** A process that is alive: a zombie is not. */
@@ -16,7 +19,8 @@ const PID = /^\d+$/
 let ofTurn: ProcessRow[] | undefined
 
 /**
- * Those that there are now; undefined where the system has no such table. Read once in a turn of the event loop, whatever a peer asks for: with many processes it takes milliseconds.
+ * Those that there are now; undefined where the system has no such table. Read once in a turn of
+ * the event loop, whatever a peer asks for: with many processes it takes milliseconds.
  */
 export function processTable(): readonly ProcessRow[] | undefined {
   if (ofTurn !== undefined) return ofTurn

@@ -1,4 +1,7 @@
-/** Which file a program's name stands for: found once, so that what was decided on is what is executed. */
+/**
+ * Which file a program's name stands for: found once, so that what was decided on is what is
+ * executed.
+ */
 import { constants } from 'node:fs'
 import { access, realpath, stat } from 'node:fs/promises'
 import { TrunkError } from '../../src/contracts/errors.ts'
@@ -8,8 +11,9 @@ const SLASH = 0x2f
 const COLON = 0x3a
 
 /**
- * The absolute path of the file that `name` stands for, in the folders of `path` (as PATH has them) or, where it has a slash, from `directory` on. Throws as a launch does at the stages
- * `search` and `execute`.
+ * The absolute path of the file that `name` stands for, in the folders of `path` (as PATH has them)
+ * or, where it has a slash, from `directory` on. Throws as a launch does at the stages `search` and
+ * `execute`.
  */
 export async function findProgram(name: Uint8Array, path: Uint8Array, directory: Uint8Array): Promise<Buffer> {
   if (name.byteLength === 0) throw launchFailure('search', '')
@@ -33,7 +37,10 @@ export async function findProgram(name: Uint8Array, path: Uint8Array, directory:
   throw denied ?? launchFailure('search', '')
 }
 
-/** Throws as a launch does at the stage `directory`. Node tells of a folder that is missing as of a program that is: asked beforehand. */
+/**
+ * Throws as a launch does at the stage `directory`. Node tells of a folder that is missing as of a
+ * program that is: asked beforehand.
+ */
 export async function enterable(directory: Buffer): Promise<void> {
   try {
     if (!(await stat(directory)).isDirectory()) throw launchFailure('directory', 'ENOTDIR')

@@ -1,4 +1,7 @@
-/** The standard streams of a program that Node's spawn starts: pipes of the kernel's where the addon makes them, else the sockets that Node makes. */
+/**
+ * The standard streams of a program that Node's spawn starts: pipes of the kernel's where the addon
+ * makes them, else the sockets that Node makes.
+ */
 import { closeSync } from 'node:fs'
 import type { ChildProcess, StdioOptions } from 'node:child_process'
 import { Socket } from 'node:net'

@@ -1,4 +1,7 @@
-/** Arguments and environment that came in a pipe of their own, until the start that they are for asks for them. */
+/**
+ * Arguments and environment that came in a pipe of their own, until the start that they are for
+ * asks for them.
+ */
 import { accountOf, holding } from '../../src/runtime/budgets.ts'
 import type { Clock, Timer } from '../../src/runtime/clock.ts'
 import { decodeCbor } from '../../src/core/cbor.ts'

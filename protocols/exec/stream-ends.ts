@@ -1,4 +1,6 @@
-/** A program's streams over Node's: what reads and writes the pipes that its standard streams are. */
+/**
+ * A program's streams over Node's: what reads and writes the pipes that its standard streams are.
+ */
 import type { Readable, Writable } from 'node:stream'
 import { TrunkError } from '../../src/contracts/errors.ts'
 import type { ProgramInput, ProgramOutput } from './launch.ts'
@@ -6,7 +8,10 @@ import type { ProgramInput, ProgramOutput } from './launch.ts'
 /** Node's own name for an error that says nothing but that the other end is gone. */
 const GONE: ReadonlySet<string> = new Set(['EPIPE', 'ECONNRESET', 'ERR_STREAM_DESTROYED', 'ERR_STREAM_WRITE_AFTER_END'])
 
-/** What a program writes, out of a stream that nobody else reads. Node resumes the streams of a child that has ended, unless there is a listener: it is there from the start. */
+/**
+ * What a program writes, out of a stream that nobody else reads. Node resumes the streams of a
+ * child that has ended, unless there is a listener: it is there from the start.
+ */
 export function outputOf(stream: Readable & { unref?: () => unknown }): ProgramOutput {
   let wake: (() => void) | undefined
   let failure: TrunkError | undefined

@@ -1,7 +1,9 @@
 /**
- * The calls of a filesystem client: pipes, turns and replies. Promises that nothing a peer answers is taken unchecked, that each pipe
- * is over when its call is, and that at most 48 operations of a trunk that hold the peer's descriptors run at a time; further
- * ones wait, and can be aborted while they do. Where the peer has descriptors for fewer, fewer run (crowd.ts). Assumes arguments that were checked.
+ * The calls of a filesystem client: pipes, turns and replies. Promises that nothing a peer answers
+ * is taken unchecked, that each pipe is over when its call is, and that at most 48 operations of a
+ * trunk that hold the peer's descriptors run at a time; further ones wait, and can be aborted while
+ * they do. Where the peer has descriptors for fewer, fewer run (crowd.ts). Assumes arguments that
+ * were checked.
  */
 import { Uint8ArrayList } from 'uint8arraylist'
 import type { Clock } from '../../src/runtime/clock.ts'
@@ -23,14 +25,23 @@ import {
 import { MAX_SMALL_BYTES } from './file-batch.ts'
 import { Semaphore } from './semaphore.ts'
 
-/** Operations that hold descriptors of the peer: below its default bound of 64, with room for a second program on the trunk. */
+/**
+ * Operations that hold descriptors of the peer: below its default bound of 64, with room for a
+ * second program on the trunk.
+ */
 const MAX_HELD = 48
 /** Operations that are answered at once. */
 const MAX_QUICK = 48
 
-/** How long a peer may do nothing for a call, unless the client says otherwise: a disk that wakes up, a network file system that comes back. */
+/**
+ * How long a peer may do nothing for a call, unless the client says otherwise: a disk that wakes
+ * up, a network file system that comes back.
+ */
 export const PROGRESS_TIMEOUT_MS = 60_000
-/** The same for what is answered when all is done: hours of hashing or removing have no progress to be seen. */
+/**
+ * The same for what is answered when all is done: hours of hashing or removing have no progress to
+ * be seen.
+ */
 const LATE_TIMEOUT_MS = 3_600_000
 
 function answersLate(request: FileRequestInput): boolean {
@@ -104,7 +115,8 @@ export class Calls {
     await mayRead?.()
     const { value: pipe, leave } = await this.#hold(signal, () => this.#open(request, signal, NO_BODY))
     try {
-      // one generator rather than one for each of its promises: several in a row cost more than what a small file does
+      // one generator rather than one for each of its promises: several in a row cost more than
+      // what a small file does
       let complete = false
       try {
         const expected = replyOf(pipe, 'read').bytes ?? undefined
@@ -180,7 +192,10 @@ export class Calls {
     }
   }
 
-  /** All of an operation: what is refused for want of a descriptor has not begun, and is done again where there is room. */
+  /**
+   * All of an operation: what is refused for want of a descriptor has not begun, and is done again
+   * where there is room.
+   */
   async #during<T>(kind: keyof TrunkSemaphores, signal: AbortSignal | undefined, work: () => Promise<T>): Promise<T> {
     if (kind === 'quick') {
       const leave = await this.#semaphores.quick.take(signal)
@@ -211,7 +226,10 @@ export class Calls {
   }
 }
 
-/** Passes `items` on and ends the pipe whichever way that ends: well, by an error, or because the reader has enough. */
+/**
+ * Passes `items` on and ends the pipe whichever way that ends: well, by an error, or because the
+ * reader has enough.
+ */
 async function* reading<T>(pipe: Pipe, items: AsyncIterable<T>): AsyncGenerator<T, void, undefined> {
   let complete = false
   try {
@@ -261,7 +279,10 @@ class CountedSource implements AsyncIterable<Bytes> {
 /** For a call that sends nothing but its request. */
 const NO_BODY: OpenOptions = { body: new Uint8Array(0) }
 
-/** The bytes of a small file, where they are there at once: they travel with their request, in one round trip. */
+/**
+ * The bytes of a small file, where they are there at once: they travel with their request, in one
+ * round trip.
+ */
 function earlyBytes(source: WriteSource): Uint8Array | undefined {
   if (!isBytes(source) || source.byteLength > MAX_SMALL_BYTES) return undefined
   return source instanceof Uint8Array ? source : source.subarray()

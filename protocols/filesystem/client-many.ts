@@ -1,7 +1,9 @@
 /**
- * The client's side of many small files in one pipe: what is asked for in one turn of the event loop leaves as batches, each with a pipe and a turn of its own. Promises that
- * each call has its own outcome, that calls share a pipe only where they share their signal, and that a peer without such pipes, or a call without
- * company, is told apart: then the answer is `unbatched`, and the caller uses a pipe for the one file.
+ * The client's side of many small files in one pipe: what is asked for in one turn of the event
+ * loop leaves as batches, each with a pipe and a turn of its own. Promises that each call has its
+ * own outcome, that calls share a pipe only where they share their signal, and that a peer without
+ * such pipes, or a call without company, is told apart: then the answer is `unbatched`, and the
+ * caller uses a pipe for the one file.
  */
 import type { Clock } from '../../src/runtime/clock.ts'
 import { TrunkError } from '../../src/contracts/errors.ts'
@@ -56,7 +58,10 @@ export class SmallFiles {
     this.#reads = new FileBatches(trunk, crowd, READ, progressTimeoutMs, clock)
   }
 
-  /** Writes a file of at most MAX_SMALL_BYTES, without waiting for the disk. The bytes must not change until it is done. */
+  /**
+   * Writes a file of at most MAX_SMALL_BYTES, without waiting for the disk. The bytes must not
+   * change until it is done.
+   */
   write(file: SmallWrite, signal: AbortSignal | undefined): Promise<Outcome<undefined>> {
     return this.#writes.add(file, file.path.byteLength + file.content.byteLength, signal)
   }

@@ -1,7 +1,7 @@
 /**
- * The client's side of `filesystem`: checks what the user gives, before anything is sent, and states it as a request. Each call
- * is one pipe (client-calls.ts), and one more where a slash at the end of a path says that a directory is meant: the peer is asked
- * first what is there.
+ * The client's side of `filesystem`: checks what the user gives, before anything is sent, and
+ * states it as a request. Each call is one pipe (client-calls.ts), and one more where a slash at
+ * the end of a path says that a directory is meant: the peer is asked first what is there.
  */
 import { systemClock } from '../../src/runtime/clock.ts'
 import { badArgument, TrunkError } from '../../src/contracts/errors.ts'
@@ -76,7 +76,8 @@ export function filesystemClient(trunk: Trunk, options: ClientOptions = {}): Fil
     async rename(from, to, { replace, signal } = {}) {
       const [old, name] = [clientPath(from), clientPath(to)]
       await asItSays(old, signalOf({ signal }))
-      // The name `done/` is no file's: made one without its slash, the file would be replaced by the next that is moved there.
+      // The name `done/` is no file's: made one without its slash, the file would be replaced by
+      // the next that is moved there.
       if (name.saysFolder && (await typeOf(old, signalOf({ signal }))) !== 'directory') {
         throw new TrunkError('ERR_NOT_DIRECTORY', 'only a directory gets a name that ends with a slash')
       }

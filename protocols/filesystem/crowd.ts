@@ -1,7 +1,9 @@
 /**
- * What runs at a time, with fewer at a time where the peer has too few descriptors for that. An operation that is refused with ERR_HANDLE_LIMIT, before
- * any data flowed, waits for another one of ours to end, and is tried again; one that ran alone is refused for good. Listings are not waited for: whoever reads one may
- * do so only as fast as what it reads for goes on. Bounds: `max` at a time; a wait for another one ends by its signal, or after a time without progress.
+ * What runs at a time, with fewer at a time where the peer has too few descriptors for that. An
+ * operation that is refused with ERR_HANDLE_LIMIT, before any data flowed, waits for another one of
+ * ours to end, and is tried again; one that ran alone is refused for good. Listings are not waited
+ * for: whoever reads one may do so only as fast as what it reads for goes on. Bounds: `max` at a
+ * time; a wait for another one ends by its signal, or after a time without progress.
  */
 import type { Clock } from '../../src/runtime/clock.ts'
 import { abortError, TrunkError } from '../../src/contracts/errors.ts'

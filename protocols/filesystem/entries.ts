@@ -1,7 +1,8 @@
 /**
- * A directory listing on the wire: batches, each a 32-bit length in network byte order and that many bytes of CBOR, an array of
- * `[name, type, size, mode, modifiedMs]`. The pipe's credit is the paging: neither side holds more than one batch. The reader
- * trusts nothing: a name that is no single name would let a hostile server choose where a client writes (CVE-2019-6111).
+ * A directory listing on the wire: batches, each a 32-bit length in network byte order and that
+ * many bytes of CBOR, an array of `[name, type, size, mode, modifiedMs]`. The pipe's credit is the
+ * paging: neither side holds more than one batch. The reader trusts nothing: a name that is no
+ * single name would let a hostile server choose where a client writes (CVE-2019-6111).
  */
 import * as v from 'valibot'
 import { decodeCbor, encodeCbor } from '../../src/core/cbor.ts'
@@ -48,13 +49,19 @@ export function encodeBatch(entries: readonly WireEntry[]): Uint8Array {
   return batch
 }
 
-/** What {@link BatchReader.next} found: entries, a wish for more bytes, or why the listing is refused. */
+/**
+ * What {@link BatchReader.next} found: entries, a wish for more bytes, or why the listing is
+ * refused.
+ */
 export type BatchResult =
   | { readonly type: 'batch'; readonly entries: readonly WireEntry[] }
   | { readonly type: 'more' }
   | { readonly type: 'bad'; readonly code: KnownCode; readonly why: string }
 
-/** Takes a listing's bytes in any portions and gives its batches, one decoded at a time. Never throws on hostile bytes. */
+/**
+ * Takes a listing's bytes in any portions and gives its batches, one decoded at a time. Never
+ * throws on hostile bytes.
+ */
 export class BatchReader {
   #bytes: Uint8Array = new Uint8Array(0)
 

@@ -1,6 +1,6 @@
 /**
- * The operating system's errors as codes. What travels to the peer is a code and a sentence of ours: the original message
- * holds absolute local paths, so it stays here as `cause`.
+ * The operating system's errors as codes. What travels to the peer is a code and a sentence of
+ * ours: the original message holds absolute local paths, so it stays here as `cause`.
  */
 import { TrunkError, type KnownCode } from '../../src/contracts/errors.ts'
 

@@ -1,7 +1,9 @@
 /**
- * Many small files in one pipe. A batch is what either side sends there: a 32-bit length in network byte order, so many bytes of CBOR (an array with
- * one row per file), then the files' contents one after another, whose sizes are in the rows. Whole batches are checked before anything is done, and
- * are bounded in bytes and in files: who receives one holds no more than that. Decoding gives a result object; hostile bytes never throw.
+ * Many small files in one pipe. A batch is what either side sends there: a 32-bit length in network
+ * byte order, so many bytes of CBOR (an array with one row per file), then the files' contents one
+ * after another, whose sizes are in the rows. Whole batches are checked before anything is done,
+ * and are bounded in bytes and in files: who receives one holds no more than that. Decoding gives a
+ * result object; hostile bytes never throw.
  */
 import type { Uint8ArrayList } from 'uint8arraylist'
 import * as v from 'valibot'
@@ -14,7 +16,10 @@ import { bytes, mode, time } from './messages.ts'
 export const MAX_BATCH_FILES = 64
 /** Content of one file in a batch, at most. A larger one gains nothing by company. */
 export const MAX_SMALL_BYTES: number = 32 * 1024
-/** Up to this size a batch is filled: with its rows it fits the window that each pipe has from the start, so it travels at once. */
+/**
+ * Up to this size a batch is filled: with its rows it fits the window that each pipe has from the
+ * start, so it travels at once.
+ */
 export const FILE_BATCH_BYTES: number = 60 * 1024
 /** What a row costs at most, besides its path and its content. */
 export const ROW_BYTES = 48
@@ -107,7 +112,10 @@ export function encodeReads(results: readonly SmallRead[]): Uint8Array {
   )
 }
 
-/** What {@link encodeReads} made. The contents are copies: one that is kept must not hold on to the others. */
+/**
+ * What {@link encodeReads} made. The contents are copies: one that is kept must not hold on to the
+ * others.
+ */
 export function decodeReads(batch: Uint8Array): Decoded<SmallRead[]> {
   return decodeFileBatch(batch, readRows, (rows, take) =>
     rows.map((row) => {
@@ -117,7 +125,10 @@ export function decodeReads(batch: Uint8Array): Decoded<SmallRead[]> {
   )
 }
 
-/** Everything that a pipe carries, as one batch. Copied as it comes, so that many small pieces cost no more than their bytes. */
+/**
+ * Everything that a pipe carries, as one batch. Copied as it comes, so that many small pieces cost
+ * no more than their bytes.
+ */
 export async function receiveFileBatch(source: AsyncIterable<Uint8ArrayList>): Promise<Uint8Array> {
   let held = new Uint8Array(0)
   let length = 0
@@ -153,7 +164,10 @@ function encodeFileBatch(rows: readonly unknown[], contents: readonly Uint8Array
   return batch
 }
 
-/** Gives `read` the rows and a function that takes the next so many bytes of content; all of the content has to be taken. */
+/**
+ * Gives `read` the rows and a function that takes the next so many bytes of content; all of the
+ * content has to be taken.
+ */
 function decodeFileBatch<Row, Result>(
   batch: Uint8Array,
   schema: v.GenericSchema<unknown, Row[]>,

@@ -1,13 +1,17 @@
 /**
- * File data, asynchronously, on plain descriptors. The callback functions of `fs` cost half of what its promises do. Every call
- * settles only when the kernel is done with the descriptor and the buffer: closing one that is in use could hit another file.
+ * File data, asynchronously, on plain descriptors. The callback functions of `fs` cost half of what
+ * its promises do. Every call settles only when the kernel is done with the descriptor and the
+ * buffer: closing one that is in use could hit another file.
  */
 import { fsync, read, readSync, write, writeSync, writev } from 'node:fs'
 import type { Uint8ArrayList } from 'uint8arraylist'
 import { TrunkError } from '../../src/contracts/errors.ts'
 import { toFailure } from './failures.ts'
 
-/** Bytes that are read from a file at once: few enough calls for a fast disk, small enough to share the pool's memory. */
+/**
+ * Bytes that are read from a file at once: few enough calls for a fast disk, small enough to share
+ * the pool's memory.
+ */
 export const CHUNK_BYTES: number = 512 * 1024
 /** Chunks kept for the next transfer. */
 const MAX_SPARE_CHUNKS = 8
@@ -24,7 +28,10 @@ export function giveChunk(chunk: Uint8Array): void {
   if (spare.length < MAX_SPARE_CHUNKS) spare.push(chunk)
 }
 
-/** Reads up to `length` bytes at `position` into the start of `buffer`; 0 is the end of the file. Errors are `TrunkError`s. */
+/**
+ * Reads up to `length` bytes at `position` into the start of `buffer`; 0 is the end of the file.
+ * Errors are `TrunkError`s.
+ */
 export function readAt(fd: number, buffer: Uint8Array, length: number, position: number): Promise<number> {
   return new Promise((resolve, reject) => {
     read(fd, buffer, 0, length, position, (error, bytes) => {
@@ -34,7 +41,10 @@ export function readAt(fd: number, buffer: Uint8Array, length: number, position:
   })
 }
 
-/** As {@link readAt}, at once. For small files: the detour through the thread pool costs ten times what the call does. */
+/**
+ * As {@link readAt}, at once. For small files: the detour through the thread pool costs ten times
+ * what the call does.
+ */
 export function readAtOnce(fd: number, buffer: Uint8Array, position: number): number {
   try {
     return readSync(fd, buffer, 0, buffer.byteLength, position)
@@ -52,7 +62,10 @@ export function writeAtOnce(fd: number, data: Uint8Array, position: number | nul
   }
 }
 
-/** Writes all of `data` at `position`; null is the descriptor's own position (the end, where it appends). */
+/**
+ * Writes all of `data` at `position`; null is the descriptor's own position (the end, where it
+ * appends).
+ */
 export async function writeAll(fd: number, data: Uint8ArrayList, position: number | null): Promise<void> {
   let pieces = [...data]
   let at = position

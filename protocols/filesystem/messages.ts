@@ -1,8 +1,9 @@
 /**
- * What travels besides file bytes: a request (the parameters of the pipe's open) and a reply (what the accept carries), one
- * encode and one decode each. Decoding takes any value and gives a result object: hostile input never throws. A request with a
- * member that this version does not know is refused, since acting on half of a request is worse than not acting; unknown
- * members of a reply are ignored.
+ * What travels besides file bytes: a request (the parameters of the pipe's open) and a reply (what
+ * the accept carries), one encode and one decode each. Decoding takes any value and gives a result
+ * object: hostile input never throws. A request with a member that this version does not know is
+ * refused, since acting on half of a request is worse than not acting; unknown members of a reply
+ * are ignored.
  */
 import * as v from 'valibot'
 import { TrunkError } from '../../src/contracts/errors.ts'
@@ -12,7 +13,10 @@ import { splitPath } from './path.ts'
 /** The name that client and server meet under. */
 export const FILESYSTEM = 'filesystem'
 
-/** What an entry is. Links are shown, never followed; `other` is a device, FIFO or socket, which is shown and never opened. */
+/**
+ * What an entry is. Links are shown, never followed; `other` is a device, FIFO or socket, which is
+ * shown and never opened.
+ */
 export type FileType = 'file' | 'directory' | 'symlink' | 'other'
 
 /** Largest date of JavaScript, in milliseconds from 1970 either way. */
@@ -30,7 +34,10 @@ export interface ListRequest {
   path: Uint8Array
 }
 
-/** The bytes of a range of a file, or their digest. No length: up to the file's end, which cuts any length. */
+/**
+ * The bytes of a range of a file, or their digest. No length: up to the file's end, which cuts any
+ * length.
+ */
 export interface RangeRequest<Op extends 'read' | 'sha256'> {
   op: Op
   path: Uint8Array
@@ -113,7 +120,10 @@ export type FileRequestInput = InputOf<FileRequest>
 /** What the accepts carry; other operations' accepts carry nothing. */
 export interface FileReplies {
   stat: { type: FileType; size: number; mode: number; modifiedMs: number; accessedMs: number; links: number }
-  /** `bytes` is null where only reading tells (large files, those of /proc): then the pipe's end does. `size` is what the file says. */
+  /**
+   * `bytes` is null where only reading tells (large files, those of /proc): then the pipe's end
+   * does. `size` is what the file says.
+   */
   read: { bytes: number | null; size: number }
   sha256: { sha256: Uint8Array; bytes: number }
 }
@@ -196,7 +206,9 @@ export function encodeRequest(request: FileRequestInput): Record<string, unknown
   return { ...request }
 }
 
-/** The parameters of an open as a request; ERR_PATH_INVALID where a path is to blame. Never throws. */
+/**
+ * The parameters of an open as a request; ERR_PATH_INVALID where a path is to blame. Never throws.
+ */
 export function decodeRequest(params: unknown): Decoded<FileRequest> {
   const named = decodeWith(opSchema, params, 'ERR_PARAMS_INVALID', FILESYSTEM)
   if (!named.ok) return named

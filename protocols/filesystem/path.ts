@@ -1,12 +1,13 @@
 /**
- * Paths: bytes, `/` between names, always below the root. One spelling per file: no `.`, no `..`, no empty name, so nothing
- * has to be resolved and nothing can climb. Everything else is refused before any system call, by client and server alike.
+ * Paths: bytes, `/` between names, always below the root. One spelling per file: no `.`, no `..`,
+ * no empty name, so nothing has to be resolved and nothing can climb. Everything else is refused
+ * before any system call, by client and server alike.
  */
 import { TrunkError } from '../../src/contracts/errors.ts'
 
 /**
- * A path below the root: `dir/name`. One leading `/` is allowed and means nothing; `''` and `'/'` are the root itself. One `/` at
- * the end says that a directory is meant: `dir/`.
+ * A path below the root: `dir/name`. One leading `/` is allowed and means nothing; `''` and `'/'`
+ * are the root itself. One `/` at the end says that a directory is meant: `dir/`.
  */
 export type FilePath = string | Uint8Array
 
@@ -14,7 +15,10 @@ export type FilePath = string | Uint8Array
 export interface ClientPath {
   /** What travels: without a slash at either end. */
   readonly bytes: Uint8Array
-  /** The user says that it is a directory. That does not travel: whoever has such a path must see to it. */
+  /**
+   * The user says that it is a directory. That does not travel: whoever has such a path must see to
+   * it.
+   */
   readonly saysFolder: boolean
 }
 
@@ -58,9 +62,13 @@ export function splitPath(path: Uint8Array): PathResult {
   return { ok: true, names }
 }
 
-/** What is wrong with a name in a listing, which may be joined to a path here; undefined for a good one. Never throws. */
+/**
+ * What is wrong with a name in a listing, which may be joined to a path here; undefined for a good
+ * one. Never throws.
+ */
 export function nameFlaw(name: Uint8Array, platform: string = process.platform): string | undefined {
-  // A byte like any other, and here it would make two names of one. Servers are never on Windows, so paths may have it.
+  // A byte like any other, and here it would make two names of one. Servers are never on Windows,
+  // so paths may have it.
   if (platform === 'win32' && name.includes(BACKSLASH)) return 'a backslash'
   return flawOf(name)
 }
@@ -102,7 +110,10 @@ export function clientPath(path: FilePath): ClientPath {
   return { bytes, saysFolder }
 }
 
-/** A path for people: lossy UTF-8, control characters shown as U+FFFD so that a hostile name cannot drive a terminal. */
+/**
+ * A path for people: lossy UTF-8, control characters shown as U+FFFD so that a hostile name cannot
+ * drive a terminal.
+ */
 export function printablePath(path: Uint8Array): string {
   const text = new TextDecoder().decode(path)
   return text === '' ? '/' : text.replace(/\p{Cc}/gu, '\uFFFD')

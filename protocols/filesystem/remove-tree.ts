@@ -1,7 +1,8 @@
 /**
- * Empties a directory, whatever its depth. The walk holds descriptors, and those of its last levels only; it comes back to a directory that it let go of through
- * `..`, and goes on only where that is the very directory that it came from. Where there are no descriptors to walk with (no /proc), what a path cannot reach
- * is found out before anything is removed.
+ * Empties a directory, whatever its depth. The walk holds descriptors, and those of its last levels
+ * only; it comes back to a directory that it let go of through `..`, and goes on only where that is
+ * the very directory that it came from. Where there are no descriptors to walk with (no /proc),
+ * what a path cannot reach is found out before anything is removed.
  */
 import { lstatSync, rmdirSync, unlinkSync, type Dir } from 'node:fs'
 import { unlink } from 'node:fs/promises'
@@ -12,14 +13,20 @@ import { nameOf, openDirectory } from './serve-list.ts'
 
 /** Large files of one directory that are removed at a time. */
 const REMOVE_BATCH = 64
-/** A file up to this size is unlinked at once: the kernel gives its blocks back in microseconds. A large one takes a thread. */
+/**
+ * A file up to this size is unlinked at once: the kernel gives its blocks back in microseconds. A
+ * large one takes a thread.
+ */
 const QUICK_REMOVE_BYTES = 4 * 1024 * 1024
 /** Levels whose two descriptors are held. */
 const HELD_LEVELS = 16
 /** Levels at most: each is a directory on the disk, and some hundred bytes here. */
 export const MAX_TREE_LEVELS = 100_000
 
-/** What the walk holds at most: its levels' descriptors, the one that it goes into, and the one that the tree is in. */
+/**
+ * What the walk holds at most: its levels' descriptors, the one that it goes into, and the one that
+ * the tree is in.
+ */
 export const TREE_DESCRIPTORS: number = 2 * (HELD_LEVELS + 2)
 
 /** Whose removal it is. */
@@ -129,7 +136,10 @@ class Removal {
   }
 }
 
-/** The directory above, if it is still the one that the walk came from: whoever moved the tree meanwhile must not have us remove elsewhere. */
+/**
+ * The directory above, if it is still the one that the walk came from: whoever moved the tree
+ * meanwhile must not have us remove elsewhere.
+ */
 function comeBack(folder: Folder, { dev, ino }: Level): Folder {
   const above = folder.above()
   const stats = above.stat()

@@ -1,11 +1,13 @@
 /**
- * Confinement. Promises that whatever is opened, listed, created, renamed or removed lies below the root, also while someone
- * else swaps directories for symbolic links: no path is checked as a string and used again later.
+ * Confinement. Promises that whatever is opened, listed, created, renamed or removed lies below the
+ * root, also while someone else swaps directories for symbolic links: no path is checked as a
+ * string and used again later.
  *
- * On Linux a path is walked with one descriptor per name (`O_PATH | O_DIRECTORY | O_NOFOLLOW` through `/proc/self/fd/N/name`,
- * which behaves like the `*at` calls that Node lacks), so each step starts from the directory that was really reached. Where
- * there is no `/proc` each name is checked with `lstat` before it is used: symbolic links are refused, but someone who can
- * write below the root at the same moment could still win a race. Assumes names that `splitPath` let through.
+ * On Linux a path is walked with one descriptor per name (`O_PATH | O_DIRECTORY | O_NOFOLLOW`
+ * through `/proc/self/fd/N/name`, which behaves like the `*at` calls that Node lacks), so each step
+ * starts from the directory that was really reached. Where there is no `/proc` each name is checked
+ * with `lstat` before it is used: symbolic links are refused, but someone who can write below the
+ * root at the same moment could still win a race. Assumes names that `splitPath` let through.
  */
 import { closeSync, constants, fstatSync, lstatSync, openSync, statSync, type Stats } from 'node:fs'
 import { TrunkError } from '../../src/contracts/errors.ts'
@@ -13,20 +15,31 @@ import { errnoOf, toFailure } from './failures.ts'
 import { SLASH } from './path.ts'
 import { openAnonymous } from './anonymous-file.ts'
 
-/** Linux: a descriptor that names a file without opening it. Not in `fs.constants`; the same number on every architecture Node supports. */
+/**
+ * Linux: a descriptor that names a file without opening it. Not in `fs.constants`; the same number
+ * on every architecture Node supports.
+ */
 const O_PATH = 0o10000000
 const ABOVE = Buffer.from('..')
 const { O_DIRECTORY, O_NOFOLLOW, O_NONBLOCK, O_NOCTTY } = constants
 
-/** A directory below the root that was really reached. `close` gives its descriptor back; repeating it is harmless. */
+/**
+ * A directory below the root that was really reached. `close` gives its descriptor back; repeating
+ * it is harmless.
+ */
 export interface Folder {
   /** Where `name` in this directory is, for `fs` calls. */
   entry(name: Uint8Array): Buffer
   /** The directory itself, for `fs` calls. */
   readonly self: Buffer
-  /** Makes a file in this directory that has no name yet; undefined where there are none. The descriptor belongs to the caller. */
+  /**
+   * Makes a file in this directory that has no name yet; undefined where there are none. The
+   * descriptor belongs to the caller.
+   */
   anonymous(mode: number): number | undefined
-  /** Whether a descriptor holds it: then it is found however deep it is, and wherever it is moved. */
+  /**
+   * Whether a descriptor holds it: then it is found however deep it is, and wherever it is moved.
+   */
   readonly isHeld: boolean
   stat(): Stats
   /** The directory that it is in now. The caller closes it. */
@@ -37,21 +50,29 @@ export interface Folder {
 /** A file or directory that was found but not opened. */
 export interface Found {
   readonly stats: Stats
-  /** The very thing that was found, for `fs` calls that follow links (there is none to follow any more). */
+  /**
+   * The very thing that was found, for `fs` calls that follow links (there is none to follow any
+   * more).
+   */
   readonly self: Buffer
   /** Opens the very thing that was found; the descriptor belongs to the caller. */
   open(flags: number): number
   close(): void
 }
 
-/** Opens folders below one directory. Holds a descriptor of the root while at least one user has it. */
+/**
+ * Opens folders below one directory. Holds a descriptor of the root while at least one user has it.
+ */
 export class Root {
   readonly #path: Buffer
   readonly #walks: boolean
   #users = 0
   #base: Folder | undefined
 
-  /** @param walks whether to walk with descriptors; false is for systems without `/proc`, and tests of that. */
+  /**
+   * @param walks whether to walk with descriptors; false is for systems without `/proc`, and tests
+   * of that.
+   */
   constructor(path: Buffer, walks: boolean = canWalk()) {
     this.#path = path
     this.#walks = walks
@@ -88,20 +109,29 @@ export class Root {
     return folder
   }
 
-  /** The directory that holds the last of `names`, and that name. ERR_DENIED for the root itself. The caller closes the folder. */
+  /**
+   * The directory that holds the last of `names`, and that name. ERR_DENIED for the root itself.
+   * The caller closes the folder.
+   */
   parent(names: readonly Uint8Array[]): { folder: Folder; name: Uint8Array } {
     const name = names.at(-1)
     if (name === undefined) throw new TrunkError('ERR_DENIED', 'not to be done to the root itself')
     return { folder: this.folder(names.slice(0, -1)), name }
   }
 
-  /** What `name` in `folder` is, without opening it: a device stays untouched, a FIFO does not block. The caller closes it. */
+  /**
+   * What `name` in `folder` is, without opening it: a device stays untouched, a FIFO does not
+   * block. The caller closes it.
+   */
   find(folder: Folder, name: Uint8Array): Found {
     return this.#walks ? findByDescriptor(folder, name) : findByPath(folder, name)
   }
 }
 
-/** True for a regular file or a directory; a symbolic link is ERR_SYMLINK, everything else ERR_NOT_REGULAR. */
+/**
+ * True for a regular file or a directory; a symbolic link is ERR_SYMLINK, everything else
+ * ERR_NOT_REGULAR.
+ */
 export function requirePlain(stats: Stats): void {
   if (stats.isFile() || stats.isDirectory()) return
   if (stats.isSymbolicLink()) throw symlinkRefused()
@@ -257,7 +287,10 @@ function findByPath(folder: Folder, name: Uint8Array): Found {
   }
 }
 
-/** `O_PATH | O_DIRECTORY | O_NOFOLLOW` on a link says ENOTDIR: tell a link from a file, for the message only. */
+/**
+ * `O_PATH | O_DIRECTORY | O_NOFOLLOW` on a link says ENOTDIR: tell a link from a file, for the
+ * message only.
+ */
 function whyNoDirectory(entry: Buffer, error: unknown): TrunkError {
   if (errnoOf(error) !== 'ENOTDIR') return toFailure(error)
   const stats = lstatSync(entry, { throwIfNoEntry: false })

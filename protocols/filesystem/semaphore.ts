@@ -1,6 +1,7 @@
 /**
- * A bound on what runs at a time: callers wait in order. Keeps a client below the number of handles that the server grants, so
- * that a thousand writes at once are a queue and not nine hundred refusals.
+ * A bound on what runs at a time: callers wait in order. Keeps a client below the number of handles
+ * that the server grants, so that a thousand writes at once are a queue and not nine hundred
+ * refusals.
  */
 import { abortError } from '../../src/contracts/errors.ts'
 import { onAbort } from '../../src/runtime/on-abort.ts'
@@ -8,7 +9,10 @@ import { onAbort } from '../../src/runtime/on-abort.ts'
 export class Semaphore {
   #atATime: number
   #taken = 0
-  /** Those who wait; as many as the program has started calls. A Set keeps their order and lets any of them leave. */
+  /**
+   * Those who wait; as many as the program has started calls. A Set keeps their order and lets any
+   * of them leave.
+   */
   readonly #waiting = new Set<() => void>()
 
   constructor(atATime: number) {
@@ -21,7 +25,10 @@ export class Semaphore {
     this.#pass()
   }
 
-  /** Waits for a turn; the function it gives ends the turn (once counts). Rejects when `signal` aborts first. */
+  /**
+   * Waits for a turn; the function it gives ends the turn (once counts). Rejects when `signal`
+   * aborts first.
+   */
   async take(signal?: AbortSignal): Promise<() => void> {
     if (signal?.aborted === true) throw abortError(signal)
     if (this.#taken < this.#atATime) this.#taken++

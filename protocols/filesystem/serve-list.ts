@@ -1,6 +1,7 @@
 /**
- * Looking: `stat` of one entry and the listing of a directory. Links are shown as links. A listing holds one batch at a time
- * and goes on when the pipe takes it, so a directory of any size costs the same memory, and a peer that leaves ends it.
+ * Looking: `stat` of one entry and the listing of a directory. Links are shown as links. A listing
+ * holds one batch at a time and goes on when the pipe takes it, so a directory of any size costs
+ * the same memory, and a peer that leaves ends it.
  */
 import { lstatSync, type Dir, type Stats } from 'node:fs'
 import { opendir } from 'node:fs/promises'

@@ -1,7 +1,9 @@
 /**
- * Many small files in one pipe, each as if it had come alone: the same walk, checks, limits and codes, and a failure concerns its file only. What the
- * company saves is the pipe, and the walk to a directory that the file before was in. Holds one directory and one file at a time. Synchronous calls, since the detour
- * through the thread pool costs ten times what such a call does; others get their turn after a few files.
+ * Many small files in one pipe, each as if it had come alone: the same walk, checks, limits and
+ * codes, and a failure concerns its file only. What the company saves is the pipe, and the walk to
+ * a directory that the file before was in. Holds one directory and one file at a time. Synchronous
+ * calls, since the detour through the thread pool costs ten times what such a call does; others get
+ * their turn after a few files.
  */
 import { closeSync, constants } from 'node:fs'
 import { holding } from '../../src/runtime/budgets.ts'
@@ -29,7 +31,10 @@ import type { Operation, Serving } from './serving.ts'
 /** Files that are read or written in one turn of the event loop. */
 const FILES_A_TURN = 16
 
-/** Answers `writeMany`. What of it has happened when the peer leaves has happened; the rest does not. */
+/**
+ * Answers `writeMany`. What of it has happened when the peer leaves has happened; the rest does
+ * not.
+ */
 export function serveWriteMany({ request, serving, account }: Operation<'writeMany'>): Promise<void> {
   return holding(account.transfers, MAX_FILE_BATCH_BYTES, request, () => writeMany(request.accept(), request, serving))
 }
@@ -44,7 +49,10 @@ async function writeMany(pipe: Pipe, request: ManyRequest, serving: Serving): Pr
   await pipe.write(encodeDone(outcomes))
 }
 
-/** Answers `readMany`. Files that are too large for company, or more than the answer has room for, are to be read alone. */
+/**
+ * Answers `readMany`. Files that are too large for company, or more than the answer has room for,
+ * are to be read alone.
+ */
 export function serveReadMany({ request, serving, account }: Operation<'readMany'>): Promise<void> {
   const bytes = MAX_FILE_BATCH_BYTES + FILE_BATCH_BYTES
   return holding(account.transfers, bytes, request, () => readMany(request.accept(), request, serving))
@@ -91,7 +99,10 @@ async function eachOf<Item, Result>(
   return results
 }
 
-/** All of a small file; undefined for one that is larger than that or than `room`, or that does not know its size. */
+/**
+ * All of a small file; undefined for one that is larger than that or than `room`, or that does not
+ * know its size.
+ */
 function readFile(serving: Serving, walk: Walk, path: Uint8Array, room: number): Uint8Array | undefined {
   if (requirePath(path).length === 0) throw new TrunkError('ERR_IS_DIRECTORY', 'it is a directory')
   const { folder, name } = walk.to(path)
@@ -102,7 +113,8 @@ function readFile(serving: Serving, walk: Walk, path: Uint8Array, room: number):
     if (size > Math.min(MAX_SMALL_BYTES, room)) return undefined
     const fd = found.open(constants.O_RDONLY)
     try {
-      // one byte more than there should be: it is filled where the file says less than it has, as those of /proc do
+      // one byte more than there should be: it is filled where the file says less than it has, as
+      // those of /proc do
       const buffer = Buffer.allocUnsafe(size + 1)
       const bytes = readWhole(fd, buffer, 0, size)
       if (bytes > size) return undefined
@@ -116,7 +128,10 @@ function readFile(serving: Serving, walk: Walk, path: Uint8Array, room: number):
   }
 }
 
-/** The way to one file after another: the directory that was reached last is kept while the next one is in it, too. */
+/**
+ * The way to one file after another: the directory that was reached last is kept while the next one
+ * is in it, too.
+ */
 class Walk {
   readonly #serving: Serving
   #folder: Folder | undefined

@@ -1,7 +1,9 @@
 /**
- * Reading and hashing a range of a file. The end of a file is where reading ends: what it is said to have is a guess (files of /proc say 0, those of /sys
- * a page). Promises that an ended pipe is the whole range: a file that became shorter meanwhile, which it is asked for again, is
- * ERR_FILE_CHANGED, never a short end. Holds two chunks per transfer, whatever the file's size, of what all trunks may read ahead; a piece where there is less.
+ * Reading and hashing a range of a file. The end of a file is where reading ends: what it is said
+ * to have is a guess (files of /proc say 0, those of /sys a page). Promises that an ended pipe is
+ * the whole range: a file that became shorter meanwhile, which it is asked for again, is
+ * ERR_FILE_CHANGED, never a short end. Holds two chunks per transfer, whatever the file's size, of
+ * what all trunks may read ahead; a piece where there is less.
  */
 import { createHash, type Hash } from 'node:crypto'
 import { closeSync, constants, fstatSync } from 'node:fs'
@@ -17,7 +19,10 @@ import { requireRegular } from './root.ts'
 import type { Operation, Serving } from './serving.ts'
 import { Semaphore } from './semaphore.ts'
 
-/** A file that says that it has at most this is read before it is accepted, and needs no pooled chunk. */
+/**
+ * A file that says that it has at most this is read before it is accepted, and needs no pooled
+ * chunk.
+ */
 const SMALL_BYTES = 64 * 1024
 /** Read of a file that says that it has nothing. */
 const LEAST_BYTES = 4096
@@ -26,7 +31,10 @@ const LEAST_BYTES = 4096
 const AHEAD_BYTES = 2 * CHUNK_BYTES
 /** What it holds at least. */
 const PIECE_BYTES = 16 * 1024
-/** Chunks of this process that are being hashed: one at a time, and so much of it in a turn of the event loop, which everybody else needs as well. */
+/**
+ * Chunks of this process that are being hashed: one at a time, and so much of it in a turn of the
+ * event loop, which everybody else needs as well.
+ */
 const hashing = new Semaphore(1)
 const HASH_BYTES = 64 * 1024
 
@@ -40,7 +48,9 @@ interface Range {
   readonly end: number
 }
 
-/** Answers `read`: the reply says how many bytes follow where that is known, the pipe carries them. */
+/**
+ * Answers `read`: the reply says how many bytes follow where that is known, the pipe carries them.
+ */
 export async function serveRead({ message, request, serving, account }: Operation<'read'>): Promise<void> {
   const range = openRange(serving, message)
   const room = new Room(account)
@@ -59,7 +69,10 @@ export async function serveRead({ message, request, serving, account }: Operatio
   }
 }
 
-/** Answers `sha256`: the digest is the reply, so a file that changes or a peer that leaves ends the work early. */
+/**
+ * Answers `sha256`: the digest is the reply, so a file that changes or a peer that leaves ends the
+ * work early.
+ */
 export async function serveSha256({ message, request, serving, account }: Operation<'sha256'>): Promise<void> {
   const range = openRange(serving, message)
   try {
@@ -98,7 +111,10 @@ async function hashChunk(hash: Hash, range: Range, at: number, signal: AbortSign
   }
 }
 
-/** What one transfer has of what all may hold: a piece from its start to its end, and more while there is more. */
+/**
+ * What one transfer has of what all may hold: a piece from its start to its end, and more while
+ * there is more.
+ */
 class Room {
   readonly #account: Account
   pieceBytes = 0
@@ -148,7 +164,10 @@ function openRange(serving: Serving, message: RequestOf<'read' | 'sha256'>): Ran
   }
 }
 
-/** How much is read at once of a range of which little is to be expected; undefined where that is more. */
+/**
+ * How much is read at once of a range of which little is to be expected; undefined where that is
+ * more.
+ */
 function smallBytes({ size, offset, end }: Range): number | undefined {
   const expected = Math.max(0, Math.min(size, end) - offset)
   return expected > SMALL_BYTES ? undefined : Math.min(end - offset, Math.max(expected + 1, LEAST_BYTES))
@@ -168,8 +187,9 @@ function readSmall(
 }
 
 /**
- * Reads at once from `offset` on into `buffer` until it is full or the file ends, which is where a read gives nothing, and also behind the `expected`
- * bytes where there was room for more: one call is enough for nearly every file.
+ * Reads at once from `offset` on into `buffer` until it is full or the file ends, which is where a
+ * read gives nothing, and also behind the `expected` bytes where there was room for more: one call
+ * is enough for nearly every file.
  */
 export function readWhole(fd: number, buffer: Uint8Array, offset: number, expected: number): number {
   let bytes = 0
@@ -182,7 +202,10 @@ export function readWhole(fd: number, buffer: Uint8Array, offset: number, expect
   return bytes
 }
 
-/** Sends a range: one chunk ahead of what is being sent, or in pieces for as long as others hold what may be read ahead. */
+/**
+ * Sends a range: one chunk ahead of what is being sent, or in pieces for as long as others hold
+ * what may be read ahead.
+ */
 class Sending {
   readonly #range: Range
   readonly #pipe: Pipe
@@ -233,7 +256,8 @@ class Sending {
     }
     await sending
     requireEnd(this.#range, at)
-    // Only here are both free for sure: after a failure the line may still hold them, and the collector takes them.
+    // Only here are both free for sure: after a failure the line may still hold them, and the
+    // collector takes them.
     giveChunk(current)
     giveChunk(other)
   }
@@ -244,7 +268,10 @@ class Sending {
   }
 }
 
-/** ERR_FILE_CHANGED where reading ended at `at`, before what the file said that it has, because it has become shorter. */
+/**
+ * ERR_FILE_CHANGED where reading ended at `at`, before what the file said that it has, because it
+ * has become shorter.
+ */
 export function requireEnd({ fd, size, end }: Pick<Range, 'fd' | 'size' | 'end'>, at: number): void {
   if (at >= Math.min(size, end) || fstatSync(fd).size >= size) return
   throw new TrunkError('ERR_FILE_CHANGED', 'the file became shorter while it was read')

@@ -1,6 +1,7 @@
 /**
- * Changing the tree: mkdir, rename, remove, attributes. Each acts on names in directories that were really reached. Removing
- * removes a link itself, never what it points to; renaming and attributes are for regular files and directories only.
+ * Changing the tree: mkdir, rename, remove, attributes. Each acts on names in directories that were
+ * really reached. Removing removes a link itself, never what it points to; renaming and attributes
+ * are for regular files and directories only.
  */
 import { chmodSync, lstatSync, mkdirSync, renameSync, rmdirSync, type Stats } from 'node:fs'
 import { inPool } from '../../src/runtime/budgets.ts'
@@ -31,7 +32,10 @@ export function serveMkdir({ message, request, serving }: Operation<'mkdir'>): v
   request.accept()
 }
 
-/** Answers `rename`. Without `replace` an existing target is refused; the check and the rename are two steps. */
+/**
+ * Answers `rename`. Without `replace` an existing target is refused; the check and the rename are
+ * two steps.
+ */
 export function serveRename({ message, request, serving }: Operation<'rename'>): void {
   const from = serving.root.parent(requirePath(message.path))
   try {
@@ -76,7 +80,10 @@ export function serveAttributes({ message, request, serving }: Operation<'setAtt
   request.accept()
 }
 
-/** Answers `remove` when all of it is gone. A peer that leaves stops a recursive removal where it is. */
+/**
+ * Answers `remove` when all of it is gone. A peer that leaves stops a recursive removal where it
+ * is.
+ */
 export async function serveRemove({ message, request, serving, account }: Operation<'remove'>): Promise<void> {
   const removing: Removing = { signal: request.signal, inPool: (work) => inPool(account.jobs, request, work) }
   const { folder, name } = serving.root.parent(requirePath(message.path))
@@ -127,7 +134,8 @@ type Attributes = Pick<RequestOf<'setAttributes'>, 'mode' | 'modifiedMs' | 'acce
 
 function applyAttributes(self: Buffer, before: Stats, { mode, modifiedMs, accessedMs }: Attributes): void {
   if (mode !== undefined) {
-    // A peer neither sets nor takes away what only the host's administrator gives a directory (sticky, setgid).
+    // A peer neither sets nor takes away what only the host's administrator gives a directory
+    // (sticky, setgid).
     const kept = before.isDirectory() ? before.mode & 0o7000 : 0
     chmodSync(self, kept | (mode & PERMISSION_BITS))
   }

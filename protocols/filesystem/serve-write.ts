@@ -1,7 +1,8 @@
 /**
- * Writing. `replace` is atomic: the data go to a file without a name (anonymous-file.ts), which takes the target's only after the last byte
- * (and the disk's word for it, where asked); whatever fails before that leaves the target as it was and nothing beside it.
- * `append` and `update` change a file in place. Never writes through a symbolic link, to anything but a regular file, beyond
+ * Writing. `replace` is atomic: the data go to a file without a name (anonymous-file.ts), which
+ * takes the target's only after the last byte (and the disk's word for it, where asked); whatever
+ * fails before that leaves the target as it was and nothing beside it. `append` and `update` change
+ * a file in place. Never writes through a symbolic link, to anything but a regular file, beyond
  * `maxFileBytes`, and in place not to a file that has other names unless that is allowed.
  */
 import { closeSync, constants, fchmodSync, fstatSync, linkSync, lstatSync, openSync, renameSync } from 'node:fs'
@@ -50,7 +51,8 @@ async function replace(operation: Operation<'write'>, folder: Folder, name: Uint
     giveAttributes(replacement, message)
     if (message.durable) {
       await inPool(account.jobs, request, () => flush(fd))
-      // The peer may have gone while the disk was busy: what nobody waits for any more does not happen.
+      // The peer may have gone while the disk was busy: what nobody waits for any more does not
+      // happen.
       request.signal.throwIfAborted()
     }
     takeName(replacement, message.exclusive)
@@ -62,7 +64,10 @@ async function replace(operation: Operation<'write'>, folder: Folder, name: Uint
   }
 }
 
-/** A small file whose content is all there, in one piece and as atomically as {@link serveWrite} does it; without waiting for the disk. */
+/**
+ * A small file whose content is all there, in one piece and as atomically as {@link serveWrite}
+ * does it; without waiting for the disk.
+ */
 export function replaceAtOnce(serving: Serving, folder: Folder, name: Uint8Array, file: SmallWrite): void {
   if (file.content.byteLength > serving.options.maxFileBytes) throw overQuota(serving)
   const replacement = beginReplacing(folder, name, file)
@@ -94,7 +99,10 @@ interface Replacement {
   readonly mode: number | undefined
 }
 
-/** Checks what is there and makes the file, which the caller closes, and names; on a failure it removes the temporary one. */
+/**
+ * Checks what is there and makes the file, which the caller closes, and names; on a failure it
+ * removes the temporary one.
+ */
 function beginReplacing(
   folder: Folder,
   name: Uint8Array,
@@ -177,13 +185,19 @@ function openExisting(serving: Serving, folder: Folder, name: Uint8Array, flags:
   }
 }
 
-/** A file with several names may be reached from outside the root: changing it in place would change that too. */
+/**
+ * A file with several names may be reached from outside the root: changing it in place would change
+ * that too.
+ */
 export function requireOneName(links: number, serving: Serving): void {
   if (links <= 1 || serving.options.allowHardLinkWrites) return
   throw new TrunkError('ERR_DENIED', 'the file has several names (hard links) and is not changed in place')
 }
 
-/** Writes what the pipe carries. Reads on only when the disk has taken the last portion: that is the back-pressure. */
+/**
+ * Writes what the pipe carries. Reads on only when the disk has taken the last portion: that is the
+ * back-pressure.
+ */
 async function receive(
   { request, serving, account }: Operation<'write'>,
   fd: number,
@@ -206,13 +220,19 @@ async function receive(
   }
 }
 
-/** Writes the first portion of a file at once where it is small, which a small file is in whole. Gives what is left. */
+/**
+ * Writes the first portion of a file at once where it is small, which a small file is in whole.
+ * Gives what is left.
+ */
 function firstAtOnce(fd: number, data: Uint8ArrayList, position: number | null): Uint8ArrayList {
   if (data.byteLength > AT_ONCE_BYTES) return data
   return data.sublist(writeAtOnce(fd, data.subarray(), position))
 }
 
-/** Gives the file its name only if nobody else has it: a hard link is atomic; where there are none, the name is reserved first. */
+/**
+ * Gives the file its name only if nobody else has it: a hard link is atomic; where there are none,
+ * the name is reserved first.
+ */
 function nameExclusively(temporary: Buffer, target: Buffer): void {
   try {
     linkSync(temporary, target)

@@ -1,8 +1,10 @@
 /**
- * The server's side of `filesystem`: one pipe per operation. The open's parameters are the request, the work that can fail is done
- * before the accept, the accept carries the reply, and file data are the pipe's bytes. Promises that nothing outside the root is
- * touched, that a read-only root stays untouched, that at most `maxHandles` operations of a trunk hold descriptors, and that all
- * of them are back when the operation's pipe has ended, however it ended. No message that leaves here holds a local path.
+ * The server's side of `filesystem`: one pipe per operation. The open's parameters are the request,
+ * the work that can fail is done before the accept, the accept carries the reply, and file data are
+ * the pipe's bytes. Promises that nothing outside the root is touched, that a read-only root stays
+ * untouched, that at most `maxHandles` operations of a trunk hold descriptors, and that all of them
+ * are back when the operation's pipe has ended, however it ended. No message that leaves here holds
+ * a local path.
  */
 import { realpathSync, statSync } from 'node:fs'
 import { badArgument, TrunkError, withoutControls } from '../../src/contracts/errors.ts'
@@ -21,24 +23,39 @@ import { serveAttributes, serveMkdir, serveRemove, serveRename } from './serve-t
 import { serveWrite } from './serve-write.ts'
 import { Serving, type Operation } from './serving.ts'
 
-/** Operations of one trunk that may hold descriptors at a time: a peer must not exhaust the process's. */
+/**
+ * Operations of one trunk that may hold descriptors at a time: a peer must not exhaust the
+ * process's.
+ */
 export const DEFAULT_MAX_HANDLES = 64
-/** Largest file that a peer may make, 1 TiB: more than anyone sends, and an end to sparse growth. */
+/**
+ * Largest file that a peer may make, 1 TiB: more than anyone sends, and an end to sparse growth.
+ */
 export const DEFAULT_MAX_FILE_BYTES: number = 2 ** 40
 
 /** What {@link filesystem} serves, and how far it trusts the peer. */
 export interface FilesystemOptions {
-  /** The directory that peers see as `/`, as text or as bytes. Must exist. A relative one is resolved once, when this is called. */
+  /**
+   * The directory that peers see as `/`, as text or as bytes. Must exist. A relative one is
+   * resolved once, when this is called.
+   */
   root: string | Uint8Array
   /** Refuses everything that changes something, with ERR_READ_ONLY. @default false */
   readOnly?: boolean
-  /** Operations of one trunk that may hold descriptors at a time, 1 to 10,000; more are ERR_HANDLE_LIMIT. @default 64 */
+  /**
+   * Operations of one trunk that may hold descriptors at a time, 1 to 10,000; more are
+   * ERR_HANDLE_LIMIT. @default 64
+   */
   maxHandles?: number
-  /** Largest size, in bytes, that a write may give a file; above it is ERR_QUOTA. @default 2^40 (1 TiB) */
+  /**
+   * Largest size, in bytes, that a write may give a file; above it is ERR_QUOTA. @default 2^40 (1
+   * TiB)
+   */
   maxFileBytes?: number
   /**
-   * Lets peers change files with several names (hard links) in place: append, write at an offset, set attributes. The
-   * other names may lie outside the root. Atomic writes never need this: they give the name a new file. @default false
+   * Lets peers change files with several names (hard links) in place: append, write at an offset,
+   * set attributes. The other names may lie outside the root. Atomic writes never need this: they
+   * give the name a new file. @default false
    */
   allowHardLinkWrites?: boolean
 }
@@ -46,12 +63,14 @@ export interface FilesystemOptions {
 const READING_OPS: ReadonlySet<FileRequest['op']> = new Set(['stat', 'list', 'read', 'readMany', 'sha256'])
 
 /**
- * Serves the files below a directory to peers. Throws ERR_BAD_ARGUMENT at once for options that make no sense, ERR_NOT_FOUND or
- * ERR_NOT_DIRECTORY for a root that is no directory, ERR_UNSUPPORTED on Windows.
+ * Serves the files below a directory to peers. Throws ERR_BAD_ARGUMENT at once for options that
+ * make no sense, ERR_NOT_FOUND or ERR_NOT_DIRECTORY for a root that is no directory,
+ * ERR_UNSUPPORTED on Windows.
  *
  * @example
  * ```ts
- * const server = await serve(address, { protocols: [filesystem({ root: '/srv', readOnly: true })] })
+ * const protocols = [filesystem({ root: '/srv', readOnly: true })]
+ * const server = await serve(address, { protocols })
  * ```
  */
 export function filesystem(options: FilesystemOptions): Protocol {
@@ -117,7 +136,10 @@ async function serve(serving: Serving, request: PipeRequest<FileRequest>): Promi
 
 type HeldOp = 'list' | 'read' | 'readMany' | 'sha256' | 'write' | 'writeMany' | 'remove'
 
-/** What one of each may hold at a time: a file, its directory, what is renamed; both descriptors of the levels of a tree that is removed. */
+/**
+ * What one of each may hold at a time: a file, its directory, what is renamed; both descriptors of
+ * the levels of a tree that is removed.
+ */
 const DESCRIPTORS: Readonly<Record<HeldOp, number>> = {
   read: 1,
   sha256: 1,
@@ -174,7 +196,10 @@ function checkedRoot(root: unknown): Buffer {
   return path
 }
 
-/** The folder that the process is in is asked of the kernel as bytes: `process.cwd()` is text, and would name another one. */
+/**
+ * The folder that the process is in is asked of the kernel as bytes: `process.cwd()` is text, and
+ * would name another one.
+ */
 function absolute(path: Buffer): Buffer {
   if (path[0] === SLASH) return path
   return Buffer.concat([realpathSync.native('.', 'buffer'), Buffer.from('/'), path])

@@ -1,6 +1,7 @@
 /**
- * What the parts of the server share: the options, the root, and the bound on operations that hold descriptors. Assumes one
- * `Serving` per protocol object; each trunk has its own count of handles, and takes its part of what all trunks share.
+ * What the parts of the server share: the options, the root, and the bound on operations that hold
+ * descriptors. Assumes one `Serving` per protocol object; each trunk has its own count of handles,
+ * and takes its part of what all trunks share.
  */
 import { accountOf, noDescriptor, type Account } from '../../src/runtime/budgets.ts'
 import { TrunkError } from '../../src/contracts/errors.ts'
@@ -43,8 +44,9 @@ export class Serving {
   }
 
   /**
-   * Counts an operation that holds descriptors across turns of the event loop; ERR_HANDLE_LIMIT above the bound. The first
-   * one of a trunk opens the root, which is kept until that trunk ends. `descriptors` are how many it may hold at a time.
+   * Counts an operation that holds descriptors across turns of the event loop; ERR_HANDLE_LIMIT
+   * above the bound. The first one of a trunk opens the root, which is kept until that trunk ends.
+   * `descriptors` are how many it may hold at a time.
    */
   async withHandle<T>(trunk: Trunk, descriptors: number, work: () => Promise<T>): Promise<T> {
     const known = this.enter(trunk)
@@ -54,8 +56,8 @@ export class Serving {
     }
     if (!account.descriptors.takeOrRefuse(descriptors)) throw noDescriptor()
     known.open++
-    // Its own hold on the root: the trunk may end before the operation has cleaned up, and a number that was given back may
-    // already name somebody else's directory.
+    // Its own hold on the root: the trunk may end before the operation has cleaned up, and a number
+    // that was given back may already name somebody else's directory.
     const leave = this.root.use()
     try {
       return await work()

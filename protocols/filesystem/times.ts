@@ -1,6 +1,8 @@
 /**
- * The dates of files as milliseconds since 1970, before it as well. Promises that a date is kept to what the file system and a double have room for (the
- * nanosecond with the native addon, the microsecond without it), is never taken for another one, and is clamped where the system has no such date.
+ * The dates of files as milliseconds since 1970, before it as well. Promises that a date is kept to
+ * what the file system and a double have room for (the nanosecond with the native addon, the
+ * microsecond without it), is never taken for another one, and is clamped where the system has no
+ * such date.
  */
 import { fstatSync, futimesSync, statSync, utimesSync } from 'node:fs'
 import { loadNative, type NativeTimes } from '../../src/native/load.ts'
@@ -37,7 +39,10 @@ export function dateOf(milliseconds: number): number {
   return Math.min(MAX_DATE_MS, Math.max(-MAX_DATE_MS, milliseconds))
 }
 
-/** Sets dates of an open file, or of what is at a path (links are followed). Throws the system's error. */
+/**
+ * Sets dates of an open file, or of what is at a path (links are followed). Throws the system's
+ * error.
+ */
 export function setTimes(file: number | Buffer, times: Times, native: NativeTimes | undefined = loadNative()): void {
   if (times.modifiedMs === undefined && times.accessedMs === undefined) return
   if (native === undefined) setBySeconds(file, times)
@@ -47,7 +52,10 @@ export function setTimes(file: number | Buffer, times: Times, native: NativeTime
   }
 }
 
-/** As {@link setTimes}, for a copy: what cannot be kept is clamped, or left; no copy fails because of a date. */
+/**
+ * As {@link setTimes}, for a copy: what cannot be kept is clamped, or left; no copy fails because
+ * of a date.
+ */
 export function keepTimes(file: number | Buffer, times: Times, native: NativeTimes | undefined = loadNative()): void {
   try {
     setTimes(file, times, native)
@@ -64,7 +72,10 @@ export function keepTimes(file: number | Buffer, times: Times, native: NativeTim
   }
 }
 
-/** The digits that a double has, and not the ones that its binary fraction would have: 0.123 ms are 123,000 ns. */
+/**
+ * The digits that a double has, and not the ones that its binary fraction would have: 0.123 ms are
+ * 123,000 ns.
+ */
 export function systemTime(milliseconds: number): SystemTime
 export function systemTime(milliseconds: number | undefined): SystemTime | undefined
 export function systemTime(milliseconds: number | undefined): SystemTime | undefined {
@@ -93,7 +104,10 @@ function statOf(file: number | Buffer): { readonly atimeMs: number; readonly mti
   return typeof file === 'number' ? fstatSync(file) : statSync(file)
 }
 
-/** Seconds that are still the same microsecond when Node has cut off what is finer: the nearest double may lie a hair before it. */
+/**
+ * Seconds that are still the same microsecond when Node has cut off what is finer: the nearest
+ * double may lie a hair before it.
+ */
 function secondsOf(milliseconds: number): number {
   const size = Math.abs(milliseconds)
   const seconds = size / 1000

@@ -2,10 +2,10 @@
  * Forwarding of TCP ports over a trunk, either way, to one target or as a proxy: what `trunkline
  * forward` is made of. docs/guide/forwarding.md.
  *
- * Promises: an end of writing crosses as an end, a reset as a reset, each behind what came before it;
- * a slow side slows the other one, and no bytes pile up here; connections beyond `maxConnections` wait
- * in the kernel of the side that listens; where the native addon is there, no connection is an object
- * of Node's.
+ * Promises: an end of writing crosses as an end, a reset as a reset, each behind what came before
+ * it; a slow side slows the other one, and no bytes pile up here; connections beyond
+ * `maxConnections` wait in the kernel of the side that listens; where the native addon is there, no
+ * connection is an object of Node's.
  */
 export { forwardLocal, proxyLocal } from './local.ts'
 export { forwardRemote, proxyRemote } from './remote.ts'

@@ -1,7 +1,7 @@
 /**
- * Forwards where the peer listens. Its listener goes with its session, so on a trunk that reconnects
- * each new session is asked for it again, at the same port; where that is refused for the time being,
- * it is asked again after a while.
+ * Forwards where the peer listens. Its listener goes with its session, so on a trunk that
+ * reconnects each new session is asked for it again, at the same port; where that is refused for
+ * the time being, it is asked again after a while.
  */
 import { TrunkError } from '../../src/contracts/errors.ts'
 import { requireInteger } from '../../src/contracts/limits.ts'
@@ -44,7 +44,8 @@ export async function listenThere(
   const { listen: at, signal, onFailure, clock = systemClock } = options
   const accepts = requireInteger('accepts', options.accepts ?? DEFAULT_ACCEPTS, 1, MAX_ACCEPTS)
   const maxConnections = connectionsOf(options)
-  // the user's own signal would go on to reset the connections of the listening; here it ends the forward
+  // the user's own signal would go on to reset the connections of the listening; here it ends the
+  // forward
   const attempt = new AbortController()
   const giveUp = (): void => attempt.abort(signal?.reason)
   if (signal?.aborted === true) giveUp()
@@ -132,7 +133,10 @@ class RemoteListener {
     return !('connection' in this.#trunk) || this.#trunk.connection.state === 'closed'
   }
 
-  /** Asks until the peer listens again. Rejects where that is no use, resolves without it when the forward is closed. */
+  /**
+   * Asks until the peer listens again. Rejects where that is no use, resolves without it when the
+   * forward is closed.
+   */
   async #listenAgain(forward: RunningForward): Promise<void> {
     forward.isWaiting = true
     const asking = new AbortController()
@@ -166,7 +170,9 @@ class RemoteListener {
     forward.isWaiting = false
   }
 
-  /** The next connection is asked for when one has ended, so the rest waits at the peer's kernel. */
+  /**
+   * The next connection is asked for when one has ended, so the rest waits at the peer's kernel.
+   */
   async #takeAll(forward: RunningForward): Promise<void> {
     const { maxConnections, clock, serve } = this.#options
     const carrying = { broken: forward.broken, clock }

@@ -1,8 +1,8 @@
 /**
- * Forwards where this machine listens and the peer connects. The local connection is there before the
- * peer has answered: nothing is read from it until then, and where the peer refuses it is reset, which
- * tells its client the truth. A connection that comes while there is no session waits for one, for as
- * long as connecting may take.
+ * Forwards where this machine listens and the peer connects. The local connection is there before
+ * the peer has answered: nothing is read from it until then, and where the peer refuses it is
+ * reset, which tells its client the truth. A connection that comes while there is no session waits
+ * for one, for as long as connecting may take.
  */
 import { badArgument, TrunkError } from '../../src/contracts/errors.ts'
 import type { Trunk } from '../../src/contracts/types.ts'
@@ -21,9 +21,9 @@ import type { Forward, ForwardLocalOptions, ProxyLocalOptions } from './types.ts
  * Listens at `listen` on this machine; for each connection the peer, which serves `tcp-connection`,
  * connects to `to`. `ssh -L`.
  *
- * A connection that the peer cannot make is reset here and told to `onFailure`. Where the peer has as
- * many as it allows (ERR_CONNECTION_LIMIT), and where there is no session at the moment, a connection
- * waits up to 10 seconds. Rejects with ERR_BAD_ARGUMENT before anything is bound, with
+ * A connection that the peer cannot make is reset here and told to `onFailure`. Where the peer has
+ * as many as it allows (ERR_CONNECTION_LIMIT), and where there is no session at the moment, a
+ * connection waits up to 10 seconds. Rejects with ERR_BAD_ARGUMENT before anything is bound, with
  * ERR_ADDRESS_IN_USE, ERR_BIND_DENIED, ERR_ADDRESS_UNAVAILABLE or ERR_NAME_NOT_FOUND.
  *
  * @example

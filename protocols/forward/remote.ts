@@ -19,16 +19,20 @@ import type { Forward, ForwardRemoteOptions, ProxyRemoteOptions } from './types.
  * Has the peer, which serves `tcp-listener`, listen at `listen`; for each of its connections this
  * machine connects to `to`. `ssh -R`.
  *
- * On a `ReconnectingTrunk` the forward outlives the session: the peer is asked to listen again, at the
- * same port, until it does; what it answers meanwhile is told to `onFailure`. A connection that cannot
- * be made from here is reset at the peer and told as well. Rejects with ERR_BAD_ARGUMENT before
- * anything is sent, and with the peer's refusal: ERR_DENIED, ERR_ADDRESS_IN_USE, ERR_BIND_DENIED,
- * ERR_ADDRESS_UNAVAILABLE, ERR_NAME_NOT_FOUND, ERR_LISTENER_LIMIT, ERR_PROTOCOL_UNKNOWN.
+ * On a `ReconnectingTrunk` the forward outlives the session: the peer is asked to listen again, at
+ * the same port, until it does; what it answers meanwhile is told to `onFailure`. A connection that
+ * cannot be made from here is reset at the peer and told as well. Rejects with ERR_BAD_ARGUMENT
+ * before anything is sent, and with the peer's refusal: ERR_DENIED, ERR_ADDRESS_IN_USE,
+ * ERR_BIND_DENIED, ERR_ADDRESS_UNAVAILABLE, ERR_NAME_NOT_FOUND, ERR_LISTENER_LIMIT,
+ * ERR_PROTOCOL_UNKNOWN.
  *
  * @example
  * ```ts
  * const trunk = await connect('vsock://3:7000', { reconnect: true })
- * const forward = await forwardRemote(trunk, { listen: { port: 8080 }, to: { host: '127.0.0.1', port: 3000 } })
+ * const forward = await forwardRemote(trunk, {
+ *   listen: { port: 8080 },
+ *   to: { host: '127.0.0.1', port: 3000 },
+ * })
  * for await (const { state, connections } of forward.watch()) console.log(state, connections)
  * ```
  */
@@ -67,14 +71,17 @@ async function connectTo({ host, port }: TcpTarget, signal: AbortSignal, { clock
 
 /**
  * Has the peer, which serves `tcp-listener`, listen at `listen` as a proxy: each client there says
- * where it wants to go (SOCKS5, SOCKS4a, HTTP CONNECT), and this machine connects, where `allow` lets
- * it. `ssh -R PORT`, with rules.
+ * where it wants to go (SOCKS5, SOCKS4a, HTTP CONNECT), and this machine connects, where `allow`
+ * lets it. `ssh -R PORT`, with rules.
  *
  * Outlives the session as {@link forwardRemote} does, and rejects as that does.
  *
  * @example
  * ```ts
- * await using proxy = await proxyRemote(trunk, { listen: { port: 1080 }, allow: ['*.example.com:443'] })
+ * await using proxy = await proxyRemote(trunk, {
+ *   listen: { port: 1080 },
+ *   allow: ['*.example.com:443'],
+ * })
  * await proxy.closed
  * ```
  */

@@ -1,4 +1,7 @@
-/** What every forward has, whichever side listens: its connections by number, its status, its one end. */
+/**
+ * What every forward has, whichever side listens: its connections by number, its status, its one
+ * end.
+ */
 import { abortError, toTrunkError } from '../../src/contracts/errors.ts'
 import { requireInteger } from '../../src/contracts/limits.ts'
 import type { Trunk } from '../../src/contracts/types.ts'
@@ -134,7 +137,10 @@ export class RunningForward implements Forward {
     if (!this.isClosed) this.#change({ state: waiting ? 'waiting' : 'listening' })
   }
 
-  /** One connection, from its first moment to its last. Never rejects: what goes wrong ends this one only, and is told. */
+  /**
+   * One connection, from its first moment to its last. Never rejects: what goes wrong ends this one
+   * only, and is told.
+   */
   async carry(connection: () => Promise<void>): Promise<void> {
     const { connections, taken } = this.status()
     this.#change({ connections: connections + 1, taken: taken + 1 })

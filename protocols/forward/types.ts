@@ -99,7 +99,9 @@ export interface ProxyRemoteOptions extends ForwardOptions, RemoteListening, Han
 export interface Forward extends AsyncDisposable {
   /** Where it listens: the real port. */
   readonly address: { readonly host: string; readonly port: number }
-  /** `127.0.0.1:8080 -> HOST:PORT`, and `peer 127.0.0.1:8080 -> HOST:PORT` where the peer listens. */
+  /**
+   * `127.0.0.1:8080 -> HOST:PORT`, and `peer 127.0.0.1:8080 -> HOST:PORT` where the peer listens.
+   */
   readonly description: string
   status(): ForwardStatus
   /**

@@ -5,7 +5,10 @@ import { TrunkError, type ErrorCode } from '../../src/contracts/errors.ts'
 /** A message, or why there is none. */
 export type Decoded<T> = { readonly ok: true; readonly value: T } | { readonly ok: false; readonly error: TrunkError }
 
-/** Checks `value` against `schema`. Fields that the schema does not know are left out; `what` names the message. */
+/**
+ * Checks `value` against `schema`. Fields that the schema does not know are left out; `what` names
+ * the message.
+ */
 export function decodeWith<T>(
   schema: v.GenericSchema<unknown, T>,
   value: unknown,

@@ -1,4 +1,7 @@
-/** State that a protocol keeps for each trunk, and that goes with it: one trunk's limits and ids are never another's. */
+/**
+ * State that a protocol keeps for each trunk, and that goes with it: one trunk's limits and ids are
+ * never another's.
+ */
 import type { Trunk } from '../../src/contracts/types.ts'
 
 /** Gives the state of a trunk, made when it is first asked for. */

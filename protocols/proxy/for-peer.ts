@@ -32,8 +32,8 @@ export interface ProxyOptions extends HandshakeOptions {
   /** Connections at a time; the next one is not taken before one has ended. @default 256 */
   maxConnections?: number
   /**
-   * Whose share of descriptors and lookups the connections take (`budgets`). A server gives the trunk of the
-   * peer that listens.
+   * Whose share of descriptors and lookups the connections take (`budgets`). A server gives the
+   * trunk of the peer that listens.
    * @default nobody's
    */
   trunk?: Trunk

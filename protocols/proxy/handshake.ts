@@ -1,6 +1,6 @@
 /**
- * What a client of the proxy says before its connection is established: SOCKS5, SOCKS4(a) or HTTP, told by
- * the first byte. Pure: bytes in; answers, and the request or its refusal, out.
+ * What a client of the proxy says before its connection is established: SOCKS5, SOCKS4(a) or HTTP,
+ * told by the first byte. Pure: bytes in; answers, and the request or its refusal, out.
  *
  * Holds what was not understood yet, at most the longest head (`MAX_HEAD_BYTES` of http-head.ts),
  * and the last piece.
@@ -191,7 +191,9 @@ function isSame(given: string, right: string | undefined): boolean {
   return right !== undefined && timingSafeEqual(hash(given), hash(right))
 }
 
-/** That the connection is established. An HTTP request that is passed on is answered by its server. */
+/**
+ * That the connection is established. An HTTP request that is passed on is answered by its server.
+ */
 export function successReply(
   { dialect, passed }: ProxyRequest,
   bound?: { readonly address: string; readonly port: number },

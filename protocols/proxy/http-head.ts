@@ -53,10 +53,16 @@ export interface HttpRequest {
   readonly passed: { readonly head: Uint8Array; readonly body: BodyLength } | undefined
 }
 
-/** The value begins with what is no blank: with two ways to split a run of blanks, a line without an end cost the square of its length. */
+/**
+ * The value begins with what is no blank: with two ways to split a run of blanks, a line without an
+ * end cost the square of its length.
+ */
 const FIELD = /^([!#$%&'*+.^_`|~0-9A-Za-z-]+):[ \t]*([\x21-\x7e\x80-\xff][\t\x20-\x7e\x80-\xff]*)?$/
 
-/** Without the blanks at its end, which are two characters and no others: 0xa0 ends a letter in UTF-8. */
+/**
+ * Without the blanks at its end, which are two characters and no others: 0xa0 ends a letter in
+ * UTF-8.
+ */
 function withoutBlanks(value: string): string {
   let end = value.length
   while (value[end - 1] === ' ' || value[end - 1] === '\t') end -= 1

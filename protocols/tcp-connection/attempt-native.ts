@@ -14,7 +14,10 @@ export function nativeAttempts(set: ConnectionSet): Attempts {
   }
 }
 
-/** The kernel's own patience, of which only vsock has one that can be set: whoever dials gives up earlier. */
+/**
+ * The kernel's own patience, of which only vsock has one that can be set: whoever dials gives up
+ * earlier.
+ */
 const NO_TIMEOUT_MS = 1
 
 class NativeAttempt implements Attempt, Member {
@@ -60,7 +63,7 @@ class NativeAttempt implements Attempt, Member {
     if (this.#id >= 0) this.#set.drop(this.#id, this.fd, true)
   }
 
-  // --- from the set ------------------------------------------------------------------------------------------------------
+  // --- from the set ------------------------------------------------------------------------------
 
   readable(chunk: Uint8Array): void {
     // not asked for: nobody reads before it is connected

@@ -33,7 +33,8 @@ export const netAttempts: Attempts = (address, port, outcome) => {
   return {
     drop() {
       over = true
-      // The kernel may have connected it without our having been told yet, so the loop gets a turn to tell us, and then it is a reset.
+      // The kernel may have connected it without our having been told yet, so the loop gets a turn
+      // to tell us, and then it is a reset.
       setImmediate(() => {
         // the first one may run in the turn that was polled before
         setImmediate(() => {

@@ -1,16 +1,25 @@
-/** The asking side of `tcp-connection`. The peer's reply is checked like anything else that a peer sends. */
+/**
+ * The asking side of `tcp-connection`. The peer's reply is checked like anything else that a peer
+ * sends.
+ */
 import { badArgument } from '../../src/contracts/errors.ts'
 import type { OpenOptions, Pipe, Trunk } from '../../src/contracts/types.ts'
 import type { TcpAddresses } from '../tcp/tcp-fields.ts'
 import { decodeReply, decodeRequest, encodeRequest, NAME } from './messages.ts'
 
-/** Where the peer is to connect: an address or a name that the peer resolves, and a port from 1 to 65535. */
+/**
+ * Where the peer is to connect: an address or a name that the peer resolves, and a port from 1 to
+ * 65535.
+ */
 export interface TcpTarget {
   readonly host: string
   readonly port: number
 }
 
-/** Options of {@link tcpConnect}: its signal gives the attempt up, and resets the pipe later. `answerTimeoutMs` is 60,000 unless it is given. */
+/**
+ * Options of {@link tcpConnect}: its signal gives the attempt up, and resets the pipe later.
+ * `answerTimeoutMs` is 60,000 unless it is given.
+ */
 export type TcpConnectOptions = Pick<OpenOptions, 'signal' | 'answerTimeoutMs'>
 
 /** How long the peer may take: six times what it has by default to resolve and dial. */
@@ -23,12 +32,13 @@ export interface TcpPipe extends Pipe {
 }
 
 /**
- * Has the peer connect to `to` and gives the pipe that carries the connection, once that stands. Ending the pipe's writing ends the
- * connection's (FIN), resetting resets (RST), and the reverse.
+ * Has the peer connect to `to` and gives the pipe that carries the connection, once that stands.
+ * Ending the pipe's writing ends the connection's (FIN), resetting resets (RST), and the reverse.
  *
- * Rejects with ERR_BAD_ARGUMENT for a target that can be none, before anything is sent; with the peer's refusal: ERR_CONNECT_REFUSED,
- * ERR_CONNECT_UNREACHABLE, ERR_CONNECT_TIMEOUT, ERR_NAME_NOT_FOUND, ERR_DENIED, ERR_CONNECTION_LIMIT; with ERR_MESSAGE_INVALID
- * for a reply that is none.
+ * Rejects with ERR_BAD_ARGUMENT for a target that can be none, before anything is sent; with the
+ * peer's refusal: ERR_CONNECT_REFUSED, ERR_CONNECT_UNREACHABLE, ERR_CONNECT_TIMEOUT,
+ * ERR_NAME_NOT_FOUND, ERR_DENIED, ERR_CONNECTION_LIMIT; with ERR_MESSAGE_INVALID for a reply that
+ * is none.
  *
  * @example
  * ```ts

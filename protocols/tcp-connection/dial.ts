@@ -1,6 +1,7 @@
 /**
- * Dials literal addresses one after another until one answers ("happy eyeballs", RFC 8305 in short): the next one starts when one has
- * failed or {@link STAGGER_MS} have passed, the first to stand wins and the others are dropped. No name is ever resolved here.
+ * Dials literal addresses one after another until one answers ("happy eyeballs", RFC 8305 in
+ * short): the next one starts when one has failed or {@link STAGGER_MS} have passed, the first to
+ * stand wins and the others are dropped. No name is ever resolved here.
  */
 import type { Clock, Timer } from '../../src/runtime/clock.ts'
 import { abortError, TrunkError } from '../../src/contracts/errors.ts'
@@ -11,7 +12,10 @@ import { systemAttempts } from './system-attempts.ts'
 
 /** RFC 8305, section 8: the recommended delay between two attempts. */
 const STAGGER_MS = 250
-/** Of several attempts' failures, the one to report: what an answering host said comes before silence. */
+/**
+ * Of several attempts' failures, the one to report: what an answering host said comes before
+ * silence.
+ */
 const TELLING = ['ERR_CONNECT_REFUSED', 'ERR_CONNECT_UNREACHABLE', 'ERR_CONNECT_TIMEOUT']
 
 /** What {@link dial} is given. */
@@ -26,7 +30,9 @@ export interface DialOptions {
 }
 
 /**
- * A connection to one of `addresses` (literals, at least one), no-delay and keep-alive set. It is the caller's. Rejects with ERR_CONNECT_REFUSED, ERR_CONNECT_UNREACHABLE, ERR_CONNECT_TIMEOUT … or the signal's reason.
+ * A connection to one of `addresses` (literals, at least one), no-delay and keep-alive set. It is
+ * the caller's. Rejects with ERR_CONNECT_REFUSED, ERR_CONNECT_UNREACHABLE, ERR_CONNECT_TIMEOUT … or
+ * the signal's reason.
  */
 export function dial(addresses: readonly string[], port: number, options: DialOptions): Promise<Connection> {
   return new Promise((resolve, reject) => {
@@ -98,7 +104,8 @@ class Dialling {
 
   #onConnect(connection: Connection): void {
     const { local, remote } = connection
-    // Dialling a free local port of the ephemeral range can meet itself (simultaneous open). Nobody listens there.
+    // Dialling a free local port of the ephemeral range can meet itself (simultaneous open). Nobody
+    // listens there.
     if (local.port === remote.port && local.address === remote.address) {
       connection.reset()
       this.#onFailed(Object.assign(new Error('self-connection'), { code: 'ECONNREFUSED' }))

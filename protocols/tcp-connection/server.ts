@@ -1,8 +1,9 @@
 /**
- * The serving side of `tcp-connection`: check, resolve, check each address, dial, and only then accept the pipe.
+ * The serving side of `tcp-connection`: check, resolve, check each address, dial, and only then
+ * accept the pipe.
  *
- * Enforces: the allow-list, `connectTimeoutMs` for resolving and dialling together, `maxConnections` per trunk, and a descriptor for each of
- * those that all trunks share.
+ * Enforces: the allow-list, `connectTimeoutMs` for resolving and dialling together,
+ * `maxConnections` per trunk, and a descriptor for each of those that all trunks share.
  */
 import { accountOf, NO_DESCRIPTOR } from '../../src/runtime/budgets.ts'
 import { systemClock, type Clock } from '../../src/runtime/clock.ts'
@@ -24,8 +25,9 @@ import { decodeRequest, encodeReply, NAME, type ConnectRequest } from './message
 /** Options of {@link tcpConnection}. */
 export interface TcpConnectionOptions {
   /**
-   * What the peer may have dialled: `127.0.0.1:5432`, `10.0.0.0/8:*`, `[::1]:80`, `example.com:443`, `any`. An empty list denies everything.
-   * The rules are those of protocols/tcp/policy.ts.
+   * What the peer may have dialled: `127.0.0.1:5432`, `10.0.0.0/8:*`, `[::1]:80`,
+   * `example.com:443`, `any`. An empty list denies everything. The rules are those of
+   * protocols/tcp/policy.ts.
    */
   allow: readonly string[]
   /** Time for resolving and dialling together, in milliseconds. @default 10000 */
@@ -45,21 +47,26 @@ type Settings = Required<Omit<TcpConnectionOptions, 'allow' | 'lookup' | 'maxCon
 }
 
 /**
- * Lets the peer dial TCP connections through us. Throws ERR_BAD_ARGUMENT at once for a bad rule or number.
+ * Lets the peer dial TCP connections through us. Throws ERR_BAD_ARGUMENT at once for a bad rule or
+ * number.
  *
- * It refuses with ERR_PARAMS_INVALID, ERR_DENIED, ERR_NAME_NOT_FOUND, ERR_CONNECT_REFUSED, ERR_CONNECT_UNREACHABLE, ERR_CONNECT_TIMEOUT,
- * ERR_ADDRESS_UNAVAILABLE and ERR_CONNECTION_LIMIT.
+ * It refuses with ERR_PARAMS_INVALID, ERR_DENIED, ERR_NAME_NOT_FOUND, ERR_CONNECT_REFUSED,
+ * ERR_CONNECT_UNREACHABLE, ERR_CONNECT_TIMEOUT, ERR_ADDRESS_UNAVAILABLE and ERR_CONNECTION_LIMIT.
  *
  * @example
  * ```ts
- * const server = await serve(address, { protocols: [tcpConnection({ allow: ['127.0.0.1:5432'] })] })
+ * const protocols = [tcpConnection({ allow: ['127.0.0.1:5432'] })]
+ * const server = await serve(address, { protocols })
  * ```
  */
 export function tcpConnection(options: TcpConnectionOptions): Protocol {
   return connectionsOver(options)
 }
 
-/** {@link tcpConnection} by a chosen way of dialling. @param attempts default: the system's, looked for at the first dial */
+/**
+ * {@link tcpConnection} by a chosen way of dialling. @param attempts default: the system's, looked
+ * for at the first dial
+ */
 export function connectionsOver(options: TcpConnectionOptions, attempts?: Attempts): Protocol {
   const settings: Settings = {
     policy: addressPolicy(options.allow),
@@ -99,7 +106,8 @@ async function carry(request: PipeRequest<ConnectRequest>, settings: Settings): 
     const pipe = request.accept(encodeReply(addressesOf(connection)))
     await join(pipe, connection, settings.clock).over
   } finally {
-    // Harmless after the bridge; where the pipe could not be had, the connection is not left hanging.
+    // Harmless after the bridge; where the pipe could not be had, the connection is not left
+    // hanging.
     connection.reset()
   }
 }

@@ -1,6 +1,6 @@
 /**
- * Connections from the kernel's queue through the native addon: accept runs only when asked for, so what nobody asks for stays in the
- * kernel's backlog and is felt by the network.
+ * Connections from the kernel's queue through the native addon: accept runs only when asked for, so
+ * what nobody asks for stays in the kernel's backlog and is felt by the network.
  */
 import { isIPv6 } from 'node:net'
 import type { NativeDescriptors, NativeWatch } from '../../src/native/load.ts'

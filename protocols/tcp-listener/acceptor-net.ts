@@ -1,7 +1,8 @@
 /**
- * Connections from Node's own server, where there is no native addon. Weaker: Node always accepts, so up to `backlog` connections wait
- * here, unread, and further ones are reset. Memory stays bounded and no byte is lost, but the other end sees its connection
- * accepted before anybody asked for it.
+ * Connections from Node's own server, where there is no native addon. Weaker: Node always accepts,
+ * so up to `backlog` connections wait here, unread, and further ones are reset. Memory stays
+ * bounded and no byte is lost, but the other end sees its connection accepted before anybody asked
+ * for it.
  */
 import { createServer, isIPv6, type AddressInfo, type Server } from 'node:net'
 import type { Connection, Endpoint } from '../tcp/connection.ts'
@@ -53,7 +54,8 @@ class NetSource implements ConnectionSource {
   }
 
   close(): void {
-    // The listening descriptor is closed before this returns; the callback would wait for connections that go on.
+    // The listening descriptor is closed before this returns; the callback would wait for
+    // connections that go on.
     this.#server.close()
     for (const connection of this.#queue.splice(0)) connection.reset()
   }

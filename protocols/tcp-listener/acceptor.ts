@@ -1,9 +1,10 @@
 /**
  * One bound port, and the requests that wait for its connections: first come, first served.
  *
- * Promises: a connection is taken from the {@link ConnectionSource} only for a request that waits and a place that is free; a source
- * that fails is asked again after a pause, never in a loop; after `close` the port is free and every waiting request is refused.
- * Assumes that whoever got a connection gives its place back (`slots.release()`) when the connection is over.
+ * Promises: a connection is taken from the {@link ConnectionSource} only for a request that waits
+ * and a place that is free; a source that fails is asked again after a pause, never in a loop;
+ * after `close` the port is free and every waiting request is refused. Assumes that whoever got a
+ * connection gives its place back (`slots.release()`) when the connection is over.
  */
 import type { Clock, Timer } from '../../src/runtime/clock.ts'
 import { abortError, TrunkError } from '../../src/contracts/errors.ts'
@@ -11,10 +12,16 @@ import { ofOneConnection } from '../../src/runtime/net-errors.ts'
 import type { Connection, Endpoint } from '../tcp/connection.ts'
 import type { Slots } from '../tcp/slots.ts'
 
-/** Where connections come from: the kernel's queue (acceptor-native.ts), or Node's server (acceptor-net.ts). */
+/**
+ * Where connections come from: the kernel's queue (acceptor-native.ts), or Node's server
+ * (acceptor-net.ts).
+ */
 export interface ConnectionSource {
   readonly local: Endpoint
-  /** One connection that has arrived, no byte of it read yet; undefined when there is none. Throws a system error when accepting fails. */
+  /**
+   * One connection that has arrived, no byte of it read yet; undefined when there is none. Throws a
+   * system error when accepting fails.
+   */
   take(): Connection | undefined
   /** From now on `onReady` is told when `take` may give something. Repeating it changes nothing. */
   arm(): void
@@ -34,7 +41,10 @@ interface Waiting {
   readonly reject: (error: TrunkError) => void
 }
 
-/** First and longest pause after an error such as EMFILE, which stays until a descriptor is closed somewhere. */
+/**
+ * First and longest pause after an error such as EMFILE, which stays until a descriptor is closed
+ * somewhere.
+ */
 const MIN_PAUSE_MS = 100
 const MAX_PAUSE_MS = 5_000
 
@@ -71,7 +81,10 @@ export class Acceptor {
     return this.#source?.local ?? { address: '', port: 0 }
   }
 
-  /** The next connection, with a place in `slots` taken for it. Rejects with ERR_LISTENER_UNKNOWN once closed, or the signal's reason. */
+  /**
+   * The next connection, with a place in `slots` taken for it. Rejects with ERR_LISTENER_UNKNOWN
+   * once closed, or the signal's reason.
+   */
   next(signal?: AbortSignal): Promise<Connection> {
     return new Promise((resolve, reject) => {
       if (this.#closed) reject(closedError())

@@ -1,8 +1,10 @@
 /**
- * The asking side of `tcp-listener`. Keeps a few accept requests under way ahead of the application and no more: an application that is
- * slow to take connections leaves them in the serving kernel's backlog.
+ * The asking side of `tcp-listener`. Keeps a few accept requests under way ahead of the application
+ * and no more: an application that is slow to take connections leaves them in the serving kernel's
+ * backlog.
  *
- * Enforces `accepts`: requests under way and connections not yet taken, together. Assumes nothing of the peer: its replies are checked.
+ * Enforces `accepts`: requests under way and connections not yet taken, together. Assumes nothing
+ * of the peer: its replies are checked.
  */
 import { systemClock, type Clock } from '../../src/runtime/clock.ts'
 import { badArgument, TrunkError } from '../../src/contracts/errors.ts'
@@ -24,8 +26,9 @@ export interface TcpBind {
 /** Options of {@link tcpListen}: its signal gives the attempt up, and ends the listening later. */
 export interface TcpListenOptions extends Pick<OpenOptions, 'signal' | 'answerTimeoutMs'> {
   /**
-   * Connections asked for ahead of the application, 1 to 32. Each holds one of the trunk's places for opens that wait
-   * (`maxWaitingPipes`, 64), so few are better where there are many listeners. @default 2
+   * Connections asked for ahead of the application, 1 to 32. Each holds one of the trunk's places
+   * for opens that wait (`maxWaitingPipes`, 64), so few are better where there are many listeners.
+   * @default 2
    */
   accepts?: number
   /** @default the machine's monotonic clock */
@@ -38,20 +41,27 @@ const ANSWER_TIMEOUT_MS = 60_000
 /** A pipe that carries a connection which the peer accepted. */
 export type TcpIncoming = TcpPipe
 
-/** A port at the peer that is listened to. Iterating gives each connection once; leaving the loop closes it. */
+/**
+ * A port at the peer that is listened to. Iterating gives each connection once; leaving the loop
+ * closes it.
+ */
 export interface TcpListening extends AsyncIterable<TcpIncoming>, AsyncDisposable {
   /** The real address. */
   readonly address: { readonly host: string; readonly port: number }
-  /** Frees the port, and resets connections that were not taken; those that were go on. Resolves when the port is free. Never rejects. */
+  /**
+   * Frees the port, and resets connections that were not taken; those that were go on. Resolves
+   * when the port is free. Never rejects.
+   */
   close(): Promise<void>
 }
 
 /**
- * Has the peer listen at `at` and gives its connections. Iterating throws when the listening was lost: with the session, or because the peer
- * ended it.
+ * Has the peer listen at `at` and gives its connections. Iterating throws when the listening was
+ * lost: with the session, or because the peer ended it.
  *
- * Rejects with ERR_BAD_ARGUMENT before anything is sent; with the peer's refusal: ERR_DENIED, ERR_ADDRESS_IN_USE, ERR_BIND_DENIED,
- * ERR_ADDRESS_UNAVAILABLE, ERR_NAME_NOT_FOUND, ERR_LISTENER_LIMIT; with ERR_MESSAGE_INVALID for a reply that is none.
+ * Rejects with ERR_BAD_ARGUMENT before anything is sent; with the peer's refusal: ERR_DENIED,
+ * ERR_ADDRESS_IN_USE, ERR_BIND_DENIED, ERR_ADDRESS_UNAVAILABLE, ERR_NAME_NOT_FOUND,
+ * ERR_LISTENER_LIMIT; with ERR_MESSAGE_INVALID for a reply that is none.
  *
  * @example
  * ```ts

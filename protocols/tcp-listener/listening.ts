@@ -1,4 +1,7 @@
-/** The asking side's end of one listener: its requests under way, the connections that came, and whoever waits for one. */
+/**
+ * The asking side's end of one listener: its requests under way, the connections that came, and
+ * whoever waits for one.
+ */
 import type { Clock, Timer } from '../../src/runtime/clock.ts'
 import { toTrunkError, TrunkError } from '../../src/contracts/errors.ts'
 import type { Pipe, Trunk } from '../../src/contracts/types.ts'
@@ -25,7 +28,10 @@ export class Listening implements TcpListening {
   readonly #listener: number
   readonly #accepts: number
   readonly #clock: Clock
-  /** Requests under way, to give them up. One each: a signal given to `open` goes on to abort the pipe, and that is the application's. */
+  /**
+   * Requests under way, to give them up. One each: a signal given to `open` goes on to abort the
+   * pipe, and that is the application's.
+   */
   readonly #underWay = new Set<AbortController>()
   readonly #ready: TcpIncoming[] = []
   readonly #takers: Taker[] = []
@@ -99,7 +105,10 @@ export class Listening implements TcpListening {
     })
   }
 
-  /** The peer ends the pipe of a listener only by failing, so its end without ours is a loss as well. */
+  /**
+   * The peer ends the pipe of a listener only by failing, so its end without ours is a loss as
+   * well.
+   */
   async #watchControl(): Promise<void> {
     try {
       for await (const chunk of this.#control.source) {

@@ -1,6 +1,6 @@
 /**
- * The messages of `tcp-listener`. Both requests are parameters of an open, both replies come with its acceptance; the pipe of `listen`
- * carries no bytes, that of `accept` carries the connection.
+ * The messages of `tcp-listener`. Both requests are parameters of an open, both replies come with
+ * its acceptance; the pipe of `listen` carries no bytes, that of `accept` carries the connection.
  */
 import * as v from 'valibot'
 import { decodeWith, type Decoded } from '../internal/decoded.ts'

@@ -1,8 +1,9 @@
 /**
- * The serving side of `tcp-listener`: binds for the peer, and answers each of its accept requests with a connection.
+ * The serving side of `tcp-listener`: binds for the peer, and answers each of its accept requests
+ * with a connection.
  *
- * Enforces: the allow-list, `maxListeners` and `maxConnections` per trunk. A listener belongs to the pipe that asked for it and is known only on
- * the trunk of that pipe.
+ * Enforces: the allow-list, `maxListeners` and `maxConnections` per trunk. A listener belongs to
+ * the pipe that asked for it and is known only on the trunk of that pipe.
  */
 import { formatHostPort } from '../../src/runtime/host-port.ts'
 import { accountOf, NO_DESCRIPTOR } from '../../src/runtime/budgets.ts'
@@ -33,13 +34,17 @@ import { systemSource } from './system-source.ts'
 /** Options of {@link tcpListener}. */
 export interface TcpListenerOptions {
   /**
-   * What the peer may have bound: `127.0.0.1:8080`, `127.0.0.1:*`, `[::1]:8000-8100`. Port 0 needs a rule with `0` or `*`. A wildcard address is bound
-   * only for a rule that names it (`0.0.0.0:8080`, `[::]:8080`). The rules are those of protocols/tcp/policy.ts.
+   * What the peer may have bound: `127.0.0.1:8080`, `127.0.0.1:*`, `[::1]:8000-8100`. Port 0 needs
+   * a rule with `0` or `*`. A wildcard address is bound only for a rule that names it
+   * (`0.0.0.0:8080`, `[::]:8080`). The rules are those of protocols/tcp/policy.ts.
    */
   allow: readonly string[]
   /** Listeners that one trunk may have at a time. @default 16 */
   maxListeners?: number
-  /** Connections that the listeners of one trunk may have at a time; further ones wait in the kernel. @default 256 */
+  /**
+   * Connections that the listeners of one trunk may have at a time; further ones wait in the
+   * kernel. @default 256
+   */
   maxConnections?: number
   /** Connections that the kernel holds for each listener before it turns more away. @default 128 */
   backlog?: number
@@ -68,10 +73,11 @@ interface State {
 }
 
 /**
- * Lets the peer listen for TCP connections through us. Throws ERR_BAD_ARGUMENT at once for a bad rule or number.
+ * Lets the peer listen for TCP connections through us. Throws ERR_BAD_ARGUMENT at once for a bad
+ * rule or number.
  *
- * It refuses with ERR_PARAMS_INVALID, ERR_DENIED, ERR_ADDRESS_IN_USE, ERR_BIND_DENIED, ERR_ADDRESS_UNAVAILABLE, ERR_NAME_NOT_FOUND, ERR_LISTENER_LIMIT
- * and ERR_LISTENER_UNKNOWN.
+ * It refuses with ERR_PARAMS_INVALID, ERR_DENIED, ERR_ADDRESS_IN_USE, ERR_BIND_DENIED,
+ * ERR_ADDRESS_UNAVAILABLE, ERR_NAME_NOT_FOUND, ERR_LISTENER_LIMIT and ERR_LISTENER_UNKNOWN.
  *
  * @example
  * ```ts
@@ -159,7 +165,10 @@ async function bind(request: PipeRequest, params: ListenRequest, slots: Slots, s
   }
 }
 
-/** The pipe of a listener carries nothing; its end is the listener's. Throws when it, or its session, fails. */
+/**
+ * The pipe of a listener carries nothing; its end is the listener's. Throws when it, or its
+ * session, fails.
+ */
 async function untilEnded(pipe: Pipe): Promise<void> {
   for await (const chunk of pipe.source) {
     if (chunk.byteLength > 0) throw new TrunkError('ERR_MESSAGE_INVALID', 'the pipe of a listener carries no bytes')
@@ -175,7 +184,8 @@ async function serveAccept(request: PipeRequest, params: AcceptRequest, state: S
     const pipe = request.accept(encodeReply({ op: 'accept', request: params.request, ...addressesOf(connection) }))
     await join(pipe, connection).over
   } finally {
-    // Harmless after the bridge; where the pipe could not be had, the connection is not left hanging.
+    // Harmless after the bridge; where the pipe could not be had, the connection is not left
+    // hanging.
     connection.reset()
     state.slots.release()
   }

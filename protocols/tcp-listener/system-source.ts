@@ -1,4 +1,7 @@
-/** Where this system's connections come from: the native addon where there is one, else Node's server. */
+/**
+ * Where this system's connections come from: the native addon where there is one, else Node's
+ * server.
+ */
 import { connectionSet } from '../tcp/connection-set.ts'
 import { nativeSource } from './acceptor-native.ts'
 import { netSource } from './acceptor-net.ts'

@@ -1,10 +1,13 @@
 /**
- * Joins a pipe and a TCP connection until both directions are over: an end crosses as an end (half-close), a reset as a reset, in
- * both directions, each behind what came before it, and each side waits for the other (back-pressure).
+ * Joins a pipe and a TCP connection until both directions are over: an end crosses as an end
+ * (half-close), a reset as a reset, in both directions, each behind what came before it, and each
+ * side waits for the other (back-pressure).
  *
- * Promises: when it settles the connection is closed and no listener is left on either. Assumes that it alone uses both from now on, and that the pipe was opened
- * or is served with `readBeforeReset`: else a reset of the pipe may overtake what came before. Holds at most {@link MAX_IN_FLIGHT_BYTES} plus one chunk in each
- * direction. A reset waits for what is before it while somebody takes any of that, and {@link STALL_MS} longer.
+ * Promises: when it settles the connection is closed and no listener is left on either. Assumes
+ * that it alone uses both from now on, and that the pipe was opened or is served with
+ * `readBeforeReset`: else a reset of the pipe may overtake what came before. Holds at most
+ * {@link MAX_IN_FLIGHT_BYTES} plus one chunk in each direction. A reset waits for what is before it
+ * while somebody takes any of that, and {@link STALL_MS} longer.
  */
 import type { Socket } from 'node:net'
 import type { Uint8ArrayList } from 'uint8arraylist'
@@ -15,22 +18,33 @@ import type { Pipe } from '../../src/contracts/types.ts'
 import type { Connection, ConnectionReceiver } from './connection.ts'
 import { netConnection } from './net-connection.ts'
 
-/** Bytes read from the connection that the pipe has not taken: two reads, so that one is written while the next arrives. */
+/**
+ * Bytes read from the connection that the pipe has not taken: two reads, so that one is written
+ * while the next arrives.
+ */
 const MAX_IN_FLIGHT_BYTES = 128 * 1024
-/** Where nobody takes anything of what goes before a reset for so long, the reset goes without the rest. */
+/**
+ * Where nobody takes anything of what goes before a reset for so long, the reset goes without the
+ * rest.
+ */
 const STALL_MS = 30_000
-/** When the system is asked again whether the other side has everything: soon, and then twice as late each time, but not later than this. */
+/**
+ * When the system is asked again whether the other side has everything: soon, and then twice as
+ * late each time, but not later than this.
+ */
 const FIRST_LOOK_MS = 2
 const MAX_LOOK_MS = 200
 /** Where no system says what the other side has, a reset waits this long for it. */
 const UNTOLD_MS = 250
 
 /**
- * Forwards both ways, from what the socket has buffered already to the end of both directions. Resolves when both have ended and the socket is
- * closed; rejects with a `TrunkError` when either was reset (the pipe's error, or ERR_CONNECTION_RESET for the socket's), having reset the other behind what came
- * before. Nobody else may read or write the two from the call on.
+ * Forwards both ways, from what the socket has buffered already to the end of both directions.
+ * Resolves when both have ended and the socket is closed; rejects with a `TrunkError` when either
+ * was reset (the pipe's error, or ERR_CONNECTION_RESET for the socket's), having reset the other
+ * behind what came before. Nobody else may read or write the two from the call on.
  * @param pipe opened, or served by a protocol, with `readBeforeReset`
- * @param socket a TCP connection, connected; `allowHalfOpen` is set here, so give it to the server or the dial where an end may come before
+ * @param socket a TCP connection, connected; `allowHalfOpen` is set here, so give it to the server
+ * or the dial where an end may come before
  * @param options.signal aborting it resets both at once, and rejects with its reason
  *
  * @example
@@ -120,7 +134,9 @@ class Bridge implements Joined, ConnectionReceiver {
     void this.#pipeToConnection()
   }
 
-  /** The first failure is the one that counts; it resets both sides, which ends every wait below. */
+  /**
+   * The first failure is the one that counts; it resets both sides, which ends every wait below.
+   */
   fail(error: unknown): void {
     if (this.#settled) return
     this.#failure ??= toTrunkError(error, 'ERR_HANDLER_FAILED', 'forwarding failed')
@@ -128,7 +144,7 @@ class Bridge implements Joined, ConnectionReceiver {
     this.#connection.reset()
   }
 
-  // --- from the connection to the pipe -----------------------------------------------------------------------------------
+  // --- from the connection to the pipe -----------------------------------------------------------
 
   data(chunk: Uint8Array): void {
     if (this.#dropping || this.#failure !== undefined) {
@@ -172,7 +188,10 @@ class Bridge implements Joined, ConnectionReceiver {
     })
   }
 
-  /** The peer stopped reading: no failure. It may go on writing, so the connection stays until that ends. */
+  /**
+   * The peer stopped reading: no failure. It may go on writing, so the connection stays until that
+   * ends.
+   */
   #onWriteFailed(error: unknown): void {
     const stopped = error instanceof TrunkError && error.code === 'ERR_PIPE_STOPPED'
     if (!this.#dropping) this.#drop()
@@ -182,7 +201,10 @@ class Bridge implements Joined, ConnectionReceiver {
     } else if (this.#ended && this.#failure === undefined) this.#resetBehind()
   }
 
-  /** What the connection still sends goes nowhere, but is read: who waits for its writes would not read the answer. */
+  /**
+   * What the connection still sends goes nowhere, but is read: who waits for its writes would not
+   * read the answer.
+   */
   #drop(): void {
     this.#dropping = true
     if (this.#paused) this.#resume()
@@ -217,7 +239,7 @@ class Bridge implements Joined, ConnectionReceiver {
     this.#settle(this.#failure)
   }
 
-  // --- from the pipe to the connection -----------------------------------------------------------------------------------
+  // --- from the pipe to the connection -----------------------------------------------------------
 
   async #pipeToConnection(): Promise<void> {
     try {
@@ -240,7 +262,8 @@ class Bridge implements Joined, ConnectionReceiver {
     }
     // from here on nobody asks the pipe, which may still fail
     this.#watch()
-    // Nobody listens to the connection's answer any more, so it is cut rather than left to send for ever.
+    // Nobody listens to the connection's answer any more, so it is cut rather than left to send for
+    // ever.
     if (this.#dropping && this.#failure === undefined) this.#resetBehind()
   }
 
@@ -252,7 +275,10 @@ class Bridge implements Joined, ConnectionReceiver {
     this.#wake?.()
   }
 
-  /** Waits for `drained`, or the end of everything. The pipe is not asked meanwhile, so its failure has to be heard of otherwise. */
+  /**
+   * Waits for `drained`, or the end of everything. The pipe is not asked meanwhile, so its failure
+   * has to be heard of otherwise.
+   */
   #drained(): Promise<void> {
     if (this.#isOver || this.#broken) return Promise.resolve()
     this.#watch()
@@ -261,7 +287,10 @@ class Bridge implements Joined, ConnectionReceiver {
     })
   }
 
-  /** Hears of the pipe's failure without asking for what it has. A signal costs 2 µs and most connections never need one. */
+  /**
+   * Hears of the pipe's failure without asking for what it has. A signal costs 2 µs and most
+   * connections never need one.
+   */
   #watch(): void {
     if (this.#watching) return
     this.#watching = true
@@ -276,7 +305,7 @@ class Bridge implements Joined, ConnectionReceiver {
     else this.#pipeFailed(abortError(this.#pipe.signal))
   }
 
-  // --- resets that wait for what goes before -----------------------------------------------------------------------------
+  // --- resets that wait for what goes before -----------------------------------------------------
 
   /** The pipe has failed, and everything that came before was written. */
   #pipeFailed(error: unknown): void {

@@ -1,8 +1,11 @@
 /**
- * The connections of this thread that the native addon carries, by one poller: whoever is ready in a turn of the event loop is read by one call and told
- * together, so that what they bring leaves in one batch. Owns the poller, which is there while there is a connection, and the memory that is read into.
+ * The connections of this thread that the native addon carries, by one poller: whoever is ready in
+ * a turn of the event loop is read by one call and told together, so that what they bring leaves in
+ * one batch. Owns the poller, which is there while there is a connection, and the memory that is
+ * read into.
  *
- * Bounds: {@link MAX_READ_BUFFERS}, whatever is held of them; beyond, each read is copied into memory of its own size.
+ * Bounds: {@link MAX_READ_BUFFERS}, whatever is held of them; beyond, each read is copied into
+ * memory of its own size.
  */
 import { getSystemErrorName } from 'node:util'
 import { loadNative, type NativeAddon, type NativePoller, type NativeWatch } from '../../src/native/load.ts'
@@ -11,19 +14,29 @@ import { notify } from '../../src/runtime/notify.ts'
 /** A socket in the set. What is told to one that was dropped in the same turn is not told. */
 export interface Member {
   readonly fd: number
-  /** Bytes of one read: a view of the set's memory, to be given back with `release`. Empty: the other side's end. */
+  /**
+   * Bytes of one read: a view of the set's memory, to be given back with `release`. Empty: the
+   * other side's end.
+   */
   readable(chunk: Uint8Array): void
   writable(): void
   failed(error: NodeJS.ErrnoException): void
 }
 
-/** Reads that fit into a read buffer at least, and sockets of one round: what they bring leaves in one batch. 4 cost a sixth more time, 32 a twentieth less and twice the memory (docs/internals/performance.md). */
+/**
+ * Reads that fit into a read buffer at least, and sockets of one round: what they bring leaves in
+ * one batch. 4 cost a sixth more time, 32 a twentieth less and twice the memory
+ * (docs/internals/performance.md).
+ */
 const READS_PER_BUFFER = 16
 /** Rounds of reading in one turn of the event loop, before others have theirs. */
 const MAX_ROUNDS = 4
 /** Read buffers that are kept for the next read while there is a connection. */
 const MAX_SPARE_BUFFERS = 4
-/** Read buffers at all. One byte that a stalled pipe does not take holds a whole one, and a peer may have hundreds of such pipes. */
+/**
+ * Read buffers at all. One byte that a stalled pipe does not take holds a whole one, and a peer may
+ * have hundreds of such pipes.
+ */
 const MAX_READ_BUFFERS = 16
 const MAX_ID = 0x7fffffff
 
@@ -59,7 +72,10 @@ export class ConnectionSet {
     this.#records = new Int32Array(native.constants.RECORD_FIELDS * READS_PER_BUFFER)
   }
 
-  /** Puts a socket in and gives its id; from here on it is the set's to close. Throws a system error, and has not taken it then. */
+  /**
+   * Puts a socket in and gives its id; from here on it is the set's to close. Throws a system
+   * error, and has not taken it then.
+   */
   add(member: Member, events: number): number {
     const { poller } = (this.#open ??= this.#start())
     do this.#lastId = (this.#lastId + 1) & MAX_ID
@@ -137,7 +153,8 @@ export class ConnectionSet {
     for (let round = 0; round < MAX_ROUNDS && this.#open !== undefined; round++) {
       const readBuffer = this.#roomy()
       const count = this.#open.poller.read(readBuffer.bytes, readBuffer.used, this.#records)
-      // what was read of the others is in the records and nowhere else: one that throws must not keep it from them
+      // what was read of the others is in the records and nowhere else: one that throws must not
+      // keep it from them
       for (let index = 0; index < count; index++) notify((at) => this.#notify(at, readBuffer), index * RECORD_FIELDS)
       if (count < READS_PER_BUFFER) return
     }

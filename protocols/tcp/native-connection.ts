@@ -1,5 +1,6 @@
 /**
- * A connection that the native addon carries: no socket of Node's, no stream, no promise. Promises what connection.ts says.
+ * A connection that the native addon carries: no socket of Node's, no stream, no promise. Promises
+ * what connection.ts says.
  *
  * Holds what `write` was given and the system has not taken yet, and nothing that was read.
  */
@@ -31,7 +32,8 @@ export class NativeConnection implements Connection, Member {
   #closed = false
 
   /**
-   * Takes over a socket that is connected. Where this throws (a system error) it is still the caller's.
+   * Takes over a socket that is connected. Where this throws (a system error) it is still the
+   * caller's.
    * @param id of a socket that is in the set already
    */
   constructor(set: ConnectionSet, fd: number, ends: { local: Endpoint; remote: Endpoint }, id?: number) {
@@ -113,7 +115,7 @@ export class NativeConnection implements Connection, Member {
     this.#close(true)
   }
 
-  // --- from the set ------------------------------------------------------------------------------------------------------
+  // --- from the set ------------------------------------------------------------------------------
 
   readable(chunk: Uint8Array): void {
     if (chunk.byteLength > 0) {
@@ -122,7 +124,8 @@ export class NativeConnection implements Connection, Member {
     }
     this.#readEnded = true
     const broken = this.#broken
-    // A reset that writing met is no longer told by the kernel: this end stands for it. EPIPE: the end came before the reset.
+    // A reset that writing met is no longer told by the kernel: this end stands for it. EPIPE: the
+    // end came before the reset.
     if (broken === undefined || broken.code === 'EPIPE') this.#receiver?.end()
     if (broken !== undefined) this.#fail(broken)
     else if (this.#writeEnded) this.#close(false)
@@ -142,9 +145,12 @@ export class NativeConnection implements Connection, Member {
     this.#fail(error)
   }
 
-  // --- its own -----------------------------------------------------------------------------------------------------------
+  // --- its own -----------------------------------------------------------------------------------
 
-  /** What the system does not take now; undefined where it has everything, or takes nothing any more, which is told. */
+  /**
+   * What the system does not take now; undefined where it has everything, or takes nothing any
+   * more, which is told.
+   */
   #send(chunks: Uint8ArrayList): Uint8ArrayList | undefined {
     let sent: number
     try {
@@ -166,7 +172,10 @@ export class NativeConnection implements Connection, Member {
     }
   }
 
-  /** Writing has failed. Where the other side has cut the connection, what it sent before is read first. */
+  /**
+   * Writing has failed. Where the other side has cut the connection, what it sent before is read
+   * first.
+   */
   #breaks(thrown: unknown): void {
     const error = thrown as NodeJS.ErrnoException
     if (this.#readEnded || !WAS_CUT.has(error.code ?? '')) {

@@ -1,8 +1,8 @@
 /**
  * A connection over Node's own socket: a user's, or ours where there is no native addon.
  *
- * Promises what connection.ts says. What the socket has buffered before is told as well. Bounds: {@link MAX_TURN_BYTES} and one chunk that were read and not yet
- * told, and what Node buffers.
+ * Promises what connection.ts says. What the socket has buffered before is told as well. Bounds:
+ * {@link MAX_TURN_BYTES} and one chunk that were read and not yet told, and what Node buffers.
  */
 import type { Socket } from 'node:net'
 import type { Uint8ArrayList } from 'uint8arraylist'
@@ -13,7 +13,10 @@ import { hiddenReset, unacknowledgedOf } from './hidden-reset.ts'
 import { resetSocket } from './reset-socket.ts'
 import { interceptWriteErrors } from './write-errors.ts'
 
-/** What one turn of the event loop reads: libuv reads up to 32 times in a row, 2 MiB, before anybody could pause. */
+/**
+ * What one turn of the event loop reads: libuv reads up to 32 times in a row, 2 MiB, before anybody
+ * could pause.
+ */
 const MAX_TURN_BYTES = 128 * 1024
 
 /** Takes the socket over. It is connected, or was and has ended since. */
@@ -21,7 +24,10 @@ export function netConnection(socket: Socket): Connection {
   return new NetConnection(socket)
 }
 
-/** What writing says of a connection that the other side has cut: reading it comes to an end of its own. */
+/**
+ * What writing says of a connection that the other side has cut: reading it comes to an end of its
+ * own.
+ */
 const WAS_CUT: ReadonlySet<string> = new Set(['ECONNRESET', 'EPIPE'])
 
 class NetConnection implements Connection {
@@ -139,7 +145,8 @@ class NetConnection implements Connection {
   reset(): void {
     this.#reset = true
     this.#arrived = []
-    // An end that the system takes in the next turn goes first: a reset in its place takes the last bytes along.
+    // An end that the system takes in the next turn goes first: a reset in its place takes the last
+    // bytes along.
     if (!this.#ending || this.#socket.writableLength > 0) resetSocket(this.#socket)
   }
 
@@ -167,13 +174,15 @@ class NetConnection implements Connection {
     const broken = this.#broken
     if (broken !== undefined) {
       this.#deliver()
-      // A reset that writing met is no longer told by the kernel: this end stands for it. EPIPE: the end came before the reset.
+      // A reset that writing met is no longer told by the kernel: this end stands for it. EPIPE:
+      // the end came before the reset.
       if (broken.code === 'EPIPE') this.#receiver?.end()
       this.#fail(broken)
       resetSocket(this.#socket)
       return
     }
-    // Asked while the event is being told: right after it, a socket that has ended both ways is closed.
+    // Asked while the event is being told: right after it, a socket that has ended both ways is
+    // closed.
     this.#checking = hiddenReset(this.#socket).then((code) => {
       if (code !== undefined) {
         this.#fail(Object.assign(new Error(code), { code }))
@@ -187,7 +196,10 @@ class NetConnection implements Connection {
     })
   }
 
-  /** Writing has failed. Where the other side has cut the connection, what it sent before is read first. */
+  /**
+   * Writing has failed. Where the other side has cut the connection, what it sent before is read
+   * first.
+   */
   #breaks(error: NodeJS.ErrnoException): boolean {
     const { destroyed, readableEnded } = this.#socket
     if (this.#receiver === undefined || this.#reset || destroyed || readableEnded || !WAS_CUT.has(error.code ?? ''))
@@ -225,9 +237,11 @@ class NetConnection implements Connection {
 let deliveries: (() => void)[] = []
 
 /**
- * Calls `deliver` after the sockets that are readable in this turn of the event loop have been read. Between two of them Node runs what is due, so
- * that each chunk would go to the line alone, by a system call of its own: with many connections that is most of what a forward costs. Nobody waits longer
- * for it, since until then this process does nothing but read. One that throws keeps the others from nothing.
+ * Calls `deliver` after the sockets that are readable in this turn of the event loop have been
+ * read. Between two of them Node runs what is due, so that each chunk would go to the line alone,
+ * by a system call of its own: with many connections that is most of what a forward costs. Nobody
+ * waits longer for it, since until then this process does nothing but read. One that throws keeps
+ * the others from nothing.
  */
 function afterReads(deliver: () => void): void {
   if (deliveries.push(deliver) > 1) return

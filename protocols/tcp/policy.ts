@@ -1,13 +1,16 @@
 /**
- * Which addresses may be dialled or bound. Everything is denied until a rule allows it, and the decision is made on the
- * literal address that is then used, never on a name that is resolved again.
+ * Which addresses may be dialled or bound. Everything is denied until a rule allows it, and the
+ * decision is made on the literal address that is then used, never on a name that is resolved
+ * again.
  *
- * Rules: `127.0.0.1:5432` · `10.0.0.0/8:*` · `[::1]:80` · `[fd00::/8]:8000-8100` · `example.com:443` · `*.example.com:443` · `any` · `any:443`.
- * Ports are a number, a range or `*`; port 0 (chosen by the system, for listeners) is allowed by `0` and by `*`.
+ * Rules: `127.0.0.1:5432` · `10.0.0.0/8:*` · `[::1]:80` · `[fd00::/8]:8000-8100` ·
+ * `example.com:443` · `*.example.com:443` · `any` · `any:443`. Ports are a number, a range or `*`;
+ * port 0 (chosen by the system, for listeners) is allowed by `0` and by `*`.
  *
- * Special addresses (unspecified, link-local and with it the cloud metadata services, multicast, broadcast, reserved, and
- * the IPv6 forms that carry an IPv4 address) are reached only by a rule that names them: an address of such a range or a
- * subnet inside it. Neither `any`, nor a name, nor a subnet that merely contains them is enough. A bad rule throws at once.
+ * Special addresses (unspecified, link-local and with it the cloud metadata services, multicast,
+ * broadcast, reserved, and the IPv6 forms that carry an IPv4 address) are reached only by a rule
+ * that names them: an address of such a range or a subnet inside it. Neither `any`, nor a name, nor
+ * a subnet that merely contains them is enough. A bad rule throws at once.
  */
 import { BlockList, isIP, isIPv6, SocketAddress } from 'node:net'
 import { badArgument } from '../../src/contracts/errors.ts'
@@ -17,8 +20,8 @@ export interface AddressPolicy {
   /** Whether any rule could allow an answer for this name: if not, it isn't even resolved. */
   considers(name: string, port: number): boolean
   /**
-   * Whether `address`, a literal, may be used with `port`. `name` is the name that was resolved to it, if one was.
-   * Anything that is not an address, or has a zone id, is refused.
+   * Whether `address`, a literal, may be used with `port`. `name` is the name that was resolved to
+   * it, if one was. Anything that is not an address, or has a zone id, is refused.
    */
   allows(address: string, port: number, name?: string): boolean
 }
@@ -36,7 +39,10 @@ type Rule =
   | { readonly type: 'name'; readonly ports: Ports; readonly name: string; readonly below: boolean }
   | { readonly type: 'subnet'; readonly ports: Ports; readonly subnet: Subnet; readonly special: boolean }
 
-/** One block of addresses. `BlockList` answers; the family is compared here since it takes mapped addresses as both. */
+/**
+ * One block of addresses. `BlockList` answers; the family is compared here since it takes mapped
+ * addresses as both.
+ */
 class Subnet {
   readonly family: Family
   readonly prefix: number
@@ -57,7 +63,10 @@ class Subnet {
 /** The longest prefix of each family. */
 const FULL_PREFIX: Readonly<Record<Family, number>> = { ipv4: 32, ipv6: 128 }
 
-/** Blocks that no wide rule opens, by RFC 6890 and the clouds' own documents. `::1` lies in `::/96` and is let out in {@link isSpecial}. */
+/**
+ * Blocks that no wide rule opens, by RFC 6890 and the clouds' own documents. `::1` lies in `::/96`
+ * and is let out in {@link isSpecial}.
+ */
 const SPECIAL: readonly Subnet[] = [
   '0.0.0.0/8', // "this host": dialling it reaches local services
   '169.254.0.0/16', // link-local; 169.254.169.254 is the metadata service of most clouds
@@ -92,8 +101,9 @@ function specialBlock(address: SocketAddress): Subnet | undefined {
 }
 
 /**
- * The one way an address is written, so that two spellings are one: IPv6 compressed and in small letters, IPv4-mapped
- * IPv6 as IPv4. Undefined for what is no literal or has a zone id (which says nothing about the address itself).
+ * The one way an address is written, so that two spellings are one: IPv6 compressed and in small
+ * letters, IPv4-mapped IPv6 as IPv4. Undefined for what is no literal or has a zone id (which says
+ * nothing about the address itself).
  */
 export function canonicalAddress(text: string): string | undefined {
   return parseAddress(text)?.address
@@ -111,12 +121,16 @@ function parseAddress(text: string): SocketAddress | undefined {
 
 /** A host name's labels: letters, digits, `-` and `_`, at most 63 each. */
 const NAME = /^(?=.{1,253}$)[a-z0-9_](?:[a-z0-9_-]{0,62})(?:\.[a-z0-9_](?:[a-z0-9_-]{0,62}))*$/
-/** What resolvers take for an IPv4 address in some old notation: the last label is a number (URL standard, "ends in a number"). */
+/**
+ * What resolvers take for an IPv4 address in some old notation: the last label is a number (URL
+ * standard, "ends in a number").
+ */
 const ENDS_IN_NUMBER = /(?:^|\.)(?:\d+|0x[0-9a-f]*)$/
 
 /**
- * A host name in small letters and without the final dot; undefined for what is none: a path, text with a NUL, letters
- * beyond ASCII, or a number in disguise such as `127.1`, `0x7f.1` and `2130706433`.
+ * A host name in small letters and without the final dot; undefined for what is none: a path, text
+ * with a NUL, letters beyond ASCII, or a number in disguise such as `127.1`, `0x7f.1` and
+ * `2130706433`.
  */
 export function canonicalName(text: string): string | undefined {
   // toLowerCase could turn a letter beyond ASCII into one within (the Kelvin sign is one).
@@ -125,7 +139,10 @@ export function canonicalName(text: string): string | undefined {
   return NAME.test(name) && !ENDS_IN_NUMBER.test(name) ? name : undefined
 }
 
-/** Checks `allow` and gives the policy; throws ERR_BAD_ARGUMENT that names the first bad rule. `option` names it for messages. */
+/**
+ * Checks `allow` and gives the policy; throws ERR_BAD_ARGUMENT that names the first bad rule.
+ * `option` names it for messages.
+ */
 export function addressPolicy(allow: readonly string[], option = 'allow'): AddressPolicy {
   if (!Array.isArray(allow)) throw badArgument(`${option} must be a list of rules, not ${typeof allow}`)
   const rules = allow.map((rule: unknown) => parseRule(rule, option))
@@ -151,7 +168,8 @@ function matches(rule: Rule, address: SocketAddress, special: boolean, name: str
     case 'any':
       return !special
     case 'name':
-      // a name below another may be anybody's, and lead to whom it likes: not to what only this machine reaches
+      // a name below another may be anybody's, and lead to whom it likes: not to what only this
+      // machine reaches
       return !special && isNamed(rule, name) && !(rule.below && isLoopback(address))
     case 'subnet':
       return rule.special === special && rule.subnet.has(address)

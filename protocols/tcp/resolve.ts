@@ -1,6 +1,7 @@
 /**
- * From a host that the peer named to the literal addresses that may be used: resolved once, every one checked, and only what
- * is returned here is ever dialled or bound. Enforces {@link MAX_CANDIDATES}; how many names are looked up at a time is a budget (`lookups`).
+ * From a host that the peer named to the literal addresses that may be used: resolved once, every
+ * one checked, and only what is returned here is ever dialled or bound. Enforces
+ * {@link MAX_CANDIDATES}; how many names are looked up at a time is a budget (`lookups`).
  */
 import { lookup } from 'node:dns/promises'
 import { isIP } from 'node:net'
@@ -11,7 +12,10 @@ import type { Share } from '../../src/runtime/fair-budget.ts'
 import { toTrunkError, TrunkError } from '../../src/contracts/errors.ts'
 import { canonicalAddress, type AddressPolicy } from './policy.ts'
 
-/** Looks a host name up; gives literal addresses in the order to try them, rejects when there are none. */
+/**
+ * Looks a host name up; gives literal addresses in the order to try them, rejects when there are
+ * none.
+ */
 export type Lookup = (name: string) => Promise<readonly string[]>
 
 /** Addresses of one name that are tried; a hostile name server may answer with thousands. */
@@ -25,14 +29,18 @@ export interface ResolveOptions {
   readonly policy: AddressPolicy
   /** Undefined: the system's resolver, of which each name takes one of {@link lookups}. */
   readonly lookup: Lookup | undefined
-  /** What the asking trunk has of the lookups, undefined where no trunk asks: the system's resolver blocks a thread for up to tens of seconds, and files need threads too. */
+  /**
+   * What the asking trunk has of the lookups, undefined where no trunk asks: the system's resolver
+   * blocks a thread for up to tens of seconds, and files need threads too.
+   */
   readonly lookups: Share | undefined
   readonly signal: AbortSignal
 }
 
 /**
- * The addresses of `host` that the policy allows with `port`, at least one. Rejects with ERR_DENIED, ERR_NAME_NOT_FOUND, or the
- * reason of the signal. `host` has been through `Host` of tcp-fields.ts.
+ * The addresses of `host` that the policy allows with `port`, at least one. Rejects with
+ * ERR_DENIED, ERR_NAME_NOT_FOUND, or the reason of the signal. `host` has been through `Host` of
+ * tcp-fields.ts.
  */
 export async function resolveAllowed(host: string, port: number, options: ResolveOptions): Promise<readonly string[]> {
   const { policy, lookups, signal } = options
@@ -54,7 +62,10 @@ export async function resolveAllowed(host: string, port: number, options: Resolv
   return [...new Set(allowed)]
 }
 
-/** The addresses of a host that the user of this machine named, at least one: no rule is asked. Rejects with ERR_NAME_NOT_FOUND. */
+/**
+ * The addresses of a host that the user of this machine named, at least one: no rule is asked.
+ * Rejects with ERR_NAME_NOT_FOUND.
+ */
 export async function literalsOf(host: string): Promise<readonly string[]> {
   return isIP(host) === 0 ? await lookUp(host, systemLookup) : [host]
 }

@@ -1,6 +1,7 @@
 /**
- * A bounded number of places, each held by one live connection, and a descriptor of those that all trunks share. Enforces `maxConnections` of the TCP protocols: dialling
- * refuses when none is free, accepting waits for one.
+ * A bounded number of places, each held by one live connection, and a descriptor of those that all
+ * trunks share. Enforces `maxConnections` of the TCP protocols: dialling refuses when none is free,
+ * accepting waits for one.
  */
 import type { Share } from '../../src/runtime/fair-budget.ts'
 

@@ -17,7 +17,10 @@ export const DialPort: v.GenericSchema<unknown, number> = wholePort(1)
 /** A port to bind: 0 lets the system choose. */
 export const BindPort: v.GenericSchema<unknown, number> = wholePort(0)
 
-/** An address literal or a host name, in its canonical form. Never a path, a number in disguise, or anything with a zone id. */
+/**
+ * An address literal or a host name, in its canonical form. Never a path, a number in disguise, or
+ * anything with a zone id.
+ */
 export const Host: v.GenericSchema<unknown, string> = v.pipe(
   v.string('must be an address or a host name'),
   v.maxLength(255, 'must be at most 255 characters'),

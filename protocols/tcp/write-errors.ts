@@ -1,7 +1,13 @@
-/** Errors of a socket's writes before Node hears of them, which would destroy the socket, and with it what the other side had sent and nobody has read. */
+/**
+ * Errors of a socket's writes before Node hears of them, which would destroy the socket, and with
+ * it what the other side had sent and nobody has read.
+ */
 import type { Socket } from 'node:net'
 
-/** Shows each error of writing to `take` first. True: it is taken, and the write neither succeeds nor fails. False: it is told as ever. */
+/**
+ * Shows each error of writing to `take` first. True: it is taken, and the write neither succeeds
+ * nor fails. False: it is told as ever.
+ */
 export function interceptWriteErrors(socket: Socket, take: (error: NodeJS.ErrnoException) => boolean): void {
   type Written = (error?: Error | null) => void
   const first =

@@ -1,6 +1,6 @@
 /**
- * From an address to a trunk: the only place in src/ that knows of transports, and that only by their schemes' table.
- * Whatever fails on the way, the link that was made is closed.
+ * From an address to a trunk: the only place in src/ that knows of transports, and that only by
+ * their schemes' table. Whatever fails on the way, the link that was made is closed.
  */
 import { SCHEMES } from './schemes.ts'
 import { badArgument, TrunkError } from '../contracts/errors.ts'
@@ -30,16 +30,21 @@ const PLAIN_TRAITS: TransportTraits = { lossless: true, connected: true, preferr
 /**
  * Dials `address` and agrees on a session with the peer.
  *
- * Rejects with what the transport says (ERR_CONNECT_REFUSED …), what the hello says (ERR_VERSION_MISMATCH, ERR_AUTH_FAILED …), or the
- * reason of `options.signal`. Nothing is left behind then.
+ * Rejects with what the transport says (ERR_CONNECT_REFUSED …), what the hello says
+ * (ERR_VERSION_MISMATCH, ERR_AUTH_FAILED …), or the reason of `options.signal`. Nothing is left
+ * behind then.
  *
- * With `retry: true` it tries until there is a session; it rejects with the signal's reason, or with an error that trying again cannot mend.
- * With `reconnect: true` it tries until there is a session, and the trunk that it gives finds the peer again whenever it was lost. It rejects
- * with the signal's reason, or with an error that trying again cannot mend.
+ * With `retry: true` it tries until there is a session; it rejects with the signal's reason, or
+ * with an error that trying again cannot mend. With `reconnect: true` it tries until there is a
+ * session, and the trunk that it gives finds the peer again whenever it was lost. It rejects with
+ * the signal's reason, or with an error that trying again cannot mend.
  *
  * @example
  * ```ts
- * const trunk = await connect('vsock://3:7000', { retry: true, signal: AbortSignal.timeout(60_000) })
+ * const trunk = await connect('vsock://3:7000', {
+ *   retry: true,
+ *   signal: AbortSignal.timeout(60_000),
+ * })
  * const pipe = await trunk.open('echo')
  * ```
  */
@@ -69,7 +74,8 @@ export async function connect(address: string | Transport, options: ConnectOptio
 }
 
 /**
- * Agrees on a session over a duplex of bytes that the caller brings. The link is the trunk's from here on, and is closed if this rejects.
+ * Agrees on a session over a duplex of bytes that the caller brings. The link is the trunk's from
+ * here on, and is closed if this rejects.
  *
  * @example
  * ```ts
@@ -97,8 +103,9 @@ export async function overLink(link: Link, options: LinkOptions = {}): Promise<T
 }
 
 /**
- * Listens at `address`; each link becomes a trunk that serves `options.protocols`. Trunks live on whether the server is iterated or not.
- * Rejects with what the transport says (ERR_ADDRESS_IN_USE …).
+ * Listens at `address`; each link becomes a trunk that serves `options.protocols`. Trunks live on
+ * whether the server is iterated or not. Rejects with what the transport says (ERR_ADDRESS_IN_USE
+ * …).
  *
  * @example
  * ```ts

@@ -1,6 +1,6 @@
 /**
- * From a link to a trunk: what `connect`, `serve` and `overLink` have in common. Checks their options, and says hello over a link.
- * Whatever fails, the link is closed.
+ * From a link to a trunk: what `connect`, `serve` and `overLink` have in common. Checks their
+ * options, and says hello over a link. Whatever fails, the link is closed.
  */
 import { processBudgets, requireBudgets, type SharedBudgets } from '../runtime/budgets.ts'
 import { systemClock, type Clock } from '../runtime/clock.ts'
@@ -51,14 +51,20 @@ export interface LinkFacts {
   readonly admit?: () => void
 }
 
-/** Says hello over `link`; resolves when the session is established. The link keeps its contract (safe-link.ts), and is closed if this rejects. */
+/**
+ * Says hello over `link`; resolves when the session is established. The link keeps its contract
+ * (safe-link.ts), and is closed if this rejects.
+ */
 export async function establish(link: Link, role: Role, line: LinkFacts, settings: Settings): Promise<TrunkSession> {
   const trunk = sessionOver(link, role, line, settings)
   await trunk.establish(settings.options.signal)
   return trunk
 }
 
-/** A session over `link` that has not begun yet. Where it cannot be made (our hello is too long), the link is aborted. */
+/**
+ * A session over `link` that has not begun yet. Where it cannot be made (our hello is too long),
+ * the link is aborted.
+ */
 export function sessionOver(link: Link, role: Role, line: LinkFacts, settings: Settings): TrunkSession {
   try {
     return newSession(link, role, line, settings)

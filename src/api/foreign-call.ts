@@ -1,15 +1,22 @@
 /**
- * Calls of what a program brings along: transports, listeners, links. They may throw anything, give anything, and never settle. Promises: what comes out
- * is what was asked for, or a `TrunkError`, in time; nothing of a call that was given up is left, also where it answers later.
+ * Calls of what a program brings along: transports, listeners, links. They may throw anything, give
+ * anything, and never settle. Promises: what comes out is what was asked for, or a `TrunkError`, in
+ * time; nothing of a call that was given up is left, also where it answers later.
  */
 import type { Clock, Timer } from '../runtime/clock.ts'
 import { toTrunkError, TrunkError, type ErrorCode } from '../contracts/errors.ts'
 import { onAbort } from '../runtime/on-abort.ts'
 
-/** What a call that was told to give up has to do so: whoever keeps to its contract says by itself why, and leaves nothing. */
+/**
+ * What a call that was told to give up has to do so: whoever keeps to its contract says by itself
+ * why, and leaves nothing.
+ */
 export const GIVING_UP_MS = 1000
 
-/** The part of it before it is told: what keeps the time itself knows better what it waited for ("no such device") than we do. */
+/**
+ * The part of it before it is told: what keeps the time itself knows better what it waited for ("no
+ * such device") than we do.
+ */
 const OWN_WORDS_MS = GIVING_UP_MS / 2
 
 /** What {@link callInTime} is given. */
@@ -28,9 +35,10 @@ export interface ForeignCall<T> {
 }
 
 /**
- * Resolves with what the call gives. Rejects with its own `TrunkError`, with ERR_LINK_FAILED for any other, with the reason of `signal`, or with
- * `timedOut()`; in the last two cases the call is told first, by its signal, and has {@link GIVING_UP_MS} to end by itself. A call that keeps `timeoutMs` itself
- * ends before it is told.
+ * Resolves with what the call gives. Rejects with its own `TrunkError`, with ERR_LINK_FAILED for
+ * any other, with the reason of `signal`, or with `timedOut()`; in the last two cases the call is
+ * told first, by its signal, and has {@link GIVING_UP_MS} to end by itself. A call that keeps
+ * `timeoutMs` itself ends before it is told.
  */
 export function callInTime<T>(foreign: ForeignCall<T>): Promise<T> {
   const { call, signal, clock, timeoutMs, timedOut, failed, late } = foreign
@@ -51,7 +59,8 @@ export function callInTime<T>(foreign: ForeignCall<T>): Promise<T> {
     const giveUp = (reason: unknown, leftMs: number): void => {
       if (own.signal.aborted) return
       timer?.cancel()
-      // held, as the wait before it: whoever awaits us is to be answered, also where nothing else keeps the process alive
+      // held, as the wait before it: whoever awaits us is to be answered, also where nothing else
+      // keeps the process alive
       timer = clock.after(
         leftMs,
         () => {
@@ -90,7 +99,10 @@ export function callInTime<T>(foreign: ForeignCall<T>): Promise<T> {
   })
 }
 
-/** What a link or a listener threw, as what ends a session: an error about an argument is about a call inside of it. */
+/**
+ * What a link or a listener threw, as what ends a session: an error about an argument is about a
+ * call inside of it.
+ */
 export function linkFailure(thrown: unknown, message: string): TrunkError {
   const coded = thrown instanceof TrunkError && thrown.scope !== 'argument'
   return coded ? thrown : new TrunkError('ERR_LINK_FAILED', message, { cause: thrown })
@@ -106,8 +118,8 @@ export function callNow<T>(call: () => T, code: ErrorCode, failed: string): T {
 }
 
 /**
- * Waits for something to close, `timeoutMs` and a moment to say so. Resolves with undefined when it has, else with why it has not: ERR_CLOSE_TIMEOUT, or
- * what it threw. Never rejects.
+ * Waits for something to close, `timeoutMs` and a moment to say so. Resolves with undefined when it
+ * has, else with why it has not: ERR_CLOSE_TIMEOUT, or what it threw. Never rejects.
  */
 export function closeInTime(
   close: () => Promise<void>,

@@ -1,9 +1,11 @@
 /**
- * A link that keeps its contract, made of one that may not: every link that a program or its transport hands in is touched here and nowhere else.
+ * A link that keeps its contract, made of one that may not: every link that a program or its
+ * transport hands in is touched here and nowhere else.
  *
- * Promises what `Link` does, whatever the other one throws, gives or leaves undone: a fault of it is told by `fail`, with ERR_LINK_FAILED and what was
- * thrown as its cause; `close` settles, well, within `closeTimeoutMs` and a second, and cuts what has not closed; `abort` does not throw. Nothing that
- * is told after an end, and no drain that nothing waits for, is passed on.
+ * Promises what `Link` does, whatever the other one throws, gives or leaves undone: a fault of it
+ * is told by `fail`, with ERR_LINK_FAILED and what was thrown as its cause; `close` settles, well,
+ * within `closeTimeoutMs` and a second, and cuts what has not closed; `abort` does not throw.
+ * Nothing that is told after an end, and no drain that nothing waits for, is passed on.
  */
 import type { Clock } from '../runtime/clock.ts'
 import { badArgument, type TrunkError } from '../contracts/errors.ts'
@@ -17,7 +19,10 @@ export interface SafeLinkOptions {
   readonly closeTimeoutMs: number
 }
 
-/** The link of `given`. Throws ERR_BAD_ARGUMENT for what is none, and has then aborted what can be aborted. */
+/**
+ * The link of `given`. Throws ERR_BAD_ARGUMENT for what is none, and has then aborted what can be
+ * aborted.
+ */
 export function safeLink(given: unknown, options: SafeLinkOptions): Link {
   try {
     const make = (): Link => new SafeLink(requireLink(given), options)
@@ -65,7 +70,10 @@ function requireLink(given: unknown): Link {
   return given as Link
 }
 
-/** Throws ERR_BAD_ARGUMENT unless `given` is an object with these methods: what comes from outside the package may come without types. */
+/**
+ * Throws ERR_BAD_ARGUMENT unless `given` is an object with these methods: what comes from outside
+ * the package may come without types.
+ */
 export function requireMethods(what: string, given: unknown, methods: readonly string[]): void {
   if (typeof given !== 'object' || given === null) throw badArgument(`${what} is an object, not ${String(given)}`)
   const members = given as Record<string, unknown>

@@ -1,6 +1,8 @@
 /**
- * A transport and a listener that keep their contracts, made of those that a program hands in. Promises what `Transport` and `Listener` do: an answer in
- * time and with a code, whatever they throw, give or leave undone, and links that are safe (safe-link.ts). What they give too late is let go of.
+ * A transport and a listener that keep their contracts, made of those that a program hands in.
+ * Promises what `Transport` and `Listener` do: an answer in time and with a code, whatever they
+ * throw, give or leave undone, and links that are safe (safe-link.ts). What they give too late is
+ * let go of.
  */
 import type { Clock } from '../runtime/clock.ts'
 import { badArgument, TrunkError } from '../contracts/errors.ts'
@@ -109,7 +111,9 @@ class SafeListener implements Listener {
   readonly #limits: Readonly<Limits>
   #closing: Promise<void> | undefined
   #over = false
-  /** Ends the wait for the next link. One at a time: no promise that lives long collects reactions. */
+  /**
+   * Ends the wait for the next link. One at a time: no promise that lives long collects reactions.
+   */
   #leave: (() => void) | undefined
 
   constructor(given: unknown, { clock, limits }: TransportOptions) {
@@ -125,7 +129,10 @@ class SafeListener implements Listener {
     this.#limits = limits
   }
 
-  /** Ends with the listener, or as soon as it has been closed. What is no link comes as one that fails. */
+  /**
+   * Ends with the listener, or as soon as it has been closed. What is no link comes as one that
+   * fails.
+   */
   async *[Symbol.asyncIterator](): AsyncGenerator<Link, void, undefined> {
     const iterator = callNow(() => this.#listener[Symbol.asyncIterator](), 'ERR_LINK_FAILED', 'listening failed')
     for (;;) {

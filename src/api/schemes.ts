@@ -1,6 +1,6 @@
 /**
- * The schemes that a string address may have, each loaded when it is first used: importing trunkline loads no transport.
- * This table is the only place that knows all of them.
+ * The schemes that a string address may have, each loaded when it is first used: importing
+ * trunkline loads no transport. This table is the only place that knows all of them.
  */
 import type { Transport } from '../contracts/types.ts'
 

@@ -1,4 +1,7 @@
-/** What `serve` gives: sessions over the links that a listener accepts, or one after the other over a line that outlives them. */
+/**
+ * What `serve` gives: sessions over the links that a listener accepts, or one after the other over
+ * a line that outlives them.
+ */
 import { TrunkError, toTrunkError } from '../contracts/errors.ts'
 import { needsCheckedFraming, sessionOver, type Settings } from './establish.ts'
 import { onAbort } from '../runtime/on-abort.ts'
@@ -18,7 +21,9 @@ import type {
   Trunk,
 } from '../contracts/types.ts'
 
-/** Sessions that may fail in a row on one line without a pause, and how often one may afterwards. */
+/**
+ * Sessions that may fail in a row on one line without a pause, and how often one may afterwards.
+ */
 const RESTART_BURST = 5
 const RESTARTS_PER_SECOND = 1
 
@@ -33,12 +38,17 @@ export class TrunkServer implements Server {
   readonly #accepting: Promise<void>
   /** Links that are saying hello: at most maxHandshakes. */
   readonly #establishing = new Set<Promise<void>>()
-  /** Trunks that no iteration has taken; those that have closed are dropped, so at most maxSessions. */
+  /**
+   * Trunks that no iteration has taken; those that have closed are dropped, so at most maxSessions.
+   */
   readonly #fresh = new Set<Trunk>()
   readonly #waiting: ((result: IteratorResult<Trunk, void>) => void)[] = []
   /** Lines that outlive their sessions, until they are closed. */
   readonly #links = new Set<Promise<void>>()
-  /** Places that are taken: by established sessions, and by those whose peer has been admitted and is about to. */
+  /**
+   * Places that are taken: by established sessions, and by those whose peer has been admitted and
+   * is about to.
+   */
   #sessions = 0
   /** Links that have proved nothing yet. */
   readonly #strangers: Strangers
@@ -117,14 +127,15 @@ export class TrunkServer implements Server {
     } catch (error) {
       this.#error = toTrunkError(error, 'ERR_LINK_FAILED', 'listening failed')
     }
-    // A listener may end with its last link (stdio): what is still saying hello is to be offered before the end.
+    // A listener may end with its last link (stdio): what is still saying hello is to be offered
+    // before the end.
     await Promise.allSettled(this.#establishing)
     if (this.#closing === undefined) this.#finish()
   }
 
   /**
-   * A line that outlives its sessions: one after the other, for as long as the line is there. A peer that starts anew all the time, or noise, costs
-   * a session a second at most.
+   * A line that outlives its sessions: one after the other, for as long as the line is there. A
+   * peer that starts anew all the time, or noise, costs a session a second at most.
    */
   async #serveShared(raw: Link): Promise<void> {
     const { clock } = this.#settings
@@ -133,7 +144,8 @@ export class TrunkServer implements Server {
     let told: string | undefined
     while (!line.over && !this.#isClosing()) {
       const error = await this.#start(line.take(), (given) => {
-        // a line that is wrong stays wrong: once is enough. That nobody had come when the server closes is not wrong at all
+        // a line that is wrong stays wrong: once is enough. That nobody had come when the server
+        // closes is not wrong at all
         if (this.#isClosing()) return
         if (told !== codeOf(given)) this.#rejected(raw, given)
         told = codeOf(given)
@@ -189,12 +201,16 @@ export class TrunkServer implements Server {
     })
     await this.#run(session, leave, rejected)
     place.giveBack()
-    // what failed in its hello stays a stranger until nothing of its link is left: it may be told why, which takes a moment
+    // what failed in its hello stays a stranger until nothing of its link is left: it may be told
+    // why, which takes a moment
     await session.closed.catch(() => undefined)
     leave()
   }
 
-  /** One link of a line that outlives it, from its hello to its end; gives the error that ended it, if any. Never rejects. */
+  /**
+   * One link of a line that outlives it, from its hello to its end; gives the error that ended it,
+   * if any. Never rejects.
+   */
   async #start(link: Link, rejected: (error: Error) => void): Promise<Error | undefined> {
     try {
       const facts = { ...pick(this.#transport), address: this.address, waitsForever: true }
@@ -221,7 +237,10 @@ export class TrunkServer implements Server {
     return new TrunkError('ERR_SESSION_LIMIT', `at most ${this.#settings.limits.maxSessions} sessions at a time`)
   }
 
-  /** A session from its hello to its end; gives the error that ended it, if any. `established` is called when it is one. Never rejects. */
+  /**
+   * A session from its hello to its end; gives the error that ended it, if any. `established` is
+   * called when it is one. Never rejects.
+   */
   async #run(
     session: TrunkSession,
     established: () => void,
@@ -241,7 +260,8 @@ export class TrunkServer implements Server {
     this.trunks.add(session)
     this.#fresh.add(session)
     this.#offer()
-    // the session was established: what ends it is told by its own `closed` and its pipes, it was not rejected
+    // the session was established: what ends it is told by its own `closed` and its pipes, it was
+    // not rejected
     const ended = await session.closed.then(
       () => undefined,
       (error: unknown) => error as Error,
@@ -280,7 +300,10 @@ export class TrunkServer implements Server {
   }
 }
 
-/** The place that a session has among those of its server, from when its peer is admitted: it is taken and given back once. */
+/**
+ * The place that a session has among those of its server, from when its peer is admitted: it is
+ * taken and given back once.
+ */
 class Place {
   readonly #server: TrunkServer
   #taken = false

@@ -1,6 +1,6 @@
 /**
- * Pipes as the streams of Node and of the web, and readers of text. Every promise is that of the pipe: back-pressure in bytes, an end that is the peer's,
- * errors with codes.
+ * Pipes as the streams of Node and of the web, and readers of text. Every promise is that of the
+ * pipe: back-pressure in bytes, an end that is the peer's, errors with codes.
  *
  * @packageDocumentation
  * @example

@@ -1,10 +1,15 @@
-/** `serve --budget NAME=SIZE`: how much all trunks of a server may have together of what they share. */
+/**
+ * `serve --budget NAME=SIZE`: how much all trunks of a server may have together of what they share.
+ */
 import { createBudgets, type Budgets, type BudgetSizes } from '../index.ts'
 import { about, usageError } from './failure.ts'
 
 const UNITS: Readonly<Record<string, number>> = { '': 1, K: 2 ** 10, M: 2 ** 20, G: 2 ** 30, T: 2 ** 40 }
 
-/** The budgets that were given, undefined where none was. Throws a usage error for a form, a name or a size that there is not. */
+/**
+ * The budgets that were given, undefined where none was. Throws a usage error for a form, a name or
+ * a size that there is not.
+ */
 export function budgetsOf(given: readonly string[]): Budgets | undefined {
   if (given.length === 0) return undefined
   const sizes = new Map<string, number>()

@@ -1,7 +1,8 @@
 /**
- * Makes the command line as it ships, in dist/bin: main.cjs, everything in one file, and trunkline.cjs, which starts it (src/cli/launch.ts). A command
- * reads two files instead of 240. What a command does not need is in the file and is not run: whatever the sources import with `import()`,
- * and the modules of Node. Imports of the library are not bundled.
+ * Makes the command line as it ships, in dist/bin: main.cjs, everything in one file, and
+ * trunkline.cjs, which starts it (src/cli/launch.ts). A command reads two files instead of 240.
+ * What a command does not need is in the file and is not run: whatever the sources import with
+ * `import()`, and the modules of Node. Imports of the library are not bundled.
  *
  * Usage: node src/cli/bundle.mjs
  */
@@ -19,8 +20,8 @@ const manifest = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'))
 const AT_ONCE = new Set(['buffer', 'events', 'fs', 'os', 'path', 'process', 'timers', 'url', 'util'])
 
 /**
- * What is loaded by its first use besides the modules of Node and what the sources import with `import()`: most commands use none of it. None is called for
- * every frame.
+ * What is loaded by its first use besides the modules of Node and what the sources import with
+ * `import()`: most commands use none of it. None is called for every frame.
  */
 const SELDOM = [
   'src/api/server.ts',
@@ -38,8 +39,9 @@ const CHUNK = (path) => `BUNDLE_CHUNK(${JSON.stringify(path)})`
 const RESOLVED = Symbol('resolved')
 
 /**
- * A module that is loaded by the first use of what it exports, not because a file that may use it is there. Of Node's own, child_process, crypto, readline, zlib and
- * the promises of fs take a fifth of the time that a bare Node takes to start.
+ * A module that is loaded by the first use of what it exports, not because a file that may use it
+ * is there. Of Node's own, child_process, crypto, readline, zlib and the promises of fs take a
+ * fifth of the time that a bare Node takes to start.
  */
 function waited(names, load) {
   const lines = [
@@ -134,7 +136,10 @@ export const HEAD = [
   'BUNDLE_STARTED=process.argv[1];',
 ].join()
 
-/** What only these load is in a file of its own, that most commands do not read: servers, the lines that are files here, what is seldom asked for. */
+/**
+ * What only these load is in a file of its own, that most commands do not read: servers, the lines
+ * that are files here, what is seldom asked for.
+ */
 const REST = [
   'src/cli/commands/serve.ts',
   'src/cli/commands/doctor.ts',
@@ -158,7 +163,10 @@ const REST = [
   'node_modules/cli-progress/cli-progress.js',
 ]
 
-/** The command line divided into chunks by what may be loaded alone: their texts by path, the paths of those that sources are the entries of, and what is in them. */
+/**
+ * The command line divided into chunks by what may be loaded alone: their texts by path, the paths
+ * of those that sources are the entries of, and what is in them.
+ */
 async function makeChunks({ external, plugins, define, sourcemap }) {
   const { metafile, outputFiles } = await build({
     ...settings,
@@ -218,7 +226,10 @@ function chunksOfRest({ codes, entries, metafile }) {
   return new Set([...codes.keys()].filter((path) => !main.has(path) && path.endsWith('.js')))
 }
 
-/** Writes the chunks that `start` needs to a file, each as a function, but for those of `elsewhere`, which `other` names the way to. */
+/**
+ * Writes the chunks that `start` needs to a file, each as a function, but for those of `elsewhere`,
+ * which `other` names the way to.
+ */
 async function writeChunks({ codes }, { start, elsewhere, other, ...options }) {
   const chunks = {
     name: 'chunks',
@@ -252,9 +263,10 @@ const table = (paths) =>
   `{${[...paths].map((path) => `${JSON.stringify(path)}:()=>require(${JSON.stringify(join(root, path))})`).join()}}`
 
 /**
- * The command line, made in two steps: chunks, which esbuild divides by what may be loaded alone, then a file in which each chunk is a function. What V8 keeps of a
- * script holds something of every function that is not within another one which never ran: so a chunk that is not used costs next to nothing. With
- * `restfile` what few commands need is there. Gives what went into it.
+ * The command line, made in two steps: chunks, which esbuild divides by what may be loaded alone,
+ * then a file in which each chunk is a function. What V8 keeps of a script holds something of every
+ * function that is not within another one which never ran: so a chunk that is not used costs next
+ * to nothing. With `restfile` what few commands need is there. Gives what went into it.
  */
 export async function bundleCommandLine({
   outfile,

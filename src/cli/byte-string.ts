@@ -1,15 +1,18 @@
 /**
- * File names are bytes, JavaScript strings are not. Inside the command line every path is a *byte string*: the UTF-8 text
- * where the bytes are UTF-8, and one lone surrogate (U+DC80 to U+DCFF) for each byte that is not, as Python does it. Both
- * ways are exact, so a name that is not UTF-8 survives the journey from a directory to the peer and back. The type is not a
- * string for the compiler: Node would encode it as text and name another file, a template would print it.
+ * File names are bytes, JavaScript strings are not. Inside the command line every path is a *byte
+ * string*: the UTF-8 text where the bytes are UTF-8, and one lone surrogate (U+DC80 to U+DCFF) for
+ * each byte that is not, as Python does it. Both ways are exact, so a name that is not UTF-8
+ * survives the journey from a directory to the peer and back. The type is not a string for the
+ * compiler: Node would encode it as text and name another file, a template would print it.
  */
 import { readFileSync } from 'node:fs'
 import { badArgument } from '../contracts/errors.ts'
 
 declare const isBytes: unique symbol
 
-/** See the head of this file. `===` and the keys of a map compare names as they should be compared. */
+/**
+ * See the head of this file. `===` and the keys of a map compare names as they should be compared.
+ */
 export interface ByteString {
   readonly [isBytes]: true
 }
@@ -32,7 +35,10 @@ export function byteString(text: string): ByteString {
   return text as unknown as ByteString
 }
 
-/** The escapes and the text, for code that cuts and joins byte strings, and for what goes through {@link byteString} again. */
+/**
+ * The escapes and the text, for code that cuts and joins byte strings, and for what goes through
+ * {@link byteString} again.
+ */
 export function escapedText(bytes: ByteString): string {
   return bytes as unknown as string
 }
@@ -78,18 +84,25 @@ export function toBytes(path: ByteString): Buffer {
   return Buffer.concat(parts)
 }
 
-// Control characters (C0, DEL, C1), what turns the direction of writing or shows nothing, and the escapes above: what must not reach a terminal as it is.
+// Control characters (C0, DEL, C1), what turns the direction of writing or shows nothing, and the
+// escapes above: what must not reach a terminal as it is.
 // eslint-disable-next-line no-control-regex -- these characters are what it looks for
 const UNPRINTABLE = /[\u0000-\u001F\u007F-\u009F\u061C\u200E\u200F\u2028-\u202E\u2066-\u2069\uFEFF\uDC80-\uDCFF]/gu
 
-/** `value` as one line of JSON for programs, which says the same and holds nothing that a terminal would obey: JSON itself escapes no more than C0. */
+/**
+ * `value` as one line of JSON for programs, which says the same and holds nothing that a terminal
+ * would obey: JSON itself escapes no more than C0.
+ */
 export function printableJson(value: unknown): string {
   return JSON.stringify(value).replace(UNPRINTABLE, (character) => {
     return `\\u${character.charCodeAt(0).toString(16).padStart(4, '0')}`
   })
 }
 
-/** `text` for a person's eyes: one line, and nothing in it that a terminal would obey. A peer chooses names and sentences. */
+/**
+ * `text` for a person's eyes: one line, and nothing in it that a terminal would obey. A peer
+ * chooses names and sentences.
+ */
 export function printable(text: string | ByteString): string {
   return escapedText(text as ByteString).replace(UNPRINTABLE, (character) => {
     if (character === '\n') return '\\n'
@@ -105,8 +118,9 @@ export function printable(text: string | ByteString): string {
 const OURS = /(\n|\u001B\[[0-9;]*m)/u
 
 /**
- * Lines as they are printed: what a terminal would obey is escaped, but for colours. Whoever puts a peer's word into a line makes it {@link printable}; this is for the
- * place where that was forgotten.
+ * Lines as they are printed: what a terminal would obey is escaped, but for colours. Whoever puts a
+ * peer's word into a line makes it {@link printable}; this is for the place where that was
+ * forgotten.
  */
 export function printableLines(text: string): string {
   const parts = text.split(OURS)
@@ -115,8 +129,9 @@ export function printableLines(text: string): string {
 }
 
 /**
- * The process's arguments with escapes in them. Node decodes them as UTF-8 and loses what is not; Linux keeps the bytes in /proc. Where
- * nobody keeps them, an argument that may have lost some is refused: it could name another file.
+ * The process's arguments with escapes in them. Node decodes them as UTF-8 and loses what is not;
+ * Linux keeps the bytes in /proc. Where nobody keeps them, an argument that may have lost some is
+ * refused: it could name another file.
  */
 export function rawArguments(args: readonly string[]): string[] {
   if (!args.some(isLossy)) return [...args]
@@ -135,7 +150,8 @@ export function rawEnvironment(env: NodeJS.ProcessEnv): NodeJS.ProcessEnv {
   const raw = { ...env }
   for (const [name, value] of lossy) {
     const entry = entries.find((text) => text.startsWith(`${name}=`))?.slice(name.length + 1)
-    // U+DCBD stands for no byte of UTF-8 text: what takes the variable refuses it, or finds no such file
+    // U+DCBD stands for no byte of UTF-8 text: what takes the variable refuses it, or finds no such
+    // file
     raw[name] = entry !== undefined && decoded(entry) === value ? entry : value?.replaceAll('\uFFFD', '\uDCBD')
   }
   return raw

@@ -1,4 +1,7 @@
-/** Colours and weights of text; each leaves it as it is where colours are off. Not a package's: theirs open standard output to look what it is. */
+/**
+ * Colours and weights of text; each leaves it as it is where colours are off. Not a package's:
+ * theirs open standard output to look what it is.
+ */
 import { styleText } from 'node:util'
 
 const STYLES = ['bold', 'dim', 'red', 'green', 'yellow', 'blue', 'cyan'] as const

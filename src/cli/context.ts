@@ -1,6 +1,7 @@
 /**
- * What a command is given of the world, so that nothing in it is global: the environment, where results and lines go, the
- * clock, the signal of the first Ctrl-C, and a place for what must not be left behind when the second one ends us at once.
+ * What a command is given of the world, so that nothing in it is global: the environment, where
+ * results and lines go, the clock, the signal of the first Ctrl-C, and a place for what must not be
+ * left behind when the second one ends us at once.
  */
 import { pause as pauseOf, systemClock } from '../runtime/clock.ts'
 import type { Clock, Timer } from '../runtime/clock.ts'
@@ -13,7 +14,10 @@ import { standardError, standardOutput } from './output.ts'
 import type { ErrorOutput, Output } from './output.ts'
 import { Owner } from './owner.ts'
 
-/** How long closing what is left of an interrupted command may take: a moment, unless a disk or a reader stands still. */
+/**
+ * How long closing what is left of an interrupted command may take: a moment, unless a disk or a
+ * reader stands still.
+ */
 const TIDY_MS = 500
 
 const [STDIN, STDOUT, STDERR] = [0, 1, 2] as const
@@ -29,7 +33,10 @@ export interface Context {
   readonly clock: Clock
   /** Aborts at the first SIGINT or SIGTERM, with a `TrunkError` as reason. */
   readonly signal: AbortSignal
-  /** Local files and directories to remove when the process is ended at once. Whoever adds one takes it out again. */
+  /**
+   * Local files and directories to remove when the process is ended at once. Whoever adds one takes
+   * it out again.
+   */
   readonly temporaries: Set<Buffer>
   /** Ends what the command has started. */
   readonly owner: Owner
@@ -58,14 +65,18 @@ export function sayError(context: Context, thrown: unknown, subject?: string): v
   if (!failure.silent) say(context, errorLine(failure.code, failure.message))
 }
 
-/** Waits, unless the user interrupts: then it rejects with the signal's reason. The process lives meanwhile, whatever becomes of the session. */
+/**
+ * Waits, unless the user interrupts: then it rejects with the signal's reason. The process lives
+ * meanwhile, whatever becomes of the session.
+ */
 export async function pause(context: Context, delayMs: number): Promise<void> {
   await pauseOf(context.clock, delayMs, context.signal)
 }
 
 /**
- * The outcome of `work`, unless the user interrupts first: then it rejects with the signal's reason at once. For what takes no signal: the calls of the thread pool, where
- * a FIFO without a writer or a disk that is gone waits for ever.
+ * The outcome of `work`, unless the user interrupts first: then it rejects with the signal's reason
+ * at once. For what takes no signal: the calls of the thread pool, where a FIFO without a writer or
+ * a disk that is gone waits for ever.
  * @param discard gives back an outcome that comes too late
  */
 export function raced<T>(
@@ -82,7 +93,10 @@ export function raced<T>(
   })
 }
 
-/** Waits for the end of something that the command is done with; not for ever once the user has interrupted. */
+/**
+ * Waits for the end of something that the command is done with; not for ever once the user has
+ * interrupted.
+ */
 export async function tidied(context: Context, work: Promise<unknown>): Promise<void> {
   const { clock, owner, signal } = context
   await new Promise<void>((resolve, reject) => {

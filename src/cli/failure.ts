@@ -1,7 +1,9 @@
 /**
- * How a command ends: the exit status of each error, and the one line that says it. docs/guide/command-line.md has the table.
+ * How a command ends: the exit status of each error, and the one line that says it.
+ * docs/guide/command-line.md has the table.
  *
- * 0 done · 1 the operation failed · 2 wrong usage · 3 no session with the peer · 4 refused by policy
+ * 0 done · 1 the operation failed · 2 wrong usage · 3 no session with the peer · 4 refused by
+ * policy
  */
 import { isKnownCode, TrunkError } from '../contracts/errors.ts'
 import type { ErrorCode } from '../contracts/errors.ts'
@@ -89,7 +91,10 @@ function statusOf(error: TrunkError): ExitStatus {
   return error.scope === 'session' || error.scope === 'link' ? EXIT.noSession : EXIT.failed
 }
 
-/** Any thrown thing as a {@link Failure}. `subject`, where given, is what the sentence is about: a path, a forward. */
+/**
+ * Any thrown thing as a {@link Failure}. `subject`, where given, is what the sentence is about: a
+ * path, a forward.
+ */
 export function asFailure(thrown: unknown, subject?: string): Failure {
   if (thrown instanceof Failure) return thrown
   const about = (sentence: string): string => (subject === undefined ? sentence : `${subject}: ${sentence}`)
@@ -100,7 +105,10 @@ export function asFailure(thrown: unknown, subject?: string): Failure {
   return new Failure(local.code, about(local.message), statusOf(local), { cause: thrown })
 }
 
-/** The error with what it is about in front of its sentence. An error of the whole session is left as it is. */
+/**
+ * The error with what it is about in front of its sentence. An error of the whole session is left
+ * as it is.
+ */
 export function about(subject: string, thrown: unknown): Failure {
   const failure = asFailure(thrown)
   if (thrown instanceof Failure || failure.status === EXIT.noSession || failure.code === 'ERR_ABORTED') return failure

@@ -1,4 +1,7 @@
-/** The peer's files for a command: a trunk with a filesystem client on it, and errors that name the path they are about. */
+/**
+ * The peer's files for a command: a trunk with a filesystem client on it, and errors that name the
+ * path they are about.
+ */
 import { filesystemClient } from '../../protocols/filesystem.ts'
 import type { Context } from './context.ts'
 import { about } from './failure.ts'
@@ -10,7 +13,10 @@ import type { ByteString } from './byte-string.ts'
 /** The client side of the filesystem protocol. */
 export type Files = ReturnType<typeof filesystemClient>
 
-/** Runs `body` with the peer's files. Every call ends with the user's interrupt: none has to be told. */
+/**
+ * Runs `body` with the peer's files. Every call ends with the user's interrupt: none has to be
+ * told.
+ */
 export function withFiles<T>(context: Context, peer: PeerOptions, body: (files: Files) => Promise<T>): Promise<T> {
   return withTrunk(context, peer, (trunk) => body(endedBy(context.signal, filesystemClient(trunk))))
 }

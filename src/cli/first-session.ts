@@ -1,6 +1,7 @@
 /**
- * How long a command tries for its first session with the peer: once, or with `--wait` until the peer is there, the time is over, or the user
- * interrupts. Says on stderr why it waits, once for each reason.
+ * How long a command tries for its first session with the peer: once, or with `--wait` until the
+ * peer is there, the time is over, or the user interrupts. Says on stderr why it waits, once for
+ * each reason.
  */
 import type { Timer } from '../runtime/clock.ts'
 import { TrunkError } from '../contracts/errors.ts'

@@ -52,7 +52,10 @@ export function formatTime(milliseconds: number): string {
     .replace(/\.\d+Z$/, '')
 }
 
-/** Rows with their columns aligned; the columns in `right` are flushed right. The last column is not padded. */
+/**
+ * Rows with their columns aligned; the columns in `right` are flushed right. The last column is not
+ * padded.
+ */
 export function formatTable(rows: readonly (readonly string[])[], right: readonly number[] = []): string[] {
   const widths: number[] = []
   for (const row of rows) row.forEach((cell, i) => (widths[i] = Math.max(widths[i] ?? 0, cell.length)))

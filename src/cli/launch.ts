@@ -1,17 +1,23 @@
 #!/usr/bin/env node
 /**
- * The `trunkline` command as it is installed: starts main.cjs, the whole command line in one file, with the code that V8 made of it when the same
- * command ran before. Compiling is half of what a short command costs.
+ * The `trunkline` command as it is installed: starts main.cjs, the whole command line in one file,
+ * with the code that V8 made of it when the same command ran before. Compiling is half of what a
+ * short command costs.
  *
- * Node's own compile cache (module.enableCompileCache) is not there on Node 20, and keeps its files in the temporary folder, which every user may
- * write: V8 runs what it finds in such a file. So the files are kept here, in the user's cache folder, and only while nobody else can write there.
+ * Node's own compile cache (module.enableCompileCache) is not there on Node 20, and keeps its files
+ * in the temporary folder, which every user may write: V8 runs what it finds in such a file. So the
+ * files are kept here, in the user's cache folder, and only while nobody else can write there.
  *
- * Bounds: one file for each command, some 600 kB, and MAX_FILES of them. Where a file cannot be kept the command starts without.
+ * Bounds: one file for each command, some 600 kB, and MAX_FILES of them. Where a file cannot be
+ * kept the command starts without.
  */
 import { lstatSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { Script } from 'node:vm'
 
-/** Put in by src/cli/bundle.mjs: of what main.cjs contains. V8 compares the length of a source, and nothing else of it. */
+/**
+ * Put in by src/cli/bundle.mjs: of what main.cjs contains. V8 compares the length of a source, and
+ * nothing else of it.
+ */
 declare const BUNDLE_HASH: string
 
 const MAX_FILES = 32
@@ -40,7 +46,8 @@ function readCode(folder: string, name: string): Buffer | undefined {
   try {
     return isOurs(folder) ? readFileSync(`${folder}/${name}`) : undefined
   } catch {
-    return undefined // the first run of this command, or a folder that is not to be read: it only takes longer
+    // the first run of this command, or a folder that is not to be read: it only takes longer
+    return undefined
   }
 }
 
@@ -62,7 +69,10 @@ function writeCode(folder: string, name: string, code: Buffer): void {
   }
 }
 
-/** What the files of the command line have of each other: the chunks of main.cjs, and how to come by those of rest.cjs, which most commands do not load. */
+/**
+ * What the files of the command line have of each other: the chunks of main.cjs, and how to come by
+ * those of rest.cjs, which most commands do not load.
+ */
 interface Bundle {
   chunks?: object
   others?: object
@@ -88,7 +98,8 @@ function run(file: 'main' | 'rest'): void {
 }
 
 process.once('exit', (status) => {
-  // Only now does it hold what was compiled on the way. A wrong command says nothing about the next.
+  // Only now does it hold what was compiled on the way. A wrong command says nothing about the
+  // next.
   if (folder === undefined || status !== 0) return
   for (const [name, script] of fresh) writeCode(folder, name, script.createCachedData())
 })

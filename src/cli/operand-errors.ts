@@ -1,4 +1,7 @@
-/** What went wrong with single things of many, each of which the user named or is in what the user named: one line each, and the rest goes on, as with cp, rm and scp. */
+/**
+ * What went wrong with single things of many, each of which the user named or is in what the user
+ * named: one line each, and the rest goes on, as with cp, rm and scp.
+ */
 import { TrunkError } from '../contracts/errors.ts'
 import { sayError } from './context.ts'
 import type { Context } from './context.ts'
@@ -41,14 +44,20 @@ export class OperandErrors {
     this.report(subject, new TrunkError('ERR_NOT_REGULAR', what))
   }
 
-  /** To be called at the end: throws if anything went wrong. The status is that of all of it, where they have the same. */
+  /**
+   * To be called at the end: throws if anything went wrong. The status is that of all of it, where
+   * they have the same.
+   */
   finish(): void {
     const [status, ...others] = this.#statuses
     if (status !== undefined) throw reportedFailure(others.length === 0 ? status : EXIT.failed)
   }
 }
 
-/** Runs `job` for each of what the user named, whatever becomes of the others; throws in the end if one has failed. */
+/**
+ * Runs `job` for each of what the user named, whatever becomes of the others; throws in the end if
+ * one has failed.
+ */
 export async function each<T>(
   context: Context,
   named: Iterable<T>,

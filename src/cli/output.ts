@@ -1,7 +1,10 @@
 /**
- * Standard output and standard error, on the descriptors themselves. Output has back-pressure: `write` resolves when the bytes have left, so a slow reader of it is felt by the
- * peer and not by memory. A reader that has gone away (EPIPE) is a quiet end. The user's interrupt ends a write that nobody takes; what an interrupted command has to
- * say then has a moment for it. Lines on standard error wait in a queue with a bound, and come before what is written to standard output after them.
+ * Standard output and standard error, on the descriptors themselves. Output has back-pressure:
+ * `write` resolves when the bytes have left, so a slow reader of it is felt by the peer and not by
+ * memory. A reader that has gone away (EPIPE) is a quiet end. The user's interrupt ends a write
+ * that nobody takes; what an interrupted command has to say then has a moment for it. Lines on
+ * standard error wait in a queue with a bound, and come before what is written to standard output
+ * after them.
  */
 import type { Clock, Timer } from '../runtime/clock.ts'
 import { abortError } from '../contracts/errors.ts'
@@ -18,7 +21,10 @@ export interface Output {
   readonly isTerminal: boolean
   /** Resolves when what was given has left. */
   write(data: string | Bytes): Promise<void>
-  /** `write` of `text`, in which nothing is left that a terminal would obey but colours, and a line end. */
+  /**
+   * `write` of `text`, in which nothing is left that a terminal would obey but colours, and a line
+   * end.
+   */
   line(text: string): Promise<void>
 }
 
@@ -82,7 +88,8 @@ export function standardError(fd: number, context: OutputContext): ErrorOutput {
       waiting = ''
       if (leftOut > 0) waiting = `trunkline: ${leftOut} further lines were left out\n`
       leftOut = 0
-      // Whoever read our lines may have gone: that is no reason to end, and there is nobody to tell.
+      // Whoever read our lines may have gone: that is no reason to end, and there is nobody to
+      // tell.
       await output.write([Buffer.from(text)]).catch(() => undefined)
     }
     writing = undefined
@@ -113,7 +120,10 @@ export function standardError(fd: number, context: OutputContext): ErrorOutput {
   }
 }
 
-/** The outcome of `work`; once the user has interrupted it has `lastMs` more, then nobody waits for it. */
+/**
+ * The outcome of `work`; once the user has interrupted it has `lastMs` more, then nobody waits for
+ * it.
+ */
 function inTime({ signal, owner, clock }: OutputContext, work: Promise<void>, lastMs: number): Promise<void> {
   return new Promise((resolve, reject) => {
     let timer: Timer | undefined

@@ -1,6 +1,8 @@
 /**
- * The peer of a command: `--to ADDRESS` or $TRUNKLINE_TO, with `--token-file` or $TRUNKLINE_TOKEN_FILE, and with `--wait` one that is not there
- * yet. `withTrunk` owns the trunk's lifetime: it is closed, gracefully, whatever the command does. That no session came about is exit status 3.
+ * The peer of a command: `--to ADDRESS` or $TRUNKLINE_TO, with `--token-file` or
+ * $TRUNKLINE_TOKEN_FILE, and with `--wait` one that is not there yet. `withTrunk` owns the trunk's
+ * lifetime: it is closed, gracefully, whatever the command does. That no session came about is exit
+ * status 3.
  */
 import { InvalidArgumentError } from 'commander'
 import type { Command } from 'commander'
@@ -32,7 +34,10 @@ function parseWait(text: string): number {
   throw new InvalidArgumentError(`It must be seconds, more than 0 and at most ${MAX_WAIT_SECONDS}.`)
 }
 
-/** `--wait` takes a number and nothing else: what follows it otherwise is the command's, as in `ls --wait :/`. */
+/**
+ * `--wait` takes a number and nothing else: what follows it otherwise is the command's, as in
+ * `ls --wait :/`.
+ */
 export function withBareWait(args: readonly string[]): string[] {
   const end = args[0] === 'exec' ? execWords(args) : args.indexOf('--')
   return args.map((text, i) => {
@@ -142,7 +147,8 @@ export async function withTrunk<T>(
   try {
     return await body(trunk)
   } finally {
-    // What the command did was confirmed pipe by pipe; a goodbye that goes wrong takes nothing of it back.
+    // What the command did was confirmed pipe by pipe; a goodbye that goes wrong takes nothing of
+    // it back.
     await close().catch(() => undefined)
   }
 }

@@ -1,4 +1,6 @@
-/** The command tree. Each command adds itself; what they share about wrong usage is set here once. */
+/**
+ * The command tree. Each command adds itself; what they share about wrong usage is set here once.
+ */
 import { createRequire } from 'node:module'
 import { Command } from 'commander'
 import type { Context } from './context.ts'
@@ -11,7 +13,10 @@ const FOOTER = `The peer is --to ADDRESS or $TRUNKLINE_TO; its paths start with 
 Example:
   $ trunkline ls --to tcp://127.0.0.1:7000 :/var/log`
 
-/** Put in by src/cli/bundle.mjs: to look for package.json costs more than to load any of the commands. */
+/**
+ * Put in by src/cli/bundle.mjs: to look for package.json costs more than to load any of the
+ * commands.
+ */
 declare const TRUNKLINE_VERSION: string
 
 function version(): string {
@@ -22,7 +27,10 @@ function version(): string {
 
 type Add = (program: Command, context: Context) => void
 
-/** The commands, in the order of the help. Each is loaded when it is the one that was asked for, so none costs the others anything. */
+/**
+ * The commands, in the order of the help. Each is loaded when it is the one that was asked for, so
+ * none costs the others anything.
+ */
 const COMMANDS: Readonly<Record<string, () => Promise<Add>>> = {
   serve: async () => (await import('./commands/serve.ts')).addServe,
   ls: async () => (await import('./commands/ls.ts')).addLs,

@@ -1,6 +1,6 @@
 /**
- * The progress of a copy, drawn on stderr where that is a terminal: how much, how fast, how long still. Elsewhere, and where
- * the copied bytes themselves go to the terminal, nothing is drawn.
+ * The progress of a copy, drawn on stderr where that is a terminal: how much, how fast, how long
+ * still. Elsewhere, and where the copied bytes themselves go to the terminal, nothing is drawn.
  */
 import cliProgress from 'cli-progress'
 import type { Options, Params } from 'cli-progress'
@@ -27,7 +27,10 @@ export interface Progress {
 
 /** Columns of the name before the bar. */
 const LABEL_WIDTH = 18
-/** Columns of everything but the bar, at most; the bar takes what the terminal has left, within bounds. */
+/**
+ * Columns of everything but the bar, at most; the bar takes what the terminal has left, within
+ * bounds.
+ */
 const TEXT_WIDTH = 67
 const BAR_WIDTHS = [8, 30] as const
 /** The rate is that of about the last this many milliseconds. */
@@ -119,7 +122,8 @@ export function startProgress(context: Context, label: string, drawn: boolean): 
     interrupt(print) {
       stderr.write('\r\u001B[K')
       print()
-      // The bar puts the cursor back to where it was saved when it began; it is a line further down now.
+      // The bar puts the cursor back to where it was saved when it began; it is a line further down
+      // now.
       stderr.write('\u001B7')
     },
     stop() {

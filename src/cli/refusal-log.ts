@@ -1,6 +1,7 @@
 /**
- * One line on stderr per refused open. A hostile peer can cause as many as it likes, so lines are rationed: a burst of
- * LINES_BURST, then LINES_PER_SECOND; what was left out is counted and said with the next line.
+ * One line on stderr per refused open. A hostile peer can cause as many as it likes, so lines are
+ * rationed: a burst of LINES_BURST, then LINES_PER_SECOND; what was left out is counted and said
+ * with the next line.
  */
 import { TokenBucket } from '../runtime/token-bucket.ts'
 import type { Refusal } from '../index.ts'

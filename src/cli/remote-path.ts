@@ -1,6 +1,6 @@
 /**
- * Paths on the command line: a leading colon means the peer's, `-` means standard input or output. Byte strings throughout; what
- * cuts and joins them is here.
+ * Paths on the command line: a leading colon means the peer's, `-` means standard input or output.
+ * Byte strings throughout; what cuts and joins them is here.
  */
 import { byteString, escapedText, printable, toBytes } from './byte-string.ts'
 import type { ByteString } from './byte-string.ts'
@@ -15,7 +15,10 @@ export type Endpoint =
 /** The start of a path that joining begins with: where it is, or the top of a tree. */
 export const HERE: ByteString = byteString('')
 
-/** What an argument names. A local file whose name starts with a colon, or is `-`, is written with `./` before it. */
+/**
+ * What an argument names. A local file whose name starts with a colon, or is `-`, is written with
+ * `./` before it.
+ */
 export function parseEndpoint(text: string): Endpoint {
   if (text === '-') return { type: 'standard' }
   if (text.startsWith(':')) return { type: 'remote', path: byteString(text.slice(1)) }
@@ -34,7 +37,10 @@ export function saysFolder(path: ByteString): boolean {
   return /(^|\/)\.?$/.test(escapedText(path))
 }
 
-/** A path as the filesystem client takes it: from the root, `''` being the root itself; bytes where it is not UTF-8. */
+/**
+ * A path as the filesystem client takes it: from the root, `''` being the root itself; bytes where
+ * it is not UTF-8.
+ */
 export function wirePath(path: ByteString): string | Uint8Array {
   const names = escapedText(path)
     .split('/')
@@ -45,7 +51,9 @@ export function wirePath(path: ByteString): string | Uint8Array {
   return bytes.toString('utf8') === trimmed ? trimmed : bytes
 }
 
-/** How a path of the peer is shown: with its colon, and nothing in it that a terminal would obey. */
+/**
+ * How a path of the peer is shown: with its colon, and nothing in it that a terminal would obey.
+ */
 export function shownRemote(path: ByteString): string {
   return `:${printable(path)}`
 }
@@ -58,7 +66,10 @@ export function lastPart(path: ByteString): ByteString {
   return byteString(parts.at(-1) ?? '')
 }
 
-/** True for a last part that is the name of something: not that of a root, nor of what is meant by its contents. */
+/**
+ * True for a last part that is the name of something: not that of a root, nor of what is meant by
+ * its contents.
+ */
 export function isName(part: ByteString): boolean {
   return !['', '.', '..'].includes(escapedText(part))
 }
@@ -87,7 +98,10 @@ export function joinPath(directory: ByteString, name: ByteString): ByteString {
   return byteString(above.endsWith('/') ? `${above}${below}` : `${above}/${below}`)
 }
 
-/** True where `name`, sent by the peer, is one name: it cannot lead anywhere but into the directory it is joined to. */
+/**
+ * True where `name`, sent by the peer, is one name: it cannot lead anywhere but into the directory
+ * it is joined to.
+ */
 export function isPlainName(name: ByteString): boolean {
   const text = escapedText(name)
   return isName(name) && !text.includes('/') && !text.includes('\0')

@@ -1,6 +1,7 @@
 /**
- * Removing a directory of the peer with all that is in it. The peer does it in one go, and ends at the first thing that it cannot remove. Then it is gone through from here: each
- * directory in it the same way, so that every entry which stays is named, and everything else goes.
+ * Removing a directory of the peer with all that is in it. The peer does it in one go, and ends at
+ * the first thing that it cannot remove. Then it is gone through from here: each directory in it
+ * the same way, so that every entry which stays is named, and everything else goes.
  */
 import { fromBytes } from './byte-string.ts'
 import type { ByteString } from './byte-string.ts'
@@ -13,7 +14,10 @@ import type { OperandErrors } from './operand-errors.ts'
 /** Removals under way at once. */
 const IN_FLIGHT = 32
 
-/** Removes `path`, which may be a file as well. What stays is reported; true where all of it has gone. */
+/**
+ * Removes `path`, which may be a file as well. What stays is reported; true where all of it has
+ * gone.
+ */
 export async function removeTree(files: Files, path: ByteString, errors: OperandErrors): Promise<boolean> {
   try {
     await files.remove(wirePath(path), { recursive: true })
@@ -43,7 +47,10 @@ async function isFolder(files: Files, path: ByteString): Promise<boolean> {
   }
 }
 
-/** The files while they are listed, then the directories: a listing that is open holds a turn of the client, and nested ones all of them. */
+/**
+ * The files while they are listed, then the directories: a listing that is open holds a turn of the
+ * client, and nested ones all of them.
+ */
 async function removeContents(files: Files, path: ByteString, errors: OperandErrors): Promise<boolean> {
   const folders: ByteString[] = []
   let all = true

@@ -1,6 +1,7 @@
 /**
- * One run of the command line: arguments in, exit status out. Every error ends here, as one line on stderr, and so does everything that the command has started. After the
- * user's interrupt a run lasts UNWIND_MS at the longest.
+ * One run of the command line: arguments in, exit status out. Every error ends here, as one line on
+ * stderr, and so does everything that the command has started. After the user's interrupt a run
+ * lasts UNWIND_MS at the longest.
  */
 import { CommanderError } from 'commander'
 import type { Timer } from '../runtime/clock.ts'
@@ -14,10 +15,16 @@ import type { ExitStatus, Failure } from './failure.ts'
 import { withBareWait } from './peer.ts'
 import { createProgram } from './program.ts'
 
-/** Help and version were asked for and have been printed: not a failure, though commander throws for them. */
+/**
+ * Help and version were asked for and have been printed: not a failure, though commander throws for
+ * them.
+ */
 const PRINTED: ReadonlySet<string> = new Set(['commander.helpDisplayed', 'commander.version'])
 
-/** A server or a forward drains for `closeTimeoutMs`; saying goodbye and closing what is left come after that. */
+/**
+ * A server or a forward drains for `closeTimeoutMs`; saying goodbye and closing what is left come
+ * after that.
+ */
 const UNWIND_MS = DEFAULT_LIMITS.closeTimeoutMs + 3_000
 
 function failureOf(thrown: unknown): Failure {

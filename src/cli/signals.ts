@@ -1,6 +1,7 @@
 /**
- * SIGINT and SIGTERM. The first one aborts the returned signal: whoever works unwinds, says goodbye and ends within
- * `closeTimeoutMs`. The second one ends the process at once, the way the signal itself would have.
+ * SIGINT and SIGTERM. The first one aborts the returned signal: whoever works unwinds, says goodbye
+ * and ends within `closeTimeoutMs`. The second one ends the process at once, the way the signal
+ * itself would have.
  */
 import { setMaxListeners } from 'node:events'
 import { TrunkError } from '../contracts/errors.ts'
@@ -16,7 +17,8 @@ const SIGNALS = ['SIGINT', 'SIGTERM'] as const
  */
 export function handleSignals(lastWords: () => void): AbortSignal {
   const first = new AbortController()
-  // Every pipe of a tree's copy listens to it; Node warns of a leak at 10 unless it is told how many are meant.
+  // Every pipe of a tree's copy listens to it; Node warns of a leak at 10 unless it is told how
+  // many are meant.
   setMaxListeners(MAX_LISTENERS, first.signal)
   for (const name of SIGNALS) {
     process.on(name, () => {

@@ -1,4 +1,7 @@
-/** `--token-file`: a secret that both sides have; and other secrets in files. The file may be a FIFO or a process substitution. */
+/**
+ * `--token-file`: a secret that both sides have; and other secrets in files. The file may be a FIFO
+ * or a process substitution.
+ */
 import { byteString, printable, toBytes } from './byte-string.ts'
 import type { Context } from './context.ts'
 import { readDescriptor } from './descriptor/input.ts'
@@ -11,7 +14,10 @@ const MAX_TOKEN_BYTES = 4096
 const BYTE_ORDER_MARK = Buffer.of(0xef, 0xbb, 0xbf)
 const LINE_END_BYTES = 2
 
-/** The secret in `file`, without what editors add: a byte order mark, a line end. Undefined where no file is named. */
+/**
+ * The secret in `file`, without what editors add: a byte order mark, a line end. Undefined where no
+ * file is named.
+ */
 export async function readToken(context: Context, file: string | undefined): Promise<Uint8Array | undefined> {
   const path = file ?? context.env['TRUNKLINE_TOKEN_FILE']
   return path === undefined || path === '' ? undefined : await readSecret(context, path)
@@ -37,7 +43,10 @@ export async function readSecret(context: Context, path: string): Promise<Uint8A
   return token
 }
 
-/** What a token's file may hold; of anything longer no more is read: it may be a device without an end. */
+/**
+ * What a token's file may hold; of anything longer no more is read: it may be a device without an
+ * end.
+ */
 async function readStart(context: Context, path: string): Promise<Buffer> {
   const fd = await openToRead(context, toBytes(byteString(path)))
   const chunks: Buffer[] = []

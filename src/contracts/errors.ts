@@ -1,17 +1,19 @@
 /**
- * Every error that trunkline raises: one class, one table of codes. Match on `code`, never on the message.
+ * Every error that trunkline raises: one class, one table of codes. Match on `code`, never on the
+ * message.
  *
- * Three sentences that every caller can rely on: a frame violation ends the session; a handler's failure ends its pipe;
- * a bad argument throws at once and changes nothing (where a promise is returned, it rejects).
+ * Three sentences that every caller can rely on: a frame violation ends the session; a handler's
+ * failure ends its pipe; a bad argument throws at once and changes nothing (where a promise is
+ * returned, it rejects).
  */
 
 /** What an error ends: the process's own call (`argument`), the link, the session, or one pipe. */
 export type ErrorScope = 'argument' | 'link' | 'session' | 'pipe'
 
 /**
- * The codes. docs/reference/errors.md has a row for each: when, who raises it, what is still usable, what to do.
- * `wire` is the number on the wire (docs/reference/wire-format.md, "Codes"), 0 where the code never travels; a number that was given once is never
- * given again.
+ * The codes. docs/reference/errors.md has a row for each: when, who raises it, what is still
+ * usable, what to do. `wire` is the number on the wire (docs/reference/wire-format.md, "Codes"), 0
+ * where the code never travels; a number that was given once is never given again.
  */
 export const ERROR_CODES = {
   // arguments: thrown before anything changed, never sent
@@ -139,7 +141,10 @@ export function isKnownCode(code: string): code is KnownCode {
   return Object.hasOwn(ERROR_CODES, code)
 }
 
-/** A sentence without control characters (C0, DEL, C1, separators of lines, what turns the direction of writing): what a peer says ends up on somebody's terminal. */
+/**
+ * A sentence without control characters (C0, DEL, C1, separators of lines, what turns the direction
+ * of writing): what a peer says ends up on somebody's terminal.
+ */
 export function withoutControls(sentence: string): string {
   return sentence.replace(/[\p{Cc}\u061C\u200E\u200F\u2028-\u202E\u2066-\u2069\uFEFF]/gu, ' ')
 }
@@ -158,11 +163,16 @@ export function codeFromWire(wire: number): KnownCode | undefined {
 export interface TrunkErrorOptions extends ErrorOptions {
   /** `remote` where the peer sent it. @default 'local' */
   origin?: 'local' | 'remote'
-  /** What it ends. @default the scope of the code in {@link ERROR_CODES}; `pipe` for a plugin's code */
+  /**
+   * What it ends. @default the scope of the code in {@link ERROR_CODES}; `pipe` for a plugin's code
+   */
   scope?: ErrorScope
 }
 
-/** The one error class: `code` says what happened, `scope` what it ended, `origin` who said so, `cause` why. */
+/**
+ * The one error class: `code` says what happened, `scope` what it ended, `origin` who said so,
+ * `cause` why.
+ */
 export class TrunkError extends Error {
   override readonly name = 'TrunkError'
   readonly code: ErrorCode
@@ -183,14 +193,18 @@ export function badArgument(message: string): TrunkError {
 }
 
 /**
- * Any thrown thing as a {@link TrunkError}: itself if it is one, else wrapped under `code` with the original as `cause`.
- * The message of a foreign error is kept out: it may carry local paths or secrets, and this one may travel.
+ * Any thrown thing as a {@link TrunkError}: itself if it is one, else wrapped under `code` with the
+ * original as `cause`. The message of a foreign error is kept out: it may carry local paths or
+ * secrets, and this one may travel.
  */
 export function toTrunkError(thrown: unknown, code: ErrorCode, message: string): TrunkError {
   return thrown instanceof TrunkError ? thrown : new TrunkError(code, message, { cause: thrown })
 }
 
-/** The reason of an aborted signal as a {@link TrunkError}: the reason itself if it is one, else its `cause`. */
+/**
+ * The reason of an aborted signal as a {@link TrunkError}: the reason itself if it is one, else its
+ * `cause`.
+ */
 export function abortError(signal: AbortSignal): TrunkError {
   return toTrunkError(signal.reason, 'ERR_ABORTED', 'the operation was aborted')
 }

@@ -1,30 +1,51 @@
 /**
- * Every number that bounds something, with its unit in its name and its reason beside it. docs/reference/limits.md is this table in
- * prose and a test holds the two together. `TrunkOptions.limits` overrides any of them; nonsense is refused at once.
+ * Every number that bounds something, with its unit in its name and its reason beside it.
+ * docs/reference/limits.md is this table in prose and a test holds the two together.
+ * `TrunkOptions.limits` overrides any of them; nonsense is refused at once.
  */
 import { badArgument } from './errors.ts'
 
-/** Bounds of one trunk. Where both peers announce a number in the hello, the smaller one is in force. */
+/**
+ * Bounds of one trunk. Where both peers announce a number in the hello, the smaller one is in
+ * force.
+ */
 export interface Limits {
   /** Largest frame payload that is accepted after the hello. */
   maxFrameBytes: number
-  /** Largest frame payload before the session is established: a stranger may not make us hold more. */
+  /**
+   * Largest frame payload before the session is established: a stranger may not make us hold more.
+   */
   maxHelloBytes: number
-  /** Bytes a peer may send on a new pipe before it is granted more. Each pipe owns these whatever the others do. */
+  /**
+   * Bytes a peer may send on a new pipe before it is granted more. Each pipe owns these whatever
+   * the others do.
+   */
   initialWindowBytes: number
   /** How far one pipe's window may grow. */
   maxWindowBytes: number
-  /** What the growth of all windows of a session may use: stalled readers exhaust this, never another pipe's own window. */
+  /**
+   * What the growth of all windows of a session may use: stalled readers exhaust this, never
+   * another pipe's own window.
+   */
   windowPoolBytes: number
-  /** Bytes of data frames under way that the peer has not yet parsed: keeps the queue below the muxer short. */
+  /**
+   * Bytes of data frames under way that the peer has not yet parsed: keeps the queue below the
+   * muxer short.
+   */
   maxInFlightBytes: number
   /** Pipes that the peer may have open towards us. */
   maxPipes: number
   /** Of those, how many may wait for our handler to accept or refuse. */
   maxWaitingPipes: number
-  /** Opens beyond {@link maxPipes} or {@link maxWaitingPipes} after which the peer ignores what we announced. */
+  /**
+   * Opens beyond {@link maxPipes} or {@link maxWaitingPipes} after which the peer ignores what we
+   * announced.
+   */
   maxRefusals: number
-  /** Resets in a burst; each further one needs a token. CVE-2023-44487 and CVE-2025-8671 escaped a limit by resetting. */
+  /**
+   * Resets in a burst; each further one needs a token. CVE-2023-44487 and CVE-2025-8671 escaped a
+   * limit by resetting.
+   */
   resetBurst: number
   /** Tokens a second that the reset bucket regains. */
   resetsPerSecond: number
@@ -42,7 +63,10 @@ export interface Limits {
   writeStallMs: number
   /** How long a graceful close of a trunk waits for its pipes. */
   closeTimeoutMs: number
-  /** A pipe whose handler has ended and whose peer does not answer the stop is reset after this long. */
+  /**
+   * A pipe whose handler has ended and whose peer does not answer the stop is reset after this
+   * long.
+   */
   orphanTimeoutMs: number
   /** Sessions that one server holds at a time. */
   maxSessions: number
@@ -85,8 +109,8 @@ export const DEFAULT_LIMITS: Readonly<Limits> = {
 }
 
 /**
- * What holds instead on a connectionless link: there a dead peer is found by its silence alone, so it
- * is asked sooner.
+ * What holds instead on a connectionless link: there a dead peer is found by its silence alone, so
+ * it is asked sooner.
  */
 export const CHECKED_FRAMING_DEFAULTS: Readonly<Partial<Limits>> = { keepaliveMs: 5_000 }
 

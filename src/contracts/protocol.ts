@@ -11,8 +11,9 @@ export const MAX_VERSION = 65_535
 /**
  * Makes a protocol out of a name and a handler.
  *
- * - `parse` is given what the peer sent as parameters (plain objects without a prototype, arrays, strings, numbers, booleans, null,
- *   `Uint8Array`s) and returns what `handle` gets. What it throws refuses the open: a `TrunkError` with its code, anything else as ERR_PARAMS_INVALID.
+ * - `parse` is given what the peer sent as parameters (plain objects without a prototype, arrays,
+ *   strings, numbers, booleans, null, `Uint8Array`s) and returns what `handle` gets. What it throws
+ *   refuses the open: a `TrunkError` with its code, anything else as ERR_PARAMS_INVALID.
  * - `handle` does the real work, then calls `accept`. See `PipeRequest`.
  *
  * @example

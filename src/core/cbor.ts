@@ -1,6 +1,7 @@
 /**
- * Structured payloads: CBOR (RFC 8949) through `cborg`, strictly. What comes out is made of null-prototype objects, so that a
- * key such as `__proto__` or `constructor` is a key and nothing else.
+ * Structured payloads: CBOR (RFC 8949) through `cborg`, strictly. What comes out is made of
+ * null-prototype objects, so that a key such as `__proto__` or `constructor` is a key and nothing
+ * else.
  */
 import { decode, encode, Tokenizer, Type, type Token } from 'cborg'
 import { badArgument, TrunkError, type ErrorCode } from '../contracts/errors.ts'
@@ -20,7 +21,10 @@ const STRICT = {
 
 const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true })
 
-/** The library replaces what is no UTF-8 and drops a byte order mark, so that two names would become one: here each is an error or kept. */
+/**
+ * The library replaces what is no UTF-8 and drops a byte order mark, so that two names would become
+ * one: here each is an error or kept.
+ */
 class StrictTokens extends Tokenizer {
   override next(): Token {
     const token = super.next()
@@ -30,9 +34,10 @@ class StrictTokens extends Tokenizer {
 }
 
 /**
- * Encodes a value made of plain objects, arrays, well-formed strings, numbers, booleans, null and byte arrays; undefined members are left out. What would
- * arrive as something else (a Map as `{}`) is refused with ERR_BAD_ARGUMENT. Three things are not told apart: -0 and 0, `undefined` alone and null, and
- * kinds of byte arrays.
+ * Encodes a value made of plain objects, arrays, well-formed strings, numbers, booleans, null and
+ * byte arrays; undefined members are left out. What would arrive as something else (a Map as `{}`)
+ * is refused with ERR_BAD_ARGUMENT. Three things are not told apart: -0 and 0, `undefined` alone
+ * and null, and kinds of byte arrays.
  */
 export function encodeCbor(value: unknown, maxBytes: number, what: string): Uint8Array {
   let bytes: Uint8Array
@@ -48,7 +53,9 @@ export function encodeCbor(value: unknown, maxBytes: number, what: string): Uint
   return bytes
 }
 
-/** Decodes exactly one value that fills `bytes`, or throws `code`. Byte strings in it are copies. */
+/**
+ * Decodes exactly one value that fills `bytes`, or throws `code`. Byte strings in it are copies.
+ */
 export function decodeCbor(bytes: Uint8Array, code: ErrorCode, what: string): unknown {
   try {
     return unmapped(decode(bytes, { ...STRICT, tokenizer: new StrictTokens(bytes, STRICT) }), 0)
@@ -60,7 +67,10 @@ export function decodeCbor(bytes: Uint8Array, code: ErrorCode, what: string): un
 /** Half of a pair that stands alone: UTF-8 has no bytes for it. */
 const LONE_SURROGATE = /\p{Surrogate}/u
 
-/** Arguments are checked here rather than by the library, which takes whatever has members for a map of these, and whose errors do not name them. */
+/**
+ * Arguments are checked here rather than by the library, which takes whatever has members for a map
+ * of these, and whose errors do not name them.
+ */
 function plain(value: unknown, depth: number, what: string): unknown {
   if (depth > MAX_DEPTH) throw badArgument(`${what} is nested deeper than ${MAX_DEPTH}`)
   if (value === undefined) return null

@@ -1,4 +1,7 @@
-/** The file of the native addon: built-file.ts says where it is. The executable brings it inside: there src/cli/executable/addon-file.ts stands in for this file. */
+/**
+ * The file of the native addon: built-file.ts says where it is. The executable brings it inside:
+ * there src/cli/executable/addon-file.ts stands in for this file.
+ */
 import { createRequire } from 'node:module'
 import { builtFile } from './built-file.ts'
 

@@ -1,13 +1,19 @@
 /**
- * Compiles the C files of this folder, the addon, with a C compiler and the headers of the running Node, and those of keeper/, a program of its own: no node-gyp, no network. Where that
- * is not possible it prints a line that says why and exits with 0, because everything but what needs them works without them.
+ * Compiles the C files of this folder, the addon, with a C compiler and the headers of the running
+ * Node, and those of keeper/, a program of its own: no node-gyp, no network. Where that is not
+ * possible it prints a line that says why and exits with 0, because everything but what needs them
+ * works without them.
  *
- * Usage: node src/native/build.mjs [--strict] [--prebuild [--target PLATFORM-ARCH]... | --sanitize] [--output FILE]
+ * Usage: node src/native/build.mjs [--strict] [--prebuild [--target PLATFORM-ARCH]... | --sanitize]
+ * [--output FILE]
  *
- * Makes build/Release/trunkline.node, and the keeper beside it, for the running platform. With --prebuild it makes them in prebuilds/PLATFORM-ARCH instead, for every
- * platform that the package carries, or for those that are named: an installed package needs no compiler. With --sanitize it makes them in
- * build/Sanitized, where they tell of wrong accesses to memory and of undefined behaviour: the addon when libasan is loaded before it, the keeper by itself; and calls of the keeper's
- * fail when KEEPER_FAIL says so (keeper/keeper.h). FILE is the addon's. With --strict warnings are errors, and what cannot be made exits with 1.
+ * Makes build/Release/trunkline.node, and the keeper beside it, for the running platform. With
+ * --prebuild it makes them in prebuilds/PLATFORM-ARCH instead, for every platform that the package
+ * carries, or for those that are named: an installed package needs no compiler. With --sanitize it
+ * makes them in build/Sanitized, where they tell of wrong accesses to memory and of undefined
+ * behaviour: the addon when libasan is loaded before it, the keeper by itself; and calls of the
+ * keeper's fail when KEEPER_FAIL says so (keeper/keeper.h). FILE is the addon's. With --strict
+ * warnings are errors, and what cannot be made exits with 1.
  */
 import { spawnSync } from 'node:child_process'
 import { existsSync, mkdirSync, readdirSync, renameSync, rmSync } from 'node:fs'
@@ -19,15 +25,19 @@ const here = dirname(fileURLToPath(import.meta.url))
 const root = join(here, '..', '..')
 const running = `${process.platform}-${process.arch}`
 
-/** What the package carries, each with the cross compiler for it (by its usual name) and where Debian has that. */
+/**
+ * What the package carries, each with the cross compiler for it (by its usual name) and where
+ * Debian has that.
+ */
 const TARGETS = {
   'linux-x64': { compiler: 'x86_64-linux-gnu-gcc', packages: 'gcc-x86-64-linux-gnu and libc6-dev-amd64-cross' },
   'linux-arm64': { compiler: 'aarch64-linux-gnu-gcc', packages: 'gcc-aarch64-linux-gnu and libc6-dev-arm64-cross' },
 }
 
 /**
- * What is shipped. A fault that memory could be taken over by ends the process in its place: checked copies, a guarded stack, and no table that is still
- * writable once the file is loaded. Some compilers define _FORTIFY_SOURCE themselves.
+ * What is shipped. A fault that memory could be taken over by ends the process in its place:
+ * checked copies, a guarded stack, and no table that is still writable once the file is loaded.
+ * Some compilers define _FORTIFY_SOURCE themselves.
  */
 const HARDENED = [
   '-O2',
@@ -53,8 +63,9 @@ const { values } = parseArgs({
 })
 
 /**
- * Where node_api.h and uv.h are: beside the running node, where npm's `nodedir` points, or in what npm's package `node` has installed (its binary is a copy of that
- * of a package for one platform, which has the headers).
+ * Where node_api.h and uv.h are: beside the running node, where npm's `nodedir` points, or in what
+ * npm's package `node` has installed (its binary is a copy of that of a package for one platform,
+ * which has the headers).
  */
 function headerFolder() {
   const beside = dirname(dirname(process.execPath))
@@ -79,7 +90,9 @@ function sourcesOf(folder) {
     .map((name) => join(folder, name))
 }
 
-/** Why `output` was not made of `words`, and what the compiler said; undefined where it was made. */
+/**
+ * Why `output` was not made of `words`, and what the compiler said; undefined where it was made.
+ */
 function compile({ compiler, missing }, output, words) {
   mkdirSync(dirname(output), { recursive: true })
   // A file of its own, then renamed: a process that has the old one loaded keeps its file.
@@ -106,8 +119,8 @@ function makeAddon(job, output) {
 }
 
 /**
- * The keeper brings its library along. Where the compiler's machine has that for shared use alone, so has a keeper that is for this machine; one for the package is not made
- * then.
+ * The keeper brings its library along. Where the compiler's machine has that for shared use alone,
+ * so has a keeper that is for this machine; one for the package is not made then.
  */
 function makeKeeper(job, output) {
   const sources = sourcesOf(join(here, 'keeper'))
@@ -123,7 +136,9 @@ const PARTS = [
   { name: 'the keeper', make: makeKeeper, file: 'keeper' },
 ]
 
-/** Makes all of a job; says what was not made and why, in one line where all has the same reason. */
+/**
+ * Makes all of a job; says what was not made and why, in one line where all has the same reason.
+ */
 function make(job) {
   const problems = new Map()
   for (const { name, make: makePart, file } of PARTS) {

@@ -1,4 +1,7 @@
-/** Where the native parts are: under build/Release (built here) or prebuilds/PLATFORM-ARCH (shipped) of the package's own root, and nowhere else. */
+/**
+ * Where the native parts are: under build/Release (built here) or prebuilds/PLATFORM-ARCH (shipped)
+ * of the package's own root, and nowhere else.
+ */
 import { existsSync, readFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -16,7 +19,10 @@ export function builtFile(name: string): string | undefined {
   return undefined
 }
 
-/** The folder of trunkline's own package.json, at most so far above this file's; a neighbour's addon is not ours, whatever its name. */
+/**
+ * The folder of trunkline's own package.json, at most so far above this file's; a neighbour's addon
+ * is not ours, whatever its name.
+ */
 function packageRoot(from: string): string | undefined {
   let folder = from
   for (let level = 0; level <= MAX_DEPTH; level++, folder = dirname(folder)) {

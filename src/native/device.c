@@ -1,6 +1,7 @@
 /*
- * Bytes of character devices, which Node's sockets refuse to carry: virtio ports, and terminals once somebody has set them up. Nothing here
- * blocks: what is not there now, or does not fit now, is said so, and the caller asks again when the descriptor is ready (watch.c).
+ * Bytes of character devices, which Node's sockets refuse to carry: virtio ports, and terminals
+ * once somebody has set them up. Nothing here blocks: what is not there now, or does not fit now,
+ * is said so, and the caller asks again when the descriptor is ready (watch.c).
  */
 #include "native.h"
 
@@ -10,14 +11,16 @@
 #include <unistd.h>
 
 /*
- * The kernel takes at most so much of one write to a virtio port, and each write, each piece of a writev too, is a buffer of its own that the hypervisor has to
- * be woken for. So pieces are put together up to this; a frame is three of them.
+ * The kernel takes at most so much of one write to a virtio port, and each write, each piece of a
+ * writev too, is a buffer of its own that the hypervisor has to be woken for. So pieces are put
+ * together up to this; a frame is three of them.
  */
 #define GATHERED_BYTES (32 * 1024)
 
 /*
- * read(fd, buffer): how many bytes were read, 0 where the device says that nobody is at its other end, undefined where nothing has arrived.
- * One read of a virtio port gives at most 4096 bytes, so it is read again while there is more, up to the room of the buffer.
+ * read(fd, buffer): how many bytes were read, 0 where the device says that nobody is at its other
+ * end, undefined where nothing has arrived. One read of a virtio port gives at most 4096 bytes, so
+ * it is read again while there is more, up to the room of the buffer.
  */
 static napi_value js_read(napi_env env, napi_callback_info info) {
   size_t length = 0, total = 0;
@@ -46,7 +49,10 @@ static napi_value js_read(napi_env env, napi_callback_info info) {
   return result;
 }
 
-/* Writes what the device takes now, at most `length`; false: it takes no more, or failed with errno other than EAGAIN. */
+/*
+ * Writes what the device takes now, at most `length`; false: it takes no more, or failed with errno
+ * other than EAGAIN.
+ */
 static bool write_some(int fd, const uint8_t *bytes, size_t length, size_t *total) {
   size_t done = 0;
   while (done < length) {
@@ -60,7 +66,10 @@ static bool write_some(int fd, const uint8_t *bytes, size_t length, size_t *tota
   return true;
 }
 
-/* write(fd, chunks): how many bytes of the chunks, in their order, the device has taken; 0 where it takes none now. */
+/*
+ * write(fd, chunks): how many bytes of the chunks, in their order, the device has taken; 0 where it
+ * takes none now.
+ */
 static napi_value js_write(napi_env env, napi_callback_info info) {
   size_t length = 0, total = 0;
   napi_value args[2], chunk, result;
@@ -79,7 +88,10 @@ static napi_value js_write(napi_env env, napi_callback_info info) {
   for (uint32_t index = 0; open && index < chunks; index++) {
     CHECK(env, napi_get_element(env, args[1], index, &chunk));
     if (!read_bytes(env, chunk, &bytes, &length)) {
-      /* What was taken has left: a caller that makes this mistake is told when nothing depends on it. */
+      /*
+       * What was taken has left: a caller that makes this mistake is told when nothing depends on
+       * it.
+       */
       if (total == 0 && filled == 0) return raise_argument(env, "a chunk is not a Uint8Array");
       break;
     }

@@ -1,13 +1,17 @@
 /*
- * The end of a process whose threads do not come back. Node's own exit waits for its thread pool, and a thread in there may wait for ever: for the writer of a FIFO, for a
- * reader of our output, for a disk that is gone.
+ * The end of a process whose threads do not come back. Node's own exit waits for its thread pool,
+ * and a thread in there may wait for ever: for the writer of a FIFO, for a reader of our output,
+ * for a disk that is gone.
  */
 #include "native.h"
 
 #include <fcntl.h>
 #include <unistd.h>
 
-/* exit(status, blocking): ends the process. `blocking` has a bit for each of the descriptors 0 to 2 that is to block again: others share them. */
+/*
+ * exit(status, blocking): ends the process. `blocking` has a bit for each of the descriptors 0 to 2
+ * that is to block again: others share them.
+ */
 static napi_value js_exit(napi_env env, napi_callback_info info) {
   size_t count = 2;
   napi_value args[2];

@@ -1,6 +1,6 @@
 /*
- * Names for files that were made without one (open with O_TMPFILE): Node's `link` takes two paths and follows no symbolic link, so it cannot reach them. Linux
- * alone, and where /proc is mounted.
+ * Names for files that were made without one (open with O_TMPFILE): Node's `link` takes two paths
+ * and follows no symbolic link, so it cannot reach them. Linux alone, and where /proc is mounted.
  */
 #include "native.h"
 
@@ -11,7 +11,10 @@
 #include <string.h>
 #include <unistd.h>
 
-/* name(fd, path): gives the open file a name, a Uint8Array without a zero byte. Throws EEXIST where somebody has it: nothing is ever replaced. */
+/*
+ * name(fd, path): gives the open file a name, a Uint8Array without a zero byte. Throws EEXIST where
+ * somebody has it: nothing is ever replaced.
+ */
 static napi_value js_name(napi_env env, napi_callback_info info) {
   size_t length = 0;
   napi_value args[2];

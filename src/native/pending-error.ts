@@ -1,4 +1,7 @@
-/** What the kernel knows of a socket of Node's and libuv has not told: a reset that comes together with the last bytes looks like an end. */
+/**
+ * What the kernel knows of a socket of Node's and libuv has not told: a reset that comes together
+ * with the last bytes looks like an end.
+ */
 import type { Socket } from 'node:net'
 import { loadNative } from './load.ts'
 
@@ -9,8 +12,8 @@ export function descriptorOf(socket: Socket): number | undefined {
 }
 
 /**
- * The error behind an 'end' that is being told, as the system has it; undefined where the end is one, or only the native addon could tell. EPIPE is
- * none: the end did come, and a reset after it.
+ * The error behind an 'end' that is being told, as the system has it; undefined where the end is
+ * one, or only the native addon could tell. EPIPE is none: the end did come, and a reset after it.
  */
 export function errorBehindEnd(socket: Socket): NodeJS.ErrnoException | undefined {
   const fd = descriptorOf(socket)

@@ -1,6 +1,7 @@
 /*
- * Pipes of the kernel's, for the standard streams of a program. What Node's spawn makes are socket pairs: a program can't open /dev/stdin then (ENXIO), and one that writes after
- * its reader has gone is told of a reset in place of SIGPIPE.
+ * Pipes of the kernel's, for the standard streams of a program. What Node's spawn makes are socket
+ * pairs: a program can't open /dev/stdin then (ENXIO), and one that writes after its reader has
+ * gone is told of a reset in place of SIGPIPE.
  */
 #include "native.h"
 
@@ -8,7 +9,10 @@
 #include <fcntl.h>
 #include <unistd.h>
 
-/* pipe(): the end to read and the end to write, close-on-exec; both block, since one is to be a program's and Node changes the other. */
+/*
+ * pipe(): the end to read and the end to write, close-on-exec; both block, since one is to be a
+ * program's and Node changes the other.
+ */
 static napi_value js_pipe(napi_env env, napi_callback_info info) {
   int ends[2];
   napi_value result, number;

@@ -1,9 +1,10 @@
 /*
- * The bytes of many connections, by one poller: one call reads from every socket that is ready. Node's sockets cost a forward four fifths of its
- * time (docs/internals/performance.md), most of it for telling one event after the other; here a turn of the event loop is told of as one.
+ * The bytes of many connections, by one poller: one call reads from every socket that is ready.
+ * Node's sockets cost a forward four fifths of its time (docs/internals/performance.md), most of it
+ * for telling one event after the other; here a turn of the event loop is told of as one.
  *
- * A poller is an epoll descriptor, to be watched like any other (watch.c), and the sockets in it. They are its own from `want` to `drop`: a worker that ends
- * takes them along.
+ * A poller is an epoll descriptor, to be watched like any other (watch.c), and the sockets in it.
+ * They are its own from `want` to `drop`: a worker that ends takes them along.
  */
 #include "native.h"
 
@@ -20,7 +21,9 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
-/* Most that is read from one socket before the others have had their turn: a frame of trunkline's. */
+/*
+ * Most that is read from one socket before the others have had their turn: a frame of trunkline's.
+ */
 #define READ_BYTES (64 * 1024)
 /* Most sockets of one `read`. */
 #define MAX_EVENTS 64
@@ -36,7 +39,10 @@ enum { READABLE = UV_READABLE, WRITABLE = UV_WRITABLE };
 
 static const napi_type_tag POLLER_TAG = {0x3d2a90c15e7b46f8, 0xb1c7f4086a9d23e5};
 
-/* What is behind a number in the poller. Somebody who closes a socket that is the poller's lets the number stand for something else. */
+/*
+ * What is behind a number in the poller. Somebody who closes a socket that is the poller's lets the
+ * number stand for something else.
+ */
 struct member {
   bool is_in;
   uint64_t cookie;
@@ -49,7 +55,10 @@ struct poller {
   size_t room;
 };
 
-/* The kernel's own name for a socket, which no other one ever has; 0 where there is none (before Linux 4.12, or no socket). */
+/*
+ * The kernel's own name for a socket, which no other one ever has; 0 where there is none (before
+ * Linux 4.12, or no socket).
+ */
 static uint64_t cookie_of(int fd) {
   uint64_t cookie = 0;
   socklen_t length = sizeof cookie;
@@ -89,7 +98,10 @@ static bool add_member(struct poller *poller, int fd) {
   return true;
 }
 
-/* The poller that a method was called on, and the call's arguments; NULL with an exception pending where there is none (any more). */
+/*
+ * The poller that a method was called on, and the call's arguments; NULL with an exception pending
+ * where there is none (any more).
+ */
 static struct poller *this_poller(napi_env env, napi_callback_info info, size_t count, napi_value *args) {
   napi_value self;
   void *data = NULL;
@@ -102,7 +114,10 @@ static struct poller *this_poller(napi_env env, napi_callback_info info, size_t 
   return data;
 }
 
-/* want(fd, id, events): from here on `read` tells of `fd`, by the name of `id`, when it is 1 readable or 2 writable, and when it fails. */
+/*
+ * want(fd, id, events): from here on `read` tells of `fd`, by the name of `id`, when it is 1
+ * readable or 2 writable, and when it fails.
+ */
 static napi_value js_want(napi_env env, napi_callback_info info) {
   napi_value args[3];
   int fd = -1;
@@ -134,8 +149,8 @@ static napi_value js_want(napi_env env, napi_callback_info info) {
 }
 
 /*
- * drop(fd, reset): takes the socket out and closes it; with `reset` its other side sees ECONNRESET, and what it has not taken is thrown away. Harmless for
- * one that is not in it.
+ * drop(fd, reset): takes the socket out and closes it; with `reset` its other side sees ECONNRESET,
+ * and what it has not taken is thrown away. Harmless for one that is not in it.
  */
 static napi_value js_drop(napi_env env, napi_callback_info info) {
   napi_value args[2];
@@ -153,7 +168,10 @@ static napi_value js_drop(napi_env env, napi_callback_info info) {
   poller->members[fd].is_in = false;
   /* somebody has closed the poller's socket, and the number is another's now */
   if (poller->members[fd].cookie != cookie_of(fd)) return raise_errno(env, EBADF, "drop");
-  /* Not left to close: while a child is being started it has a copy of the descriptor, which would keep the socket in here. */
+  /*
+   * Not left to close: while a child is being started it has a copy of the descriptor, which would
+   * keep the socket in here.
+   */
   epoll_ctl(poller->epoll, EPOLL_CTL_DEL, fd, &event);
   /* Fails only for what is no socket, which is then closed all the same. */
   if (reset) setsockopt(fd, SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once);
@@ -189,7 +207,10 @@ static int deal_with(struct poller *poller, const struct epoll_event *event, uin
   if ((event->events & EPOLLIN) != 0) {
     what = read_once(fd, into, value);
   } else if ((event->events & (EPOLLERR | EPOLLHUP)) != 0) {
-    /* Nobody reads. What came before a reset is not lost by it: the bytes first, and then the kernel tells of it again. */
+    /*
+     * Nobody reads. What came before a reset is not lost by it: the bytes first, and then the
+     * kernel tells of it again.
+     */
     int unread = 0, error = 0;
     if (ioctl(fd, FIONREAD, &unread) != 0 || unread == 0) error = pending_error(fd);
     if (error != 0) {
@@ -206,9 +227,11 @@ static int deal_with(struct poller *poller, const struct epoll_event *event, uin
 }
 
 /*
- * read(into, offset, records): reads from every socket that is ready, at most 64 KiB from each and from as many as there is room for, one behind the
- * other from `offset` on. Gives how many records there are in `records`: id, what happened (1 read, 2 writable, 4 failed, added up), and the number of bytes, 0 for
- * the end, or of the error (libuv's, below 0). Who was not reached is first next time.
+ * read(into, offset, records): reads from every socket that is ready, at most 64 KiB from each and
+ * from as many as there is room for, one behind the other from `offset` on. Gives how many records
+ * there are in `records`: id, what happened (1 read, 2 writable, 4 failed, added up), and the
+ * number of bytes, 0 for the end, or of the error (libuv's, below 0). Who was not reached is first
+ * next time.
  */
 static napi_value js_read_ready(napi_env env, napi_callback_info info) {
   size_t length = 0, fields = 0;
@@ -248,7 +271,9 @@ static napi_value js_read_ready(napi_env env, napi_callback_info info) {
   return result;
 }
 
-/* close(): closes the poller and every socket that is still in it. Harmless for one that is closed. */
+/*
+ * close(): closes the poller and every socket that is still in it. Harmless for one that is closed.
+ */
 static napi_value js_poller_close(napi_env env, napi_callback_info info) {
   napi_value self;
   void *data = NULL;
@@ -260,7 +285,9 @@ static napi_value js_poller_close(napi_env env, napi_callback_info info) {
   return NULL;
 }
 
-/* poller(): { fd, want, drop, read, close }; `fd` is readable while `read` has something to tell. */
+/*
+ * poller(): { fd, want, drop, read, close }; `fd` is readable while `read` has something to tell.
+ */
 static napi_value js_poller(napi_env env, napi_callback_info info) {
   static const napi_property_descriptor methods[] = {
       {"want", NULL, js_want, NULL, NULL, NULL, napi_default_method, NULL},
@@ -289,7 +316,10 @@ static napi_value js_poller(napi_env env, napi_callback_info info) {
   return object;
 }
 
-/* --- one socket ------------------------------------------------------------------------------------------------------ */
+/*
+ * --- one socket
+ * ---------------------------------------------------------------------------------------
+ */
 
 /* Sends what the kernel takes of `pieces` now; false with errno: it takes no more. */
 static bool send_pieces(int fd, struct iovec *pieces, size_t count, size_t *total) {
@@ -307,8 +337,9 @@ static bool send_pieces(int fd, struct iovec *pieces, size_t count, size_t *tota
 }
 
 /*
- * The pieces of `count` chunks. In two steps, since taking a chunk out of the array may run JavaScript, which can take away the memory of one that was looked at
- * before; looking at them runs none. How many there are before the first that is no chunk, which is `count` where all are.
+ * The pieces of `count` chunks. In two steps, since taking a chunk out of the array may run
+ * JavaScript, which can take away the memory of one that was looked at before; looking at them runs
+ * none. How many there are before the first that is no chunk, which is `count` where all are.
  */
 static napi_status read_pieces(
     napi_env env, napi_value chunks, uint32_t first, size_t count, struct iovec *pieces, size_t *filled) {
@@ -326,7 +357,10 @@ static napi_status read_pieces(
   return napi_ok;
 }
 
-/* send(fd, chunks): how many bytes of the chunks, in their order, the socket has taken; 0 where it takes none now. */
+/*
+ * send(fd, chunks): how many bytes of the chunks, in their order, the socket has taken; 0 where it
+ * takes none now.
+ */
 static napi_value js_send(napi_env env, napi_callback_info info) {
   size_t total = 0;
   napi_value args[2], result;
@@ -342,7 +376,9 @@ static napi_value js_send(napi_env env, napi_callback_info info) {
   for (uint32_t first = 0; open && first < chunks; first += MAX_PIECES) {
     size_t count = chunks - first < MAX_PIECES ? chunks - first : MAX_PIECES, filled = 0;
     CHECK(env, read_pieces(env, args[1], first, count, pieces, &filled));
-    /* What was taken has left: a caller that makes this mistake is told when nothing depends on it. */
+    /*
+     * What was taken has left: a caller that makes this mistake is told when nothing depends on it.
+     */
     if (filled < count && filled == 0 && total == 0) return raise_argument(env, "a chunk is not a Uint8Array");
     if (filled > 0) open = send_pieces(fd, pieces, filled, &total);
     if (filled < count) break;
@@ -362,7 +398,10 @@ static napi_value js_shutdown(napi_env env, napi_callback_info info) {
   return NULL;
 }
 
-/* unacknowledged(fd): bytes, and one for an end, that the other side's kernel has not acknowledged: a reset would throw them away. */
+/*
+ * unacknowledged(fd): bytes, and one for an end, that the other side's kernel has not acknowledged:
+ * a reset would throw them away.
+ */
 static napi_value js_unacknowledged(napi_env env, napi_callback_info info) {
   napi_value args[1], result;
   int fd = -1, left = 0;
@@ -373,8 +412,9 @@ static napi_value js_unacknowledged(napi_env env, napi_callback_info info) {
 }
 
 /*
- * tune(fd, keepaliveSeconds): no delay for small packets (Nagle), and, where it is more than 0, a sign of life asked of a connection that has been silent for so
- * long, ten times at most and a second apart, as libuv does.
+ * tune(fd, keepaliveSeconds): no delay for small packets (Nagle), and, where it is more than 0, a
+ * sign of life asked of a connection that has been silent for so long, ten times at most and a
+ * second apart, as libuv does.
  */
 static napi_value js_tune(napi_env env, napi_callback_info info) {
   napi_value args[2];

@@ -1,6 +1,7 @@
 /*
- * Sockets that Node's net does not make: listening ones whose accept runs only when it is asked for, and connections of families that it
- * does not know. Nothing here touches a connection's bytes: Node does, or poller.c.
+ * Sockets that Node's net does not make: listening ones whose accept runs only when it is asked
+ * for, and connections of families that it does not know. Nothing here touches a connection's
+ * bytes: Node does, or poller.c.
  *
  * A further address family needs one branch in read_address and one in make_address.
  */
@@ -18,7 +19,10 @@
 /* after sys/socket.h, which it builds on */
 #include <linux/vm_sockets.h>
 
-/* --- addresses ------------------------------------------------------------------------------------------------------- */
+/*
+ * --- addresses
+ * ---------------------------------------------------------------------------------------
+ */
 
 union address {
   struct sockaddr any;
@@ -33,7 +37,9 @@ static bool read_text(napi_env env, napi_value object, const char *key, char *te
   size_t length = 0;
   if (napi_get_named_property(env, object, key, &value) != napi_ok) return false;
   if (napi_get_value_string_utf8(env, value, text, size, &length) != napi_ok) return false;
-  /* A NUL inside would end the text early for C, and a text that fills the room may have been cut. */
+  /*
+   * A NUL inside would end the text early for C, and a text that fills the room may have been cut.
+   */
   return strlen(text) == length && length + 1 < size;
 }
 
@@ -123,7 +129,10 @@ static napi_value make_address(napi_env env, const union address *address) {
   return object;
 }
 
-/* --- descriptors ----------------------------------------------------------------------------------------------------- */
+/*
+ * --- descriptors
+ * ---------------------------------------------------------------------------------------
+ */
 
 static napi_value fail_and_close(napi_env env, int fd, const char *syscall_name) {
   int error = errno;
@@ -146,7 +155,10 @@ static napi_value js_listen(napi_env env, napi_callback_info info) {
   }
   int fd = socket(address.any.sa_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
   if (fd < 0) return raise_errno(env, errno, "socket");
-  /* As libuv does: a port is free again although connections of the previous listener linger in TIME_WAIT. */
+  /*
+   * As libuv does: a port is free again although connections of the previous listener linger in
+   * TIME_WAIT.
+   */
   if (setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on) != 0) return fail_and_close(env, fd, "setsockopt");
   /* What was decided upon is what is bound: `::` does not take the IPv4 wildcard along. */
   if (address.any.sa_family == AF_INET6 && setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof on) != 0) {
@@ -161,15 +173,19 @@ static napi_value js_listen(napi_env env, napi_callback_info info) {
   return result;
 }
 
-/* How long the kernel may take for a connection. Of its own it gives a machine that is booting 2 s. */
+/*
+ * How long the kernel may take for a connection. Of its own it gives a machine that is booting 2 s.
+ */
 static bool let_connecting_take(int fd, uint32_t ms) {
   const struct timeval time = {.tv_sec = ms / 1000, .tv_usec = (ms % 1000) * 1000L};
   return setsockopt(fd, AF_VSOCK, SO_VM_SOCKETS_CONNECT_TIMEOUT, &time, sizeof time) == 0;
 }
 
 /*
- * connect({ family, address, port }, timeoutMs): the descriptor of a socket that is being connected. It is writable when the outcome is known;
- * socketError says which. The time limit is the kernel's own for vsock and nobody's for the others: who gives up earlier closes the descriptor.
+ * connect({ family, address, port }, timeoutMs): the descriptor of a socket that is being
+ * connected. It is writable when the outcome is known; socketError says which. The time limit is
+ * the kernel's own for vsock and nobody's for the others: who gives up earlier closes the
+ * descriptor.
  */
 static napi_value js_connect(napi_env env, napi_callback_info info) {
   size_t count = 2;
@@ -250,8 +266,9 @@ static napi_value js_accept(napi_env env, napi_callback_info info) {
 }
 
 /*
- * socketError(fd): the name of the error that waits to be told (SO_ERROR), or undefined. libuv reports a reset that arrives together
- * with the last data as a clean end (the POLLHUP shortcut of uv__stream_io); the kernel still knows better.
+ * socketError(fd): the name of the error that waits to be told (SO_ERROR), or undefined. libuv
+ * reports a reset that arrives together with the last data as a clean end (the POLLHUP shortcut of
+ * uv__stream_io); the kernel still knows better.
  */
 static napi_value js_socket_error(napi_env env, napi_callback_info info) {
   napi_value args[1], result;

@@ -1,7 +1,9 @@
 /*
- * Gives Node's net.Socket a descriptor that its constructor refuses. The constructor looks at the kind of a descriptor, while what does the work
- * (libuv's pipe handle) drives any that can be polled, read and written. So the socket is made on a placeholder of a kind that it takes, and in
- * the same turn of the event loop, before anything has polled the placeholder, the real descriptor is put under its number.
+ * Gives Node's net.Socket a descriptor that its constructor refuses. The constructor looks at the
+ * kind of a descriptor, while what does the work (libuv's pipe handle) drives any that can be
+ * polled, read and written. So the socket is made on a placeholder of a kind that it takes, and in
+ * the same turn of the event loop, before anything has polled the placeholder, the real descriptor
+ * is put under its number.
  */
 #include "native.h"
 
@@ -27,8 +29,8 @@ static napi_value js_placeholder(napi_env env, napi_callback_info info) {
 }
 
 /*
- * replace(number, fd): from here on `number` stands for what `fd` stood for; what it stood for is closed, and so is the number `fd`.
- * Where it fails, both are what they were.
+ * replace(number, fd): from here on `number` stands for what `fd` stood for; what it stood for is
+ * closed, and so is the number `fd`. Where it fails, both are what they were.
  */
 static napi_value js_replace(napi_env env, napi_callback_info info) {
   size_t count = 2;

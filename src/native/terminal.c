@@ -1,4 +1,7 @@
-/* Pseudo-terminals, which Node does not make. Their bytes are read and written by device.c, to the end, which is EIO. */
+/*
+ * Pseudo-terminals, which Node does not make. Their bytes are read and written by device.c, to the
+ * end, which is EIO.
+ */
 #include "native.h"
 
 #include <errno.h>
@@ -38,7 +41,8 @@ static napi_value pair_of(napi_env env, const char *first_name, int first, const
 }
 
 /*
- * The other side, by the descriptor where the kernel has that (4.13): no name is looked up, so it is right in any mount namespace. It blocks, as programs expect of their terminal.
+ * The other side, by the descriptor where the kernel has that (4.13): no name is looked up, so it
+ * is right in any mount namespace. It blocks, as programs expect of their terminal.
  */
 static int open_slave(int master) {
   char path[64];
@@ -48,7 +52,10 @@ static int open_slave(int master) {
   return open(path, O_RDWR | O_NOCTTY | O_CLOEXEC);
 }
 
-/* Sets it up: unlocked, of this size, with UTF-8 characters erased as a whole. The slave, or -1 with errno. */
+/*
+ * Sets it up: unlocked, of this size, with UTF-8 characters erased as a whole. The slave, or -1
+ * with errno.
+ */
 static int prepare(int master, const struct winsize *size) {
   struct termios settings;
   if (grantpt(master) != 0 || unlockpt(master) != 0 || ioctl(master, TIOCSWINSZ, size) != 0) return -1;
@@ -80,7 +87,10 @@ static napi_value js_open_terminal(napi_env env, napi_callback_info info) {
   return pair;
 }
 
-/* resize(master, columns, rows, x, y): the terminal's foreground process group is told by WINCH where it changes. */
+/*
+ * resize(master, columns, rows, x, y): the terminal's foreground process group is told by WINCH
+ * where it changes.
+ */
 static napi_value js_resize(napi_env env, napi_callback_info info) {
   napi_value args[5];
   struct winsize size;
@@ -146,7 +156,10 @@ static napi_value js_set_mode(napi_env env, napi_callback_info info) {
   return NULL;
 }
 
-/* endOfFile(fd): the character that ends a program's input where the terminal is read by lines; undefined where it is not, or there is none. */
+/*
+ * endOfFile(fd): the character that ends a program's input where the terminal is read by lines;
+ * undefined where it is not, or there is none.
+ */
 static napi_value js_end_of_file(napi_env env, napi_callback_info info) {
   napi_value args[1], result;
   struct termios settings;

@@ -1,4 +1,7 @@
-/* Times of files to the nanosecond: Node takes them as a double of seconds, loses what is finer, and takes numbers before 1970 for now. */
+/*
+ * Times of files to the nanosecond: Node takes them as a double of seconds, loses what is finer,
+ * and takes numbers before 1970 for now.
+ */
 #include "native.h"
 
 #include <errno.h>
@@ -27,8 +30,8 @@ static bool read_time(napi_env env, napi_value seconds, napi_value nanoseconds, 
 }
 
 /*
- * setTimes(file, accessedSeconds, accessedNanoseconds, modifiedSeconds, modifiedNanoseconds): of an open file, or of the one at a path (a Uint8Array without
- * a zero byte, links are followed).
+ * setTimes(file, accessedSeconds, accessedNanoseconds, modifiedSeconds, modifiedNanoseconds): of an
+ * open file, or of the one at a path (a Uint8Array without a zero byte, links are followed).
  */
 static napi_value js_set_times(napi_env env, napi_callback_info info) {
   size_t count = 5, length = 0;

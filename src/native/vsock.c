@@ -9,7 +9,9 @@
 /* after sys/socket.h, which it builds on */
 #include <linux/vm_sockets.h>
 
-/* localCid(): this machine's context id, 2 on a host. Throws ENOENT where the kernel has no vsock. */
+/*
+ * localCid(): this machine's context id, 2 on a host. Throws ENOENT where the kernel has no vsock.
+ */
 static napi_value js_local_cid(napi_env env, napi_callback_info info) {
   unsigned int cid = 0;
   napi_value result;
@@ -24,8 +26,9 @@ static napi_value js_local_cid(napi_env env, napi_callback_info info) {
 }
 
 /*
- * writeError(fd): the name of the error that writing would meet, found by writing nothing; undefined where there is none. On AF_VSOCK it is the
- * only way to tell a peer that has ended its side (it still reads) from one that is gone: the kernel reports an end of reading in both cases,
+ * writeError(fd): the name of the error that writing would meet, found by writing nothing;
+ * undefined where there is none. On AF_VSOCK it is the only way to tell a peer that has ended its
+ * side (it still reads) from one that is gone: the kernel reports an end of reading in both cases,
  * keeps no error for either, and no SO_LINGER makes a difference.
  */
 static napi_value js_write_error(napi_env env, napi_callback_info info) {

@@ -1,9 +1,9 @@
 /**
- * How long to wait before trying again: each wait is twice the last one, from `minMs` to `maxMs`, and differs by up to 20 % either way, so that
- * what failed together does not come back together.
+ * How long to wait before trying again: each wait is twice the last one, from `minMs` to `maxMs`,
+ * and differs by up to 20 % either way, so that what failed together does not come back together.
  *
- * Promises: one wait at a time and no timer between waits; an abort ends a wait at once. A wait keeps the process alive: what is tried again goes
- * on. Does no I/O: time is the injected clock.
+ * Promises: one wait at a time and no timer between waits; an abort ends a wait at once. A wait
+ * keeps the process alive: what is tried again goes on. Does no I/O: time is the injected clock.
  */
 import { pause, type Clock } from './clock.ts'
 import type { Limits } from '../contracts/limits.ts'
@@ -48,7 +48,8 @@ export class Backoff {
   }
 
   /**
-   * Waits for {@link next}, and keeps the process alive meanwhile; rejects with the signal's reason as soon as it aborts.
+   * Waits for {@link next}, and keeps the process alive meanwhile; rejects with the signal's reason
+   * as soon as it aborts.
    * @param atMostMs cuts the wait short, for what has a deadline
    */
   async wait(signal: AbortSignal, atMostMs: number = Infinity): Promise<void> {

@@ -1,6 +1,7 @@
 /**
- * Time, as an injected thing. The core never reads the machine's clock: it is told the time and says when it wants to
- * be told again. Everything else in trunkline that waits takes a {@link Clock}, so that a test can turn it by hand.
+ * Time, as an injected thing. The core never reads the machine's clock: it is told the time and
+ * says when it wants to be told again. Everything else in trunkline that waits takes a
+ * {@link Clock}, so that a test can turn it by hand.
  */
 import type { Clock, Timer } from '../contracts/types.ts'
 
@@ -10,11 +11,13 @@ export type { Clock, Timer }
 const MAX_TIMER_MS = 2 ** 31 - 1
 
 /**
- * The machine's monotonic clock. A timer's callback comes after what had arrived by then has been read: a process that was suspended finds its timers run
- * out and the answers that they wait for side by side, and Node looks at its timers first.
+ * The machine's monotonic clock. A timer's callback comes after what had arrived by then has been
+ * read: a process that was suspended finds its timers run out and the answers that they wait for
+ * side by side, and Node looks at its timers first.
  */
 export const systemClock: Clock = {
-  // Not performance.now(): its first use loads eleven modules of Node, 2 % of what a command takes to start.
+  // Not performance.now(): its first use loads eleven modules of Node, 2 % of what a command takes
+  // to start.
   now() {
     const [seconds, nanoseconds] = process.hrtime()
     return seconds * 1000 + nanoseconds / 1e6
@@ -37,7 +40,10 @@ export const systemClock: Clock = {
   },
 }
 
-/** Waits, and keeps the process alive meanwhile. Rejects with the signal's reason as soon as it aborts; either way nothing is left of the wait. */
+/**
+ * Waits, and keeps the process alive meanwhile. Rejects with the signal's reason as soon as it
+ * aborts; either way nothing is left of the wait.
+ */
 export async function pause(clock: Clock, delayMs: number, signal: AbortSignal): Promise<void> {
   signal.throwIfAborted()
   await new Promise<void>((resolve, reject) => {

@@ -1,8 +1,11 @@
 /**
- * A number of things (bytes, descriptors, jobs) that many trunks share. Promises: no more than `max` are held; a lone greedy group of peers gets two thirds of
- * them, and whoever comes next finds room (the dynamic threshold of switches that share a buffer: one may hold twice what is free); the trunks of a group share
- * what the group may have by the same rule; whoever waits is served in turn, group after group, in a group trunk after trunk, in a trunk in order. A wait ends by
- * a grant, its signal, the end of its trunk, or after `waitMs`. Whatever is given back is there for others at once.
+ * A number of things (bytes, descriptors, jobs) that many trunks share. Promises: no more than
+ * `max` are held; a lone greedy group of peers gets two thirds of them, and whoever comes next
+ * finds room (the dynamic threshold of switches that share a buffer: one may hold twice what is
+ * free); the trunks of a group share what the group may have by the same rule; whoever waits is
+ * served in turn, group after group, in a group trunk after trunk, in a trunk in order. A wait ends
+ * by a grant, its signal, the end of its trunk, or after `waitMs`. Whatever is given back is there
+ * for others at once.
  */
 import type { Clock } from './clock.ts'
 import { abortError, type TrunkError } from '../contracts/errors.ts'
@@ -11,13 +14,19 @@ import type { PeerUse } from '../contracts/types.ts'
 
 /** How many times what is free a group may hold. */
 const GREED = 2
-/** The same for a trunk and what its group may still have: a lone trunk gets eight ninths of it, so that company is no great advantage. */
+/**
+ * The same for a trunk and what its group may still have: a lone trunk gets eight ninths of it, so
+ * that company is no great advantage.
+ */
 const GREED_WITHIN = 8
 
 /** What a budget is made of. */
 export interface FairBudgetOptions {
   readonly max: number
-  /** Of these, kept for those that have nothing, however greedy all others are and whoever came first. @default none */
+  /**
+   * Of these, kept for those that have nothing, however greedy all others are and whoever came
+   * first. @default none
+   */
   readonly reserve?: number
   /** How much such a one may have of it. */
   readonly minimum?: number
@@ -59,7 +68,10 @@ export class FairBudget {
     return this.#refused
   }
 
-  /** What a trunk may take its part by. Those of one `peer` are a group; where it is empty, the trunk is a group of its own. */
+  /**
+   * What a trunk may take its part by. Those of one `peer` are a group; where it is empty, the
+   * trunk is a group of its own.
+   */
   open(peer: string): Share {
     let group = peer === '' ? undefined : this.#byKey.get(peer)
     if (group === undefined) {
@@ -83,7 +95,7 @@ export class FairBudget {
       .sort((a, b) => b.used - a.used)
   }
 
-  // --- what shares call ----------------------------------------------------------------------------------------------
+  // --- what shares call --------------------------------------------------------------------------
 
   fits(share: Share, amount: number): boolean {
     const { group } = share
@@ -245,7 +257,10 @@ export class Share {
     return taken
   }
 
-  /** Takes so many as soon as there is room. Rejects with the reason of `signal`, or what {@link end} or the budget says. */
+  /**
+   * Takes so many as soon as there is room. Rejects with the reason of `signal`, or what
+   * {@link end} or the budget says.
+   */
   async wait(amount: number, signal?: AbortSignal): Promise<void> {
     if (signal?.aborted === true) throw abortError(signal)
     if (this.#over !== undefined) throw this.#over

@@ -1,11 +1,13 @@
 /**
- * Random bytes that a machine which was set back does not say twice. Node's own (`randomBytes`, `randomUUID`) come from a pool in this process's memory,
- * and that memory is part of a snapshot: restored twice, it gives the same bytes twice. The kernel is told of the restoring (VMGENID) and starts
- * its generator anew; where it is not, the clock at least has moved between two readings.
+ * Random bytes that a machine which was set back does not say twice. Node's own (`randomBytes`,
+ * `randomUUID`) come from a pool in this process's memory, and that memory is part of a snapshot:
+ * restored twice, it gives the same bytes twice. The kernel is told of the restoring (VMGENID) and
+ * starts its generator anew; where it is not, the clock at least has moved between two readings.
  *
  * Promises: never worse than `randomBytes`. Bound: 32 bytes a call, some 20 µs.
  *
- * What nobody guards as a secret (an epoch, a name) is made without node:crypto, which takes a command a tenth of its start to load.
+ * What nobody guards as a secret (an epoch, a name) is made without node:crypto, which takes a
+ * command a tenth of its start to load.
  */
 import { createHash, randomBytes } from 'node:crypto'
 import { closeSync, openSync, readSync } from 'node:fs'
@@ -25,8 +27,9 @@ export function freshBytes(count: number): Uint8Array {
 }
 
 /**
- * Bytes that two copies of a machine do not say, either; but who has seen those of one copy, and knows the time, may guess those of the other. The
- * clock is laid over what the kernel says, which makes it no less random.
+ * Bytes that two copies of a machine do not say, either; but who has seen those of one copy, and
+ * knows the time, may guess those of the other. The clock is laid over what the kernel says, which
+ * makes it no less random.
  * @param count at most 32
  */
 export function freshMark(count: number): Uint8Array {
@@ -44,7 +47,10 @@ export function freshName(): string {
   return `${Buffer.from(freshMark(MARK_BYTES)).toString('hex')}-${process.hrtime.bigint().toString(36)}`
 }
 
-/** Nothing where the kernel cannot be asked by a file (Windows, a root without /dev): the other sources have to do. */
+/**
+ * Nothing where the kernel cannot be asked by a file (Windows, a root without /dev): the other
+ * sources have to do.
+ */
 function kernelBytes(): Uint8Array {
   const bytes = new Uint8Array(MAX_BYTES)
   let fd: number

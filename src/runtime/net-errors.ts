@@ -1,8 +1,10 @@
 /**
- * The operating system's network errors as trunkline's: one table for every transport and for the TCP protocols.
+ * The operating system's network errors as trunkline's: one table for every transport and for the
+ * TCP protocols.
  *
- * Promises: the code is decided by `error.code` (never by a message), the original is the `cause`, and the sentence names
- * only the target that the caller gave, so it may travel to a peer. Imports nothing of Node.
+ * Promises: the code is decided by `error.code` (never by a message), the original is the `cause`,
+ * and the sentence names only the target that the caller gave, so it may travel to a peer. Imports
+ * nothing of Node.
  */
 import type { ErrorScope, KnownCode } from '../contracts/errors.ts'
 import { TrunkError } from '../contracts/errors.ts'
@@ -60,9 +62,11 @@ const LINK: ReadonlyMap<string, Row> = new Map<string, Row>([
 ])
 
 /**
- * Why dialling `target` failed. ERR_CONNECT_REFUSED, _UNREACHABLE, _TIMEOUT, ERR_NAME_NOT_FOUND, ERR_ADDRESS_UNAVAILABLE or
- * ERR_DENIED; what the table does not know is ERR_CONNECT_UNREACHABLE with its cause. A `TrunkError` comes back as it is.
- * @param scope what the failure ends. @default 'pipe', which is what a protocol's refusal needs; transports say 'link'
+ * Why dialling `target` failed. ERR_CONNECT_REFUSED, _UNREACHABLE, _TIMEOUT, ERR_NAME_NOT_FOUND,
+ * ERR_ADDRESS_UNAVAILABLE or ERR_DENIED; what the table does not know is ERR_CONNECT_UNREACHABLE
+ * with its cause. A `TrunkError` comes back as it is.
+ * @param scope what the failure ends. @default 'pipe', which is what a protocol's refusal needs;
+ * transports say 'link'
  *
  * @example
  * ```ts
@@ -76,8 +80,9 @@ export function connectError(error: unknown, target: string, scope: ErrorScope =
 }
 
 /**
- * Why listening at `target` failed. ERR_ADDRESS_IN_USE, ERR_ADDRESS_UNAVAILABLE, ERR_BIND_DENIED or ERR_NAME_NOT_FOUND; what the
- * table does not know is ERR_ADDRESS_UNAVAILABLE with its cause. A `TrunkError` comes back as it is.
+ * Why listening at `target` failed. ERR_ADDRESS_IN_USE, ERR_ADDRESS_UNAVAILABLE, ERR_BIND_DENIED or
+ * ERR_NAME_NOT_FOUND; what the table does not know is ERR_ADDRESS_UNAVAILABLE with its cause. A
+ * `TrunkError` comes back as it is.
  * @param scope what the failure ends. @default 'pipe'
  *
  * @example
@@ -92,8 +97,9 @@ export function listenError(error: unknown, target: string, scope: ErrorScope = 
 }
 
 /**
- * Why a line that stood has failed, always of scope `link`: ERR_LINK_RESET where the peer cut it, ERR_LINK_LOST where it can no
- * longer be reached, else ERR_LINK_FAILED. A `TrunkError` comes back as it is.
+ * Why a line that stood has failed, always of scope `link`: ERR_LINK_RESET where the peer cut it,
+ * ERR_LINK_LOST where it can no longer be reached, else ERR_LINK_FAILED. A `TrunkError` comes back
+ * as it is.
  */
 export function linkError(error: unknown): TrunkError {
   if (error instanceof TrunkError) return error
@@ -101,7 +107,10 @@ export function linkError(error: unknown): TrunkError {
   return new TrunkError(row[0], row[1], { cause: error, scope: 'link' })
 }
 
-/** Errors of accept(2) that belong to the one connection that was taken from the queue: the next may be fine at once. */
+/**
+ * Errors of accept(2) that belong to the one connection that was taken from the queue: the next may
+ * be fine at once.
+ */
 const OF_ONE_CONNECTION: ReadonlySet<string> = new Set([
   'ECONNABORTED',
   'EPROTO',
@@ -121,7 +130,10 @@ export function ofOneConnection(error: unknown): boolean {
   return OF_ONE_CONNECTION.has(codeOf(error))
 }
 
-/** The `code` of a system error, '' where there is none. Several attempts (AggregateError) count as their first. */
+/**
+ * The `code` of a system error, '' where there is none. Several attempts (AggregateError) count as
+ * their first.
+ */
 function codeOf(error: unknown): string {
   if (typeof error !== 'object' || error === null) return ''
   if ('code' in error && typeof error.code === 'string') return error.code

@@ -1,6 +1,7 @@
 /**
- * A value that changes, and those who watch it. Promises: a watcher is given the present value first, then the latest one whenever it asks and there
- * is one that it has not seen, the last one always. It is known here only while it waits: one that was left or forgotten holds nothing.
+ * A value that changes, and those who watch it. Promises: a watcher is given the present value
+ * first, then the latest one whenever it asks and there is one that it has not seen, the last one
+ * always. It is known here only while it waits: one that was left or forgotten holds nothing.
  */
 export class ObservableValue<T> {
   #value: T

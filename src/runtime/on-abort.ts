@@ -1,6 +1,7 @@
 /**
- * Waiting for an abort signal: one listener a signal, however many calls share it. A program that ends by one AbortController has a
- * thousand pipes on its signal, and Node warns of a leak from the eleventh listener on.
+ * Waiting for an abort signal: one listener a signal, however many calls share it. A program that
+ * ends by one AbortController has a thousand pipes on its signal, and Node warns of a leak from the
+ * eleventh listener on.
  */
 
 import { abortError, badArgument } from '../contracts/errors.ts'
@@ -11,7 +12,9 @@ export function requireSignal(given: unknown): AbortSignal {
   throw badArgument(`a signal is an AbortSignal, not ${given === null ? 'null' : typeof given}`)
 }
 
-/** `promise`, or the signal's reason as soon as it aborts. What the promise gives then is dropped. */
+/**
+ * `promise`, or the signal's reason as soon as it aborts. What the promise gives then is dropped.
+ */
 export async function unlessAborted<T>(promise: Promise<T>, signal: AbortSignal): Promise<T> {
   let unsubscribe = (): void => undefined
   const aborted = new Promise<never>((_resolve, reject) => {
@@ -35,7 +38,8 @@ const sharedBySignal = new WeakMap<AbortSignal, Shared>()
 
 /**
  * Calls `callback` once when `signal` aborts; at once where it has. It may not throw.
- * @returns lets go of the signal: nothing is called any more, and the last one takes the listener away
+ * @returns lets go of the signal: nothing is called any more, and the last one takes the listener
+ * away
  */
 export function onAbort(signal: AbortSignal, callback: () => void): () => void {
   if (signal.aborted) {

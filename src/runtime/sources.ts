@@ -13,11 +13,15 @@ export function isSource(source: unknown): boolean {
   return Symbol.asyncIterator in source || Symbol.iterator in source
 }
 
-/** The owner of the lifetime closes the source: it-pipe leaves it suspended. It may be waiting still, so it is not waited for. Never rejects. */
+/**
+ * The owner of the lifetime closes the source: it-pipe leaves it suspended. It may be waiting
+ * still, so it is not waited for. Never rejects.
+ */
 export async function closeIterator(iterator: AsyncIterator<Bytes> | Iterator<Bytes>): Promise<void> {
   try {
     await iterator.return?.()
   } catch {
-    // what became of the pipe has been said; a source that cannot even be closed changes nothing of it
+    // what became of the pipe has been said; a source that cannot even be closed changes nothing of
+    // it
   }
 }

@@ -1,4 +1,7 @@
-/** The two functions of the checked framing that Node has natively: a CRC-32 at several GB/s (zlib, since Node 20.15) and a search. */
+/**
+ * The two functions of the checked framing that Node has natively: a CRC-32 at several GB/s (zlib,
+ * since Node 20.15) and a search.
+ */
 import { crc32 } from 'node:zlib'
 import type { ChecksumTools } from '../core/checked-frame/checks.ts'
 

@@ -1,6 +1,6 @@
 /**
- * One session by `connect`, without a next one: dialled once, or until there is one. Tells of each change, to the session's end. Leaves nothing behind
- * where there is no session.
+ * One session by `connect`, without a next one: dialled once, or until there is one. Tells of each
+ * change, to the session's end. Leaves nothing behind where there is no session.
  */
 import { Backoff } from '../runtime/backoff.ts'
 import { abortError, toTrunkError } from '../contracts/errors.ts'
@@ -10,7 +10,10 @@ import { ignore } from './pipe/rejected.ts'
 import type { ReconnectingParts, Session } from './reconnecting-trunk.ts'
 import { redial } from './redial.ts'
 
-/** Resolves with the session; rejects with the signal's reason, or with why there is none. `retry`: tries until there is one. */
+/**
+ * Resolves with the session; rejects with the signal's reason, or with why there is none. `retry`:
+ * tries until there is one.
+ */
 export async function dialSession(parts: ReconnectingParts, signal: AbortSignal, retry: boolean): Promise<Session> {
   const { dial, protocols, limits, clock, onConnection, random = Math.random } = parts
   let attempts = 1

@@ -1,7 +1,9 @@
 /**
- * The direct interface of any link: its own where it has one, else one made of its source and sink. So what reads and writes links knows one adapter.
+ * The direct interface of any link: its own where it has one, else one made of its source and sink.
+ * So what reads and writes links knows one adapter.
  *
- * A foreign source may hang for ever: `stop` ends its iteration; the link itself is closed by its owner.
+ * A foreign source may hang for ever: `stop` ends its iteration; the link itself is closed by its
+ * owner.
  */
 import { abortableSource } from 'abortable-iterator'
 import { Uint8ArrayList } from 'uint8arraylist'

@@ -1,8 +1,10 @@
 /**
- * Joins an engine to a link and a clock: reads the link into the engine, writes the engine's batches, calls it when it is time, and
- * at the end sees that the goodbye leaves before the link is closed. Holds no decision of the protocol.
+ * Joins an engine to a link and a clock: reads the link into the engine, writes the engine's
+ * batches, calls it when it is time, and at the end sees that the goodbye leaves before the link is
+ * closed. Holds no decision of the protocol.
  *
- * Reading never waits for writing (invariant 2 of docs/internals/catalogue.md). It owns the link: after `finished` settles nothing of it is left.
+ * Reading never waits for writing (invariant 2 of docs/internals/catalogue.md). It owns the link:
+ * after `finished` settles nothing of it is left.
  */
 import type { Clock, Timer } from '../runtime/clock.ts'
 import { TrunkError, toTrunkError } from '../contracts/errors.ts'
@@ -10,9 +12,15 @@ import type { Link } from '../contracts/types.ts'
 import { asDirectLink, type DirectAdapter } from './direct-adapter.ts'
 import type { Engine } from '../core/session/engine.ts'
 
-/** After this much in one go the event loop gets a turn: a kernel that keeps taking bytes would starve everything else. */
+/**
+ * After this much in one go the event loop gets a turn: a kernel that keeps taking bytes would
+ * starve everything else.
+ */
 const YIELD_BYTES = 1024 * 1024
-/** How long a link that we end waits for the peer's end: closing earlier may turn our goodbye into a reset. */
+/**
+ * How long a link that we end waits for the peer's end: closing earlier may turn our goodbye into a
+ * reset.
+ */
 const LINGER_MS = 1000
 
 export class Driver {
@@ -70,11 +78,15 @@ export class Driver {
     this.#arm()
   }
 
-  /** The engine may have something to send: asks it once, after everything of this tick has been said. */
+  /**
+   * The engine may have something to send: asks it once, after everything of this tick has been
+   * said.
+   */
   wake(): void {
     if (this.#flushing) return
     this.#flushing = true
-    // a microtask is too early (each chunk of an iterated writer would leave alone), setImmediate too late for latency
+    // a microtask is too early (each chunk of an iterated writer would leave alone), setImmediate
+    // too late for latency
     process.nextTick(this.#flush)
   }
 
@@ -105,7 +117,8 @@ export class Driver {
   }
 
   #received(chunk: Uint8Array): void {
-    // after the end what still comes is dropped, but read, so that the peer's writes do not block its own end
+    // after the end what still comes is dropped, but read, so that the peer's writes do not block
+    // its own end
     if (this.#ended) return
     this.#engine.receive(chunk, this.#clock.now())
     // where something is to be sent, that looks at the time as well
@@ -199,7 +212,10 @@ export class Driver {
     this.#link.close().then(this.#linkGone, this.#linkGone)
   }
 
-  /** The link is closed, whether it says that this went well or not: so it has let go of the last batch, and will not tell. */
+  /**
+   * The link is closed, whether it says that this went well or not: so it has let go of the last
+   * batch, and will not tell.
+   */
   readonly #linkGone = (): void => {
     if (this.#busy) this.#engine.batchLeft()
     this.#busy = false

@@ -1,11 +1,14 @@
 /**
- * When the handlers of pipes start: at once, unless one read of the line has brought very many. What peers open is started in portions, a turn of the event loop for each, so
- * that whoever opens all of its pipes in one go does not keep everybody else waiting. Holds no more than the session has pipes.
+ * When the handlers of pipes start: at once, unless one read of the line has brought very many.
+ * What peers open is started in portions, a turn of the event loop for each, so that whoever opens
+ * all of its pipes in one go does not keep everybody else waiting. Holds no more than the session
+ * has pipes.
  */
 
 /**
- * Handlers that start for what one read has brought, and in each turn after it. More than an honest opener has under way by default (`maxWaitingPipes`), so only
- * whoever ignores that meets it: 1,700 opens in one chunk had kept the event loop for 50 to 130 ms (R-206).
+ * Handlers that start for what one read has brought, and in each turn after it. More than an honest
+ * opener has under way by default (`maxWaitingPipes`), so only whoever ignores that meets it: 1,700
+ * opens in one chunk had kept the event loop for 50 to 130 ms (R-206).
  */
 export const MAX_STARTS = 256
 

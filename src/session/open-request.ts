@@ -19,14 +19,21 @@ const OPEN_REQUEST = v.object({
   params: v.optional(v.unknown()),
 })
 
-/** So many first frames without parameters are known by their bytes: one for each protocol that a peer uses. */
+/**
+ * So many first frames without parameters are known by their bytes: one for each protocol that a
+ * peer uses.
+ */
 const MAX_KNOWN = 16
-/** Longer ones are not kept: a peer that sends many of them would have each compared with all the others. */
+/**
+ * Longer ones are not kept: a peer that sends many of them would have each compared with all the
+ * others.
+ */
 const MAX_KNOWN_BYTES = 64
 
 /**
- * The first frames of one session. Without parameters a protocol's is always the same, so each is encoded and decoded once: what the library and the
- * validation cost is in docs/internals/performance.md.
+ * The first frames of one session. Without parameters a protocol's is always the same, so each is
+ * encoded and decoded once: what the library and the validation cost is in
+ * docs/internals/performance.md.
  */
 export class OpenRequestCache {
   readonly #encoded = new Map<string, Uint8Array>()
@@ -45,7 +52,9 @@ export class OpenRequestCache {
     return bytes
   }
 
-  /** What a peer's payload says; throws ERR_PARAMS_INVALID. `bytes` may be written to afterwards. */
+  /**
+   * What a peer's payload says; throws ERR_PARAMS_INVALID. `bytes` may be written to afterwards.
+   */
   decode(bytes: Uint8Array): OpenRequest {
     for (const known of this.#decoded) if (isSame(known.bytes, bytes)) return known.request
     let request: OpenRequest

@@ -1,13 +1,17 @@
 /**
- * Ends a pipe that makes no progress while somebody waits for its peer: a peer whose muxer answers and whose handler says nothing is alive to every other
- * check. Looks a few times in the given time, so that a pipe costs one timer and its bytes nothing.
+ * Ends a pipe that makes no progress while somebody waits for its peer: a peer whose muxer answers
+ * and whose handler says nothing is alive to every other check. Looks a few times in the given
+ * time, so that a pipe costs one timer and its bytes nothing.
  */
 import type { Clock, Timer } from '../runtime/clock.ts'
 import { TrunkError } from '../contracts/errors.ts'
 
 /** Looks in the given time: how much later than that the end may come. */
 const CHECKS = 4
-/** A look this late means that this process (or its machine) was suspended: the peer gets a fresh interval. */
+/**
+ * A look this late means that this process (or its machine) was suspended: the peer gets a fresh
+ * interval.
+ */
 const SUSPENDED_MS = 1000
 
 /** What is watched. */

@@ -1,6 +1,7 @@
 /**
- * A trunk that outlives its sessions: what `connect` gives with `reconnect: true`. See `ReconnectingTrunk` for what it promises. Holds one session
- * at a time, dials only when the last one's line has been closed, and keeps its users waiting in between, at most `maxPipes` of them.
+ * A trunk that outlives its sessions: what `connect` gives with `reconnect: true`. See
+ * `ReconnectingTrunk` for what it promises. Holds one session at a time, dials only when the last
+ * one's line has been closed, and keeps its users waiting in between, at most `maxPipes` of them.
  */
 import { Backoff } from '../runtime/backoff.ts'
 import type { Clock } from '../runtime/clock.ts'
@@ -33,7 +34,10 @@ export interface Session extends Trunk {
 
 /** What a reconnecting trunk is made of. */
 export interface ReconnectingParts {
-  /** One attempt at a session that serves `protocols`. Rejects with the signal's reason as soon as that aborts; leaves nothing then. */
+  /**
+   * One attempt at a session that serves `protocols`. Rejects with the signal's reason as soon as
+   * that aborts; leaves nothing then.
+   */
   readonly dial: (signal: AbortSignal, protocols: ReadonlyMap<string, Protocol>) => Promise<Session>
   readonly protocols: ReadonlyMap<string, Protocol>
   readonly limits: Readonly<Limits>
@@ -43,7 +47,10 @@ export interface ReconnectingParts {
   readonly random?: () => number
 }
 
-/** Resolves when the first session is established; rejects with the signal's reason, or with an error that trying again cannot mend. */
+/**
+ * Resolves when the first session is established; rejects with the signal's reason, or with an
+ * error that trying again cannot mend.
+ */
 export async function connectLasting(
   parts: ReconnectingParts,
   signal: AbortSignal | undefined,
@@ -86,7 +93,8 @@ class LastingTrunk implements ReconnectingTrunk {
       this.#rejectClosed = reject
     })
     this.closed.catch(() => {
-      // whoever does not look at `closed` hears of it from the calls that fail; it must not end the process
+      // whoever does not look at `closed` hears of it from the calls that fail; it must not end the
+      // process
     })
   }
 
@@ -110,7 +118,7 @@ class LastingTrunk implements ReconnectingTrunk {
     }
   }
 
-  // --- ReconnectingTrunk ---------------------------------------------------------------------------------------------
+  // --- ReconnectingTrunk -------------------------------------------------------------------------
 
   get connection(): ConnectionStatus {
     return this.#connection.value
@@ -178,7 +186,7 @@ class LastingTrunk implements ReconnectingTrunk {
     await this.close()
   }
 
-  // --- inside --------------------------------------------------------------------------------------------------------
+  // --- inside ------------------------------------------------------------------------------------
 
   /** One session after the other, until the end. Never rejects. */
   async #run(): Promise<void> {
@@ -282,7 +290,9 @@ class LastingTrunk implements ReconnectingTrunk {
   }
 }
 
-/** Resolves when the session is over and its line closed, with the error that ended it, if one did. */
+/**
+ * Resolves when the session is over and its line closed, with the error that ended it, if one did.
+ */
 async function endOf(session: Session): Promise<TrunkError | undefined> {
   return await session.closed.then(
     () => undefined,

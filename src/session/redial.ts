@@ -1,13 +1,16 @@
 /**
- * Dials until there is an answer: one attempt at a time, with a wait after each that failed. Promises: it goes on for ever unless the signal aborts, which
- * ends an attempt and a wait at once, or an error comes that trying again cannot mend. Leaves no timer and no listener behind.
+ * Dials until there is an answer: one attempt at a time, with a wait after each that failed.
+ * Promises: it goes on for ever unless the signal aborts, which ends an attempt and a wait at once,
+ * or an error comes that trying again cannot mend. Leaves no timer and no listener behind.
  */
 import type { Backoff } from '../runtime/backoff.ts'
 import { pause, type Clock } from '../runtime/clock.ts'
 import { toTrunkError, type TrunkError } from '../contracts/errors.ts'
 import type { ConnectionStatus } from '../contracts/types.ts'
 
-/** Errors that the same attempt would meet again, until somebody changes something at either side. */
+/**
+ * Errors that the same attempt would meet again, until somebody changes something at either side.
+ */
 const PERMANENT_CODES: ReadonlySet<string> = new Set([
   'ERR_AUTH_REQUIRED',
   'ERR_AUTH_FAILED',
@@ -19,7 +22,9 @@ const PERMANENT_CODES: ReadonlySet<string> = new Set([
   'ERR_UNSUPPORTED',
 ])
 
-/** True where trying again is of use: nobody is there yet, the line was cut, the peer started anew. */
+/**
+ * True where trying again is of use: nobody is there yet, the line was cut, the peer started anew.
+ */
 export function isRetryable(error: TrunkError): boolean {
   return error.scope !== 'argument' && !PERMANENT_CODES.has(error.code)
 }
@@ -39,7 +44,10 @@ export interface RedialOptions {
   readonly after: TrunkError | undefined
 }
 
-/** Resolves with what `dial` gives; rejects with the signal's reason, or with the error that cannot pass. */
+/**
+ * Resolves with what `dial` gives; rejects with the signal's reason, or with the error that cannot
+ * pass.
+ */
 export async function redial<T>(dial: (signal: AbortSignal) => Promise<T>, options: RedialOptions): Promise<T> {
   const { backoff, clock, signal, tell, after } = options
   let error = after

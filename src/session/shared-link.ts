@@ -1,7 +1,8 @@
 /**
- * One raw line, link after link: what a serving side needs where the line outlives its sessions, as a serial port does. Promises: at most one
- * link at a time has the line; what comes while none has it is dropped; closing or aborting a link gives the line back and leaves it open; a link
- * that is taken while the last batch of another has not left waits for that. Owns the raw link.
+ * One raw line, link after link: what a serving side needs where the line outlives its sessions, as
+ * a serial port does. Promises: at most one link at a time has the line; what comes while none has
+ * it is dropped; closing or aborting a link gives the line back and leaves it open; a link that is
+ * taken while the last batch of another has not left waits for that. Owns the raw link.
  */
 import type { TrunkError } from '../contracts/errors.ts'
 import { badArgument, toTrunkError } from '../contracts/errors.ts'
@@ -57,7 +58,10 @@ export class SharedLink {
     return lease
   }
 
-  /** Resolves when nobody has the line: a session that has failed may still have its goodbye to say. One may wait at a time. */
+  /**
+   * Resolves when nobody has the line: a session that has failed may still have its goodbye to say.
+   * One may wait at a time.
+   */
   free(): Promise<void> {
     if (this.#lease === undefined) return Promise.resolve()
     return new Promise((resolve) => {

@@ -1,6 +1,8 @@
 /**
- * The links of a server that have proved nothing yet. Promises: at most `max` at a time, whoever they are; when one more comes, the oldest of whoever has the
- * most of them goes, so that neither one address with many links nor many links that say nothing keep out whoever says hello in the usual time.
+ * The links of a server that have proved nothing yet. Promises: at most `max` at a time, whoever
+ * they are; when one more comes, the oldest of whoever has the most of them goes, so that neither
+ * one address with many links nor many links that say nothing keep out whoever says hello in the
+ * usual time.
  */
 
 /** A link that is in its hello. */
@@ -14,8 +16,9 @@ interface Stranger {
 const PREFIX_GROUPS = 4
 
 /**
- * Whoever is behind a peer's address: the address without its port, the first 64 bits of one of IPv6 (a subscriber has as many addresses as he likes below
- * them); the empty string where a line has no addresses.
+ * Whoever is behind a peer's address: the address without its port, the first 64 bits of one of
+ * IPv6 (a subscriber has as many addresses as he likes below them); the empty string where a line
+ * has no addresses.
  */
 export function addressGroup(peer: string): string {
   const port = peer.lastIndexOf(':')
@@ -36,8 +39,8 @@ export function addressGroup(peer: string): string {
 }
 
 /**
- * The same for what trunks share: the empty string also where the line has no addresses with ports (paths, devices, commands), by which one of its peers could be told from
- * another.
+ * The same for what trunks share: the empty string also where the line has no addresses with ports
+ * (paths, devices, commands), by which one of its peers could be told from another.
  */
 export function peerGroup(peer: string): string {
   return /^[^/@].*:\d+$/.test(peer) ? addressGroup(peer) : ''

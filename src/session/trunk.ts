@@ -1,6 +1,6 @@
 /**
- * A session with its muxer as users hold it: opens pipes, serves protocols, says how it is. One object owns everything that belongs to
- * one session; when it has ended nothing of it is left.
+ * A session with its muxer as users hold it: opens pipes, serves protocols, says how it is. One
+ * object owns everything that belongs to one session; when it has ended nothing of it is left.
  */
 import type { Account, SharedBudgets } from '../runtime/budgets.ts'
 import { decodeCbor, encodeCbor } from '../core/cbor.ts'
@@ -125,7 +125,10 @@ export class TrunkSession implements Trunk, PipeOwner {
     this.#driver = new Driver(this.#engine, parts.link, parts.clock, parts.traits.connected)
   }
 
-  /** True while pipes can be opened: from the end of the hello until either side closes, or the session is lost. */
+  /**
+   * True while pipes can be opened: from the end of the hello until either side closes, or the
+   * session is lost.
+   */
   get isOpen(): boolean {
     return this.#engine.state === 'open'
   }
@@ -149,7 +152,7 @@ export class TrunkSession implements Trunk, PipeOwner {
     })
   }
 
-  // --- Trunk ---------------------------------------------------------------------------------------------------------
+  // --- Trunk -------------------------------------------------------------------------------------
 
   open(protocol: string, params?: unknown, options: OpenOptions = NO_OPTIONS): Promise<Pipe> {
     // what is thrown in here rejects: one promise is all that an open costs
@@ -172,7 +175,8 @@ export class TrunkSession implements Trunk, PipeOwner {
       pipe.bind(state)
       const { clock } = this.#parts
       const leaveAnswer = answerTimeoutMs === undefined ? undefined : watchProgress(pipe, answerTimeoutMs, clock)
-      // a copy: what the window does not take at once leaves after `open` has settled, when it is its owner's again
+      // a copy: what the window does not take at once leaves after `open` has settled, when it is
+      // its owner's again
       if (first !== undefined && first.byteLength > 0) void pipe.write(new Uint8Array(first))
       if (body !== undefined) void pipe.closeWrite()
       const leaveSignal = signal && onAbort(signal, () => pipe.abort(abortError(signal)))
@@ -246,7 +250,8 @@ export class TrunkSession implements Trunk, PipeOwner {
     this.#closing = true
     this.#engine.close(this.now())
     await this.closed.catch(() => {
-      // an error that ended the session while it was closing is told by `closed` and the pipes; closing settles well all the same
+      // an error that ended the session while it was closing is told by `closed` and the pipes;
+      // closing settles well all the same
     })
   }
 
@@ -264,7 +269,7 @@ export class TrunkSession implements Trunk, PipeOwner {
     await this.close()
   }
 
-  // --- PipeOwner -----------------------------------------------------------------------------------------------------
+  // --- PipeOwner ---------------------------------------------------------------------------------
 
   now(): number {
     return this.#parts.clock.now()
@@ -279,7 +284,7 @@ export class TrunkSession implements Trunk, PipeOwner {
     return reply.byteLength === 0 ? undefined : decodeCbor(reply, 'ERR_MESSAGE_INVALID', 'the reply')
   }
 
-  // --- inside --------------------------------------------------------------------------------------------------------
+  // --- inside ------------------------------------------------------------------------------------
 
   #mux(): MuxCore {
     const { mux } = this.#engine
@@ -315,7 +320,9 @@ export class TrunkSession implements Trunk, PipeOwner {
     return statuses
   }
 
-  /** Finds the handler of a pipe that the peer opened. Never throws: what is wrong refuses the pipe. */
+  /**
+   * Finds the handler of a pipe that the peer opened. Never throws: what is wrong refuses the pipe.
+   */
   #incoming(state: PipeState, head: Uint8Array): void {
     const mux = this.#engine.mux
     if (mux === undefined) return
@@ -459,7 +466,10 @@ function parseParams(protocol: Protocol, params: unknown): unknown {
   }
 }
 
-/** What the peer is told: an argument error is about a call on this side, and its code never travels. */
+/**
+ * What the peer is told: an argument error is about a call on this side, and its code never
+ * travels.
+ */
 function ofPeer(thrown: unknown, code: ErrorCode, message: string): TrunkError {
   const error = toTrunkError(thrown, code, message)
   return error.scope === 'argument' ? new TrunkError(code, message, { cause: error }) : error

@@ -1,6 +1,7 @@
 /**
- * One contender's process: `actor.js CONTENDER`. It is the client of every measurement, and the server too where both are in one process. Each contender has its own, so
- * that none runs in the other's heap or with code that was compiled for the other's streams.
+ * One contender's process: `actor.js CONTENDER`. It is the client of every measurement, and the
+ * server too where both are in one process. Each contender has its own, so that none runs in the
+ * other's heap or with code that was compiled for the other's streams.
  */
 import { contenderOf } from './contenders/all.ts'
 import { isBareSocket } from './results.ts'
@@ -17,7 +18,10 @@ export interface Task {
 
 /** Share of the time that warms up the session before what is measured. */
 const WARM_UP = 0.3
-/** For whatever this process has not run before: the compiler has to be through with it, or the first rounds measure that. */
+/**
+ * For whatever this process has not run before: the compiler has to be through with it, or the
+ * first rounds measure that.
+ */
 const firstWarmUp = (seconds: number): number => Math.min(0.4, 2 * seconds)
 /** What has been run here, by workload and number of processes. */
 const warm = new Set<string>()

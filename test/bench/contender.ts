@@ -1,6 +1,7 @@
 /**
- * What a contender of the benchmark gives: a server and a client over one TCP connection on loopback, and streams between them. What the server does
- * with a stream is the same for all; how a stream is written and read is each contender's own, by its fastest documented way.
+ * What a contender of the benchmark gives: a server and a client over one TCP connection on
+ * loopback, and streams between them. What the server does with a stream is the same for all; how a
+ * stream is written and read is each contender's own, by its fastest documented way.
  */
 
 /** One stream, on either side. */

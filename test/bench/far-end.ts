@@ -1,6 +1,7 @@
 /**
- * The server's side of a measurement, in this process or in a child. Each stream says with its first byte what is to be done with it: read to its end, or
- * written back; the end is answered with an end. And it keeps the books: who got how much, what it cost.
+ * The server's side of a measurement, in this process or in a child. Each stream says with its
+ * first byte what is to be done with it: read to its end, or written back; the end is answered with
+ * an end. And it keeps the books: who got how much, what it cost.
  */
 import type { BenchServer, BenchStream, Contender } from './contender.ts'
 import type { Remote } from './remote.ts'
@@ -12,7 +13,10 @@ export const ECHO = 1
 export interface Books {
   /** Streams that have come. */
   readonly streams: number
-  /** Bytes that each stream's reader got; a stream that has ended stands here once more, and then never again. */
+  /**
+   * Bytes that each stream's reader got; a stream that has ended stands here once more, and then
+   * never again.
+   */
   readonly bytes: readonly number[]
   /** What this side's process has used; 0 where it is the client's as well. */
   readonly cpuMicros: number
@@ -27,7 +31,9 @@ export interface FarEnd {
   close(): Promise<void>
 }
 
-/** What the server does with its streams: `answer`, see above, or `hold`: nothing, it never reads. */
+/**
+ * What the server does with its streams: `answer`, see above, or `hold`: nothing, it never reads.
+ */
 export type Behaviour = 'answer' | 'hold'
 
 const CALL_MS = 60_000

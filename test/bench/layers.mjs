@@ -1,7 +1,8 @@
 /**
- * trunkline's layers alone, each without those above and below it: the codec (frames to bytes and back), the core (two engines that are handed each other's
- * bytes), the adapter (pipes over links in memory), and the transport (a link's sink into a link's source, over TCP). Plain JavaScript: the built files are the
- * layers' only names, and the project's type check needs no build.
+ * trunkline's layers alone, each without those above and below it: the codec (frames to bytes and
+ * back), the core (two engines that are handed each other's bytes), the adapter (pipes over links
+ * in memory), and the transport (a link's sink into a link's source, over TCP). Plain JavaScript:
+ * the built files are the layers' only names, and the project's type check needs no build.
  */
 import { performance } from 'node:perf_hooks'
 import { answerCalls } from './build/remote.js'
@@ -11,7 +12,10 @@ const load = (path) => import(new URL(path, DIST).href)
 
 const MIB = 1024 * 1024
 
-/** Calls `once` for `seconds`, after a warm-up; `once` gives how much it did. How much was done in a second. */
+/**
+ * Calls `once` for `seconds`, after a warm-up; `once` gives how much it did. How much was done in a
+ * second.
+ */
 async function rate(seconds, once) {
   const run = async (limit) => {
     const started = performance.now()
@@ -27,7 +31,7 @@ async function rate(seconds, once) {
   return run(seconds)
 }
 
-// --- codec -----------------------------------------------------------------------------------------------------------
+// --- codec ---------------------------------------------------------------------------------------
 
 /** Nanoseconds for a data frame of `payloadBytes` that is written into a batch and read from it. */
 async function codec(payloadBytes) {
@@ -66,7 +70,7 @@ async function codec(payloadBytes) {
   }
 }
 
-// --- core ------------------------------------------------------------------------------------------------------------
+// --- core ----------------------------------------------------------------------------------------
 
 /** Stands still: nothing here waits for time to pass. */
 const CLOCK = { now: () => 0 }
@@ -157,9 +161,12 @@ async function core(chunkBytes) {
   }
 }
 
-// --- adapter ------------------------------------------------------------------------------------------------------------
+// --- adapter -------------------------------------------------------------------------------------
 
-/** Nanoseconds a write of `chunkBytes` to a pipe between two trunks that are joined in memory, with `for await` at its other end. */
+/**
+ * Nanoseconds a write of `chunkBytes` to a pipe between two trunks that are joined in memory, with
+ * `for await` at its other end.
+ */
 async function adapter(chunkBytes) {
   const { overLink, defineProtocol } = await load('src/index.js')
   const { memoryPair } = await load('transports/memory.js')
@@ -194,7 +201,7 @@ async function adapter(chunkBytes) {
   }
 }
 
-// --- transport -------------------------------------------------------------------------------------------------------
+// --- transport -----------------------------------------------------------------------------------
 
 /** MiB/s of `chunkBytes` at a time through a TCP link's sink and the other one's source. */
 async function transport(chunkBytes) {

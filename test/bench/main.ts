@@ -1,7 +1,10 @@
 /**
- * The benchmark's command line: `npm run bench -- [--quick] [--only TEXT] [--contender NAME]... [--rounds N] [--seconds S] [--json FILE] [--no-pin] [--publish]`;
- * `--from FILE` in place of what says how to measure shows, or publishes, what an earlier run has written.
- * It measures nothing itself: it calls each contender's process in turn, round after round, and draws up the result.
+ * The benchmark's command line:
+ * `npm run bench -- [--quick] [--only TEXT] [--contender NAME]... [--rounds N]
+ * [--seconds S] [--json FILE] [--no-pin] [--publish]`;
+ * `--from FILE` in place of what says how to measure shows, or publishes, what an earlier run has
+ * written. It measures nothing itself: it calls each contender's process in turn, round after
+ * round, and draws up the result.
  */
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { cpus, release, type } from 'node:os'
@@ -37,7 +40,10 @@ if (chosen.publish && !wholeRun) {
   throw new Error('what is published is a whole run: --publish goes without --quick, --only and --contender')
 }
 
-/** glibc hands out large buffers as fresh pages or warm ones, by chance: that halves or doubles any figure. So: from its heap, which is never given back. */
+/**
+ * glibc hands out large buffers as fresh pages or warm ones, by chance: that halves or doubles any
+ * figure. So: from its heap, which is never given back.
+ */
 const PINNED = { MALLOC_MMAP_THRESHOLD_: '33554432', MALLOC_TOP_PAD_: '67108864', MALLOC_TRIM_THRESHOLD_: '1073741824' }
 const DOCS = new URL('../../../docs/internals/', import.meta.url)
 

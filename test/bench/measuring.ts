@@ -1,6 +1,7 @@
 /**
- * One row of a run: the contenders take turns, round after round. Whoever is slow is measured once, whoever is not done in time gets no figure, and what was
- * done otherwise for one of them is noted, so that a run takes a bounded time and its table says what happened.
+ * One row of a run: the contenders take turns, round after round. Whoever is slow is measured once,
+ * whoever is not done in time gets no figure, and what was done otherwise for one of them is noted,
+ * so that a run takes a bounded time and its table says what happened.
  */
 import type { Step } from './plan.ts'
 import type { Progress } from './progress.ts'

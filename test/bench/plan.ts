@@ -15,7 +15,9 @@ export interface Step {
   readonly rounds: number
   readonly seconds: number
   readonly contenders: readonly string[]
-  /** Its processes are used for nothing else: what it measures is memory, or it leaves some behind. */
+  /**
+   * Its processes are used for nothing else: what it measures is memory, or it leaves some behind.
+   */
   readonly alone: boolean
 }
 

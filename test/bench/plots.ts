@@ -1,4 +1,7 @@
-/** Plots as plain SVG, for light and dark pages: lines over a logarithmic axis, and dots of several contenders in rows. */
+/**
+ * Plots as plain SVG, for light and dark pages: lines over a logarithmic axis, and dots of several
+ * contenders in rows.
+ */
 
 /** A name with its points; a point without a finite value is left out. */
 export interface Line {
@@ -66,7 +69,10 @@ function page(title: string, height: number, body: readonly string[]): string {
   ].join('\n')
 }
 
-/** A logarithmic axis over `values`, from `from` to `to` in pixels, with 1, 2 and 5 of each power of ten as far as they have room. */
+/**
+ * A logarithmic axis over `values`, from `from` to `to` in pixels, with 1, 2 and 5 of each power of
+ * ten as far as they have room.
+ */
 function logAxis(
   values: readonly number[],
   from: number,

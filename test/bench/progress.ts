@@ -1,4 +1,7 @@
-/** How far a run is, on stderr: one line that is written over on a terminal, a line for each row and contender elsewhere, so that a log can be followed. */
+/**
+ * How far a run is, on stderr: one line that is written over on a terminal, a line for each row and
+ * contender elsewhere, so that a log can be followed.
+ */
 
 export interface Progress {
   /** A row begins. */

@@ -1,4 +1,7 @@
-/** Puts a run into docs: the JSON, the plots that are drawn from it, and the table between the marks of docs/internals/performance.md. */
+/**
+ * Puts a run into docs: the JSON, the plots that are drawn from it, and the table between the marks
+ * of docs/internals/performance.md.
+ */
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 import { format } from 'oxfmt'

@@ -1,4 +1,7 @@
-/** Calls into a process of our own: one message there, one back. A process whose caller is gone ends itself. */
+/**
+ * Calls into a process of our own: one message there, one back. A process whose caller is gone ends
+ * itself.
+ */
 import { fork } from 'node:child_process'
 import { fileURLToPath } from 'node:url'
 
@@ -31,8 +34,9 @@ export class TimedOut extends Error {
 }
 
 /**
- * Starts `file` (beside this one's build), with the collector at hand. One that `leads` is ended together with the processes that it has started itself:
- * those may be too busy to see that it is gone.
+ * Starts `file` (beside this one's build), with the collector at hand. One that `leads` is ended
+ * together with the processes that it has started itself: those may be too busy to see that it is
+ * gone.
  */
 export function startRemote(file: string, args: readonly string[], env: NodeJS.ProcessEnv, leads = false): Remote {
   const child = fork(fileURLToPath(new URL(file, import.meta.url)), args, {

@@ -1,7 +1,10 @@
 /** What a run has measured: the JSON that the table and the plots are drawn from. */
 import type { Row } from './rows.ts'
 
-/** What one contender gave for one workload: a list of the rounds for each figure, or why there is none. */
+/**
+ * What one contender gave for one workload: a list of the rounds for each figure, or why there is
+ * none.
+ */
 export interface Series {
   readonly figures: Record<string, number[]>
   /** Why there is no figure. */
@@ -69,7 +72,8 @@ export function ratioOf(results: Results, work: string, contender: string, figur
 export function cellOf(results: Results, row: Row, contender: string): number {
   const work = `${row.workload}/${row.processes}`
   if (row.shows === 'ratio') return ratioOf(results, work, contender, row.figure)
-  // a writer that was never made to wait has no bound: what it could hand over says how fast it is, no more
+  // a writer that was never made to wait has no bound: what it could hand over says how fast it is,
+  // no more
   if (row.figure === 'handed' && valueOf(results, work, contender, 'waited') === 0) return Infinity
   const value = valueOf(results, work, contender, row.figure)
   return row.unit === 'KiB' ? value / 1024 : value

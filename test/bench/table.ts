@@ -52,7 +52,10 @@ class Footnotes {
   }
 }
 
-/** A cell in figures. What was handed over by a writer that was never made to wait is no bound, but a least figure. */
+/**
+ * A cell in figures. What was handed over by a writer that was never made to wait is no bound, but
+ * a least figure.
+ */
 function textOf(results: Results, row: Row, name: string): string {
   const cell = cellOf(results, row, name)
   if (cell !== Infinity) return digits(cell)
@@ -147,7 +150,10 @@ export function terminalGrowth(results: Results): string {
   ])
 }
 
-/** What the table has no mark for: growth and layers that could not be measured, or not like the others, and why. */
+/**
+ * What the table has no mark for: growth and layers that could not be measured, or not like the
+ * others, and why.
+ */
 export function failures(results: Results): string[] {
   const inTable = new Set(ROWS.map(({ workload, processes }) => `${workload}/${processes}`))
   return [

@@ -1,6 +1,7 @@
 /**
- * What is measured: each workload runs on a session of its own for a given time and counts whole operations, or the bytes that the reader got. The clock
- * stops when the last byte has been read and its end has come back, so bytes that lie in somebody's buffer are no gain.
+ * What is measured: each workload runs on a session of its own for a given time and counts whole
+ * operations, or the bytes that the reader got. The clock stops when the last byte has been read
+ * and its end has come back, so bytes that lie in somebody's buffer are no gain.
  */
 import { performance } from 'node:perf_hooks'
 import type { BenchSession, BenchStream } from './contender.ts'
@@ -32,7 +33,10 @@ const GIB = 1024 * MIB
 
 const ignore = (): void => undefined
 
-/** Says yes until `until`. Looks at the clock once per 16 KiB (a look costs as much as a small write), and says yes at least once. */
+/**
+ * Says yes until `until`. Looks at the clock once per 16 KiB (a look costs as much as a small
+ * write), and says yes at least once.
+ */
 function lasting(until: number, chunkBytes: number): { more: () => boolean; written: () => number } {
   const every = Math.min(256, Math.max(1, Math.floor(16_384 / chunkBytes)))
   let left = every
@@ -65,7 +69,8 @@ async function openStreams(session: BenchSession, pipes: number): Promise<BenchS
 /** Writes to all of `streams` at once, to the end of each; gives the bytes that were written. */
 async function saturate(streams: readonly BenchStream[], chunkBytes: number, seconds: number): Promise<number> {
   const chunk = new Uint8Array(chunkBytes)
-  // one end for all: a writer that is never made to wait keeps the others from beginning, and would make the run as long as all of them one after the other
+  // one end for all: a writer that is never made to wait keeps the others from beginning, and would
+  // make the run as long as all of them one after the other
   const until = performance.now() + seconds * 1000
   const written = await Promise.all(
     streams.map(async (stream) => {
@@ -173,7 +178,10 @@ function openClose(width: number): Run {
   }
 }
 
-/** Memory for each of `pipes` streams that stand and do nothing; both ends in this process, so half of what it gains. */
+/**
+ * Memory for each of `pipes` streams that stand and do nothing; both ends in this process, so half
+ * of what it gains.
+ */
 function idle(pipes: number): Run {
   return async ({ session, far }) => {
     const first = await session.open() // what the first one loads and sets up is not counted
@@ -187,7 +195,10 @@ function idle(pipes: number): Run {
   }
 }
 
-/** Waits until the server has seen `pipes` streams more: some contenders call a stream open before the other side knows of it. */
+/**
+ * Waits until the server has seen `pipes` streams more: some contenders call a stream open before
+ * the other side knows of it.
+ */
 async function come(far: FarEnd, pipes: number): Promise<void> {
   const until = performance.now() + COME_MS
   for (let missing = pipes; missing > 0;) {
@@ -200,11 +211,17 @@ async function come(far: FarEnd, pipes: number): Promise<void> {
 const COME_MS = 10_000
 /** Whoever has taken so much without making its writer wait has no bound. */
 export const UNREAD_LIMIT: number = 64 * MIB
-/** A writer that is slow and was not made to wait until then has proved nothing: its figure is a least one. */
+/**
+ * A writer that is slow and was not made to wait until then has proved nothing: its figure is a
+ * least one.
+ */
 const unreadSeconds = (seconds: number): number => Math.max(1, 5 * seconds)
 const STALLED_MS = 500
 
-/** What a writer can hand over to a stream whose reader never reads, before it has to wait, and what the receiving process gains by that. */
+/**
+ * What a writer can hand over to a stream whose reader never reads, before it has to wait, and what
+ * the receiving process gains by that.
+ */
 function unread(chunkBytes: number): Run {
   return async ({ session, far }, seconds) => {
     const chunk = new Uint8Array(chunkBytes)
@@ -244,7 +261,10 @@ function summary(times: readonly number[]): Figures {
   return { median: quantile(sorted, 0.5), p99: quantile(sorted, 0.99), moment: byTime(sorted) }
 }
 
-/** Half of the time went by in round trips up to this long. One that takes the whole run is a single one among thousands, but most moments lie in it. */
+/**
+ * Half of the time went by in round trips up to this long. One that takes the whole run is a single
+ * one among thousands, but most moments lie in it.
+ */
 function byTime(sorted: readonly number[]): number {
   let left = sum(sorted) / 2
   return sorted.find((time) => (left -= time) <= 0) ?? Number.NaN
@@ -253,9 +273,14 @@ function byTime(sorted: readonly number[]): number {
 /** How many pipes, and how large writes: the points of the growth plots. */
 export const GROWTH_PIPES: readonly number[] = [1, 10, 100, 1000, 10_000]
 export const GROWTH_PAYLOADS: readonly number[] = [1, 8, 64, 512, 4096, 16_384, 65_536, 262_144, MIB]
-/** Written at a time by each of many pipes: 10,000 of them hold 160 MiB before the first is served. */
+/**
+ * Written at a time by each of many pipes: 10,000 of them hold 160 MiB before the first is served.
+ */
 const GROWTH_CHUNK_BYTES = 16_384
-/** A socket for each pipe, and both ends in one process: more than these are not to be had under the usual limit of descriptors. */
+/**
+ * A socket for each pipe, and both ends in one process: more than these are not to be had under the
+ * usual limit of descriptors.
+ */
 export const GROWTH_MAX_SOCKETS = 1000
 
 export const WORKLOADS: readonly Workload[] = [

@@ -1,6 +1,7 @@
 /**
- * Runs a plan of parts: `node test/ci/main.mjs [PLAN.mjs]`; .ci/run calls it. The last thing printed is for whoever reads only the end: the name and
- * the error of each test that failed in any part, a line for each part with its seconds, then node:test's summary, added up.
+ * Runs a plan of parts: `node test/ci/main.mjs [PLAN.mjs]`; .ci/run calls it. The last thing
+ * printed is for whoever reads only the end: the name and the error of each test that failed in any
+ * part, a line for each part with its seconds, then node:test's summary, added up.
  */
 import { spawn } from 'node:child_process'
 import { writeSync } from 'node:fs'

@@ -1,7 +1,9 @@
 /**
- * What .ci/run runs after `npm ci`, in stages: the lanes of a stage run side by side, the parts of a lane one after the other. A part with
- * `isCounted` is one whose tests are added up at the end. What has time limits runs with both processors to itself, but for the guests and the
- * soak, which wait more than they compute; what only computes (simulated sessions, the package) yields to the virtual machines beside it.
+ * What .ci/run runs after `npm ci`, in stages: the lanes of a stage run side by side, the parts of
+ * a lane one after the other. A part with `isCounted` is one whose tests are added up at the end.
+ * What has time limits runs with both processors to itself, but for the guests and the soak, which
+ * wait more than they compute; what only computes (simulated sessions, the package) yields to the
+ * virtual machines beside it.
  */
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'

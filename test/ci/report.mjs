@@ -1,4 +1,7 @@
-/** What the end of a long output is to say: which tests failed and why, and node:test's figures. Reads the texts that programs print. */
+/**
+ * What the end of a long output is to say: which tests failed and why, and node:test's figures.
+ * Reads the texts that programs print.
+ */
 
 const MAX_FAILURES = 12
 const MAX_LINES = 5
@@ -10,7 +13,10 @@ const FIGURES = ['tests', 'suites', 'pass', 'fail', 'cancelled', 'skipped', 'tod
 
 const plainLines = (text) => text.replace(/\u001b\[[0-9;]*m/g, '').split(/\r?\n/)
 
-/** The figures that node:test has printed in `texts`, added up; undefined where it printed none in one of them. */
+/**
+ * The figures that node:test has printed in `texts`, added up; undefined where it printed none in
+ * one of them.
+ */
 export function figuresOf(texts) {
   const sums = Object.fromEntries(FIGURES.map((name) => [name, 0]))
   for (const text of texts) {
@@ -36,7 +42,10 @@ function lastWords(lines) {
   return said.slice(-MAX_LINES)
 }
 
-/** The failed tests in what a part has printed, each as a few lines: its name, where it stands, its error. Its last words where no test is named. */
+/**
+ * The failed tests in what a part has printed, each as a few lines: its name, where it stands, its
+ * error. Its last words where no test is named.
+ */
 function failuresIn(text) {
   const lines = plainLines(text)
   const failures = []

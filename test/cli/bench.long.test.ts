@@ -27,7 +27,10 @@ interface Measured {
   write: Rate
 }
 
-/** What a short measurement by `--json` says; both ways and the round trips have to make sense together. */
+/**
+ * What a short measurement by `--json` says; both ways and the round trips have to make sense
+ * together.
+ */
 function measured({ status, stdout, stderr }: Outcome): Measured {
   assert.deepEqual([status, stderr], [0, ''])
   const said = JSON.parse(stdout) as Measured

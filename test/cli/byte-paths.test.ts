@@ -1,4 +1,7 @@
-/** Local paths and arguments that are not UTF-8: they name what they name, or are refused, and never something else. */
+/**
+ * Local paths and arguments that are not UTF-8: they name what they name, or are refused, and never
+ * something else.
+ */
 import assert from 'node:assert/strict'
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'

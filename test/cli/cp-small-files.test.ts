@@ -1,4 +1,7 @@
-/** `cp -r` of many small files: they share pipes, each has its own outcome, and a peer that knows no such pipes gets one for each file. */
+/**
+ * `cp -r` of many small files: they share pipes, each has its own outcome, and a peer that knows no
+ * such pipes gets one for each file.
+ */
 import assert from 'node:assert/strict'
 import { mkdirSync, readdirSync, readFileSync, statSync, symlinkSync, utimesSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
@@ -39,7 +42,10 @@ function assertTree(folder: string, left: readonly number[] = []): void {
   assert.equal(readdirSync(folder, { recursive: true }).length, FILES + FOLDERS)
 }
 
-/** A served folder; `ops` counts what is asked for. With `older` it refuses what came later, as an older peer does. */
+/**
+ * A served folder; `ops` counts what is asked for. With `older` it refuses what came later, as an
+ * older peer does.
+ */
 async function served(t: TestContext, older = false) {
   const root = temporaryFolder()
   const real = filesystem({ root }) as unknown as ProtocolDefinition<{ op: string }>

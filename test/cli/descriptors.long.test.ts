@@ -1,4 +1,7 @@
-/** What a command reads and writes as a standard descriptor, whatever that is, and which it refuses by name. */
+/**
+ * What a command reads and writes as a standard descriptor, whatever that is, and which it refuses
+ * by name.
+ */
 import assert from 'node:assert/strict'
 import { spawnSync } from 'node:child_process'
 import { closeSync, openSync, readFileSync, truncateSync, writeFileSync } from 'node:fs'
@@ -100,7 +103,10 @@ describe('a block device', () => {
   })
 })
 
-/** One end for the command, the other for whoever looks; python3 makes sockets of every kind, Node does not. */
+/**
+ * One end for the command, the other for whoever looks; python3 makes sockets of every kind, Node
+ * does not.
+ */
 const SOCKETS = `
 import socket, subprocess, sys
 kind, way, *command = sys.argv[1:]

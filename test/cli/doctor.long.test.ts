@@ -1,4 +1,7 @@
-/** `doctor`: what it finds on lines that work and on lines that do not, what it says to do, and how it exits. */
+/**
+ * `doctor`: what it finds on lines that work and on lines that do not, what it says to do, and how
+ * it exits.
+ */
 import assert from 'node:assert/strict'
 import { spawnSync } from 'node:child_process'
 import { once } from 'node:events'
@@ -304,7 +307,9 @@ describe('doctor on a hypervisor’s socket', () => {
   })
 })
 
-/** A machine of files: each path, from its root, with its text; a link where it begins with `->`. */
+/**
+ * A machine of files: each path, from its root, with its text; a link where it begins with `->`.
+ */
 function machineOf(files: Record<string, string>): Machine {
   const root = emptyFolder()
   for (const [path, text] of Object.entries(files)) {

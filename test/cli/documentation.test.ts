@@ -1,4 +1,7 @@
-/** docs/guide/command-line.md says what the command does: each command, each option, each exit status. */
+/**
+ * docs/guide/command-line.md says what the command does: each command, each option, each exit
+ * status.
+ */
 import assert from 'node:assert/strict'
 import { readFileSync } from 'node:fs'
 import { describe, it } from 'node:test'

@@ -1,4 +1,7 @@
-/** How a command ends at SIGTERM while something is under way: it drains for at most five seconds and exits 0, whatever its peer does meanwhile. */
+/**
+ * How a command ends at SIGTERM while something is under way: it drains for at most five seconds
+ * and exits 0, whatever its peer does meanwhile.
+ */
 import assert from 'node:assert/strict'
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'

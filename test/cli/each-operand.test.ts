@@ -1,4 +1,7 @@
-/** Commands that are given several things do each of them, whatever becomes of the others; and nothing that a server names reaches a terminal as it is. */
+/**
+ * Commands that are given several things do each of them, whatever becomes of the others; and
+ * nothing that a server names reaches a terminal as it is.
+ */
 import assert from 'node:assert/strict'
 import { spawnSync } from 'node:child_process'
 import { existsSync, mkdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs'

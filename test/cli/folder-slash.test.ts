@@ -1,4 +1,7 @@
-/** A slash, or `/.`, at the end of an operand says that it is a directory: each operand of each command, here and at the peer. */
+/**
+ * A slash, or `/.`, at the end of an operand says that it is a directory: each operand of each
+ * command, here and at the peer.
+ */
 import assert from 'node:assert/strict'
 import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'

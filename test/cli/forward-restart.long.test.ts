@@ -1,4 +1,7 @@
-/** `forward` outlives its session: the peer is killed and started again, refuses what it granted, or stays away. */
+/**
+ * `forward` outlives its session: the peer is killed and started again, refuses what it granted, or
+ * stays away.
+ */
 import assert from 'node:assert/strict'
 import { writeFile } from 'node:fs/promises'
 import type { Socket } from 'node:net'
@@ -29,7 +32,10 @@ after(() => {
 const portOf = (line = ''): number => Number(/:(\d+) -> /.exec(line)?.[1])
 const linesOf = (running: Running): string[] => running.stderr().split('\n').slice(0, -1)
 
-/** Resolves when the other side has ended or reset it; what is left of it is closed. (`once` of node:events would reject on a reset.) */
+/**
+ * Resolves when the other side has ended or reset it; what is left of it is closed. (`once` of
+ * node:events would reject on a reset.)
+ */
 const gone = (socket: Socket): Promise<string> =>
   new Promise((resolve) => {
     const over = (): void => {

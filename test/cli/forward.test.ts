@@ -15,10 +15,16 @@ let server: Serving
 let forward: Running
 /** Port of `-L` to the target, of `-L` to where nobody listens, and of `-R` to the target. */
 let ports: number[]
-/** Nobody listens there; a free one that was looked for could be given to one of the listeners, and the forward would lead to itself. */
+/**
+ * Nobody listens there; a free one that was looked for could be given to one of the listeners, and
+ * the forward would lead to itself.
+ */
 const closedPort = 1
 
-/** What comes until the other side ends. (Iterating a socket would close its writing side at the end, too.) */
+/**
+ * What comes until the other side ends. (Iterating a socket would close its writing side at the
+ * end, too.)
+ */
 async function received(socket: Socket): Promise<string> {
   let text = ''
   socket.on('data', (chunk: Buffer) => (text += chunk.toString()))

@@ -1,4 +1,7 @@
-/** The first SIGINT or SIGTERM ends every command, whatever it waits for; and a command that is over ends its process. */
+/**
+ * The first SIGINT or SIGTERM ends every command, whatever it waits for; and a command that is over
+ * ends its process.
+ */
 import assert from 'node:assert/strict'
 import { closeSync, openSync, symlinkSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'

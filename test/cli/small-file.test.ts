@@ -1,4 +1,7 @@
-/** Small files of a tree keep the promises of all others: no link followed, all of the new content or what was there, nothing left behind. */
+/**
+ * Small files of a tree keep the promises of all others: no link followed, all of the new content
+ * or what was there, nothing left behind.
+ */
 import assert from 'node:assert/strict'
 import { execFileSync } from 'node:child_process'
 import { mkdirSync, readdirSync, readFileSync, statSync, symlinkSync, writeFileSync } from 'node:fs'

@@ -1,15 +1,27 @@
-/** The points of the transport suite that need a session: what links alone never show, since nobody answers there before a batch has left. */
+/**
+ * The points of the transport suite that need a session: what links alone never show, since nobody
+ * answers there before a batch has left.
+ */
 import assert from 'node:assert/strict'
 import { defineProtocol, overLink, type Link, type Trunk } from '../../src/index.ts'
 import { point, type Suite } from './transport-suite.ts'
 
-/** Uploads at once, and bytes of each: together more than a kernel's queue, so that batches leave in parts. */
+/**
+ * Uploads at once, and bytes of each: together more than a kernel's queue, so that batches leave in
+ * parts.
+ */
 const UPLOADS = 48
 const UPLOAD_BYTES = 100_000
-/** On a line that is paced, which finds out how much it may have under way: it is to end on a busy machine, too. */
+/**
+ * On a line that is paced, which finds out how much it may have under way: it is to end on a busy
+ * machine, too.
+ */
 const BARE_UPLOAD_BYTES = 25_000
 
-/** Takes uploads as a server of files does: it says nothing but that it is over, which may arrive before the line says that the last bytes have left. */
+/**
+ * Takes uploads as a server of files does: it says nothing but that it is over, which may arrive
+ * before the line says that the last bytes have left.
+ */
 const upload = defineProtocol<undefined>({
   name: 'upload',
   parse: () => undefined,

@@ -1,4 +1,7 @@
-/** What the points of the transport suite share: pairs of links that are freed and counted, and how a point is skipped. See transport.ts. */
+/**
+ * What the points of the transport suite share: pairs of links that are freed and counted, and how
+ * a point is skipped. See transport.ts.
+ */
 import assert from 'node:assert/strict'
 import { it } from 'node:test'
 import { systemClock } from '../../src/runtime/clock.ts'
@@ -25,7 +28,10 @@ export interface ConformanceOptions {
   pair?: (options: TransportOptions) => Promise<LinkPair>
   /** Points that the line cannot have, each with the reason. */
   skip?: Readonly<Partial<Record<ConformancePoint, string>>>
-  /** The most that the line may hold for a peer that does not read. @default 48 MiB, above what TCP's own buffers grow to (tcp_rmem and tcp_wmem: 32 and 4 MiB) */
+  /**
+   * The most that the line may hold for a peer that does not read. @default 48 MiB, above what
+   * TCP's own buffers grow to (tcp_rmem and tcp_wmem: 32 and 4 MiB)
+   */
   maxUnreadBytes?: number
 }
 
@@ -42,7 +48,9 @@ export function transportOptions(
   return { signal, clock: systemClock, limits: resolveLimits(limits) }
 }
 
-/** An error with a code, told by its shape: the transport may come from another copy of the package. */
+/**
+ * An error with a code, told by its shape: the transport may come from another copy of the package.
+ */
 export function coded(error: unknown): boolean {
   return error instanceof Error && 'code' in error && /^ERR_[A-Z_]+$/.test(String(error.code)) && 'scope' in error
 }
@@ -102,7 +110,10 @@ export async function firstOf(listener: Listener): Promise<Link> {
   throw new Error('the listener ended before it gave a link')
 }
 
-/** A source that gives what `source` gives and then stays open: for lines that cannot end one side alone. */
+/**
+ * A source that gives what `source` gives and then stays open: for lines that cannot end one side
+ * alone.
+ */
 export async function* held(source: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array, void, undefined> {
   yield* source
   await new Promise(() => undefined)

@@ -1,10 +1,12 @@
 /**
- * What every transport keeps, as a suite that runs against any of them; exported as `trunkline/testing` for authors of transports:
+ * What every transport keeps, as a suite that runs against any of them; exported as
+ * `trunkline/testing` for authors of transports:
  *
  *     transportConformance('mine', (address) => mine(address ?? 'mine://127.0.0.1:0'))
  *
- * The factory is called without an address for a transport that listens at a fresh place, and with the listener's address for one that
- * dials it. A line that cannot listen gives `pair` instead. A point that a line cannot have is skipped with its reason, which is printed.
+ * The factory is called without an address for a transport that listens at a fresh place, and with
+ * the listener's address for one that dials it. A line that cannot listen gives `pair` instead. A
+ * point that a line cannot have is skipped with its reason, which is printed.
  */
 import { describe } from 'node:test'
 import assert from 'node:assert/strict'
@@ -65,7 +67,8 @@ function bytePoints(suite: Suite): void {
     suite.withPair(async (near, far) => {
       const pairs = Buffer.alloc(2 * 65_536)
       for (let value = 0; value < 65_536; value++) pairs.writeUInt16BE(value, 2 * value)
-      for (const link of [near, far]) link.sink(held(of(pairs))).catch(() => undefined) // the point ends with an abort
+      // the point ends with an abort
+      for (const link of [near, far]) link.sink(held(of(pairs))).catch(() => undefined)
       const [there, back] = await Promise.all([readBytes(far, pairs.length), readBytes(near, pairs.length)])
       sameBytes(there, pairs, 'near to far')
       sameBytes(back, pairs, 'far to near')

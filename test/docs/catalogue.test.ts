@@ -1,6 +1,7 @@
 /**
- * docs/internals/catalogue.md and the titles of the tests say the same: every row has a test whose title carries its number, in a suite of each kind
- * that the row names, and every number in a title has its row.
+ * docs/internals/catalogue.md and the titles of the tests say the same: every row has a test whose
+ * title carries its number, in a suite of each kind that the row names, and every number in a title
+ * has its row.
  */
 import assert from 'node:assert/strict'
 import { readdirSync, readFileSync } from 'node:fs'
@@ -40,11 +41,17 @@ function sources(folder: string): string[] {
   })
 }
 
-/** A test's title where it is made: `it('…'`, `test(`…`, `describe("…"`, a conformance point, or the row of a table. */
+/**
+ * A test's title where it is made: `it('…'`, `test(`…`, `describe("…"`, a conformance point, or the
+ * row of a table.
+ */
 const TITLE =
   /(?:\b(?:it|test|describe)(?:\.\w+)?\(\s*|\bpoint\(\s*suite,\s*[^,]+,\s*|\btransportConformance\(\s*|\btitle: )(['"`])((?:\\.|(?!\1).)*)\1/gs
 
-/** The catalogue's numbers in titles, and the files that have them. The points of the conformance suite are tests of every file that calls it. */
+/**
+ * The catalogue's numbers in titles, and the files that have them. The points of the conformance
+ * suite are tests of every file that calls it.
+ */
 function numbersInTitles(): Map<string, Set<string>> {
   const found = new Map<string, Set<string>>()
   const texts = sources(join(ROOT, 'test')).map((file) => ({ file, text: readFileSync(join(ROOT, file), 'utf8') }))

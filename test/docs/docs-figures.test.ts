@@ -1,6 +1,7 @@
 /**
- * The way from measured rounds to docs/internals/performance.md, without measuring anything: who is asked how often, what the table says of whoever could not be
- * measured like the others, and that the page, the plots and the JSON follow from the JSON alone.
+ * The way from measured rounds to docs/internals/performance.md, without measuring anything: who is
+ * asked how often, what the table says of whoever could not be measured like the others, and that
+ * the page, the plots and the JSON follow from the JSON alone.
  */
 import assert from 'node:assert/strict'
 import { cpSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
@@ -23,7 +24,10 @@ const END = '<!-- end of the figures -->'
 const CONTENDERS = [BARE, OURS, 'http2', 'slow', 'stuck']
 const LATE = 'did not finish within 20 s'
 
-/** A whole run, with a figure for each row that depends on the contender's place: `slow` has one round, `stuck` none. */
+/**
+ * A whole run, with a figure for each row that depends on the contender's place: `slow` has one
+ * round, `stuck` none.
+ */
 function wholeRun(): Results {
   const work: Results['work'] = {}
   const add = (key: string, figure: string): void => {

@@ -1,6 +1,7 @@
 /**
- * The pages of docs/guide/transports can be copied from: their XML and JSON can be parsed, their addresses are taken by the transports, their
- * command lines by the command, and their units start again and wait for the device that they use.
+ * The pages of docs/guide/transports can be copied from: their XML and JSON can be parsed, their
+ * addresses are taken by the transports, their command lines by the command, and their units start
+ * again and wait for the device that they use.
  */
 import assert from 'node:assert/strict'
 import { spawnSync } from 'node:child_process'
@@ -26,7 +27,10 @@ const blocksOf = (...infos: string[]): CodeBlock[] => blocks.filter(({ info }) =
 /** The logical lines of a block: those that end in a backslash go on in the next one. */
 const linesOf = ({ text }: CodeBlock): string[] => text.replaceAll(/\\\n\s*/g, '').split('\n')
 
-/** What `trunkline` is given, wherever a page starts it: behind a prompt, in a unit, inside an `exec:` address. */
+/**
+ * What `trunkline` is given, wherever a page starts it: behind a prompt, in a unit, inside an
+ * `exec:` address.
+ */
 function commandsIn(block: CodeBlock): { place: string; words: string[] }[] {
   return linesOf(block).flatMap((line) => {
     const command = /^(?:\w+ +\$ |ExecStart=\S*(?=trunkline ))?(?:\/\S*\/)?trunkline (.*)$/.exec(line)?.[1]
@@ -40,7 +44,10 @@ function commandsIn(block: CodeBlock): { place: string; words: string[] }[] {
   })
 }
 
-/** Every address in a text: with a scheme that could be one of ours, and no capital words in the place of values. */
+/**
+ * Every address in a text: with a scheme that could be one of ours, and no capital words in the
+ * place of values.
+ */
 function addressesIn(text: string): string[] {
   const found = [
     ...text.matchAll(/(?<![\w+-])((?:tcp|unix|vsock|serial)(?:\+[a-z]+)?:\/\/[^\s`'"<>|)]*[^\s`'"<>|),.;:…])/g),

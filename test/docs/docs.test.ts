@@ -1,7 +1,8 @@
 /**
- * The pages say what the code does: each code, limit and frame type has its row, each example holds. A fenced block marked `ts`
- * that imports trunkline has to pass the type check; one marked `ts run` is a complete program and is run to its end. What is
- * neither is marked `js` or `ts fragment`.
+ * The pages say what the code does: each code, limit and frame type has its row, each example
+ * holds. A fenced block marked `ts` that imports trunkline has to pass the type check; one marked
+ * `ts run` is a complete program and is run to its end. What is neither is marked `js` or
+ * `ts fragment`.
  */
 import assert from 'node:assert/strict'
 import { existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs'

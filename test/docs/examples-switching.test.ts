@@ -1,6 +1,6 @@
 /**
- * docs/examples/switching: the same two programs over one kind of line after the other; nothing but the addresses differs. Uses the built package,
- * as a user's program would.
+ * docs/examples/switching: the same two programs over one kind of line after the other; nothing but
+ * the addresses differs. Uses the built package, as a user's program would.
  */
 import assert from 'node:assert/strict'
 import { spawn } from 'node:child_process'

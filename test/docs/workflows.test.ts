@@ -1,4 +1,7 @@
-/** The workflows of .github run what package.json and test/ci/plan.mjs have: scripts that exist, and every release of Node that is promised. */
+/**
+ * The workflows of .github run what package.json and test/ci/plan.mjs have: scripts that exist, and
+ * every release of Node that is promised.
+ */
 import assert from 'node:assert/strict'
 import { readdirSync } from 'node:fs'
 import { join } from 'node:path'

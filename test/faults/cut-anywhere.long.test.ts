@@ -1,4 +1,7 @@
-/** A recorded session that is cut after each byte of each direction, by an end, a reset, or silence: nothing ends well with bytes missing. */
+/**
+ * A recorded session that is cut after each byte of each direction, by an end, a reset, or silence:
+ * nothing ends well with bytes missing.
+ */
 import assert from 'node:assert/strict'
 import { join } from 'node:path'
 import { describe, it, type TestContext } from 'node:test'
@@ -19,7 +22,10 @@ const TOGETHER = 8
 const TCP = 'tcp://127.0.0.1:0'
 /** What a line that is cut without a word costs a run: keepalive finds it. */
 const SILENT_LIMITS = { keepaliveMs: 200, keepaliveTimeoutMs: 300, helloTimeoutMs: 700, writeStallMs: 500 }
-/** A session of a recording has a few hundred bytes each way; fewer would mean that it does not do what it says. */
+/**
+ * A session of a recording has a few hundred bytes each way; fewer would mean that it does not do
+ * what it says.
+ */
 const [MIN_BYTES, MAX_BYTES] = [500, 3_000]
 
 /** Codes by which a cut may show itself to who connected. */
@@ -74,7 +80,10 @@ async function cutAll(t: TestContext, peer: RecordedPeer, cuttings: readonly Cut
   await peer.assertSound(names)
 }
 
-/** A run that was not cut is whole; one that was may be so only where the cut came after the goodbye. */
+/**
+ * A run that was not cut is whole; one that was may be so only where the cut came after the
+ * goodbye.
+ */
 function check({ code, steps }: Run, name: string, by: Cut, wasCut: boolean): void {
   if (code === undefined) assert.equal(steps, ALL_STEPS, name)
   // a reset may come before the system has told that there was a connection

@@ -1,4 +1,6 @@
-/** A connection that is dialled for a peer which gives it up: its other end never sees a clean end. */
+/**
+ * A connection that is dialled for a peer which gives it up: its other end never sees a clean end.
+ */
 import assert from 'node:assert/strict'
 import { once } from 'node:events'
 import type { Socket } from 'node:net'
@@ -35,7 +37,8 @@ for (const { kind, attempts, skip } of KINDS)
           const giveUp = new AbortController()
           const options = { target: 'the target', signal: giveUp.signal, clock: systemClock, attempts }
           const dialled = dial([server.host], server.port, options)
-          // Node dials in the tick after; the loopback has the connection standing when that returns
+          // Node dials in the tick after; the loopback has the connection standing when that
+          // returns
           process.nextTick(() => {
             process.nextTick(() => {
               giveUp.abort(new TrunkError('ERR_LINK_LOST', 'the peer is gone'))

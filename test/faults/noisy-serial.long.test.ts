@@ -1,4 +1,7 @@
-/** Transfers over a pair of terminals with a noisy relay between: sessions end and come back, and what a transfer says is done is done, byte for byte. */
+/**
+ * Transfers over a pair of terminals with a noisy relay between: sessions end and come back, and
+ * what a transfer says is done is done, byte for byte.
+ */
 import assert from 'node:assert/strict'
 import { randomBytes } from 'node:crypto'
 import { readdirSync, readFileSync, writeFileSync } from 'node:fs'
@@ -46,7 +49,10 @@ function seedOf(t: TestContext): number {
   return seed
 }
 
-/** Repeats `transfer` until it gets there; each failure has a code of a lost session. Gives the number of attempts. */
+/**
+ * Repeats `transfer` until it gets there; each failure has a code of a lost session. Gives the
+ * number of attempts.
+ */
 async function until(transfer: () => Promise<void>): Promise<number> {
   for (let attempt = 1; attempt <= MAX_ATTEMPTS; attempt++) {
     try {
@@ -61,7 +67,10 @@ async function until(transfer: () => Promise<void>): Promise<number> {
   assert.fail(`not in ${MAX_ATTEMPTS} attempts`)
 }
 
-/** Short messages, each alone on the line and answered: no later frame tells of what is wrong with the one before it. */
+/**
+ * Short messages, each alone on the line and answered: no later frame tells of what is wrong with
+ * the one before it.
+ */
 async function converse(trunk: ReconnectingTrunk): Promise<void> {
   const talk = steadyEcho(trunk, MESSAGE_BYTES, 0)
   let over = false
@@ -106,7 +115,10 @@ async function transferAll(trunk: ReconnectingTrunk, folder: string): Promise<nu
   return attempts
 }
 
-/** Of a reconnecting trunk: every attempt and every session ended by a code that such a line may cause. */
+/**
+ * Of a reconnecting trunk: every attempt and every session ended by a code that such a line may
+ * cause.
+ */
 function watched(ends: string[]): { onConnection: (status: { state: string; error?: TrunkError }) => void } {
   return {
     onConnection: ({ state, error }) => {

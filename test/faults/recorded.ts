@@ -1,6 +1,8 @@
 /**
- * A small session that uses everything once, to be cut anywhere: a pipe that is echoed, a file that is written and one that is read, a connection that is forwarded and ended half by
- * half, a close. Each step checks its own promise: what ended well is whole, what was confirmed is there, what failed has a code of the table.
+ * A small session that uses everything once, to be cut anywhere: a pipe that is echoed, a file that
+ * is written and one that is read, a connection that is forwarded and ended half by half, a close.
+ * Each step checks its own promise: what ended well is whole, what was confirmed is there, what
+ * failed has a code of the table.
  */
 import assert from 'node:assert/strict'
 import { readdirSync, readFileSync, writeFileSync } from 'node:fs'
@@ -112,7 +114,10 @@ export class RecordedPeer {
     }
   }
 
-  /** After the runs: every session has ended, each file is what it was or what was written, no temporary one is left. */
+  /**
+   * After the runs: every session has ended, each file is what it was or what was written, no
+   * temporary one is left.
+   */
   async assertSound(names: readonly string[]): Promise<void> {
     await eventually(() => this.#server.trunks.size === 0, 'the server’s sessions have ended', SETTLES_MS)
     await eventually(() => this.#target.sockets.every((socket) => socket.destroyed), 'no connection is left')
@@ -165,7 +170,10 @@ async function forwarded(trunk: Trunk, { name, port }: Place): Promise<void> {
   await pipe.close()
 }
 
-/** The forwarded connection's target: it answers at the request's end, and a request that ends is whole. */
+/**
+ * The forwarded connection's target: it answers at the request's end, and a request that ends is
+ * whole.
+ */
 function answer(socket: Socket, wrong: string[]): void {
   let request = ''
   socket.on('data', (bytes: Buffer) => (request += bytes.toString()))
@@ -175,7 +183,10 @@ function answer(socket: Socket, wrong: string[]): void {
   })
 }
 
-/** An error's code, which is of the table; anything else is thrown on: it is the test's failure, or a bug. */
+/**
+ * An error's code, which is of the table; anything else is thrown on: it is the test's failure, or
+ * a bug.
+ */
 function codeOf(error: unknown): string {
   const { code } = error as TrunkError
   if (typeof code !== 'string' || !isKnownCode(code)) throw error

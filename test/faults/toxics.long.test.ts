@@ -1,4 +1,7 @@
-/** Real sockets on a bad network: late, slow, in slices, swallowed, stuck, reset, slow to close. What ends well is whole, and what is dead is found in time. */
+/**
+ * Real sockets on a bad network: late, slow, in slices, swallowed, stuck, reset, slow to close.
+ * What ends well is whole, and what is dead is found in time.
+ */
 import assert from 'node:assert/strict'
 import { join } from 'node:path'
 import { describe, it, type TestContext } from 'node:test'
@@ -108,7 +111,8 @@ describe('a session on a bad network', { timeout: 100_000 }, () => {
 
   it('R-246: that is slow: bulk one way takes its time and is whole, and keepalive lets it', async (t) => {
     await expectNoLeaks(async () => {
-      // what is under way takes far longer than keepalive and its answer: only what the peer says of what it parsed is a sign of life
+      // what is under way takes far longer than keepalive and its answer: only what the peer says
+      // of what it parsed is a sign of life
       const limits = { keepaliveMs: 1_500, keepaliveTimeoutMs: 1_000 }
       const { trunk, close } = await stage(t, { there: { bytesPerSecond: 60_000 } }, limits)
       const bytes = 400_000

@@ -1,4 +1,7 @@
-/** A connectionless device, made of memory links: each opening of it is a link, and the other end of that is the test's. */
+/**
+ * A connectionless device, made of memory links: each opening of it is a link, and the other end of
+ * that is the test's.
+ */
 import {
   connect,
   overLink,
@@ -73,7 +76,7 @@ export class BareDevice implements Transport {
     return await ending
   }
 
-  // --- users of it, under its clock ------------------------------------------------------------------------------------
+  // --- users of it, under its clock --------------------------------------------------------------
 
   serve(options: ServeOptions = {}): Promise<Server> {
     return serve(this, { clock: this.clock, ...options })

@@ -1,4 +1,7 @@
-/** Which files of a folder a process is writing that do not have their names yet: those without a name (O_TMPFILE), and temporary ones. Linux. */
+/**
+ * Which files of a folder a process is writing that do not have their names yet: those without a
+ * name (O_TMPFILE), and temporary ones. Linux.
+ */
 import { readdirSync, readlinkSync } from 'node:fs'
 
 /** Their paths, as /proc shows them: `FOLDER/#1234 (deleted)`, or `FOLDER/.trunkline-….tmp`. */

@@ -1,4 +1,7 @@
-/** The real checked codec's two halves behind the naive one's shapes, so that the same bytes go through both. */
+/**
+ * The real checked codec's two halves behind the naive one's shapes, so that the same bytes go
+ * through both.
+ */
 import { CheckedBatch } from '../../src/core/checked-frame/checked-batch.ts'
 import { CheckedDecoder } from '../../src/core/checked-frame/checked-decoder.ts'
 import { PROBE } from '../../src/core/checked-frame/probe.ts'

@@ -1,4 +1,7 @@
-/** A real engine with checked framing, under a clock that is turned by hand, with a hand-spoken side opposite. No link, no promise. */
+/**
+ * A real engine with checked framing, under a clock that is turned by hand, with a hand-spoken side
+ * opposite. No link, no promise.
+ */
 import assert from 'node:assert/strict'
 import { TrunkError } from '../../src/contracts/errors.ts'
 import { CHECKED_FRAMING_DEFAULTS, DEFAULT_LIMITS, type Limits } from '../../src/contracts/limits.ts'
@@ -113,7 +116,9 @@ export class CheckedSeat {
     this.engine.batchLeft()
   }
 
-  /** Time passes; the engine is called whenever it wants to be. What it says meanwhile is collected. */
+  /**
+   * Time passes; the engine is called whenever it wants to be. What it says meanwhile is collected.
+   */
   advance(ms: number): Uint8Array {
     const end = this.now + ms
     const said: Uint8Array[] = []
@@ -155,7 +160,10 @@ export class CheckedSeat {
   }
 }
 
-/** A seat and a voice whose session is established, with nothing left to say; `voice` has answered the first two pings. */
+/**
+ * A seat and a voice whose session is established, with nothing left to say; `voice` has answered
+ * the first two pings.
+ */
 export function standing(
   options: SeatOptions = {},
   hello: HelloFields = {},
@@ -172,7 +180,8 @@ export function stand(seat: CheckedSeat, voice: CheckedVoice): void {
   voice.hear(seat.hear(voice.helloBurst('new')).say())
   voice.hear(seat.hear(voice.helloBurst('heard')).say())
   assert.notEqual(seat.establishedWith, undefined, 'no session')
-  // the first one shared the line with the helloBurst: the seat asks again before it believes in a time, or sends data
+  // the first one shared the line with the helloBurst: the seat asks again before it believes in a
+  // time, or sends data
   answerPings(seat, voice)
   voice.hear(seat.say())
   answerPings(seat, voice)

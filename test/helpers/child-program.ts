@@ -1,4 +1,6 @@
-/** A few lines of TypeScript as a process of their own: what a test kills, or watches to its end. */
+/**
+ * A few lines of TypeScript as a process of their own: what a test kills, or watches to its end.
+ */
 import { spawn } from 'node:child_process'
 import { fileURLToPath } from 'node:url'
 import { eventually } from './eventually.ts'
@@ -17,7 +19,10 @@ export interface ChildProgram {
   errors(): string
 }
 
-/** Starts `code`, which has `connect`, `serve` and `defineProtocol` in scope, with `env` besides our own environment. */
+/**
+ * Starts `code`, which has `connect`, `serve` and `defineProtocol` in scope, with `env` besides our
+ * own environment.
+ */
 export function childProgram(code: string, env: NodeJS.ProcessEnv = {}): ChildProgram {
   const source = `import { connect, serve, defineProtocol } from './src/index.ts'\n${code}`
   const running = spawn(process.execPath, typeScript('--input-type=module', '-e', source), {

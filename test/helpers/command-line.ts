@@ -39,7 +39,10 @@ export interface Running {
   stdout(): string
   stderr(): string
   readonly ended: Promise<Outcome>
-  /** Resolves with stdout's lines when there are at least `count` whole ones; rejects where it ends before. */
+  /**
+   * Resolves with stdout's lines when there are at least `count` whole ones; rejects where it ends
+   * before.
+   */
   lines(count: number): Promise<string[]>
 }
 

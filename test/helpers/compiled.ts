@@ -7,7 +7,9 @@ import { temporaryFolder } from './temporary-folder.ts'
 
 const compiled = new Map<string, Promise<string>>()
 
-/** The path of the program, which is compiled once in a process; rejects where there is no compiler. */
+/**
+ * The path of the program, which is compiled once in a process; rejects where there is no compiler.
+ */
 export function compiledFixture(name: 'bomb' | 'pty' | 'swap' | 'watch'): Promise<string> {
   const known = compiled.get(name)
   if (known !== undefined) return known

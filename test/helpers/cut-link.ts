@@ -1,4 +1,6 @@
-/** A link whose incoming bytes stop after a given number of them, as if the line had been cut there. */
+/**
+ * A link whose incoming bytes stop after a given number of them, as if the line had been cut there.
+ */
 import { TrunkError, type Bytes, type Link } from '../../src/index.ts'
 
 /** The link, and how much has come in over it so far. */
@@ -7,7 +9,10 @@ export interface CutLink {
   received(): number
 }
 
-/** Lets as many bytes in as `allowed` says, which is asked at each chunk, and fails then. Infinity never does. */
+/**
+ * Lets as many bytes in as `allowed` says, which is asked at each chunk, and fails then. Infinity
+ * never does.
+ */
 export function cutAfter(link: Link, allowed: () => number): CutLink {
   let received = 0
   const lost = (): TrunkError => new TrunkError('ERR_LINK_LOST', `the line was cut after ${received} bytes`)

@@ -6,7 +6,10 @@
  */
 import { after } from 'node:test'
 
-/** Closing sockets, children that are being killed, a terminal that is drained: none takes a quarter of this. */
+/**
+ * Closing sockets, children that are being killed, a terminal that is drained: none takes a quarter
+ * of this.
+ */
 const END_MS = Number(process.env.TRUNKLINE_TEST_END_MS ?? 60_000)
 
 // the runner itself loads this as well, and programs that a test starts

@@ -1,4 +1,7 @@
-/** The command line as one executable file, made for the tests: by the same script that makes a user's. */
+/**
+ * The command line as one executable file, made for the tests: by the same script that makes a
+ * user's.
+ */
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'

@@ -1,6 +1,7 @@
 /**
- * A proxy on loopback that does to a connection what networks do, each way for itself and from a seed: it is late, slow, cuts bytes into slices, cuts the
- * connection after so many bytes, swallows everything, or is slow to close. The words are those of toxiproxy.
+ * A proxy on loopback that does to a connection what networks do, each way for itself and from a
+ * seed: it is late, slow, cuts bytes into slices, cuts the connection after so many bytes, swallows
+ * everything, or is slow to close. The words are those of toxiproxy.
  */
 import { once } from 'node:events'
 import { connect, createServer, type AddressInfo, type Socket } from 'node:net'
@@ -31,8 +32,8 @@ export interface FaultProxy {
   connections(): number
   cuts(): number
   /**
-   * From now on nothing passes, neither bytes nor ends. `read`: what is sent is swallowed, as by a network that forgot us; `stuck`: it is not even
-   * read, so that the sender's system fills up.
+   * From now on nothing passes, neither bytes nor ends. `read`: what is sent is swallowed, as by a
+   * network that forgot us; `stuck`: it is not even read, so that the sender's system fills up.
    */
   blackHole(how?: 'read' | 'stuck'): void
   /** Cuts every connection there is, both sides of it. */

@@ -1,4 +1,7 @@
-/** What is done to a folder, by whomever: told by the kernel (test/fixtures/watch.c), so that nothing is missed between two looks. */
+/**
+ * What is done to a folder, by whomever: told by the kernel (test/fixtures/watch.c), so that
+ * nothing is missed between two looks.
+ */
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { writeFileSync } from 'node:fs'
@@ -22,11 +25,16 @@ export interface FolderEvent {
 
 /** A watch that runs. */
 export interface FolderWatch {
-  /** Stops, and gives everything that was done to the folders and their entries until now, in order. */
+  /**
+   * Stops, and gives everything that was done to the folders and their entries until now, in order.
+   */
   stop(): Promise<FolderEvent[]>
 }
 
-/** The last thing that is done while a watch runs: when its event has come, all the earlier ones have. */
+/**
+ * The last thing that is done while a watch runs: when its event has come, all the earlier ones
+ * have.
+ */
 const LAST = '.last-of-the-watch'
 
 /** Watches `folders`, not what is deeper in them, until the test is over. */

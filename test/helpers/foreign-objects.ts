@@ -1,7 +1,13 @@
-/** Links, listeners and transports that break their contracts, one breach each, made of ones that keep them. */
+/**
+ * Links, listeners and transports that break their contracts, one breach each, made of ones that
+ * keep them.
+ */
 import type { Bytes, DirectLink, DirectReceiver, Link, Listener, Transport } from '../../src/index.ts'
 
-/** A breach by a link: what it makes of a good one, and what comes of a session over it; `works`: nothing that anybody notices. */
+/**
+ * A breach by a link: what it makes of a good one, and what comes of a session over it; `works`:
+ * nothing that anybody notices.
+ */
 export interface LinkBreach {
   readonly name: string
   readonly make: (good: Link) => unknown

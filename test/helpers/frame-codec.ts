@@ -1,9 +1,15 @@
-/** The real codec's two halves behind the naive one's shapes, so that the same frames go through both. */
+/**
+ * The real codec's two halves behind the naive one's shapes, so that the same frames go through
+ * both.
+ */
 import { FrameBatch } from '../../src/core/frame/batch.ts'
 import { FrameDecoder } from '../../src/core/frame/decoder.ts'
 import { concat, frame, TYPE, type WireFrame } from './naive-codec.ts'
 
-/** The frames that the real decoder makes of `chunks`; `inPieces` says which types are handed on as they lie in the chunks. */
+/**
+ * The frames that the real decoder makes of `chunks`; `inPieces` says which types are handed on as
+ * they lie in the chunks.
+ */
 export function decodeChunks(
   chunks: readonly Uint8Array[],
   inPieces: (type: number) => boolean = (type) => type === TYPE.DATA || type >= 0x40,
@@ -34,7 +40,9 @@ export function decodeChunks(
   return frames
 }
 
-/** `frames` as the real encoder writes them, batch by batch; the payload of each in `pieces` parts. */
+/**
+ * `frames` as the real encoder writes them, batch by batch; the payload of each in `pieces` parts.
+ */
 export function encodeFrames(frames: readonly WireFrame[], pieces = 1): Uint8Array {
   const batch = new FrameBatch()
   const written: Uint8Array[] = []

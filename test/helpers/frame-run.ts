@@ -1,4 +1,7 @@
-/** Many frames as one run of bytes, fast: what floods are made of. The layout is that of docs/reference/wire-format.md, "Frames". */
+/**
+ * Many frames as one run of bytes, fast: what floods are made of. The layout is that of
+ * docs/reference/wire-format.md, "Frames".
+ */
 import type { WireFrame } from './naive-codec.ts'
 
 /** `count` frames, each as `make` gives it. */

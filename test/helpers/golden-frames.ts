@@ -1,4 +1,7 @@
-/** A thousand frames out of a seed: every type, odd sizes, ids and flags at their edges. Their hash is a golden vector. */
+/**
+ * A thousand frames out of a seed: every type, odd sizes, ids and flags at their edges. Their hash
+ * is a golden vector.
+ */
 import { seeded } from './link-traffic.ts'
 import { FINAL, frame, TYPE, type WireFrame } from './naive-codec.ts'
 
@@ -10,7 +13,10 @@ const EDGE_IDS = [0, 1, 2, 0x7fff_ffff, 0x8000_0000, 0xffff_ffff]
 const EDGE_SIZES = [0, 1, 8, 9, 255, 256, 2048, 2049]
 const LARGE_SIZES = [65_535, 65_536]
 
-/** `count` frames; those of a seed are always the same. Sizes are mostly small, so that all of them together stay below 1 MiB. */
+/**
+ * `count` frames; those of a seed are always the same. Sizes are mostly small, so that all of them
+ * together stay below 1 MiB.
+ */
 export function goldenFrames(count: number = GOLDEN_COUNT, seed: number = GOLDEN_SEED): WireFrame[] {
   const next = seeded(seed)
   const pick = <T>(items: readonly T[]): T => items[next() % items.length]!

@@ -1,4 +1,7 @@
-/** A protocol, `hold`, whose handler accepts at once and then does nothing until the test lets it go. */
+/**
+ * A protocol, `hold`, whose handler accepts at once and then does nothing until the test lets it
+ * go.
+ */
 import { defineProtocol, type Pipe, type Protocol, type Trunk } from '../../src/index.ts'
 
 /** One handler that waits. */

@@ -1,6 +1,7 @@
 /**
- * A double of a virtual machine monitor's hybrid vsock, host side: a unix socket that speaks CONNECT and OK. The guest's side is unix sockets, too,
- * one for each port. What goes wrong is scripted: a test may answer a CONNECT by itself.
+ * A double of a virtual machine monitor's hybrid vsock, host side: a unix socket that speaks
+ * CONNECT and OK. The guest's side is unix sockets, too, one for each port. What goes wrong is
+ * scripted: a test may answer a CONNECT by itself.
  */
 import { rmSync } from 'node:fs'
 import { connect, createServer, type Server, type Socket } from 'node:net'
@@ -13,8 +14,9 @@ export interface HybridDeviceOptions {
   /** Where the guest's program listens, by port. */
   readonly guestPath: (port: number) => string
   /**
-   * As Firecracker, Cloud Hypervisor and vhost-device-vsock do: an end of the host's side closes the connection after what was sent before it, and an end of
-   * the guest's side is not told. False: ends are passed on. @default true
+   * As Firecracker, Cloud Hypervisor and vhost-device-vsock do: an end of the host's side closes
+   * the connection after what was sent before it, and an end of the guest's side is not told.
+   * False: ends are passed on. @default true
    */
   readonly closesBothWays?: boolean
 }
@@ -55,7 +57,10 @@ export class HybridDevice {
     this.#scripts.push(...scripts)
   }
 
-  /** The next `count` connections are closed before anything of them is read, as vhost-device-vsock does while no guest is there. */
+  /**
+   * The next `count` connections are closed before anything of them is read, as vhost-device-vsock
+   * does while no guest is there.
+   */
   hangUp(count: number): void {
     this.#hangUps += count
   }

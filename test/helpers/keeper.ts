@@ -1,4 +1,7 @@
-/** A keeper with nobody but the test behind it: what it is told, what it tells, and what there is of its tree. */
+/**
+ * A keeper with nobody but the test behind it: what it is told, what it tells, and what there is of
+ * its tree.
+ */
 import { spawn, type ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
 import { readdirSync, readFileSync } from 'node:fs'
@@ -93,7 +96,10 @@ export function keep(
   }
 }
 
-/** Processes whose environment has the variable MARK with this value: all that came of a command, wherever they have gone. Zombies have none. */
+/**
+ * Processes whose environment has the variable MARK with this value: all that came of a command,
+ * wherever they have gone. Zombies have none.
+ */
 export function marked(mark: string): number[] {
   return readdirSync('/proc')
     .filter((name) => /^\d+$/.test(name))

@@ -1,4 +1,7 @@
-/** Streams of which every byte follows from a key and the offset: a byte of another session shows at once. */
+/**
+ * Streams of which every byte follows from a key and the offset: a byte of another session shows at
+ * once.
+ */
 import assert from 'node:assert/strict'
 import type { Protocol } from '../../src/index.ts'
 import { protocol } from './protocols.ts'
@@ -23,7 +26,9 @@ export const keyed: Protocol = protocol('keyed', async ({ params, accept }) => {
   await accept().sink(chunks(key, bytes))
 })
 
-/** Checks what is read against the key; throws at the first wrong byte. `bytes` is what it has seen. */
+/**
+ * Checks what is read against the key; throws at the first wrong byte. `bytes` is what it has seen.
+ */
 export function keyedReader(key: number): ((chunk: Uint8Array) => void) & { readonly bytes: number } {
   let offset = 0
   const read = (chunk: Uint8Array): void => {

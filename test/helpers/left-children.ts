@@ -1,6 +1,6 @@
 /**
- * Child processes of a test file that end with it. A test that failed has not stopped what it started, and the file's process would wait for that until the
- * runner's time limit.
+ * Child processes of a test file that end with it. A test that failed has not stopped what it
+ * started, and the file's process would wait for that until the runner's time limit.
  */
 import type { ChildProcess } from 'node:child_process'
 import { after } from 'node:test'

@@ -1,4 +1,6 @@
-/** Bytes for links, and both ways to move them: through `source` and `sink`, and through `direct`. */
+/**
+ * Bytes for links, and both ways to move them: through `source` and `sink`, and through `direct`.
+ */
 import type { DirectLink, Link } from '../../src/contracts/types.ts'
 
 /** Numbers from 0 to 2^32-1 that depend on the seed alone (xorshift32). */
@@ -19,7 +21,10 @@ export function seededBytes(seed: number, length: number): Buffer {
   return Buffer.from(words.buffer, 0, length)
 }
 
-/** `bytes` in chunks of seeded sizes, from one byte to 64 KiB, in one buffer that is overwritten each time. */
+/**
+ * `bytes` in chunks of seeded sizes, from one byte to 64 KiB, in one buffer that is overwritten
+ * each time.
+ */
 export async function* reusedChunks(bytes: Uint8Array, seed: number): AsyncGenerator<Uint8Array, void, undefined> {
   const buffer = new Uint8Array(64 * 1024)
   for (const [from, to] of cuts(bytes.byteLength, seed)) {
@@ -68,9 +73,15 @@ export interface DirectEnd {
   readonly received: Uint8Array[]
   /** Resolves at the peer's end, rejects when the line fails. */
   readonly ended: Promise<void>
-  /** Resolves when `length` bytes have arrived, rejects when the line fails before. For lines that have no ends. */
+  /**
+   * Resolves when `length` bytes have arrived, rejects when the line fails before. For lines that
+   * have no ends.
+   */
   arrived(length: number): Promise<void>
-  /** Writes `bytes` in batches of one to five chunks, each overwritten as soon as it is free; then ends. */
+  /**
+   * Writes `bytes` in batches of one to five chunks, each overwritten as soon as it is free; then
+   * ends.
+   */
   write(bytes: Uint8Array, seed: number): Promise<void>
   /** How often `write` returned false. */
   readonly waits: number

@@ -1,6 +1,8 @@
 /**
- * How long this process keeps its event loop from the next turn: the time that passed between two turns, or its own processor time where that is less. So what other
- * processes take from a busy machine is not held against it, and neither is what passes while nothing is sampled (`monitorEventLoopDelay` counts both).
+ * How long this process keeps its event loop from the next turn: the time that passed between two
+ * turns, or its own processor time where that is less. So what other processes take from a busy
+ * machine is not held against it, and neither is what passes while nothing is sampled
+ * (`monitorEventLoopDelay` counts both).
  */
 import { createHistogram, performance, type RecordableHistogram } from 'node:perf_hooks'
 

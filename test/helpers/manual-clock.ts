@@ -7,14 +7,16 @@ export interface ManualClock extends Clock {
   /** Timers that have been started and have neither fired nor been cancelled. */
   readonly pending: number
   /**
-   * Moves on by `ms` milliseconds, 0 or more; else ERR_BAD_ARGUMENT. Timers that fall due fire in order, each at its own time, before it returns; what
-   * they throw is thrown, and the time stays where it was thrown.
+   * Moves on by `ms` milliseconds, 0 or more; else ERR_BAD_ARGUMENT. Timers that fall due fire in
+   * order, each at its own time, before it returns; what they throw is thrown, and the time stays
+   * where it was thrown.
    */
   advance(ms: number): void
 }
 
 /**
- * A clock for one test: give it as `clock` to `connect`, `serve`, `overLink` and `memoryPair`. It starts at 0. It holds no process alive.
+ * A clock for one test: give it as `clock` to `connect`, `serve`, `overLink` and `memoryPair`. It
+ * starts at 0. It holds no process alive.
  *
  * @example
  * ```ts

@@ -15,7 +15,10 @@ export function readPage(path: string): string {
   return readFileSync(join(ROOT, path), 'utf8')
 }
 
-/** Cells of each table row whose first cell is code (`` `NAME` ``), that first one without its backticks. */
+/**
+ * Cells of each table row whose first cell is code (`` `NAME` ``), that first one without its
+ * backticks.
+ */
 export function codeRows(page: string): string[][] {
   const rows: string[][] = []
   for (const line of readPage(page).split('\n')) {

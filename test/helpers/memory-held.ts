@@ -1,4 +1,7 @@
-/** Bytes that this process holds on to: garbage is collected first, so that what is counted is reachable. */
+/**
+ * Bytes that this process holds on to: garbage is collected first, so that what is counted is
+ * reachable.
+ */
 import { setFlagsFromString } from 'node:v8'
 import { runInNewContext } from 'node:vm'
 

@@ -1,4 +1,7 @@
-/** One muxer played by hand: frames go in, what it has to say is decoded by the second codec, and what its pipes hear is written down. No time but the test's. */
+/**
+ * One muxer played by hand: frames go in, what it has to say is decoded by the second codec, and
+ * what its pipes hear is written down. No time but the test's.
+ */
 import assert from 'node:assert/strict'
 import { TrunkError } from '../../src/contracts/errors.ts'
 import { FrameBatch } from '../../src/core/frame/batch.ts'
@@ -36,7 +39,10 @@ export const status = (number: number, name = '', sentence = ''): Uint8Array => 
 
 const NAMES = new Map<number, string>(Object.entries(TYPE).map(([name, type]) => [type, name]))
 
-/** A frame in a word or two: `DATA 1 100` with the number of its bytes, `CREDIT 1 @65636` with its offset, and so on. */
+/**
+ * A frame in a word or two: `DATA 1 100` with the number of its bytes, `CREDIT 1 @65636` with its
+ * offset, and so on.
+ */
 export function inWords(frame: WireFrame): string {
   const { type, pipe, flags, payload } = frame
   const offset = type === TYPE.CREDIT || type === TYPE.END || type === TYPE.PARSED
@@ -44,7 +50,9 @@ export function inWords(frame: WireFrame): string {
   return `${NAMES.get(type) ?? type} ${pipe} ${value}${flags === 0 ? '' : ` flags ${flags}`}`
 }
 
-/** Lets what promises have set off run: as many turns of the microtask queue as anything here takes. */
+/**
+ * Lets what promises have set off run: as many turns of the microtask queue as anything here takes.
+ */
 export async function turns(): Promise<void> {
   for (let turn = 0; turn < 30; turn++) await Promise.resolve()
 }
@@ -87,7 +95,10 @@ export class MuxSeat implements MuxHost {
   /** How often the peer was to be asked what it has parsed. */
   asked = 0
   roundTrip: number | undefined
-  /** What an empty line needs; undefined: nobody knows yet. By itself as much as a peer needs that is not near. */
+  /**
+   * What an empty line needs; undefined: nobody knows yet. By itself as much as a peer needs that
+   * is not near.
+   */
   leastRoundTrip: number | undefined = 2
   /** The last batch, as the line got it. */
   parts: readonly Uint8Array[] = []
@@ -121,7 +132,7 @@ export class MuxSeat implements MuxHost {
     this.mux = new MuxCore({ ...SETTINGS, ...settings }, this, 0)
   }
 
-  // --- MuxHost ---------------------------------------------------------------------------------------------------------
+  // --- MuxHost -----------------------------------------------------------------------------------
 
   wake(): void {
     this.wakes++
@@ -151,7 +162,7 @@ export class MuxSeat implements MuxHost {
     return this.leastRoundTrip
   }
 
-  // --- the peer --------------------------------------------------------------------------------------------------------
+  // --- the peer ----------------------------------------------------------------------------------
 
   /** A frame of the peer, whole, as the engine hands it on. */
   take(name: TypeName, id: number, payload: Uint8Array = new Uint8Array(0), flags = 0): void {
@@ -164,7 +175,7 @@ export class MuxSeat implements MuxHost {
     this.take(name, id, bigEndian(offset, 8))
   }
 
-  // --- our own side ----------------------------------------------------------------------------------------------------
+  // --- our own side ------------------------------------------------------------------------------
 
   pipe(id: number): PipeState {
     const pipe = this.mux.pipes.get(id)
@@ -253,9 +264,12 @@ export class MuxSeat implements MuxHost {
       },
     }
   }
-  // --- pipes as users hold them ----------------------------------------------------------------------------------------
+  // --- pipes as users hold them ------------------------------------------------------------------
 
-  /** A pipe of ours, opened and not answered; what its opener is told is written down as `1 answered well`. */
+  /**
+   * A pipe of ours, opened and not answered; what its opener is told is written down as
+   * `1 answered well`.
+   */
   holdOpening(): TrunkPipe {
     const pipe = new TrunkPipe(this.mux, this.#owner, 'test', (error) => {
       this.heard.push(`${pipe.id} answered ${error?.code ?? 'well'}`)

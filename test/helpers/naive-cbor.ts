@@ -1,7 +1,13 @@
-/** As much CBOR (RFC 8949) as the wire uses, written from the RFC: shortest heads, definite lengths, members in the order given. */
+/**
+ * As much CBOR (RFC 8949) as the wire uses, written from the RFC: shortest heads, definite lengths,
+ * members in the order given.
+ */
 import { bigEndian, concat, fromBigEndian, utf8 } from './naive-codec.ts'
 
-/** What can be encoded; a float that is a whole number goes as an integer. Members that are undefined are left out. */
+/**
+ * What can be encoded; a float that is a whole number goes as an integer. Members that are
+ * undefined are left out.
+ */
 export type CborValue =
   | null
   | boolean

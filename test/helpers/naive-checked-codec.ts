@@ -1,7 +1,9 @@
 /**
- * A second codec of what travels on connectionless links, written from docs/reference/wire-format.md alone ("Connectionless links"), on top of
- * the naive codec of plain frames: what the real one is compared with, what checked.json was made with, and what the raw checked peer
- * speaks. One value after another, whole buffers, no thought of speed. Imports nothing of src/.
+ * A second codec of what travels on connectionless links, written from
+ * docs/reference/wire-format.md alone ("Connectionless links"), on top of the naive codec of plain
+ * frames: what the real one is compared with, what checked.json was made with, and what the raw
+ * checked peer speaks. One value after another, whole buffers, no thought of speed. Imports nothing
+ * of src/.
  */
 import { concat, encodeFrame, frame, fromBigEndian, SYNC, TYPE, type WireFrame } from './naive-codec.ts'
 
@@ -21,7 +23,7 @@ const SUM = 5
 /** Bytes that a checked frame is longer than the payload that it carries. */
 export const CHECKED_OVERHEAD: number = HEADER + CHECK + SUM
 
-// --- CRC-32 ----------------------------------------------------------------------------------------------------------
+// --- CRC-32 --------------------------------------------------------------------------------------
 
 /** Remainder of each byte's eight bits, lowest first. */
 const REMAINDERS = Array.from({ length: 256 }, (_, byte) => {
@@ -30,19 +32,25 @@ const REMAINDERS = Array.from({ length: 256 }, (_, byte) => {
   return rest >>> 0
 })
 
-/** CRC-32 as in zlib, gone on with from `start`: the sum of two runs is that of the second one, started at that of the first. */
+/**
+ * CRC-32 as in zlib, gone on with from `start`: the sum of two runs is that of the second one,
+ * started at that of the first.
+ */
 export function crc(bytes: Uint8Array, start = 0): number {
   let rest = ~start
   for (const byte of bytes) rest = (rest >>> 8) ^ REMAINDERS[(rest ^ byte) & 255]!
   return ~rest >>> 0
 }
 
-/** Where the running CRC of a direction begins. Without a receiver: what a BYE begins at whose sender does not know its peer. */
+/**
+ * Where the running CRC of a direction begins. Without a receiver: what a BYE begins at whose
+ * sender does not know its peer.
+ */
 export function startOfCrc(sender: Uint8Array, receiver: Uint8Array = new Uint8Array(8)): number {
   return crc(receiver, crc(sender))
 }
 
-// --- stuffing --------------------------------------------------------------------------------------------------------
+// --- stuffing ------------------------------------------------------------------------------------
 
 /** Where `part` begins in `bytes`, from `from` on; -1 where it does not. */
 function find(bytes: Uint8Array, part: Uint8Array, from = 0): number {
@@ -60,7 +68,10 @@ export function stuff(payload: Uint8Array): Uint8Array {
   return concat(...parts, payload.slice(from))
 }
 
-/** The payload without the zeros; undefined where something else than a zero is behind a half, or nothing. */
+/**
+ * The payload without the zeros; undefined where something else than a zero is behind a half, or
+ * nothing.
+ */
 export function unstuff(sent: Uint8Array): Uint8Array | undefined {
   const parts: Uint8Array[] = []
   let from = 0
@@ -72,7 +83,7 @@ export function unstuff(sent: Uint8Array): Uint8Array | undefined {
   return concat(...parts, sent.slice(from))
 }
 
-// --- frames ----------------------------------------------------------------------------------------------------------
+// --- frames --------------------------------------------------------------------------------------
 
 /** A checked frame as bytes, and the sum that the next sequenced one starts at. */
 export interface CheckedBytes {
@@ -122,7 +133,7 @@ export function helloBurst(hello: Uint8Array, ready?: Uint8Array): Uint8Array {
   )
 }
 
-// --- receiving -------------------------------------------------------------------------------------------------------
+// --- receiving -----------------------------------------------------------------------------------
 
 /** What a receiver finds on the line. */
 export type Finding =
@@ -132,7 +143,10 @@ export type Finding =
   | { readonly type: 'probe'; readonly bytes: Uint8Array }
   /** A frame whose sums are right; `payload` is without the zeros and `flags` without STUFFED. */
   | { readonly type: 'frame'; readonly frame: WireFrame; readonly stuffed: boolean }
-  /** A wrong check, a wrong sum, a wrong zero, a length above the limit, a HELLO or READY that is none. */
+  /**
+   * A wrong check, a wrong sum, a wrong zero, a length above the limit, a HELLO or READY that is
+   * none.
+   */
   | { readonly type: 'damage' }
   /** The hello of a peer that takes the line for a plain one. Nothing is read after it. */
   | { readonly type: 'plain' }
@@ -143,8 +157,8 @@ export type Finding =
 export type LengthLimit = (type: number) => number
 
 /**
- * Reads one direction of a line. Takes the running CRCs' starts from outside, since only its user knows both epochs: whoever learns of another
- * run sets them.
+ * Reads one direction of a line. Takes the running CRCs' starts from outside, since only its user
+ * knows both epochs: whoever learns of another run sets them.
  */
 export class NaiveCheckedReader {
   /** What the next sequenced frame starts at; undefined while the sender is not known. */
@@ -247,7 +261,10 @@ function sameBytes(a: Uint8Array, b: Uint8Array): boolean {
   return Buffer.compare(a, b) === 0
 }
 
-/** Everything that is on the line in `bytes`, by a reader of its own whose running CRC starts at `runningCrc`. */
+/**
+ * Everything that is on the line in `bytes`, by a reader of its own whose running CRC starts at
+ * `runningCrc`.
+ */
 export function readChecked(bytes: Uint8Array, runningCrc?: number, limit?: LengthLimit): Finding[] {
   const reader = new NaiveCheckedReader(limit)
   reader.runningCrc = runningCrc

@@ -1,6 +1,7 @@
 /**
- * A second codec of the wire, written from docs/reference/wire-format.md alone and with no thought of speed: what the real one is compared with,
- * what the golden vectors were made with, and what the raw peer speaks. Imports nothing of src/.
+ * A second codec of the wire, written from docs/reference/wire-format.md alone and with no thought
+ * of speed: what the real one is compared with, what the golden vectors were made with, and what
+ * the raw peer speaks. Imports nothing of src/.
  */
 
 /** A frame in the open. */

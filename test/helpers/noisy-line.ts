@@ -1,4 +1,7 @@
-/** What a bad serial line does to bytes, from a seed: bits that flip, bytes and blocks that are lost or come twice, bytes that nobody sent. */
+/**
+ * What a bad serial line does to bytes, from a seed: bits that flip, bytes and blocks that are lost
+ * or come twice, bytes that nobody sent.
+ */
 import { Transform, type TransformCallback } from 'node:stream'
 import { Random } from '../sim/random.ts'
 

@@ -1,6 +1,6 @@
 /**
- * The package as a user gets it: packed with `npm pack`, installed from the tarball into a folder of its own, far from this one.
- * Needs a build in dist/.
+ * The package as a user gets it: packed with `npm pack`, installed from the tarball into a folder
+ * of its own, far from this one. Needs a build in dist/.
  */
 import { cpSync, existsSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
@@ -30,8 +30,9 @@ async function npm(cwd: string, ...args: string[]): Promise<string> {
 }
 
 /**
- * Packs and installs. The dependencies come from npm's cache where it has them, else from the registry. `project` is the text of the user's package.json;
- * without one it is what `npm init -y` makes.
+ * Packs and installs. The dependencies come from npm's cache where it has them, else from the
+ * registry. `project` is the text of the user's package.json; without one it is what `npm init -y`
+ * makes.
  */
 export async function packedConsumer(project?: string): Promise<Consumer> {
   if (!existsSync(join(ROOT, 'dist/src/index.js'))) throw new Error('there is no build: npm run build')

@@ -1,7 +1,9 @@
 /** Processes that are stopped for a while and then go on, as those of a machine that is paused. */
 import type { ChildProgram } from './child-program.ts'
 
-/** Stops them all, and lets them go on after `ms`. `meanwhile` runs in between, and is waited for. */
+/**
+ * Stops them all, and lets them go on after `ms`. `meanwhile` runs in between, and is waited for.
+ */
 export async function paused(
   programs: readonly ChildProgram[],
   ms: number,

@@ -1,4 +1,7 @@
-/** What this process holds open: counted before and after, so that a test can tell that nothing was left. */
+/**
+ * What this process holds open: counted before and after, so that a test can tell that nothing was
+ * left.
+ */
 import assert from 'node:assert/strict'
 import { readdirSync } from 'node:fs'
 import { eventually } from './eventually.ts'
@@ -31,7 +34,10 @@ export async function nothingLeft(before: HandleCount): Promise<void> {
   })
 }
 
-/** True where each kind of handle in `now` is there no more often than in `before`, which may have held what was just closing. */
+/**
+ * True where each kind of handle in `now` is there no more often than in `before`, which may have
+ * held what was just closing.
+ */
 export function isWithin(now: string, before: string): boolean {
   const count = (list: string, kind: string): number => list.split(',').filter((name) => name === kind).length
   return now.split(',').every((kind) => kind === '' || count(now, kind) <= count(before, kind))

@@ -1,4 +1,7 @@
-/** Small protocols for tests of trunks, and what their clients need: bytes that can be checked, and readers. */
+/**
+ * Small protocols for tests of trunks, and what their clients need: bytes that can be checked, and
+ * readers.
+ */
 import { defineProtocol, type Bytes, type Pipe, type PipeRequest, type Protocol } from '../../src/index.ts'
 
 /** A protocol that takes any parameters. */
@@ -57,7 +60,10 @@ export interface Taken {
   fail(error: Error): void
 }
 
-/** The byte at `offset` of a pattern whose period (251) is no power of two, so that a shifted or doubled piece shows. */
+/**
+ * The byte at `offset` of a pattern whose period (251) is no power of two, so that a shifted or
+ * doubled piece shows.
+ */
 export function pattern(length: number, from = 0): Buffer {
   const bytes = Buffer.allocUnsafe(length)
   for (let i = 0; i < length; i++) bytes[i] = (from + i) % 251

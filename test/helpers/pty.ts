@@ -1,6 +1,7 @@
 /**
- * Real serial lines without hardware: pseudo-terminals, made by a small C program (test/fixtures/pty.c) that is compiled when it is first needed.
- * What is at the far end of the line is the test itself, or a second pseudo-terminal with whatever transforms stand between.
+ * Real serial lines without hardware: pseudo-terminals, made by a small C program
+ * (test/fixtures/pty.c) that is compiled when it is first needed. What is at the far end of the
+ * line is the test itself, or a second pseudo-terminal with whatever transforms stand between.
  */
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
@@ -13,7 +14,9 @@ import { endWithTests } from './left-children.ts'
 export interface PtyOptions {
   /** Bytes a second, each way. @default as fast as it goes */
   rate?: number
-  /** Leaves the terminal as the kernel makes it: echo, line editing, CR and NL mapped. @default raw */
+  /**
+   * Leaves the terminal as the kernel makes it: echo, line editing, CR and NL mapped. @default raw
+   */
   cooked?: boolean
 }
 
@@ -64,7 +67,10 @@ export async function openPty({ rate, cooked = false }: PtyOptions = {}): Promis
   }
 }
 
-/** Opens two and joins their far ends, through `via` if it is given: for bytes that are changed, lost, added or sent back on the way. */
+/**
+ * Opens two and joins their far ends, through `via` if it is given: for bytes that are changed,
+ * lost, added or sent back on the way.
+ */
 export async function ptyPair({ via, ...options }: PtyOptions & { via?: Via } = {}): Promise<PtyPair> {
   const [near, far] = await Promise.all([openPty(options), openPty(options)])
   const between = via ?? (() => new PassThrough())

@@ -1,7 +1,8 @@
 /**
- * Loaded before each test file by test/run.mjs. Where `assert.ok` gets no message, Node 20 parses the source around the
- * failing call to make one; tsx has put the whole file on one line, and that search then takes minutes. With a fixed
- * message a failing test fails at once, and the stack still says where.
+ * Loaded before each test file by test/run.mjs. Where `assert.ok` gets no message, Node 20 parses
+ * the source around the failing call to make one; tsx has put the whole file on one line, and that
+ * search then takes minutes. With a fixed message a failing test fails at once, and the stack still
+ * says where.
  */
 import assert from 'node:assert'
 

@@ -1,6 +1,7 @@
 /**
- * A side of a link with checked framing that is spoken by hand: what it says comes out as bytes, what it hears goes in as bytes, and nothing happens by itself. Uses
- * the naive codec, so nothing here shares code with what it tests.
+ * A side of a link with checked framing that is spoken by hand: what it says comes out as bytes,
+ * what it hears goes in as bytes, and nothing happens by itself. Uses the naive codec, so nothing
+ * here shares code with what it tests.
  */
 import assert from 'node:assert/strict'
 import { randomBytes } from 'node:crypto'
@@ -32,9 +33,12 @@ export class CheckedVoice {
     this.hello = cbor(fields)
   }
 
-  // --- saying ----------------------------------------------------------------------------------------------------------
+  // --- saying ------------------------------------------------------------------------------------
 
-  /** A hello burst; with `state` it answers the hello that was heard last, unless `fields` says otherwise. */
+  /**
+   * A hello burst; with `state` it answers the hello that was heard last, unless `fields` says
+   * otherwise.
+   */
   helloBurst(state?: ReadyState, fields: HelloFields = {}): Uint8Array {
     const ready = state === undefined ? undefined : cbor({ epoch: this.theirEpoch, state, ...fields })
     return naive.helloBurst(this.hello, ready)
@@ -55,9 +59,12 @@ export class CheckedVoice {
     )
   }
 
-  // --- hearing ---------------------------------------------------------------------------------------------------------
+  // --- hearing -----------------------------------------------------------------------------------
 
-  /** Reads `bytes`; gives the frames in them. A HELLO that differs from the last one is a run to be known from then on. */
+  /**
+   * Reads `bytes`; gives the frames in them. A HELLO that differs from the last one is a run to be
+   * known from then on.
+   */
   hear(bytes: Uint8Array): WireFrame[] {
     const frames: WireFrame[] = []
     for (let found = this.#reader.next(bytes); found !== undefined; found = this.#reader.next()) {
@@ -112,7 +119,10 @@ export function names(frames: readonly WireFrame[]): string[] {
   return frames.map(({ type }) => Object.entries(TYPE).find(([, number]) => number === type)?.[0] ?? String(type))
 }
 
-/** The hand at the other end of a raw link: what it sends leaves as it is, what comes is heard by whichever voice speaks now. */
+/**
+ * The hand at the other end of a raw link: what it sends leaves as it is, what comes is heard by
+ * whichever voice speaks now.
+ */
 export class HandOnLine {
   readonly #link: Link
   readonly #output: Uint8Array[] = []
@@ -163,7 +173,8 @@ export class HandOnLine {
   /** Brings a session about: greets until it is greeted, and so on. */
   async meet(): Promise<void> {
     const { voice } = this
-    // they answer as somebody else than they greeted as, so the hello of before is not theirs any more
+    // they answer as somebody else than they greeted as, so the hello of before is not theirs any
+    // more
     const before = voice.count('HELLO')
     this.send(voice.helloBurst())
     await this.until((one) => one.count('HELLO') > before, 'their hello')

@@ -1,4 +1,7 @@
-/** The real `trunkline` command on descriptors that the test gives it, and how to know that it stands still. */
+/**
+ * The real `trunkline` command on descriptors that the test gives it, and how to know that it
+ * stands still.
+ */
 import { spawn, spawnSync, type ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
 import { closeSync, constants, openSync, readdirSync, readFileSync, writeSync } from 'node:fs'
@@ -38,7 +41,10 @@ export function startRaw(args: readonly string[], stdio: Descriptors, to?: strin
   }
 }
 
-/** Processor time of all threads; another value each time while one of them could run, but for a busy machine. */
+/**
+ * Processor time of all threads; another value each time while one of them could run, but for a
+ * busy machine.
+ */
 let busy = 0
 function ticksOf(pid: number | undefined): number {
   let ticks = 0

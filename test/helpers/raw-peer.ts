@@ -1,6 +1,7 @@
 /**
- * A peer that speaks frames by hand over any link: good manners where a test does not say otherwise (it answers the hello, ends its side when
- * the other did), and every kind of bad ones on request. Uses the naive codec, so nothing here shares code with what it tests.
+ * A peer that speaks frames by hand over any link: good manners where a test does not say otherwise
+ * (it answers the hello, ends its side when the other did), and every kind of bad ones on request.
+ * Uses the naive codec, so nothing here shares code with what it tests.
  */
 import assert from 'node:assert/strict'
 import { randomBytes } from 'node:crypto'
@@ -86,11 +87,12 @@ export class RawPeer {
 
   constructor(link: Link) {
     this.#link = link
-    void link.sink(this.#outgoing()).catch(() => undefined) // a line that was cut under us is seen by `ended`
+    // a line that was cut under us is seen by `ended`
+    void link.sink(this.#outgoing()).catch(() => undefined)
     this.ended = this.#read()
   }
 
-  // --- sending -------------------------------------------------------------------------------------------------------
+  // --- sending -----------------------------------------------------------------------------------
 
   /** Sends bytes and frames as one chunk; resolves when the line has taken it, or is over. */
   send(...parts: readonly (Uint8Array | WireFrame)[]): Promise<void> {
@@ -133,7 +135,7 @@ export class RawPeer {
     this.#link.abort(new Error('cut by the test'))
   }
 
-  // --- receiving -----------------------------------------------------------------------------------------------------
+  // --- receiving ---------------------------------------------------------------------------------
 
   /** The next frame of this type (and pipe) that nothing has claimed; others stay unclaimed. */
   expect(name: TypeName, pipe?: number): Promise<WireFrame> {
@@ -168,7 +170,10 @@ export class RawPeer {
     return this.received.filter((one) => one.type === TYPE[name] && (pipe === undefined || one.pipe === pipe)).length
   }
 
-  /** Everything sent so far has been handled by the other side, and its answers to it are here: a ping there and back. */
+  /**
+   * Everything sent so far has been handled by the other side, and its answers to it are here: a
+   * ping there and back.
+   */
   async sync(): Promise<void> {
     const id = bigEndian(randomBytes(6).readUIntBE(0, 6), 8)
     await this.send(frame(TYPE.PING, 0, concat(id, new Uint8Array(8))))
@@ -190,7 +195,7 @@ export class RawPeer {
     this.#reading = undefined
   }
 
-  // --- the hello -----------------------------------------------------------------------------------------------------
+  // --- the hello ---------------------------------------------------------------------------------
 
   /** Sends a hello and takes the other side's; no READY yet. */
   async exchangeHellos(overrides: HelloFields = {}): Promise<HelloFields> {
@@ -216,7 +221,7 @@ export class RawPeer {
     return theirs
   }
 
-  // --- inside --------------------------------------------------------------------------------------------------------
+  // --- inside ------------------------------------------------------------------------------------
 
   async *#outgoing(): AsyncGenerator<Bytes> {
     for (;;) {

@@ -1,4 +1,7 @@
-/** A trunk of ours with a raw peer at the other end of a memory line, under a clock that is turned by hand. */
+/**
+ * A trunk of ours with a raw peer at the other end of a memory line, under a clock that is turned
+ * by hand.
+ */
 import assert from 'node:assert/strict'
 import { overLink, TrunkError, type Trunk, type LinkOptions } from '../../src/index.ts'
 import { memoryPair } from '../../transports/memory.ts'
@@ -12,7 +15,10 @@ export interface RawSession {
   readonly clock: ManualClock
 }
 
-/** The ends before any hello: `trunk` settles when the session is established, or does not come to be. */
+/**
+ * The ends before any hello: `trunk` settles when the session is established, or does not come to
+ * be.
+ */
 export function rawLine(
   options: LinkOptions = {},
   bufferBytes = 65_536,

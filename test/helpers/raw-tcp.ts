@@ -1,4 +1,7 @@
-/** Raw peers over real sockets, by node:net: they dial, or they listen and are dialled. Nothing that speaks here shares code with what is attacked. */
+/**
+ * Raw peers over real sockets, by node:net: they dial, or they listen and are dialled. Nothing that
+ * speaks here shares code with what is attacked.
+ */
 import { once } from 'node:events'
 import type { Socket } from 'node:net'
 import { resetSocket } from '../../protocols/tcp/reset-socket.ts'

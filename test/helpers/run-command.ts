@@ -1,4 +1,7 @@
-/** Runs a command to its end and keeps what it said; one that takes too long is killed, and the output says so. */
+/**
+ * Runs a command to its end and keeps what it said; one that takes too long is killed, and the
+ * output says so.
+ */
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { text } from 'node:stream/consumers'

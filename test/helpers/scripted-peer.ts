@@ -1,4 +1,7 @@
-/** A peer that a test plays: it refuses dials, lets them hang or answers them, and cuts lines, as it is told. One process, a memory line each. */
+/**
+ * A peer that a test plays: it refuses dials, lets them hang or answers them, and cuts lines, as it
+ * is told. One process, a memory line each.
+ */
 import { overLink, TrunkError, type Link, type Transport, type Trunk, type TrunkOptions } from '../../src/index.ts'
 import { onAbort } from '../../src/runtime/on-abort.ts'
 import { memoryPair } from '../../transports/memory.ts'
@@ -6,7 +9,10 @@ import { memoryPair } from '../../transports/memory.ts'
 /** See {@link scriptedPeer}. */
 export interface ScriptedPeer {
   readonly transport: Transport
-  /** What a dial meets: a session, at once or when the promise resolves; a rejection; nothing until it is aborted. @default 'answer' */
+  /**
+   * What a dial meets: a session, at once or when the promise resolves; a rejection; nothing until
+   * it is aborted. @default 'answer'
+   */
   meets: 'answer' | 'hang' | TrunkError | Promise<void>
   /** Dials so far. */
   readonly attempts: number

@@ -1,10 +1,16 @@
-/** Which file imports what, read from the sources: static, dynamic and type imports, relative ones resolved to paths from the root. */
+/**
+ * Which file imports what, read from the sources: static, dynamic and type imports, relative ones
+ * resolved to paths from the root.
+ */
 import { readdirSync, readFileSync } from 'node:fs'
 import { join, posix } from 'node:path'
 import ts from 'typescript'
 import { ROOT } from './root.ts'
 
-/** Path of a file from the root to the modules it names: `src/contracts/errors.ts`, `node:net`, `valibot`. */
+/**
+ * Path of a file from the root to the modules it names: `src/contracts/errors.ts`, `node:net`,
+ * `valibot`.
+ */
 export type ImportTable = ReadonlyMap<string, readonly string[]>
 
 /** The `.ts` files below a folder, as paths from the root with forward slashes. */

@@ -1,4 +1,7 @@
-/** A pipe that is always at work a little: what it says is echoed and compared, again and again. For sessions whose processes are stopped, killed, cut off. */
+/**
+ * A pipe that is always at work a little: what it says is echoed and compared, again and again. For
+ * sessions whose processes are stopped, killed, cut off.
+ */
 import { randomBytes } from 'node:crypto'
 import type { Trunk, TrunkError } from '../../src/index.ts'
 
@@ -6,12 +9,17 @@ import type { Trunk, TrunkError } from '../../src/index.ts'
 export interface SteadyEcho {
   /** Rounds whose bytes all came back as they were. */
   rounds(): number
-  /** The code by which it failed; undefined when it was stopped. Anything but a coded error rejects. */
+  /**
+   * The code by which it failed; undefined when it was stopped. Anything but a coded error rejects.
+   */
   readonly ended: Promise<string | undefined>
   stop(): void
 }
 
-/** Starts it over `trunk`, whose peer serves `echo`: `bytes` a round, one after the other with `restMs` between. */
+/**
+ * Starts it over `trunk`, whose peer serves `echo`: `bytes` a round, one after the other with
+ * `restMs` between.
+ */
 export function steadyEcho(trunk: Trunk, bytes: number, restMs = 100): SteadyEcho {
   let rounds = 0
   let stopped = false

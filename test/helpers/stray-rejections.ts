@@ -1,4 +1,7 @@
-/** What a whole test file must not cause: an unhandled rejection, or a warning such as MaxListenersExceededWarning. */
+/**
+ * What a whole test file must not cause: an unhandled rejection, or a warning such as
+ * MaxListenersExceededWarning.
+ */
 import assert from 'node:assert/strict'
 import { after } from 'node:test'
 

@@ -3,8 +3,8 @@ import { overLink, type Trunk, type LinkOptions } from '../../src/index.ts'
 import { memoryPair } from '../../transports/memory.ts'
 
 /**
- * A session over memory: two trunks, each the other's peer. `near` and `far` are the options of the one and the other. Rejects as `overLink` does; close
- * both.
+ * A session over memory: two trunks, each the other's peer. `near` and `far` are the options of the
+ * one and the other. Rejects as `overLink` does; close both.
  *
  * @example
  * ```ts

@@ -1,4 +1,7 @@
-/** TypeScript in a process of its own, as what test/compile.mjs has made of it where this runs that way too, else by a compiler in the process. */
+/**
+ * TypeScript in a process of its own, as what test/compile.mjs has made of it where this runs that
+ * way too, else by a compiler in the process.
+ */
 import { join } from 'node:path'
 import { pathToFileURL } from 'node:url'
 import { ROOT } from './root.ts'
@@ -17,7 +20,10 @@ function compiledWord(word: string, folder: string): string {
   )
 }
 
-/** The words for Node that run `words`: `[PATH, ...arguments]` with a `.ts` file's whole path, or `['--input-type=module', '-e', text]`. */
+/**
+ * The words for Node that run `words`: `[PATH, ...arguments]` with a `.ts` file's whole path, or
+ * `['--input-type=module', '-e', text]`.
+ */
 export function typeScript(...words: string[]): string[] {
   if (compiled === undefined) return ['--import', 'tsx', ...words]
   return ['--enable-source-maps', ...words.map((word) => compiledWord(word, compiled))]

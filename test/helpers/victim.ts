@@ -41,7 +41,10 @@ export class Victim {
     })
   }
 
-  /** Resolves when it takes calls. Rejects where it does not in time: a hook that waits for ever is not ended by a test's limit. */
+  /**
+   * Resolves when it takes calls. Rejects where it does not in time: a hook that waits for ever is
+   * not ended by a test's limit.
+   */
   static async start(): Promise<Victim> {
     const victim = new Victim()
     await new Promise((resolve, reject) => {
@@ -72,7 +75,10 @@ export class Victim {
     })
   }
 
-  /** Kills the process and calls `reject` if it has not ended, or taken its first call, after {@link PATIENCE_MS}. */
+  /**
+   * Kills the process and calls `reject` if it has not ended, or taken its first call, after
+   * {@link PATIENCE_MS}.
+   */
   #inTime(what: string, reject: (error: Error) => void): void {
     const timer = setTimeout(() => {
       this.#process.kill('SIGKILL')

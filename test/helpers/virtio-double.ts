@@ -1,13 +1,18 @@
 /**
- * A guest's virtio port without a guest: the device as `DeviceDuplex` sees it, with a host's end that comes and goes. It behaves as the kernel's
- * does (Linux 6.1, seen in a virtual machine): with no host a read gives 0 at once, a write takes nothing, and polling says "ready" again and again;
- * what the guest has written is thrown away when the host leaves; what the host has sent stays readable.
+ * A guest's virtio port without a guest: the device as `DeviceDuplex` sees it, with a host's end
+ * that comes and goes. It behaves as the kernel's does (Linux 6.1, seen in a virtual machine): with
+ * no host a read gives 0 at once, a write takes nothing, and polling says "ready" again and again;
+ * what the guest has written is thrown away when the host leaves; what the host has sent stays
+ * readable.
  */
 import { Duplex } from 'node:stream'
 import { READABLE, WRITABLE } from '../../src/native/load.ts'
 import type { Device, Ready } from '../../transports/serial/device-duplex.ts'
 
-/** What the driver queues at most for a host that does not read, and this double for a guest that does not. */
+/**
+ * What the driver queues at most for a host that does not read, and this double for a guest that
+ * does not.
+ */
 const QUEUE_BYTES = 4 * 1024 * 1024
 /** One read of the driver. */
 const READ_BYTES = 4096

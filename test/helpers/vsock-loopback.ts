@@ -1,4 +1,7 @@
-/** Whether AF_VSOCK reaches this machine itself: by CID 1, which needs a kernel module. test:vm boots a guest that has it. */
+/**
+ * Whether AF_VSOCK reaches this machine itself: by CID 1, which needs a kernel module. test:vm
+ * boots a guest that has it.
+ */
 import { nativeStatus } from '../../src/native/load.ts'
 
 /** Why it does not, to be printed; undefined where it does. */

@@ -1,4 +1,7 @@
-/** Whether a piece of XML is well-formed: tags that nest, attributes in quotes, no stray brackets. What libvirt's snippets need, not all of XML. */
+/**
+ * Whether a piece of XML is well-formed: tags that nest, attributes in quotes, no stray brackets.
+ * What libvirt's snippets need, not all of XML.
+ */
 
 const NAME = '[A-Za-z_][\\w.-]*'
 const ATTRIBUTES = `(?:\\s+${NAME}=(?:'[^'<]*'|"[^"<]*"))*`

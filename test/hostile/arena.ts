@@ -1,6 +1,7 @@
 /**
- * One flood against one victim, measured: who dials whom, the honest second session beside it, and what has to hold meanwhile and afterwards.
- * A row says what is sent and how the session ends; the rest is the same for all.
+ * One flood against one victim, measured: who dials whom, the honest second session beside it, and
+ * what has to hold meanwhile and afterwards. A row says what is sent and how the session ends; the
+ * rest is the same for all.
  */
 import assert from 'node:assert/strict'
 import { performance } from 'node:perf_hooks'
@@ -49,7 +50,10 @@ export interface Flood {
   readonly hello?: HelloFields
   /** Bytes that the limits grant the peer, and that the victim may so hold twice. */
   readonly accounted: number
-  /** The number of the code that each round's session ends with; missing where one session lives through all rounds. */
+  /**
+   * The number of the code that each round's session ends with; missing where one session lives
+   * through all rounds.
+   */
   readonly ends?: number
   readonly minRounds?: number
   /** Once per session. */
@@ -78,7 +82,8 @@ async function measured(victim: Victim, side: Side, flood: Flood): Promise<strin
   const arena = await openArena(victim, side, flood)
   const complaints: string[] = []
   try {
-    await arena.flood(0) // where one session lives through all rounds it stands, and has its buffers
+    // where one session lives through all rounds it stands, and has its buffers
+    await arena.flood(0)
     const base = await victim.call('begin')
     arena.base = base
     const echoes = arena.echoes()

@@ -1,4 +1,7 @@
-/** Many connections that keep no manners: they stop in the middle of the hello, say nothing, or never read. Against `serve()` and `connect()` over TCP. */
+/**
+ * Many connections that keep no manners: they stop in the middle of the hello, say nothing, or
+ * never read. Against `serve()` and `connect()` over TCP.
+ */
 import assert from 'node:assert/strict'
 import { after, before, describe, it } from 'node:test'
 import { connect, TrunkError } from '../../src/index.ts'
@@ -13,7 +16,10 @@ import { Victim } from '../helpers/victim.ts'
 import { nothingLeftOf } from './arena.ts'
 
 const MIB = 1024 * 1024
-/** What a link has from its start, to read into and to write from: it is not the peer's to make more of it. */
+/**
+ * What a link has from its start, to read into and to write from: it is not the peer's to make more
+ * of it.
+ */
 const LINK_BUFFERS = 64 * 1024
 const MAX_P99_MS = 100
 

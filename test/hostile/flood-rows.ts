@@ -1,4 +1,7 @@
-/** The floods: what is sent, what it may cost, and how the session ends. The numbers of codes are those of docs/reference/wire-format.md, "Codes". */
+/**
+ * The floods: what is sent, what it may cost, and how the session ends. The numbers of codes are
+ * those of docs/reference/wire-format.md, "Codes".
+ */
 import assert from 'node:assert/strict'
 import { frameRun, u64 } from '../helpers/frame-run.ts'
 import { cbor } from '../helpers/naive-cbor.ts'
@@ -277,7 +280,8 @@ export const FLOODS: readonly Flood[] = [
   {
     title: 'R-220: the sync word and the hello once more, in the middle of the session',
     accounted: 0,
-    ends: FRAME_TOO_LARGE, // the sync word's bytes are no header: the length that they spell is judged first
+    // the sync word's bytes are no header: the length that they spell is judged first
+    ends: FRAME_TOO_LARGE,
     async attack({ peer }) {
       await peer.send(
         Uint8Array.of(0xf4, 0x9b, 0xd1, 0xa6, 0xe8, 0xb3, 0xc5, 0x97),

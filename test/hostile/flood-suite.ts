@@ -1,6 +1,7 @@
 /**
- * Floods by hand over TCP, against `serve()` and against `connect()`: memory, the event loop's delay, the documented end, an honest session that is served
- * meanwhile, and nothing left. What is measured is the victim's own process. HOSTILE_VERBOSE=1 prints the figures.
+ * Floods by hand over TCP, against `serve()` and against `connect()`: memory, the event loop's
+ * delay, the documented end, an honest session that is served meanwhile, and nothing left. What is
+ * measured is the victim's own process. HOSTILE_VERBOSE=1 prints the figures.
  */
 import { after, before, describe, it } from 'node:test'
 import { Victim } from '../helpers/victim.ts'

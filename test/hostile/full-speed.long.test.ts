@@ -1,4 +1,6 @@
-/** A flood without a pause: all that one turn of the event loop reads is parsed in it, up to 1 MiB. */
+/**
+ * A flood without a pause: all that one turn of the event loop reads is parsed in it, up to 1 MiB.
+ */
 import { after, before, describe, it } from 'node:test'
 import { frameRun } from '../helpers/frame-run.ts'
 import { cbor } from '../helpers/naive-cbor.ts'

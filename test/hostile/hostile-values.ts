@@ -1,4 +1,7 @@
-/** Values that have broken others: names of every object's members, and CBOR that is none or is not allowed. Written from RFC 8949 and docs/reference/wire-format.md. */
+/**
+ * Values that have broken others: names of every object's members, and CBOR that is none or is not
+ * allowed. Written from RFC 8949 and docs/reference/wire-format.md.
+ */
 import { cbor, cborHead } from '../helpers/naive-cbor.ts'
 import { concat, utf8 } from '../helpers/naive-codec.ts'
 
@@ -33,7 +36,8 @@ export const BAD_HEADS: readonly Uint8Array[] = [
   cbor({ protocol: 'x'.repeat(256) }),
   cbor({ protocol: 'hold', version: 'one' }),
   concat(cbor({ protocol: 'hold' }), bytes(0)), // bytes behind the value
-  concat(cborHead(5, 2), text('protocol'), text('hold'), text('protocol'), text('echo')), // a key twice
+  // a key twice
+  concat(cborHead(5, 2), text('protocol'), text('hold'), text('protocol'), text('echo')),
   withMember(cbor(1), cbor(2)), // a key that is no text
   withMember(text('params'), bytes(0xc1, 0x00)), // a tag
   withMember(text('params'), bytes(0xf7)), // undefined
@@ -44,12 +48,17 @@ export const BAD_HEADS: readonly Uint8Array[] = [
   withMember(text('params'), bytes(0x7f, 0x61, 0x61, 0xff)), // an indefinite text
   withMember(text('params'), bytes(0x62, 0xc3, 0x28)), // not UTF-8
   withMember(text('params'), bytes(0x9b, 0, 0, 0, 0, 255, 255, 255, 255)), // an array of 2^32 - 1
-  withMember(text('params'), bytes(0x9b, 255, 255, 255, 255, 255, 255, 255, 255)), // one of 2^64 - 1
-  withMember(text('params'), bytes(0xbb, 127, 255, 255, 255, 255, 255, 255, 255)), // a map of 2^63 - 1
+  // one of 2^64 - 1
+  withMember(text('params'), bytes(0x9b, 255, 255, 255, 255, 255, 255, 255, 255)),
+  // a map of 2^63 - 1
+  withMember(text('params'), bytes(0xbb, 127, 255, 255, 255, 255, 255, 255, 255)),
   withMember(text('params'), bytes(0x5b, 0, 0, 0, 0, 127, 255, 255, 255)), // 2 GiB of bytes
   withMember(text('params'), bytes(0x7b, 0, 32, 0, 0, 0, 0, 0, 0)), // 2^53 bytes of text
-  withMember(text('params'), bytes(...Array.from({ length: 4000 }, () => 0x81)), cbor(0)), // nested 4,000 deep
-  withMember(text('params'), bytes(...Array.from({ length: 17 }, () => 0x81)), cbor(0)), // one level too deep
-  withMember(text('params'), ...Array.from({ length: 900 }, () => concat(bytes(0xa1), text('a'))), cbor(0)), // maps in maps
+  // nested 4,000 deep
+  withMember(text('params'), bytes(...Array.from({ length: 4000 }, () => 0x81)), cbor(0)),
+  // one level too deep
+  withMember(text('params'), bytes(...Array.from({ length: 17 }, () => 0x81)), cbor(0)),
+  // maps in maps
+  withMember(text('params'), ...Array.from({ length: 900 }, () => concat(bytes(0xa1), text('a'))), cbor(0)),
   bytes(0xa1, 0x68, 0x70), // ends within a key
 ]

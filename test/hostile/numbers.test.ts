@@ -1,4 +1,7 @@
-/** Every number of the wire at its edges: 0, around 2^31 and 2^32, above 2^53, and the largest. What holds is what docs/reference/wire-format.md says of each field. */
+/**
+ * Every number of the wire at its edges: 0, around 2^31 and 2^32, above 2^53, and the largest. What
+ * holds is what docs/reference/wire-format.md says of each field.
+ */
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import { eventually } from '../helpers/eventually.ts'

@@ -1,5 +1,6 @@
 /**
- * Every frame type in every state of a pipe, on both sides of it: the tables of docs/reference/wire-format.md, "States of a pipe", cell by cell. What is a violation there ends
+ * Every frame type in every state of a pipe, on both sides of it: the tables of
+ * docs/reference/wire-format.md, "States of a pipe", cell by cell. What is a violation there ends
  * the session with ERR_PROTOCOL_VIOLATION, and what is not leaves it alive.
  */
 import { describe, it } from 'node:test'

@@ -1,7 +1,8 @@
 /**
- * The program that the hostile suite attacks: a real `serve()` or `connect()` over TCP, in a process of its own, so that memory, the event
- * loop's delay, descriptors and timers are those of the attacked side alone. It does what its parent asks over IPC; helpers/victim.ts is
- * the other end. Started with --expose-gc.
+ * The program that the hostile suite attacks: a real `serve()` or `connect()` over TCP, in a
+ * process of its own, so that memory, the event loop's delay, descriptors and timers are those of
+ * the attacked side alone. It does what its parent asks over IPC; helpers/victim.ts is the other
+ * end. Started with --expose-gc.
  */
 import {
   connect,
@@ -41,12 +42,18 @@ export interface VictimReport {
 /** What it holds open. */
 export interface VictimResources extends HandleCount {
   readonly timers: number
-  /** Of the process: what a session hangs there outlives it. Those of a session's own emitters are heap. */
+  /**
+   * Of the process: what a session hangs there outlives it. Those of a session's own emitters are
+   * heap.
+   */
   readonly listeners: number
 }
 
 const servers: Server[] = []
-/** The trunks that stand, by the number that the parent knows them by: those that have ended must not be held by us. */
+/**
+ * The trunks that stand, by the number that the parent knows them by: those that have ended must
+ * not be held by us.
+ */
 const trunks = new Map<number, Trunk>()
 let numbers = 0
 let ended: string[] = []
@@ -133,11 +140,16 @@ async function settled(): Promise<number> {
 export interface VictimCalls {
   /** Serves on loopback; the address. */
   serve(options: TrunkOptions): Promise<string>
-  /** Connects to a peer and keeps the trunk; the number to name it by, or the code of what came of it. */
+  /**
+   * Connects to a peer and keeps the trunk; the number to name it by, or the code of what came of
+   * it.
+   */
   connect(address: string, options: TrunkOptions): Promise<number | string>
   /** Opens a pipe, writes `bytes`, half-closes and reads to the end: the outcome of each. */
   open(trunk: number, name: string, bytes: number): Promise<string>
-  /** A well-behaved use beside the attacked one: an echo after the other over a trunk of its own. */
+  /**
+   * A well-behaved use beside the attacked one: an echo after the other over a trunk of its own.
+   */
   honest(address: string): Promise<void>
   /** Forgets what was measured, and gives the bytes held now. */
   begin(): Promise<number>

@@ -1,6 +1,7 @@
 /**
- * File names are bytes. Node encodes a path that is text as UTF-8, and decodes names as UTF-8: what is not UTF-8 then names another file. This rule has
- * the functions of node:fs take bytes (or a descriptor, or a path that stands in the source) and give names as bytes.
+ * File names are bytes. Node encodes a path that is text as UTF-8, and decodes names as UTF-8: what
+ * is not UTF-8 then names another file. This rule has the functions of node:fs take bytes (or a
+ * descriptor, or a path that stands in the source) and give names as bytes.
  */
 
 /** Functions whose first argument is no path. */

@@ -1,4 +1,7 @@
-/** The lint rule that keeps text out of the functions of node:fs: what it lets through, and what not. */
+/**
+ * The lint rule that keeps text out of the functions of node:fs: what it lets through, and what
+ * not.
+ */
 import assert from 'node:assert/strict'
 import { fileURLToPath } from 'node:url'
 import { describe, it } from 'node:test'

@@ -1,4 +1,7 @@
-/** What the linter refuses, and where: a program of the project's own shape, with one fault a line, is linted with the project's rules. */
+/**
+ * What the linter refuses, and where: a program of the project's own shape, with one fault a line,
+ * is linted with the project's rules.
+ */
 import assert from 'node:assert/strict'
 import { spawnSync } from 'node:child_process'
 import { copyFileSync, mkdirSync, symlinkSync, writeFileSync } from 'node:fs'
@@ -7,7 +10,9 @@ import { describe, it } from 'node:test'
 import { ROOT } from '../helpers/root.ts'
 import { temporaryFolder } from '../helpers/temporary-folder.ts'
 
-/** Faults by the file that has them: each line of code breaks the one rule that stands beside it. */
+/**
+ * Faults by the file that has them: each line of code breaks the one rule that stands beside it.
+ */
 const FAULTS: Readonly<Record<string, readonly (readonly [code: string, rule: string])[]>> = {
   'src/core/a.ts': [
     ["import { readFileSync } from 'node:fs'", 'no-restricted-imports'],

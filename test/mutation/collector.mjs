@@ -1,6 +1,7 @@
 /**
- * Stands in for `node:test` while mutants are tried: what a file describes is collected, so that the runner can run any of it, in one process, as often as it
- * likes. Only what the selected test files use is here; anything else fails when it is imported.
+ * Stands in for `node:test` while mutants are tried: what a file describes is collected, so that
+ * the runner can run any of it, in one process, as often as it likes. Only what the selected test
+ * files use is here; anything else fails when it is imported.
  */
 
 /** The tests: a name that is the same in each process, the file, and what to run. */
@@ -30,7 +31,10 @@ export function it(title, options, body = options) {
   collected.push({ id: `${file}: ${name}`, file, name, body })
 }
 
-/** Hooks at the end of a group free what its tests shared; a process that is thrown away needs none of that. */
+/**
+ * Hooks at the end of a group free what its tests shared; a process that is thrown away needs none
+ * of that.
+ */
 export function after() {
   // nothing
 }

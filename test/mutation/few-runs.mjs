@@ -1,4 +1,7 @@
-/** fast-check for a process in which thousands of mutants are tried: of each property a few runs, always the same, and the first failure is enough. */
+/**
+ * fast-check for a process in which thousands of mutants are tried: of each property a few runs,
+ * always the same, and the first failure is enough.
+ */
 import fc from 'fast-check'
 
 const RUNS = 60

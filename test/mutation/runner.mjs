@@ -1,8 +1,10 @@
 /**
- * Stryker's way to our tests: all of them in one process that holds the code with every mutant in it, so that a mutant costs the tests that reach it
- * and no start. Node 24 reads the TypeScript files as they are.
+ * Stryker's way to our tests: all of them in one process that holds the code with every mutant in
+ * it, so that a mutant costs the tests that reach it and no start. Node 24 reads the TypeScript
+ * files as they are.
  *
- * A test that has not ended after {@link HANG_MS} and several times its usual duration has failed; one that never gives the processor back is ended by Stryker, with its process.
+ * A test that has not ended after {@link HANG_MS} and several times its usual duration has failed;
+ * one that never gives the processor back is ended by Stryker, with its process.
  */
 import { registerHooks } from 'node:module'
 import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
@@ -26,15 +28,19 @@ const FILES = [
   'test/mutation/seeds.ts',
 ]
 /**
- * Not for a process that thousands of mutants share: real sockets, what measures the heap, the handles or the time of the whole process (it would blame a mutant for
- * its neighbours), and what takes seconds to say what others say at once.
+ * Not for a process that thousands of mutants share: real sockets, what measures the heap, the
+ * handles or the time of the whole process (it would blame a mutant for its neighbours), and what
+ * takes seconds to say what others say at once.
  */
 const LEFT_OUT =
   /^test\/wire\/tcp\.|over (tcp|unix)|over sockets|10 MiB|64 MiB|[0-9]{2},000 (runs|credits)|costs little|leaves nothing|keeps nothing|holds no chunk|holds at most twice|in twice their bytes|in bounded memory|is at most the limit|100 pipes|any three values|in the middle: source|any sentence|byte by byte|10,000 calls|a million|at most twice/
 /** What a test may take beyond several times what it took without a mutant. */
 const HANG_MS = 1500
 const MAX_FAILURES_PRINTED = 5
-/** How long each test took without a mutant, for the processes that come after the one that measured it. */
+/**
+ * How long each test took without a mutant, for the processes that come after the one that measured
+ * it.
+ */
 const DURATIONS = 'build/mutation/durations.json'
 
 const namespace = (globalThis.__stryker__ ??= {})
@@ -44,7 +50,10 @@ let rootUrl = ''
 const collectorUrl = new URL('collector.mjs', import.meta.url).href
 const fewRunsUrl = new URL('few-runs.mjs', import.meta.url).href
 
-/** Each load is a new copy of the program: what a mutant changes while a module is loaded is gone with it. */
+/**
+ * Each load is a new copy of the program: what a mutant changes while a module is loaded is gone
+ * with it.
+ */
 let generation = 0
 
 function resolve(specifier, context, next) {

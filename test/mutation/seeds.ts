@@ -1,4 +1,7 @@
-/** The simulation, in handfuls of seeds: what a mutant does to a session is mostly seen within the first. */
+/**
+ * The simulation, in handfuls of seeds: what a mutant does to a session is mostly seen within the
+ * first.
+ */
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import { simulateBare } from '../sim/bare-world.ts'

@@ -278,7 +278,10 @@ describe('native addon loader', () => {
     rmSync(folder, { recursive: true })
   })
 
-  /** What the loader says that lies in `levels` of the package `name`; `off` is what switches the addon off. */
+  /**
+   * What the loader says that lies in `levels` of the package `name`; `off` is what switches the
+   * addon off.
+   */
   const ask = (name: string, levels: readonly string[], off = ''): string => {
     const home = join(folder, name, ...levels)
     mkdirSync(home, { recursive: true })
@@ -356,7 +359,10 @@ describe('native addon loader', () => {
   })
 })
 
-/** Of a 64-bit little-endian ELF file: its segments' flags by type, its dynamic section's values by tag, and its bytes as text. */
+/**
+ * Of a 64-bit little-endian ELF file: its segments' flags by type, its dynamic section's values by
+ * tag, and its bytes as text.
+ */
 function readElf(file: Buffer): { segments: Map<number, number>; dynamic: Map<number, number>; text: string } {
   const segments = new Map<number, number>()
   const dynamic = new Map<number, number>()

@@ -1,4 +1,7 @@
-/** The addon's part for character devices: bytes through descriptors that never block. A TCP connection takes the place of the device where it can. */
+/**
+ * The addon's part for character devices: bytes through descriptors that never block. A TCP
+ * connection takes the place of the device where it can.
+ */
 import assert from 'node:assert/strict'
 import { once } from 'node:events'
 import { closeSync, constants, openSync } from 'node:fs'

@@ -1,4 +1,7 @@
-/** The keeper on real processes: what it starts, what it tells, and that nothing of a tree is left, whoever is killed. */
+/**
+ * The keeper on real processes: what it starts, what it tells, and that nothing of a tree is left,
+ * whoever is killed.
+ */
 import assert from 'node:assert/strict'
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
@@ -281,7 +284,8 @@ describe('the keeper', { skip }, () => {
         .split('\n')
         .filter((line) => line === word).length
     await eventually(() => childrenOf(pid).length >= 2, 'the tree')
-    // a trap is not set yet where a shell has only just begun: it dies by the signal then, so the shells are waited for
+    // a trap is not set yet where a shell has only just begun: it dies by the signal then, so the
+    // shells are waited for
     await eventually(() => childrenOf(pid).every((child) => caught(Number(child.split(' ')[0]))), 'the traps', 20_000)
     run.control.write(encodeSignal(SIGUSR1, 'leader'))
     await eventually(() => said('leader') === 1, 'leader')

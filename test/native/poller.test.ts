@@ -37,7 +37,9 @@ describe('the poller', { skip }, () => {
     return made
   }
 
-  /** Connections to one listening socket; the descriptors are the test's until they are in a poller. */
+  /**
+   * Connections to one listening socket; the descriptors are the test's until they are in a poller.
+   */
   async function pairs(count: number): Promise<Pair[]> {
     const listening = native.listen(LOOPBACK, count + 1)
     const { port } = native.localAddress(listening)

@@ -1,6 +1,7 @@
 /**
- * The native addon under AddressSanitizer, LeakSanitizer and UndefinedBehaviorSanitizer: what it does to memory is right, whatever it is called with.
- * Node itself is not built for them, so only leaks whose memory was taken by the addon count.
+ * The native addon under AddressSanitizer, LeakSanitizer and UndefinedBehaviorSanitizer: what it
+ * does to memory is right, whatever it is called with. Node itself is not built for them, so only
+ * leaks whose memory was taken by the addon count.
  */
 import assert from 'node:assert/strict'
 import { execFileSync, spawnSync } from 'node:child_process'
@@ -14,14 +15,20 @@ import { ROOT } from '../helpers/root.ts'
 const status = nativeStatus()
 const operations = join(ROOT, 'test/fixtures/native-operations.mjs')
 
-/** The library that has to be there before anything else of the process; undefined where the compiler has none. */
+/**
+ * The library that has to be there before anything else of the process; undefined where the
+ * compiler has none.
+ */
 function sanitizer(): string | undefined {
   const path = execFileSync(process.env.CC ?? 'cc', ['-print-file-name=libasan.so'], { encoding: 'utf8' }).trim()
   // a name alone: it was not found
   return path.includes('/') ? path : undefined
 }
 
-/** Faults put into a copy of the sources, and what has to be said of each: without these, silence would prove nothing. */
+/**
+ * Faults put into a copy of the sources, and what has to be said of each: without these, silence
+ * would prove nothing.
+ */
 const FAULTS = [
   {
     name: 'memory that is too small',
@@ -132,7 +139,10 @@ describe(
 
 const REPORT = /^(?:=+\d+=+ERROR: |.* runtime error: )/
 
-/** What the sanitizers said that concerns the addon: each report begins with a line of its own and is followed by stacks. */
+/**
+ * What the sanitizers said that concerns the addon: each report begins with a line of its own and
+ * is followed by stacks.
+ */
 function reports(output: string): string[] {
   return output
     .split(new RegExp(`(?=${REPORT.source})`, 'm'))

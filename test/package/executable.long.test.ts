@@ -1,4 +1,7 @@
-/** The command line as one executable file, used where there is nothing else: no environment, no Node beside it, an empty folder that is not to be written. */
+/**
+ * The command line as one executable file, used where there is nothing else: no environment, no
+ * Node beside it, an empty folder that is not to be written.
+ */
 import assert from 'node:assert/strict'
 import { chmodSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'

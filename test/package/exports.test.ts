@@ -1,4 +1,7 @@
-/** Every public file of transports/ and protocols/ can be imported by its name, is in the docs, and has its tests. */
+/**
+ * Every public file of transports/ and protocols/ can be imported by its name, is in the docs, and
+ * has its tests.
+ */
 import assert from 'node:assert/strict'
 import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
@@ -16,7 +19,10 @@ function publicNames(folder: string, closed: readonly string[] = []): string[] {
     .filter((name) => !closed.includes(name))
 }
 
-/** The test files of one name: `<folder>/<name>.test.ts`, `<folder>/<name>-*.test.ts` and all below `<folder>/<name>/`. */
+/**
+ * The test files of one name: `<folder>/<name>.test.ts`, `<folder>/<name>-*.test.ts` and all below
+ * `<folder>/<name>/`.
+ */
 function testsOf(folder: string, name: string): string[] {
   return sourceFiles(`test/${folder}`).filter(
     (path) => path.endsWith('.test.ts') && new RegExp(`^test/${folder}/${name}(/|-|\\.)`).test(path),

@@ -1,4 +1,7 @@
-/** The packed tarball, installed and used as a user would: what is in it, what it runs, what its types say, what stays closed. */
+/**
+ * The packed tarball, installed and used as a user would: what is in it, what it runs, what its
+ * types say, what stays closed.
+ */
 import assert from 'node:assert/strict'
 import { cpSync, existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'

@@ -1,6 +1,7 @@
 /**
- * What a newcomer pastes, from the packed tarball in a project that `npm init -y` has just made: the programs of the README and of
- * docs/guide/start.md as `.mts` files, and the README's commands. Only addresses, ports and folders are other ones.
+ * What a newcomer pastes, from the packed tarball in a project that `npm init -y` has just made:
+ * the programs of the README and of docs/guide/start.md as `.mts` files, and the README's commands.
+ * Only addresses, ports and folders are other ones.
  */
 import assert from 'node:assert/strict'
 import { spawn } from 'node:child_process'

@@ -1,4 +1,7 @@
-/** Measurements over a real session: what is counted, what ends them, and that nothing of them is left. */
+/**
+ * Measurements over a real session: what is counted, what ends them, and that nothing of them is
+ * left.
+ */
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import { defineProtocol, type Refusal, type Trunk } from '../../src/index.ts'
@@ -41,7 +44,8 @@ describe('a measurement', () => {
       await withBench(async (trunk) => {
         const { bytes, milliseconds } = await benchClient(trunk).measure({ direction, seconds: 0.2 })
         assert.ok(bytes > 0)
-        // both sides stop at their own time: a reader's begins with its first byte, which a busy machine brings later than the other's
+        // both sides stop at their own time: a reader's begins with its first byte, which a busy
+        // machine brings later than the other's
         assert.ok(milliseconds >= 100 && milliseconds < 2_000, `${milliseconds} ms`)
         // the wire carried what is counted, and not several times that
         const { bytesRead, bytesWritten } = trunk.status()

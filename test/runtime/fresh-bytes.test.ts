@@ -1,4 +1,7 @@
-/** Random bytes after a machine was set back: what OpenSSL keeps in the process is played as one that says the same again. */
+/**
+ * Random bytes after a machine was set back: what OpenSSL keeps in the process is played as one
+ * that says the same again.
+ */
 import assert from 'node:assert/strict'
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
@@ -26,7 +29,9 @@ const names = Array.from({ length: 100 }, freshName)
 console.log(new Set(bytes).size, new Set(marks).size, new Set(names).size)
 `
 
-/** Restored twice where the kernel is not told: its bytes come again, and only the clock has moved. */
+/**
+ * Restored twice where the kernel is not told: its bytes come again, and only the clock has moved.
+ */
 const KERNEL_AGAIN = `
 import fs from 'node:fs'
 import { syncBuiltinESMExports } from 'node:module'

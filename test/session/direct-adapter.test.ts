@@ -1,4 +1,7 @@
-/** The one interface that links are read and written by: a link's own, or one made of its source and sink. The link is played by hand. */
+/**
+ * The one interface that links are read and written by: a link's own, or one made of its source and
+ * sink. The link is played by hand.
+ */
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import { setImmediate as nextTurn } from 'node:timers/promises'

@@ -1,4 +1,7 @@
-/** What joins an engine to a line, with both played by hand: who is asked when, what is written, when time counts, and how it ends. */
+/**
+ * What joins an engine to a line, with both played by hand: who is asked when, what is written,
+ * when time counts, and how it ends.
+ */
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import { setImmediate as nextTurn } from 'node:timers/promises'

@@ -1,4 +1,7 @@
-/** One raw line for many links, one after the other: who gets what comes, who may write, and when. The raw line is played by hand. */
+/**
+ * One raw line for many links, one after the other: who gets what comes, who may write, and when.
+ * The raw line is played by hand.
+ */
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import { setImmediate as nextTurn } from 'node:timers/promises'

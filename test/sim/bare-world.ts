@@ -1,7 +1,8 @@
 /**
- * A connectionless link, decided by one seed: two programs that are killed and started again at any byte, over a line that flips, drops, doubles and inserts
- * bytes for a while. No byte may reach a reader that was not written for it in this session; and once the line is clean and
- * nobody is killed any more, a session is established within seconds, finishes its pipes and ends well.
+ * A connectionless link, decided by one seed: two programs that are killed and started again at any
+ * byte, over a line that flips, drops, doubles and inserts bytes for a while. No byte may reach a
+ * reader that was not written for it in this session; and once the line is clean and nobody is
+ * killed any more, a session is established within seconds, finishes its pipes and ends well.
  */
 import type { ChecksumTools } from '../../src/core/checked-frame/checks.ts'
 import { checksumTools } from '../../src/session/checksum-tools.ts'
@@ -18,7 +19,10 @@ export interface BareOutcome extends Outcome {
 }
 
 const MAX_EVENTS = 5_000_000
-/** From a clean line without deaths to a session: a few repeated hellos, on lines that need a second for one and stall for three. */
+/**
+ * From a clean line without deaths to a session: a few repeated hellos, on lines that need a second
+ * for one and stall for three.
+ */
 const RECOVERY_MS = 60_000
 const FINISH_MS = 7_200_000
 
@@ -155,7 +159,10 @@ export function simulateBare(seed: number, tools: ChecksumTools = checksumTools)
   }
 }
 
-/** A line that carries less than a hello burst a second has no session within seconds: small pieces come fast. */
+/**
+ * A line that carries less than a hello burst a second has no session within seconds: small pieces
+ * come fast.
+ */
 function evenly(knobs: WireKnobs): WireKnobs {
   return knobs.maxPieceBytes < 64 ? { ...knobs, latencyMs: 0.1, jitterMs: 0.1, stallChance: 0 } : knobs
 }
@@ -214,7 +221,10 @@ function noise(random: Random, length: number): Uint8Array {
   return Uint8Array.from({ length }, () => random.integer(0, 255))
 }
 
-/** Each byte may be changed, left out, doubled, or get others before it; and sometimes a block is missing (a UART's overrun). */
+/**
+ * Each byte may be changed, left out, doubled, or get others before it; and sometimes a block is
+ * missing (a UART's overrun).
+ */
 function damaged(piece: Uint8Array, damage: Damage, random: Random): Uint8Array {
   const { flip, drop, double, insert } = damage
   if (flip + drop + double + insert === 0) return piece

@@ -1,8 +1,9 @@
 import { SYNC_WORD } from '../../src/core/frame/constants.ts'
 
 /**
- * One direction of one simulated pipe, seen from outside both muxers: what the writer's application wrote and how it ended, what the reader's
- * application got. The contents follow from the key and the offset, so every byte that is read can be checked.
+ * One direction of one simulated pipe, seen from outside both muxers: what the writer's application
+ * wrote and how it ended, what the reader's application got. The contents follow from the key and
+ * the offset, so every byte that is read can be checked.
  */
 export class Flow {
   readonly #key: number
@@ -27,7 +28,10 @@ export class Flow {
     return bytes
   }
 
-  /** Takes what was read; returns what is wrong with it, if anything (I1: a prefix of what was written). */
+  /**
+   * Takes what was read; returns what is wrong with it, if anything (I1: a prefix of what was
+   * written).
+   */
   consume(bytes: Uint8Array): string | undefined {
     if (this.read + bytes.byteLength > this.written)
       return `read ${this.read + bytes.byteLength} of ${this.written} bytes written`
@@ -39,7 +43,8 @@ export class Flow {
   }
 
   #byteAt(offset: number): number {
-    // some flows are made of pieces of the sync word: what may not occur with checked framing has to be asked for
+    // some flows are made of pieces of the sync word: what may not occur with checked framing has
+    // to be asked for
     if (this.#key % 3 === 0) {
       const kind = (Math.imul((offset >> 2) + this.#key, 0x85ebca6b) >>> 29) & 3
       if (kind < 3) return SYNC_WORD[(offset & 3) + (kind === 2 ? 4 : 0)] ?? 0

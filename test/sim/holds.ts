@@ -1,7 +1,10 @@
 import assert from 'node:assert/strict'
 import { simulate } from './world.ts'
 
-/** Fails where one of the first `seeds` seeds breaks an invariant, and where they did next to nothing. */
+/**
+ * Fails where one of the first `seeds` seeds breaks an invariant, and where they did next to
+ * nothing.
+ */
 export function holdsFor(seeds: number): void {
   let bytes = 0
   let pipes = 0

@@ -1,6 +1,7 @@
 /**
- * One peer of a simulated session: a real engine, a line below it, and an application above it that does what its dice say. The application
- * uses the core as the pipe adapter does (`PipeListener`, plain calls), so nothing here waits for a promise and a run is one sequence of events.
+ * One peer of a simulated session: a real engine, a line below it, and an application above it that
+ * does what its dice say. The application uses the core as the pipe adapter does (`PipeListener`,
+ * plain calls), so nothing here waits for a promise and a run is one sequence of events.
  */
 import { TrunkError } from '../../src/contracts/errors.ts'
 import type { Limits } from '../../src/contracts/limits.ts'
@@ -20,7 +21,10 @@ export interface PipeRecord {
   readonly forward: Flow
   readonly backward: Flow
   refused: boolean
-  /** An application broke it off, on either side: what becomes of it is its own doing, and nobody else's (I9). */
+  /**
+   * An application broke it off, on either side: what becomes of it is its own doing, and nobody
+   * else's (I9).
+   */
   torn: boolean
   /** The opener was told that the acceptor read everything and its handler finished. */
   confirmed: boolean
@@ -31,7 +35,10 @@ export interface Shared {
   readonly timeline: Timeline
   readonly random: Random
   readonly records: PipeRecord[]
-  /** Sessions follow each other on one line: nothing is ended there, and what comes may be an older session's. */
+  /**
+   * Sessions follow each other on one line: nothing is ended there, and what comes may be an older
+   * session's.
+   */
   readonly bare?: boolean
   /** Rewrites a batch on its way out: how a broken core is played. */
   readonly sabotage: ((batch: Uint8Array) => Uint8Array) | undefined
@@ -115,7 +122,8 @@ export class SimPipe implements PipeListener {
   }
 
   failed(error: TrunkError): void {
-    // an open beyond a limit is refused; one that stands fails with its session, or because somebody broke it
+    // an open beyond a limit is refused; one that stands fails with its session, or because
+    // somebody broke it
     if (this.open && !this.record.torn && error.scope === 'pipe') this.#blameless(`failed (${error.code})`)
     this.over = true
     this.error = error
@@ -128,7 +136,7 @@ export class SimPipe implements PipeListener {
     this.peer.shared.fault(`I9: pipe ${this.state.id} ${what}, and no application had touched it`)
   }
 
-  // --- what the application does ---------------------------------------------------------------------------------------
+  // --- what the application does -----------------------------------------------------------------
 
   write(bytes: number): void {
     const { state } = this
@@ -373,7 +381,7 @@ export class SimPeer implements WireEnd {
     this.waiting.push(pipe)
   }
 
-  // --- the application -------------------------------------------------------------------------------------------------
+  // --- the application ---------------------------------------------------------------------------
 
   /** One thing that the application does, and when the next one comes. */
   live(): void {
@@ -440,7 +448,8 @@ export class SimPeer implements WireEnd {
     try {
       pipe.state = this.core.open(head, pipe, this.shared.timeline.now)
     } catch (error) {
-      // our own pipes and those that wait for the peer's handlers fill the limit: the code says so, and nothing was sent
+      // our own pipes and those that wait for the peer's handlers fill the limit: the code says so,
+      // and nothing was sent
       if (error instanceof TrunkError && error.code === 'ERR_PIPE_LIMIT') return
       throw error
     }

@@ -1,4 +1,7 @@
-/** Repeatable randomness: everything that a simulated run decides comes from one seed (mulberry32, public domain constants). */
+/**
+ * Repeatable randomness: everything that a simulated run decides comes from one seed (mulberry32,
+ * public domain constants).
+ */
 export class Random {
   #state: number
 

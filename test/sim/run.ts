@@ -1,7 +1,9 @@
 /**
- * Runs simulated sessions on all processors: `npm run sim -- --seeds 10000`, `npm run sim -- --seed 17` for one of them in detail, `npm run sim:nightly` for a million.
- * Every eighth seed plays a connectionless link, where programs are killed and started again and bytes are damaged; `--bare` plays only those, `--plain` none.
- * Ends with status 1 when a run broke an invariant, after printing the command that replays it.
+ * Runs simulated sessions on all processors: `npm run sim -- --seeds 10000`,
+ * `npm run sim -- --seed 17` for one of them in detail, `npm run sim:nightly` for a million. Every
+ * eighth seed plays a connectionless link, where programs are killed and started again and bytes
+ * are damaged; `--bare` plays only those, `--plain` none. Ends with status 1 when a run broke an
+ * invariant, after printing the command that replays it.
  */
 import { fork } from 'node:child_process'
 import { availableParallelism } from 'node:os'
@@ -15,7 +17,10 @@ const BARE_EVERY = 8
 /** What a process is given at a time. */
 const CHUNK = 80
 const MAX_FAILED = 20
-/** A core that never returns is no run that fails: whoever does not answer in this time is ended, and its seeds are played one by one. */
+/**
+ * A core that never returns is no run that fails: whoever does not answer in this time is ended,
+ * and its seeds are played one by one.
+ */
 const limitMs = ({ count }: Chunk): number => 60_000 + count * 1000
 /** Lines of progress in a run, about. */
 const PROGRESS_LINES = 20

@@ -1,6 +1,7 @@
 /**
- * Breaks a core on purpose, by what it sends or by what it keeps: the simulation has to notice each of these, and as what it is, or it proves nothing. Each is listed under the
- * invariant that it breaks.
+ * Breaks a core on purpose, by what it sends or by what it keeps: the simulation has to notice each
+ * of these, and as what it is, or it proves nothing. Each is listed under the invariant that it
+ * breaks.
  */
 import { FrameType, HEADER_BYTES, SYNC_WORD } from '../../src/core/frame/constants.ts'
 import { readU24, readU32 } from '../../src/core/frame/numbers.ts'
@@ -8,7 +9,10 @@ import { encodeStatus } from '../../src/core/frame/status.ts'
 import type { PipeState } from '../../src/core/mux/pipe-state.ts'
 import type { SimPeer } from './peer.ts'
 
-/** A way to break a core: what becomes of its batches, or what is done to its state before the invariants are checked. */
+/**
+ * A way to break a core: what becomes of its batches, or what is done to its state before the
+ * invariants are checked.
+ */
 export interface Sabotage {
   /** What a run says that notices it: the invariants' numbers, any of them. */
   readonly breaks: RegExp
@@ -56,7 +60,10 @@ const losesEnd = without((frame) => frame.type === FrameType.END)
 /** A core that forgets to confirm. */
 const losesDone = without((frame) => frame.type === FrameType.DONE)
 
-/** A core that forgets to tell what it has parsed. By PONG it would tell as well: its sender asks by PING. */
+/**
+ * A core that forgets to tell what it has parsed. By PONG it would tell as well: its sender asks by
+ * PING.
+ */
 const losesParsed = without((frame) => frame.type === FrameType.PARSED || frame.type === FrameType.PONG)
 
 /** A core that changes one byte of its data. */
@@ -78,7 +85,10 @@ function repeatsData(batch: Uint8Array): Uint8Array {
   )
 }
 
-/** A core that says after a cut that the direction had ended: the peer gets the last data frame without its last byte, then the end. */
+/**
+ * A core that says after a cut that the direction had ended: the peer gets the last data frame
+ * without its last byte, then the end.
+ */
 function cutsAndEnds(batch: Uint8Array): Uint8Array {
   return Buffer.concat(
     frames(batch).flatMap((frame) => {

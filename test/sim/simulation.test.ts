@@ -4,7 +4,9 @@ import { Random } from './random.ts'
 import { holdsFor } from './holds.ts'
 import { simulate, swarmLimits } from './world.ts'
 
-/** Seeds of the quick run; simulation.long.test.ts takes 2,000, and `npm run sim -- --seeds N` more. */
+/**
+ * Seeds of the quick run; simulation.long.test.ts takes 2,000, and `npm run sim -- --seeds N` more.
+ */
 const SEEDS = 300
 
 describe('a whole session under a virtual clock', () => {

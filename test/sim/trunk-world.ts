@@ -1,9 +1,11 @@
 /**
- * Whole trunks under a virtual clock, as users hold them: promises, iterables, `close`, over the same wires as the bare engines. What the
- * other worlds cannot see: a promise that nobody settles, and what a trunk does not give back. So when both cores are quiet, none is pending, and their windows have nothing of what they
- * share.
+ * Whole trunks under a virtual clock, as users hold them: promises, iterables, `close`, over the
+ * same wires as the bare engines. What the other worlds cannot see: a promise that nobody settles,
+ * and what a trunk does not give back. So when both cores are quiet, none is pending, and their
+ * windows have nothing of what they share.
  *
- * Time is virtual, turns are the machine's: between two events everything runs that promises have set off.
+ * Time is virtual, turns are the machine's: between two events everything runs that promises have
+ * set off.
  */
 import { setImmediate as nextTurn } from 'node:timers/promises'
 import { Uint8ArrayList } from 'uint8arraylist'

@@ -1,6 +1,7 @@
 /**
- * One direction of a simulated line: bytes go in as batches, come out later in other pieces. Knobs: latency, jitter, rate, splitting,
- * coalescing, stalls, and a cut (end, reset or silence) after a number of bytes. Order is kept and nothing is changed: a lossless line.
+ * One direction of a simulated line: bytes go in as batches, come out later in other pieces. Knobs:
+ * latency, jitter, rate, splitting, coalescing, stalls, and a cut (end, reset or silence) after a
+ * number of bytes. Order is kept and nothing is changed: a lossless line.
  */
 import type { Random } from './random.ts'
 import type { Timeline } from './timeline.ts'
@@ -22,8 +23,9 @@ export interface WireKnobs {
   readonly cutAfterBytes: number
   readonly cutKind: CutKind
   /**
-   * Chance that a batch is partly written: its front is delivered, and may be answered, long before the writer is told that all of it has left, as where a
-   * kernel's queue is full. @default 0: it is told after the time that the line takes for the batch
+   * Chance that a batch is partly written: its front is delivered, and may be answered, long before
+   * the writer is told that all of it has left, as where a kernel's queue is full. @default 0: it
+   * is told after the time that the line takes for the batch
    */
   readonly partialChance?: number
   /** A writer waits while more than this is under way. @default Infinity */
@@ -81,7 +83,10 @@ export class Wire {
     })
   }
 
-  /** What was written in part is reported as gone: at once, or after the peer has had time for an answer. */
+  /**
+   * What was written in part is reported as gone: at once, or after the peer has had time for an
+   * answer.
+   */
   #reportPartial(): void {
     const gone = this.#partial.filter(({ upTo }) => this.cut || upTo <= this.#carried)
     if (gone.length === 0) return

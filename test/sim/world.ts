@@ -1,6 +1,8 @@
 /**
- * A whole session under a virtual clock, decided by one seed: two real engines, two directions of line, two applications, and the invariants of
- * the design checked after every event. The configuration is part of what the seed decides: windows from 1 byte, frames from 1 byte, limits from one pipe.
+ * A whole session under a virtual clock, decided by one seed: two real engines, two directions of
+ * line, two applications, and the invariants of the design checked after every event. The
+ * configuration is part of what the seed decides: windows from 1 byte, frames from 1 byte, limits
+ * from one pipe.
  */
 import { resolveLimits, type Limits } from '../../src/contracts/limits.ts'
 import type { EngineOptions } from '../../src/core/session/engine.ts'

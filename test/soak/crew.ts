@@ -1,4 +1,6 @@
-/** A process of the soak as its starter sees it: started, asked, stopped, killed and started again. */
+/**
+ * A process of the soak as its starter sees it: started, asked, stopped, killed and started again.
+ */
 import { fork, type ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
 import { setTimeout as pause } from 'node:timers/promises'
@@ -27,7 +29,10 @@ export class Party {
   readonly #waiting = new Map<number, (value: Holding | null) => void>()
   #calls = 0
   #runs = 0
-  /** Those that were killed here or told to finish: any other end is a fault. Of each run by itself: an end is told when the next run has begun. */
+  /**
+   * Those that were killed here or told to finish: any other end is a fault. Of each run by itself:
+   * an end is told when the next run has begun.
+   */
   readonly #mayEnd = new WeakSet<ChildProcess>()
 
   constructor(config: PartyConfig, record: Witness) {
@@ -41,7 +46,10 @@ export class Party {
     return this.#config.connect.length > 0
   }
 
-  /** Starts it anew; resolves when it runs. Whether its lines stand is another question: see `ask('ready')`. */
+  /**
+   * Starts it anew; resolves when it runs. Whether its lines stand is another question: see
+   * `ask('ready')`.
+   */
   async start(): Promise<void> {
     // another seed each time, or each run would do what the last one did
     const config = { ...this.#config, seed: this.#config.seed + this.#runs++ * 7919 }
@@ -62,7 +70,10 @@ export class Party {
     await once(child, 'spawn')
   }
 
-  /** Resolves with the answer; undefined where there is none, which is then a fault unless the process was killed meanwhile. */
+  /**
+   * Resolves with the answer; undefined where there is none, which is then a fault unless the
+   * process was killed meanwhile.
+   */
   async ask(call: PartyCall): Promise<Holding | null | undefined> {
     const id = ++this.#calls
     const child = this.#process

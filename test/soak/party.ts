@@ -1,6 +1,7 @@
 /**
- * One process of the soak: serves at some addresses, works over others, and does what it is told over IPC: pauses, tells what it holds, finishes. Everything
- * that should not be (an unhandled rejection, a warning, a wrong byte) is told at once. Usage: party.ts CONFIG (JSON).
+ * One process of the soak: serves at some addresses, works over others, and does what it is told
+ * over IPC: pauses, tells what it holds, finishes. Everything that should not be (an unhandled
+ * rejection, a warning, a wrong byte) is told at once. Usage: party.ts CONFIG (JSON).
  */
 import { readdirSync } from 'node:fs'
 import { setTimeout as pause } from 'node:timers/promises'
@@ -46,7 +47,10 @@ export type PartyWord =
 
 /** Jobs at a time over one trunk. */
 const WORKERS = 4
-/** A job that takes longer is stuck: every bound of a session is shorter, and nobody is stopped for that long. */
+/**
+ * A job that takes longer is stuck: every bound of a session is shorter, and nobody is stopped for
+ * that long.
+ */
 const STUCK_MS = 120_000
 const MAX_BYTES = 1024 * 1024
 /** A serial line is shared by all that goes on, and its other end may just have been replaced. */
@@ -99,7 +103,8 @@ async function work(trunk: Trunk, address: string, fileName: string): Promise<vo
     busy.add(job)
     await job
     busy.delete(job)
-    // with two of nine jobs a reset, four workers stay below the 33 a second at which a peer starts to hold them back
+    // with two of nine jobs a reset, four workers stay below the 33 a second at which a peer starts
+    // to hold them back
     await pause(own.integer(10, 50))
   }
 }

@@ -1,7 +1,8 @@
 /**
- * Chaos for as long as one likes: `npm run soak -- --minutes 30 [--seed N]`. Ends with status 1 when something was wrong: a clean end with wrong or missing
- * bytes, an unhandled rejection, a warning, a job that hangs, a process that ends when it should not or does not when it should, memory, descriptors or
- * handles that grow.
+ * Chaos for as long as one likes: `npm run soak -- --minutes 30 [--seed N]`. Ends with status 1
+ * when something was wrong: a clean end with wrong or missing bytes, an unhandled rejection, a
+ * warning, a job that hangs, a process that ends when it should not or does not when it should,
+ * memory, descriptors or handles that grow.
  */
 import { parseArgs } from 'node:util'
 import { mib, soak } from './soak.ts'
@@ -9,7 +10,10 @@ import { mib, soak } from './soak.ts'
 /** R-135: ten minutes of chaos leave less than this. */
 const HEAP_BYTES = 2 ** 20
 const LONG_MINUTES = 10
-/** In a shorter run most of what grows is code that is being compiled for the first time: 0.4 MiB a minute were seen in runs of three. */
+/**
+ * In a shorter run most of what grows is code that is being compiled for the first time: 0.4 MiB a
+ * minute were seen in runs of three.
+ */
 const SHORT_HEAP_BYTES = 3 * 2 ** 20
 
 const { values } = parseArgs({

@@ -17,7 +17,10 @@ export function slopeOf(samples: readonly Sample[]): number {
   return samples.reduce((sum, sample) => sum + (sample.minute - minute) * (sample.value - value), 0) / spread
 }
 
-/** True where the last third stays above what the first third reached by more than `slack`: what was only late comes down again. */
+/**
+ * True where the last third stays above what the first third reached by more than `slack`: what was
+ * only late comes down again.
+ */
 export function onlyGrows(samples: readonly Sample[], slack: number): boolean {
   const third = Math.floor(samples.length / 3)
   if (third === 0) return false

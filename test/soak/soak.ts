@@ -1,7 +1,9 @@
 /**
- * Seeded chaos with real processes on a TCP line and on pseudo-terminals. A server and a client that live from the beginning to the end (steady), each with
- * peers that are killed, stopped and started again at random while pipes, files and forwarded connections go on. Every now and then everybody is still for a
- * moment, and the steady ones tell what they hold: what was taken for all that has come and gone must have been given back.
+ * Seeded chaos with real processes on a TCP line and on pseudo-terminals. A server and a client
+ * that live from the beginning to the end (steady), each with peers that are killed, stopped and
+ * started again at random while pipes, files and forwarded connections go on. Every now and then
+ * everybody is still for a moment, and the steady ones tell what they hold: what was taken for all
+ * that has come and gone must have been given back.
  */
 import { readdirSync, mkdirSync } from 'node:fs'
 import { createServer, type AddressInfo } from 'node:net'
@@ -19,7 +21,10 @@ import { onlyGrows, slopeOf, type Sample } from './slopes.ts'
 export interface SoakOptions {
   readonly minutes: number
   readonly seed: number
-  /** Fitted growth of a steady process's heap that is too much, in bytes for each ten minutes (or for the run, where that is shorter). */
+  /**
+   * Fitted growth of a steady process's heap that is too much, in bytes for each ten minutes (or
+   * for the run, where that is shorter).
+   */
   readonly heapBytes: number
   /** Told what goes on, in lines. */
   readonly log?: (line: string) => void
@@ -46,9 +51,15 @@ export interface SoakReport {
   readonly faults: readonly string[]
 }
 
-/** Share of a run after which what is held is looked at: code is compiled and pools are filled until then. */
+/**
+ * Share of a run after which what is held is looked at: code is compiled and pools are filled until
+ * then.
+ */
 const WARM_UP = 0.25
-/** What pools may take at any time of a run: the chunks that transfers of files leave for the next one. */
+/**
+ * What pools may take at any time of a run: the chunks that transfers of files leave for the next
+ * one.
+ */
 const POOL_BYTES = 4 * 2 ** 20
 /** Descriptors and handles of what is just being closed when everybody is still. */
 const LATE = 2
@@ -56,7 +67,9 @@ const LATE = 2
 const SAMPLES = 24
 const MIN_SAMPLE_MS = 1_500
 
-/** Runs it. Rejects only where it could not begin; what goes wrong in it is a fault of the report. */
+/**
+ * Runs it. Rejects only where it could not begin; what goes wrong in it is a fault of the report.
+ */
 export async function soak(options: SoakOptions): Promise<SoakReport> {
   const { minutes, seed, log = () => undefined } = options
   const counts = new Map<string, number>()

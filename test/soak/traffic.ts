@@ -1,6 +1,7 @@
 /**
- * What a client does over a trunk that may be lost at any moment: one small job after the other, each checked to the last byte. A job may fail with a code
- * that says what happened to the line; it may never end well with bytes that are wrong or missing.
+ * What a client does over a trunk that may be lost at any moment: one small job after the other,
+ * each checked to the last byte. A job may fail with a code that says what happened to the line; it
+ * may never end well with bytes that are wrong or missing.
  */
 import assert from 'node:assert/strict'
 import { createHash } from 'node:crypto'

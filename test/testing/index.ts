@@ -1,6 +1,7 @@
 /**
- * For tests of what is built on trunkline: a clock that is turned by hand, two links or two trunks joined in one process, and the suite that
- * every transport passes. The suite is for `node:test`; the rest works under any runner.
+ * For tests of what is built on trunkline: a clock that is turned by hand, two links or two trunks
+ * joined in one process, and the suite that every transport passes. The suite is for `node:test`;
+ * the rest works under any runner.
  *
  * @packageDocumentation
  * @example
@@ -13,7 +14,8 @@
  *
  * test('tells the time each second', async () => {
  *   const time = manualClock()
- *   const [near, far] = await trunkPair({ clock: time }, { clock: time, protocols: [clock({ clock: time })] })
+ *   const protocols = [clock({ clock: time })]
+ *   const [near, far] = await trunkPair({ clock: time }, { clock: time, protocols })
  *   const pipe = await near.open('clock', { seconds: 1 })
  *   time.advance(1000)
  *   assert.equal(await text(pipe), '1\n')

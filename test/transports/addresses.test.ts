@@ -9,7 +9,9 @@ import { exec, stdio } from '../../transports/stdio.ts'
 import { tcp } from '../../transports/tcp.ts'
 import { unix } from '../../transports/unix.ts'
 
-/** Each must be refused at once, with the code of an address that is none, and shown in the message. */
+/**
+ * Each must be refused at once, with the code of an address that is none, and shown in the message.
+ */
 function refusesAll(make: (address: string) => unknown, addresses: readonly string[]): void {
   for (const address of addresses) {
     assert.throws(

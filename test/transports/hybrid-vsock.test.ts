@@ -27,7 +27,10 @@ const freshPath = (): string => join(folder, `vm${machines++}.sock`)
 const guestOf = (path: string) => (port: number) => `${path}.guest-${port}`
 const pathOf = (address: string): string => new URL(address.replace('vsock+unix:', 'unix:')).pathname
 
-/** The host dials, a program in the guest listens. The time to wait for a guest is short: the suite dials where nobody listens. */
+/**
+ * The host dials, a program in the guest listens. The time to wait for a guest is short: the suite
+ * dials where nobody listens.
+ */
 function towardsGuest(address = `vsock+unix://${freshPath()}?port=${PORT}`): Transport {
   const path = pathOf(address)
   const guestPath = guestOf(path)
@@ -56,7 +59,8 @@ function towardsHost(address = `vsock+unix://${freshPath()}?port=${PORT}`): Tran
   return { ...hybridVsock(address), connect: (given: TransportOptions) => monitor.connect(given) }
 }
 
-// what fills up on the way are the buffers of two unix sockets; the double, which is in this process, must not fill its memory with what it passes on
+// what fills up on the way are the buffers of two unix sockets; the double, which is in this
+// process, must not fill its memory with what it passes on
 const maxUnreadBytes = 2 * 1024 * 1024
 transportConformance('vsock+unix, connecting to a guest', towardsGuest, { maxUnreadBytes })
 transportConformance('vsock+unix, listening for a guest', towardsHost, { maxUnreadBytes })
@@ -220,7 +224,8 @@ describe('vsock+unix, connecting', { timeout: 30_000 }, () => {
     const { device, transport, stop } = await machine(
       (socket) => socket.destroy(), // nobody accepts in the guest
       (socket) => socket.end('OK'), // the machine ends while it answers
-      () => undefined, // the guest's driver is not there: nothing comes, and the attempt ends by its time
+      // the guest's driver is not there: nothing comes, and the attempt ends by its time
+      () => undefined,
     )
     const limits = { ...DEFAULT_LIMITS, reconnectMinMs: 1, reconnectMaxMs: 2 }
     device.hangUp(3)

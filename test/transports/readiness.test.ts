@@ -78,7 +78,10 @@ describe('what a terminal’s readiness schedules', () => {
     tty: new URL('../../transports/serial/tty.ts', import.meta.url).href,
     load: new URL('../../src/native/load.ts', import.meta.url).href,
   }
-  /** Echoes, by what was scheduled. A process in which nothing else happens: what is left for the loop’s next waking is left for ever. */
+  /**
+   * Echoes, by what was scheduled. A process in which nothing else happens: what is left for the
+   * loop’s next waking is left for ever.
+   */
   const program = (path: string): string => `
     const { openTty } = await import(${JSON.stringify(modules.tty)})
     const { READABLE } = await import(${JSON.stringify(modules.load)})

@@ -1,4 +1,6 @@
-/** A reset that comes together with the last bytes: libuv tells an end, and the kernel knows better. */
+/**
+ * A reset that comes together with the last bytes: libuv tells an end, and the kernel knows better.
+ */
 import assert from 'node:assert/strict'
 import { once } from 'node:events'
 import { createServer, type AddressInfo, type Socket } from 'node:net'

@@ -1,6 +1,7 @@
 /**
- * A peer that says something and is gone at once: writing to it fails while its last bytes wait in the kernel. They come first, whole, and only then the failure. No link
- * reads here before its peer is gone, so each write is the first thing that meets it.
+ * A peer that says something and is gone at once: writing to it fails while its last bytes wait in
+ * the kernel. They come first, whole, and only then the failure. No link reads here before its peer
+ * is gone, so each write is the first thing that meets it.
  */
 import assert from 'node:assert/strict'
 import { once } from 'node:events'

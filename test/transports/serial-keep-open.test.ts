@@ -1,4 +1,7 @@
-/** Opening and opening again, with lines whose every attempt is scripted and a clock that is turned by hand. */
+/**
+ * Opening and opening again, with lines whose every attempt is scripted and a clock that is turned
+ * by hand.
+ */
 import assert from 'node:assert/strict'
 import { setImmediate as nextTurn } from 'node:timers/promises'
 import { describe, it } from 'node:test'

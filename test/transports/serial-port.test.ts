@@ -1,4 +1,7 @@
-/** A guest's virtio port: the facts of the device (see the double), by a clock that is turned by hand; and devices that this machine has. */
+/**
+ * A guest's virtio port: the facts of the device (see the double), by a clock that is turned by
+ * hand; and devices that this machine has.
+ */
 import assert from 'node:assert/strict'
 import { existsSync } from 'node:fs'
 import { setImmediate as nextTurn } from 'node:timers/promises'

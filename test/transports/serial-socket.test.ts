@@ -1,4 +1,7 @@
-/** The host's side of a virtual serial port: a hypervisor's character-device socket, here played by the test, and a command. */
+/**
+ * The host's side of a virtual serial port: a hypervisor's character-device socket, here played by
+ * the test, and a command.
+ */
 import assert from 'node:assert/strict'
 import { once } from 'node:events'
 import { existsSync, lstatSync, readFileSync } from 'node:fs'
@@ -21,7 +24,10 @@ const freshPath = (): string => join(folder, `${paths++}.sock`)
 const soon = (limits: Parameters<typeof transportOptions>[1] = {}): TransportOptions =>
   transportOptions(undefined, { reconnectMinMs: 2, reconnectMaxMs: 10, ...limits })
 
-/** A character-device socket as QEMU has it: one client at a time, and an end of one side closes both. */
+/**
+ * A character-device socket as QEMU has it: one client at a time, and an end of one side closes
+ * both.
+ */
 async function hypervisor(socket: string, onClient: (client: Socket) => void): Promise<Server> {
   const server = createServer({ allowHalfOpen: false }, (client) => {
     client.on('error', () => undefined)

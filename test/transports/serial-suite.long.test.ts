@@ -1,4 +1,7 @@
-/** The conformance suite over serial lines that are sockets; what they do besides is in serial-socket.test.ts. */
+/**
+ * The conformance suite over serial lines that are sockets; what they do besides is in
+ * serial-socket.test.ts.
+ */
 import { join } from 'node:path'
 import { serial } from '../../transports/serial.ts'
 import { tcp } from '../../transports/tcp.ts'

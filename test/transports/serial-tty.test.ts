@@ -1,4 +1,7 @@
-/** Terminals, on real pseudo-terminals: how they are set up, who may have them, how they come and go. */
+/**
+ * Terminals, on real pseudo-terminals: how they are set up, who may have them, how they come and
+ * go.
+ */
 import assert from 'node:assert/strict'
 import { execFileSync, spawn } from 'node:child_process'
 import { getEventListeners, once } from 'node:events'

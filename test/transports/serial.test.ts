@@ -1,4 +1,7 @@
-/** The conformance suite over serial lines that are devices (serial-suite.long.test.ts: sockets); what each kind does besides is in serial-*.test.ts. */
+/**
+ * The conformance suite over serial lines that are devices (serial-suite.long.test.ts: sockets);
+ * what each kind does besides is in serial-*.test.ts.
+ */
 import { join } from 'node:path'
 import { DeviceDuplex } from '../../transports/serial/device-duplex.ts'
 import { serial } from '../../transports/serial.ts'

@@ -1,4 +1,7 @@
-/** The conformance suite over exec and stdio: a process for each pair of links. What they do besides is in stdio.test.ts. */
+/**
+ * The conformance suite over exec and stdio: a process for each pair of links. What they do besides
+ * is in stdio.test.ts.
+ */
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import type { TransportOptions } from '../../src/contracts/types.ts'
@@ -13,7 +16,10 @@ const folder = temporaryFolder()
 const bridge = fileURLToPath(new URL('../fixtures/stdio-bridge.ts', import.meta.url))
 let sockets = 0
 
-/** A child whose `stdio:` end is joined to a unix socket: what we hold is exec's end and, through the child, the other one. */
+/**
+ * A child whose `stdio:` end is joined to a unix socket: what we hold is exec's end and, through
+ * the child, the other one.
+ */
 async function pair(given: TransportOptions): Promise<LinkPair> {
   const path = join(folder, `${sockets++}.sock`)
   const listener = await unix({ path }).listen(given)

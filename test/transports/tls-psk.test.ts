@@ -13,7 +13,10 @@ import { countHandles, nothingLeft } from '../helpers/process-handles.ts'
 const key = randomBytes(32)
 const options = { signal: new AbortController().signal, clock: systemClock, limits: DEFAULT_LIMITS }
 
-/** The example as the package's users get it: it imports trunkline by its name, which is what `npm run build` made. */
+/**
+ * The example as the package's users get it: it imports trunkline by its name, which is what
+ * `npm run build` made.
+ */
 const made = (address = 'tls-psk://127.0.0.1:0', secret: Uint8Array = key) =>
   tlsPsk({ port: Number(new URL(address).port), identity: 'vm-7', key: secret })
 

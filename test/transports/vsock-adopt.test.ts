@@ -1,4 +1,7 @@
-/** Sockets on descriptors that Node's own constructor refuses: transports/vsock/adopt.ts, with what this machine has of that kind. */
+/**
+ * Sockets on descriptors that Node's own constructor refuses: transports/vsock/adopt.ts, with what
+ * this machine has of that kind.
+ */
 import assert from 'node:assert/strict'
 import { once } from 'node:events'
 import { closeSync, constants, fstatSync, openSync } from 'node:fs'
@@ -16,7 +19,10 @@ const status = nativeStatus()
 describe('an adopted descriptor', { skip: 'problem' in status ? status.problem : false, timeout: 60_000 }, () => {
   const native = 'native' in status ? status.native : (undefined as never as NativeAddon)
 
-  /** The controlling side of a pseudo terminal whose other side nobody opened: a character device that echoes. */
+  /**
+   * The controlling side of a pseudo terminal whose other side nobody opened: a character device
+   * that echoes.
+   */
   const openEcho = (): number => openSync('/dev/ptmx', constants.O_RDWR | constants.O_NOCTTY | constants.O_NONBLOCK)
 
   /** A descriptor that is connected to `far`, without a Node socket of its own. */

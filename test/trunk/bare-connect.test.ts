@@ -1,4 +1,7 @@
-/** Connecting over a connectionless link: one session over one opening of the device, which is closed with it. Memory links, a clock turned by hand. */
+/**
+ * Connecting over a connectionless link: one session over one opening of the device, which is
+ * closed with it. Memory links, a clock turned by hand.
+ */
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import { TrunkError, type Trunk } from '../../src/index.ts'

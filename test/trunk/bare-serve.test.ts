@@ -1,6 +1,7 @@
 /**
- * Serving a connectionless link: session after session over one opening of it, whatever the peers do and
- * whatever becomes of the line. The line is a memory link, the clock is turned by hand, and at the end nothing is left.
+ * Serving a connectionless link: session after session over one opening of it, whatever the peers
+ * do and whatever becomes of the line. The line is a memory link, the clock is turned by hand, and
+ * at the end nothing is left.
  */
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
@@ -178,7 +179,8 @@ describe('a server of a connectionless link', TIMEOUT, () => {
         }
         hand.send(hand.voice.helloBurst())
         await eventually(() => rejected.length > 0, 'ERR_VERSION_MISMATCH')
-        // the goodbye is given up after a second; the next session has the line, which still takes nothing
+        // the goodbye is given up after a second; the next session has the line, which still takes
+        // nothing
         device.clock.advance(1000)
         await eventually(() => device.clock.pending === 0, 'the first one is gone')
         hand.next()
@@ -187,7 +189,8 @@ describe('a server of a connectionless link', TIMEOUT, () => {
           new Set(
             received.filter(({ type }) => type === TYPE.HELLO).map((one) => hex(fieldsOf(one).epoch as Uint8Array)),
           )
-        // each hello burst has an epoch of its own while nobody is known: four that filled the line, and the next session's
+        // each hello burst has an epoch of its own while nobody is known: four that filled the
+        // line, and the next session's
         await hand.until((voice) => epochs(voice).size === 5, 'hello bursts of before, and of the next session')
         await hand.meet()
         await theTrunk(server)

@@ -1,6 +1,7 @@
 /**
- * What a session keeps of pipes that are over: nothing. 50,000 pipes in each way of reading, and in each protocol, over a real socket, whose
- * memory is read into again; then the heap is what it was after half of them.
+ * What a session keeps of pipes that are over: nothing. 50,000 pipes in each way of reading, and in
+ * each protocol, over a real socket, whose memory is read into again; then the heap is what it was
+ * after half of them.
  */
 import assert from 'node:assert/strict'
 import { mkdirSync, writeFileSync } from 'node:fs'
@@ -21,7 +22,10 @@ import { temporaryFolder } from '../helpers/temporary-folder.ts'
 const PIPES = Number(process.env['PIPES'] ?? 50_000)
 /** At a time. */
 const ABREAST = 32
-/** What the heap may differ by after the second half; the first makes what is made once. 380 B for each pipe of it would be 9.5 MB. */
+/**
+ * What the heap may differ by after the second half; the first makes what is made once. 380 B for
+ * each pipe of it would be 9.5 MB.
+ */
 const MAX_GROWTH_BYTES = Math.max(400_000, PIPES * 20)
 /** Above what is copied together: such a piece is a view of what the line was read into. */
 const PIECE_BYTES = 4096

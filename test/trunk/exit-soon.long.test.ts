@@ -1,6 +1,7 @@
 /**
- * Programs whose sessions ended in every way there is, over every kind of line: each gets a code, says nothing on stderr (no warning, no unhandled rejection), and ends by itself
- * within a second of the moment at which it is through.
+ * Programs whose sessions ended in every way there is, over every kind of line: each gets a code,
+ * says nothing on stderr (no warning, no unhandled rejection), and ends by itself within a second
+ * of the moment at which it is through.
  */
 import assert from 'node:assert/strict'
 import { readFileSync } from 'node:fs'
@@ -59,7 +60,10 @@ async function leaves(running: ChildProgram): Promise<string[]> {
   return running.lines.slice(0, -1)
 }
 
-/** A program with one session and one open pipe, which waits for the session's end, tells its code, and closes what is closed already. */
+/**
+ * A program with one session and one open pipe, which waits for the session's end, tells its code,
+ * and closes what is closed already.
+ */
 const WAITS = (address: string): string => `
   const trunk = await connect(${JSON.stringify(address)}, { limits: ${JSON.stringify(LIMITS)} })
   const pipe = await trunk.open('echo')

@@ -1,6 +1,8 @@
 /**
- * What a program hands in breaks its contract: each breach of a link, a transport, a listener, a source and a callback, at each place where such a
- * thing is handed in. Whatever it does, every call settles in time and with a code, nothing is left, and a server goes on. Time is turned by hand.
+ * What a program hands in breaks its contract: each breach of a link, a transport, a listener, a
+ * source and a callback, at each place where such a thing is handed in. Whatever it does, every
+ * call settles in time and with a code, nothing is left, and a server goes on. Time is turned by
+ * hand.
  */
 import assert from 'node:assert/strict'
 import { spawnSync } from 'node:child_process'
@@ -32,7 +34,9 @@ noStrayRejections()
 /** Turns in which an in-process line does whatever it does without time. */
 const TURNS = 20
 
-/** Settles `promise`, letting time pass where it waits for that; fails where 60 s are not enough. */
+/**
+ * Settles `promise`, letting time pass where it waits for that; fails where 60 s are not enough.
+ */
 async function inTime<T>(clock: ManualClock, promise: Promise<T>): Promise<T> {
   const watched = { over: false }
   const done = (): void => {
@@ -87,7 +91,10 @@ async function closed(clock: ManualClock, far: Promise<Trunk>): Promise<void> {
   await inTime(clock, outcome(far.then((trunk) => trunk.close())))
 }
 
-/** The ways for a link into a session; each gives what came of it. `none`: what a thing that is no link comes to there. */
+/**
+ * The ways for a link into a session; each gives what came of it. `none`: what a thing that is no
+ * link comes to there.
+ */
 const ENTRIES: readonly {
   readonly name: string
   readonly none: string

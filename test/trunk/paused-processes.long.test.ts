@@ -1,8 +1,11 @@
 /**
- * Processes that are stopped and go on: the peer, ourselves, or both, as when a virtual machine is paused or the whole machine sleeps. All within the same minute.
+ * Processes that are stopped and go on: the peer, ourselves, or both, as when a virtual machine is
+ * paused or the whole machine sleeps. All within the same minute.
  *
- * What is promised (docs/reference/wire-format.md, "Time"): time in which a side stood still itself proves nothing to it, however long; a peer that is silent is taken for dead after
- * keepalive and its answer's time, whatever the cause, since nothing tells a paused one from a dead one before it goes on; and limits that are set for it let it be paused longer.
+ * What is promised (docs/reference/wire-format.md, "Time"): time in which a side stood still itself
+ * proves nothing to it, however long; a peer that is silent is taken for dead after keepalive and
+ * its answer's time, whatever the cause, since nothing tells a paused one from a dead one before it
+ * goes on; and limits that are set for it let it be paused longer.
  */
 import assert from 'node:assert/strict'
 import { join } from 'node:path'
@@ -22,14 +25,20 @@ import { Random } from '../sim/random.ts'
 noStrayRejections()
 
 const PAUSE_MS = 60_000
-/** A pause that the defaults let pass on every line: less than keepalive and its answer's time on a serial one. */
+/**
+ * A pause that the defaults let pass on every line: less than keepalive and its answer's time on a
+ * serial one.
+ */
 const SHORT_PAUSE_MS = 11_000
 /** Sooner or later than a bound, on a busy machine. */
 const SLACK_MS = 8_000
 const SETTLES_MS = 20_000
 /** Limits of who knows that its peer may be paused for a minute and more. */
 const PATIENT: Partial<Limits> = { keepaliveTimeoutMs: 120_000, writeStallMs: 120_000 }
-/** More than a unix socket and a terminal hold, so that the line itself is stuck while nobody reads it. */
+/**
+ * More than a unix socket and a terminal hold, so that the line itself is stuck while nobody reads
+ * it.
+ */
 const ROUND_BYTES = 300_000
 const SERIAL_ROUND_BYTES = 30_000
 
@@ -47,7 +56,10 @@ const GUEST = (addresses: readonly string[], limits: Partial<Limits>): string =>
     } })()
   }`
 
-/** Is at work over each address, prints each round, and each end; ends by itself when every session has. */
+/**
+ * Is at work over each address, prints each round, and each end; ends by itself when every session
+ * has.
+ */
 const HOST = (addresses: readonly string[], limits: Partial<Limits>): string => `
   import { steadyEcho } from './test/helpers/steady-echo.ts'
   await Promise.all(${JSON.stringify(addresses)}.map(async (at) => {

@@ -1,4 +1,7 @@
-/** A peer that accepts and then says nothing: its muxer answers every ping, so that only the pipe's own time ends the wait. Time is turned by hand. */
+/**
+ * A peer that accepts and then says nothing: its muxer answers every ping, so that only the pipe's
+ * own time ends the wait. Time is turned by hand.
+ */
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import { setImmediate as nextTurn } from 'node:timers/promises'

@@ -1,4 +1,7 @@
-/** A thousand lines that are cut, each in a moment of its own: while it is dialled, in the hello, while pipes run. */
+/**
+ * A thousand lines that are cut, each in a moment of its own: while it is dialled, in the hello,
+ * while pipes run.
+ */
 import assert from 'node:assert/strict'
 import { getEventListeners, once } from 'node:events'
 import { connect as connectTo, createServer, type AddressInfo, type Server } from 'node:net'
@@ -26,7 +29,10 @@ async function turns(count: number): Promise<void> {
   for (let i = 0; i < count; i++) await new Promise((resolve) => setImmediate(resolve))
 }
 
-/** A proxy on loopback that cuts each of its connections some turns after it came, by an end or a reset; `cuts` counts them. */
+/**
+ * A proxy on loopback that cuts each of its connections some turns after it came, by an end or a
+ * reset; `cuts` counts them.
+ */
 class CuttingProxy {
   cuts = 0
   /** It holds no connection that is over: what is counted is trunkline's. */
@@ -58,7 +64,10 @@ class CuttingProxy {
   }
 }
 
-/** Opens pipes until `over`; each works, or fails with a code of its line's end. Gives how many worked. */
+/**
+ * Opens pipes until `over`; each works, or fails with a code of its line's end. Gives how many
+ * worked.
+ */
 async function useWhile(trunk: ReconnectingTrunk, signal: AbortSignal, isOver: () => boolean): Promise<number> {
   let worked = 0
   while (!isOver()) {

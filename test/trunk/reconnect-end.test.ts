@@ -1,4 +1,7 @@
-/** How a trunk that outlives its sessions comes to its own end: by its user, or by what trying again cannot mend. */
+/**
+ * How a trunk that outlives its sessions comes to its own end: by its user, or by what trying again
+ * cannot mend.
+ */
 import assert from 'node:assert/strict'
 import { getEventListeners } from 'node:events'
 import { describe, it } from 'node:test'

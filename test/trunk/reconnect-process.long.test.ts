@@ -1,4 +1,7 @@
-/** A reconnecting trunk between real processes: one that is killed and started again, one that has nothing but the waits to live for. */
+/**
+ * A reconnecting trunk between real processes: one that is killed and started again, one that has
+ * nothing but the waits to live for.
+ */
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import { connect, serve } from '../../src/index.ts'

@@ -29,7 +29,10 @@ function connecting(peer: ScriptedPeer, signal?: AbortSignal) {
 
 const isWaiting = (told: readonly ConnectionStatus[]) => told.at(-1)?.state === 'waiting'
 
-/** Turns the clock through one wait, and checks that the next attempt is made at its end and not before. Gives its length. */
+/**
+ * Turns the clock through one wait, and checks that the next attempt is made at its end and not
+ * before. Gives its length.
+ */
 async function oneWait(peer: ScriptedPeer, clock: ManualClock, told: readonly ConnectionStatus[]): Promise<number> {
   await eventually(() => isWaiting(told), 'a wait')
   const { retryInMs = -1 } = told.at(-1)!

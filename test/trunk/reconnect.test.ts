@@ -1,4 +1,7 @@
-/** A trunk that outlives its sessions: what its users see of a loss. When it dials is in reconnect-waits.test.ts, how it ends in reconnect-end.test.ts. */
+/**
+ * A trunk that outlives its sessions: what its users see of a loss. When it dials is in
+ * reconnect-waits.test.ts, how it ends in reconnect-end.test.ts.
+ */
 import assert from 'node:assert/strict'
 import { getEventListeners } from 'node:events'
 import { describe, it } from 'node:test'

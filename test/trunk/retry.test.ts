@@ -1,4 +1,7 @@
-/** `connect` with `retry`: it waits for the peer, and gives a trunk of one session. And what `onConnection` tells without `reconnect`. */
+/**
+ * `connect` with `retry`: it waits for the peer, and gives a trunk of one session. And what
+ * `onConnection` tells without `reconnect`.
+ */
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import { connect, DEFAULT_LIMITS, TrunkError, type ConnectionStatus } from '../../src/index.ts'

@@ -1,6 +1,7 @@
 /**
- * Sessions over real pseudo-terminals: programs that are killed and started again in mid-transfer, lines that say other things first, lines that do something to
- * bytes. What a session promises on a connectionless link is in docs/reference/wire-format.md.
+ * Sessions over real pseudo-terminals: programs that are killed and started again in mid-transfer,
+ * lines that say other things first, lines that do something to bytes. What a session promises on a
+ * connectionless link is in docs/reference/wire-format.md.
  */
 import assert from 'node:assert/strict'
 import { spawn } from 'node:child_process'
@@ -20,7 +21,10 @@ noStrayRejections()
 const SIDE = fileURLToPath(new URL('../fixtures/serial-side.ts', import.meta.url))
 /** From a hello to the end of what was before it. */
 const NOTICED_MS = 1_000
-/** To a session, whatever comes before or between: 2.5 s until missing bytes are noticed, the rest for a busy machine. */
+/**
+ * To a session, whatever comes before or between: 2.5 s until missing bytes are noticed, the rest
+ * for a busy machine.
+ */
 const SESSION_MS = 5_000
 /** A second, where the machine has time. */
 const NAMED_MS = 10_000
@@ -46,7 +50,9 @@ function side(...args: string[]): { readonly lines: string[]; kill(): Promise<vo
   }
 }
 
-/** Opens a stream and reads until it fails; gives the bytes that were right and the error's code. */
+/**
+ * Opens a stream and reads until it fails; gives the bytes that were right and the error's code.
+ */
 function reading(
   trunk: Trunk,
   key: number,
@@ -249,7 +255,8 @@ describe('a line that does something to bytes', () => {
         await pair.close()
       })
       const isNamed = (): boolean => rejected.some((message) => named.test(message))
-      // the server needs two hello bursts, and whoever has named the line greets no more: people try again
+      // the server needs two hello bursts, and whoever has named the line greets no more: people
+      // try again
       for (let dials = 0; dials === 0 || (dials < 3 && !isNamed()); dials++) {
         const failing = connect(serial(pair.near)).then(
           () => assert.fail('there is a session'),

@@ -1,4 +1,7 @@
-/** The soak (test/soak), for twenty seconds: the chaos itself is as in a long run, and its bytes and its ends are held to the same. */
+/**
+ * The soak (test/soak), for twenty seconds: the chaos itself is as in a long run, and its bytes and
+ * its ends are held to the same.
+ */
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import { soak } from '../soak/soak.ts'

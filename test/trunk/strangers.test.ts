@@ -1,4 +1,7 @@
-/** Who has proved nothing yet: how many a server has in their hello, and who goes when there are too many. */
+/**
+ * Who has proved nothing yet: how many a server has in their hello, and who goes when there are too
+ * many.
+ */
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import { connect, serve, type TrunkOptions } from '../../src/index.ts'

@@ -1,10 +1,13 @@
 /**
- * Boots one guest, runs one command in it, and ends with that command's status: for people who want to look.
+ * Boots one guest, runs one command in it, and ends with that command's status: for people who want
+ * to look.
  *
- *   node --import tsx test/vm/boot.ts [--app FOLDER] [--memory MIB] [--processors N] [--verbose] COMMAND
+ * node --import tsx test/vm/boot.ts [--app FOLDER] [--memory MIB] [--processors N] [--verbose]
+ * COMMAND
  *
- * FOLDER becomes /app, the folder in which the command runs. What it prints goes to stdout. The host's sockets of the virtio port and of the UART are
- * told on stderr; with --verbose the kernel's messages go there, too. The guest ends with this process.
+ * FOLDER becomes /app, the folder in which the command runs. What it prints goes to stdout. The
+ * host's sockets of the virtio port and of the UART are told on stderr; with --verbose the kernel's
+ * messages go there, too. The guest ends with this process.
  */
 import { parseArgs } from 'node:util'
 import { BedError } from './bed/debian.ts'

@@ -1,6 +1,8 @@
 /**
- * Bulk both ways at once over each line of a guest, for ten seconds: alone, and beside busy loops on the host, which take the guest its turns. No direction may get less than
- * a quarter of the other, unless it gets half of what it has when it is alone: an emulated UART is slower one way by itself. Prints what each got.
+ * Bulk both ways at once over each line of a guest, for ten seconds: alone, and beside busy loops
+ * on the host, which take the guest its turns. No direction may get less than a quarter of the
+ * other, unless it gets half of what it has when it is alone: an emulated UART is slower one way by
+ * itself. Prints what each got.
  */
 import assert from 'node:assert/strict'
 import { availableParallelism } from 'node:os'
@@ -16,7 +18,9 @@ import { Side } from './bed/side.ts'
 const POUR_MS = 10_000
 /** Longest time for a session, the pouring, and what was on its way at its end. */
 const DONE_MS = 120_000
-/** Busy loops: as many as starved one direction of a virtio port for good, six on two processors. */
+/**
+ * Busy loops: as many as starved one direction of a virtio port for good, six on two processors.
+ */
 const LOOPS = 3 * availableParallelism()
 const SHARE = 1 / 4
 const SHARE_OF_ALONE = 1 / 2
@@ -30,7 +34,10 @@ interface Rates {
   readonly down: number
 }
 
-/** A pour that is not fair by chance, on a machine that others use, is followed by so many, each of which has to be. */
+/**
+ * A pour that is not fair by chance, on a machine that others use, is followed by so many, each of
+ * which has to be.
+ */
 const MORE_POURS = 2
 
 describe('bulk both ways at once', () => {

@@ -1,6 +1,7 @@
 /**
- * What the devices do at their edges: the facts that a session over a serial line has to live with (docs/reference/wire-format.md, "Connectionless links").
- * Nothing of trunkline runs here. If one of these fails with a newer kernel or QEMU, the line has changed, and the page with it.
+ * What the devices do at their edges: the facts that a session over a serial line has to live with
+ * (docs/reference/wire-format.md, "Connectionless links"). Nothing of trunkline runs here. If one
+ * of these fails with a newer kernel or QEMU, the line has changed, and the page with it.
  */
 import assert from 'node:assert/strict'
 import { after, before, beforeEach, describe, it } from 'node:test'
@@ -90,7 +91,8 @@ describe('the devices', () => {
         await device.leave(client)
         if (!isPort) await sent()
         const fresh = await device.connect()
-        // whether the throwing away is over when the next one has come is a matter of luck: it may take what is written then, too
+        // whether the throwing away is over when the next one has come is a matter of luck: it may
+        // take what is written then, too
         for (let attempt = 0; attempt < 50 && fresh.received === ''; attempt++) {
           await device.ask('write after')
           await steady(() => fresh.received.length, QUIET_MS)

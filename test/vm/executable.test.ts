@@ -1,6 +1,6 @@
 /**
- * The command line as one executable file, serving in a guest that has no Node: over a virtio port and a UART for the built command on this machine, over
- * AF_VSOCK for itself.
+ * The command line as one executable file, serving in a guest that has no Node: over a virtio port
+ * and a UART for the built command on this machine, over AF_VSOCK for itself.
  */
 import assert from 'node:assert/strict'
 import { createHash, randomBytes } from 'node:crypto'
@@ -86,7 +86,10 @@ describe('the executable in a guest without Node', () => {
     }
   }
 
-  /** Lists, copies both ways and forwards a connection, over what the guest serves at `at` and `user` dials at `to`. */
+  /**
+   * Lists, copies both ways and forwards a connection, over what the guest serves at `at` and
+   * `user` dials at `to`.
+   */
   async function works(at: string, to: string, user: User): Promise<void> {
     const { machine, trunkline, folder } = user
     const serving = guest.control.start(`env -i ${IN_GUEST} serve ${at} --fs ${FILES} --connect any`)

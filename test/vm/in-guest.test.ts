@@ -1,4 +1,7 @@
-/** Tests of the repository that need what only a guest has here, run in one: AF_VSOCK with a loopback, and virtio ports. */
+/**
+ * Tests of the repository that need what only a guest has here, run in one: AF_VSOCK with a
+ * loopback, and virtio ports.
+ */
 import assert from 'node:assert/strict'
 import type { Socket } from 'node:net'
 import { after, before, describe, it } from 'node:test'

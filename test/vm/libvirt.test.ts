@@ -1,6 +1,7 @@
 /**
- * The snippets of docs/guide/transports/serial.md for libvirt, run by libvirt: from `virsh define` to a forward of a guest's port that comes back after `destroy` and `start`,
- * and, where trunkline listens, after trunkline was started anew. What the page says of the folder is run as it stands.
+ * The snippets of docs/guide/transports/serial.md for libvirt, run by libvirt: from `virsh define`
+ * to a forward of a guest's port that comes back after `destroy` and `start`, and, where trunkline
+ * listens, after trunkline was started anew. What the page says of the folder is run as it stands.
  */
 import assert from 'node:assert/strict'
 import { connect } from 'node:net'
@@ -25,7 +26,10 @@ const GUEST_PORT = 7000
 const SERVER = `require('net').createServer((s) => s.on('error', () => 0).end('${WORD}')).listen(${GUEST_PORT}, '127.0.0.1', () => console.log('listens'))`
 /** Longest time from when both programs run in the guest to an answer through the forward. */
 const ANSWER_MS = 120_000
-/** Each attempt costs the guest a refused pipe while it is not ready: a second between them leaves it its processor. */
+/**
+ * Each attempt costs the guest a refused pipe while it is not ready: a second between them leaves
+ * it its processor.
+ */
 const RETRY_MS = 1000
 
 const blocks = codeBlocks(PAGE)
@@ -96,7 +100,9 @@ describe('libvirt', () => {
   }
 })
 
-/** The guest's side: something to be reached, and trunkline on the device. Resolves when both run. */
+/**
+ * The guest's side: something to be reached, and trunkline on the device. Resolves when both run.
+ */
 async function serveIn(guest: Machine, isUart: boolean): Promise<Job[]> {
   const device = isUart ? '/dev/ttyS1' : `/dev/virtio-ports/${PORT_NAME}`
   const reached = guest.start(`node -e "${SERVER}"`)
@@ -106,7 +112,10 @@ async function serveIn(guest: Machine, isUart: boolean): Promise<Job[]> {
   return [reached, serving]
 }
 
-/** Resolves when the forward gives the guest's word; where it does not, what each of `jobs` said is shown. */
+/**
+ * Resolves when the forward gives the guest's word; where it does not, what each of `jobs` said is
+ * shown.
+ */
 async function answer(port: number, jobs: readonly Job[]): Promise<void> {
   const deadline = performance.now() + ANSWER_MS
   for (let seen = ''; seen !== WORD; seen = await asked(port)) {

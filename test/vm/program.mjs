@@ -1,14 +1,16 @@
 /**
- * One program for both sides, the same over every line: it is given an address and knows nothing of what is behind it. It uses what a user of the
- * installed package can, and says what happens in lines of JSON.
+ * One program for both sides, the same over every line: it is given an address and knows nothing of
+ * what is behind it. It uses what a user of the installed package can, and says what happens in
+ * lines of JSON.
  *
- *   node program.mjs serve FOLDER BYTES     serves FOLDER, in which it makes `down`, a file of BYTES random bytes
- *   node program.mjs measure FOLDER BYTES STREAMED
- *                                           times sessions, copies, and STREAMED bytes over a pipe, checks everything, ends
- *   node program.mjs hold FOLDER            session after session: checks it, then moves bytes every way until it breaks; runs for ever
- *   node program.mjs both FOLDER MS         pours both ways at once for MS milliseconds, then one way and the other for half of that, and says how much came through
- *   node program.mjs answer                 the serving side of the next one
- *   node program.mjs bare FOLDER 0 STREAMED times STREAMED bytes over a link of the transport, without trunkline
+ * node program.mjs serve FOLDER BYTES serves FOLDER, in which it makes `down`, a file of BYTES
+ * random bytes node program.mjs measure FOLDER BYTES STREAMED times sessions, copies, and STREAMED
+ * bytes over a pipe, checks everything, ends node program.mjs hold FOLDER session after session:
+ * checks it, then moves bytes every way until it breaks; runs for ever node program.mjs both FOLDER
+ * MS pours both ways at once for MS milliseconds, then one way and the other for half of that, and
+ * says how much came through node program.mjs answer the serving side of the next one node
+ * program.mjs bare FOLDER 0 STREAMED times STREAMED bytes over a link of the transport, without
+ * trunkline
  *
  * The address is $TRUNKLINE_TO. Ends with status 1 when a byte is wrong.
  */
@@ -55,13 +57,16 @@ function check(isRight, what) {
   process.exit(1)
 }
 
-// --- a stream of which every byte says whose it is ------------------------------------------------------------------------------
+// --- a stream of which every byte says whose it is -----------------------------------------------
 
 const MARK_BYTES = 8
 const RECORD_BYTES = 16
 const BLOCK_BYTES = 64 * 1024
 
-/** Bytes from `offset` on, a multiple of a record: the mark, then the record's number, again and again. */
+/**
+ * Bytes from `offset` on, a multiple of a record: the mark, then the record's number, again and
+ * again.
+ */
 function block(mark, offset) {
   const buffer = Buffer.alloc(BLOCK_BYTES)
   for (let at = 0; at < BLOCK_BYTES; at += RECORD_BYTES) {
@@ -71,7 +76,10 @@ function block(mark, offset) {
   return buffer
 }
 
-/** Sends `total` bytes (0: without end) with one mark and expects as many with the other, both at once. */
+/**
+ * Sends `total` bytes (0: without end) with one mark and expects as many with the other, both at
+ * once.
+ */
 async function exchange(pipe, { ours, theirs, total }, moved = () => {}) {
   const end = total === 0 ? Infinity : total
   const send = async () => {
@@ -109,7 +117,7 @@ function marks(params, isServing) {
   return { ours: isServing ? other : mark, theirs: isServing ? mark : other, total: params.total }
 }
 
-// --- the serving side -------------------------------------------------------------------------------------------------------------
+// --- the serving side ----------------------------------------------------------------------------
 
 /** Answers each request after its end has come, and not before. */
 async function requestServer() {
@@ -169,7 +177,7 @@ async function serveForEver() {
   }
 }
 
-// --- the driving side -------------------------------------------------------------------------------------------------------------
+// --- the driving side ----------------------------------------------------------------------------
 
 /** A session, as soon as there is one to be had. */
 async function dial() {
@@ -219,14 +227,18 @@ async function copyDown(files) {
   return { seconds, digest }
 }
 
-/** `printf REQUEST | nc -N`, forwarded: sends a request over TCP, ends its side, and wants the whole answer. */
+/**
+ * `printf REQUEST | nc -N`, forwarded: sends a request over TCP, ends its side, and wants the whole
+ * answer.
+ */
 async function forwardRequest(trunk, files) {
   const chunks = []
   for await (const list of files.read('port')) chunks.push(list.subarray())
   const port = Number(Buffer.concat(chunks))
   const forwarder = createServer({ allowHalfOpen: true }, async (socket) => {
     const pipe = await tcpConnect(trunk, { host: '127.0.0.1', port })
-    // left to itself, an iteration that has come to its end destroys the socket, and with it the answer's way
+    // left to itself, an iteration that has come to its end destroys the socket, and with it the
+    // answer's way
     const source = socket.iterator({ destroyOnReturn: false })
     await Promise.all([
       pipe.sink(source),
@@ -338,7 +350,7 @@ async function both() {
   await trunk.close()
 }
 
-// --- without a session ------------------------------------------------------------------------------------------------------------
+// --- without a session ---------------------------------------------------------------------------
 
 async function answer() {
   await answerLinks(address, () => say('answering'))

@@ -1,4 +1,6 @@
-/** The bed itself, without trunkline: one guest boots, and each of its lines carries bytes for real. */
+/**
+ * The bed itself, without trunkline: one guest boots, and each of its lines carries bytes for real.
+ */
 import assert from 'node:assert/strict'
 import { randomBytes } from 'node:crypto'
 import { once } from 'node:events'
@@ -47,7 +49,10 @@ describe('the test bed', () => {
     await (guest as Guest | undefined)?.stop()
   })
 
-  /** Sends random bytes, every value among them, through a line, and checks that they come back from the guest. */
+  /**
+   * Sends random bytes, every value among them, through a line, and checks that they come back from
+   * the guest.
+   */
   async function echoes(socket: string, device: string, count: number): Promise<void> {
     const host = await dial(guest.socket(socket), () => undefined)
     const echo = guest.control.start(`vmtool echo ${device} ${count}`)

@@ -1,9 +1,11 @@
 /**
- * Bytes without a meaning, as many as asked for, over a bare link of a transport (no session, no frames) and over a pipe: what a line can do, and
- * what is left of it. Both write the same block again and again, each as soon as the last one's back-pressure allows, and read what the link lends.
+ * Bytes without a meaning, as many as asked for, over a bare link of a transport (no session, no
+ * frames) and over a pipe: what a line can do, and what is left of it. Both write the same block
+ * again and again, each as soon as the last one's back-pressure allows, and read what the link
+ * lends.
  *
- * Over the bare link a head goes before the bytes: a mark, a word, a number. What comes before a mark is skipped, since a serial line may hold what
- * was sent to somebody else.
+ * Over the bare link a head goes before the bytes: a mark, a word, a number. What comes before a
+ * mark is skipped, since a serial line may hold what was sent to somebody else.
  */
 import { randomBytes } from 'node:crypto'
 import { defineProtocol, DEFAULT_LIMITS, systemClock } from 'trunkline'
@@ -19,7 +21,10 @@ function secondsSince(start) {
   return (performance.now() - start) / 1000
 }
 
-/** Sends the bytes there and has as many sent here, in turns; the seconds of each, the first of each left out. */
+/**
+ * Sends the bytes there and has as many sent here, in turns; the seconds of each, the first of each
+ * left out.
+ */
 async function inTurns(send, fetch) {
   const seconds = { up: [], down: [] }
   for (let round = 0; round < ROUNDS; round++) {
@@ -35,7 +40,7 @@ async function inTurns(send, fetch) {
   return seconds
 }
 
-// --- over a pipe ------------------------------------------------------------------------------------------------------------------
+// --- over a pipe ---------------------------------------------------------------------------------
 
 async function writeAll(pipe, total) {
   for (let left = total; left > 0; left -= BLOCK_BYTES) {
@@ -79,12 +84,17 @@ export async function overPipes(trunk, total) {
   )
 }
 
-// --- both ways at once ------------------------------------------------------------------------------------------------------------
+// --- both ways at once ---------------------------------------------------------------------------
 
-/** Bytes at the end of each direction's stream: how many bytes of the other one had come in time. */
+/**
+ * Bytes at the end of each direction's stream: how many bytes of the other one had come in time.
+ */
 const RESULT_BYTES = 8
 
-/** Writes, unless it is told not to, and reads for `ms`, as fast as it goes; gives how many bytes came in that time here and, by its own word, at the peer. */
+/**
+ * Writes, unless it is told not to, and reads for `ms`, as fast as it goes; gives how many bytes
+ * came in that time here and, by its own word, at the peer.
+ */
 async function pourBothWays(pipe, ms, writes = true) {
   const until = performance.now() + ms
   let here = 0
@@ -123,7 +133,7 @@ export async function bothWays(trunk, ms, { up = true, down = true } = {}) {
   return { up: (there * 1000) / ms, down: (here * 1000) / ms }
 }
 
-// --- over a bare link -------------------------------------------------------------------------------------------------------------
+// --- over a bare link ----------------------------------------------------------------------------
 
 const MARK = Buffer.from('bytes for nobody')
 const HEAD_BYTES = MARK.byteLength + 1 + 8
@@ -164,7 +174,10 @@ class BareLink {
     return head
   }
 
-  /** A head and, for TAKE, its bytes; resolves when the line has taken them. Not while `next` is waited for. */
+  /**
+   * A head and, for TAKE, its bytes; resolves when the line has taken them. Not while `next` is
+   * waited for.
+   */
   async send(word, count) {
     const head = Buffer.alloc(HEAD_BYTES)
     MARK.copy(head)
@@ -217,7 +230,10 @@ class BareLink {
   }
 }
 
-/** The transport of an address, and what its calls are given: what `connect` and `serve` make for themselves. */
+/**
+ * The transport of an address, and what its calls are given: what `connect` and `serve` make for
+ * themselves.
+ */
 async function lineAt(address) {
   const name = /^[a-z]+/.exec(address)[0]
   const { [name]: transport } = await import(`trunkline/transports/${name}`)

@@ -1,10 +1,11 @@
 /**
- * The installed package over real lines between a guest and its host: one program (program.mjs), told nothing but another address. For each line it
- * copies files both ways, forwards a TCP connection, and is killed and started anew on either side; and it says what the same line does without trunkline.
- * Prints two tables.
+ * The installed package over real lines between a guest and its host: one program (program.mjs),
+ * told nothing but another address. For each line it copies files both ways, forwards a TCP
+ * connection, and is killed and started anew on either side; and it says what the same line does
+ * without trunkline. Prints two tables.
  *
- * Environment: TRUNKLINE_VM_SEED replays the moments of the kills; TRUNKLINE_VM_RESTARTS is how many there are over
- * a line (default 20).
+ * Environment: TRUNKLINE_VM_SEED replays the moments of the kills; TRUNKLINE_VM_RESTARTS is how
+ * many there are over a line (default 20).
  */
 import { randomInt } from 'node:crypto'
 import { join } from 'node:path'
@@ -108,7 +109,10 @@ function works(name: string, restarts: number, makeLine: () => Promise<Line>): v
   })
 }
 
-/** A test whose inner guest has died was cut off (see Nested.gone): it says so, and is begun anew, once; a second death fails it. */
+/**
+ * A test whose inner guest has died was cut off (see Nested.gone): it says so, and is begun anew,
+ * once; a second death fails it.
+ */
 async function untilDone<T>(work: () => Promise<T>): Promise<T> {
   try {
     return await work()
@@ -122,7 +126,10 @@ async function untilDone<T>(work: () => Promise<T>): Promise<T> {
   }
 }
 
-/** Does it when it is first asked for: a run of some of the tests boots nothing that they do not use. */
+/**
+ * Does it when it is first asked for: a run of some of the tests boots nothing that they do not
+ * use.
+ */
 function lazily<T>(make: () => Promise<T>): () => Promise<T> {
   let made: Promise<T> | undefined
   return () => (made ??= make())

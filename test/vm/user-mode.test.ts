@@ -1,4 +1,7 @@
-/** The command line over the tty of a guest in user-mode Linux: what a user does who has no hypervisor at all. */
+/**
+ * The command line over the tty of a guest in user-mode Linux: what a user does who has no
+ * hypervisor at all.
+ */
 import assert from 'node:assert/strict'
 import { randomBytes } from 'node:crypto'
 import { readFileSync, writeFileSync } from 'node:fs'

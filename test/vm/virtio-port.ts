@@ -1,6 +1,7 @@
 /**
- * The transports' conformance suite over real virtio ports. Runs in a guest that has two of them, which the host has joined (in-guest.test.ts): both
- * ends of the line are then in one process, as the suite wants it.
+ * The transports' conformance suite over real virtio ports. Runs in a guest that has two of them,
+ * which the host has joined (in-guest.test.ts): both ends of the line are then in one process, as
+ * the suite wants it.
  */
 import { randomBytes } from 'node:crypto'
 import type { Link, TransportOptions } from '../../src/contracts/types.ts'
@@ -17,7 +18,10 @@ async function open(given: TransportOptions): Promise<LinkPair> {
   return { near, far, done: () => Promise.resolve() }
 }
 
-/** Two links over a line that is empty: what an earlier pair wrote and did not read is still on its way when a port is opened anew. */
+/**
+ * Two links over a line that is empty: what an earlier pair wrote and did not read is still on its
+ * way when a port is opened anew.
+ */
 async function pair(given: TransportOptions): Promise<LinkPair> {
   const { near, far } = await open(given)
   await Promise.all([passMark(near, far), passMark(far, near)])

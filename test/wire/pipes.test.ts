@@ -1,4 +1,7 @@
-/** A pipe's life by hand: what is allowed in which state, on both sides of it. The raw peer has the odd ids. */
+/**
+ * A pipe's life by hand: what is allowed in which state, on both sides of it. The raw peer has the
+ * odd ids.
+ */
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import { defineProtocol, TrunkError, type Pipe } from '../../src/index.ts'

@@ -1,4 +1,7 @@
-/** Silence, stalls and ends by hand, with the clock turned by hand: keepalive, write stall, close, orphans, the last goodbye. */
+/**
+ * Silence, stalls and ends by hand, with the clock turned by hand: keepalive, write stall, close,
+ * orphans, the last goodbye.
+ */
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import { overLink, TrunkError, type Clock } from '../../src/index.ts'

@@ -1,4 +1,7 @@
-/** The token's proof by hand: who proves first, over what, and what a peer without the token gets to see. */
+/**
+ * The token's proof by hand: who proves first, over what, and what a peer without the token gets to
+ * see.
+ */
 import assert from 'node:assert/strict'
 import { createHmac } from 'node:crypto'
 import { describe, it } from 'node:test'

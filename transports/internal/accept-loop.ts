@@ -1,14 +1,18 @@
 /**
- * Takes the connections of a listening descriptor as they come, through the native addon.
- * Promises: each connection is handed on once; an error of one connection costs that connection only; while accepting fails for want of something (a
- * descriptor), it is asked again after a pause. Bounds: 64 connections in one turn of the event loop.
+ * Takes the connections of a listening descriptor as they come, through the native addon. Promises:
+ * each connection is handed on once; an error of one connection costs that connection only; while
+ * accepting fails for want of something (a descriptor), it is asked again after a pause. Bounds: 64
+ * connections in one turn of the event loop.
  */
 import type { Clock, Timer } from '../../src/runtime/clock.ts'
 import type { TrunkError } from '../../src/contracts/errors.ts'
 import type { NativeAccepted, NativeDescriptors } from '../../src/native/load.ts'
 import { linkError, ofOneConnection } from '../../src/runtime/net-errors.ts'
 
-/** Pause after an error of accept(2) that stays until a descriptor is closed somewhere (EMFILE): asking again at once would spin. */
+/**
+ * Pause after an error of accept(2) that stays until a descriptor is closed somewhere (EMFILE):
+ * asking again at once would spin.
+ */
 const PAUSE_MS = 100
 /** Connections taken in one go: the others get a turn of the event loop between. */
 const MAX_AT_ONCE = 64
@@ -22,7 +26,10 @@ export interface Accepting {
   readonly fail: (error: TrunkError) => void
 }
 
-/** Begins to accept; the result ends it and closes `fd`. Throws the system's error, and has then closed `fd`. */
+/**
+ * Begins to accept; the result ends it and closes `fd`. Throws the system's error, and has then
+ * closed `fd`.
+ */
 export function acceptLoop(native: NativeDescriptors, fd: number, { clock, take, fail }: Accepting): () => void {
   let pause: Timer | undefined
   try {

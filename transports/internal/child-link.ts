@@ -1,9 +1,11 @@
 /**
  * A link over a child process: its stdin is where we write, its stdout where we read.
  *
- * Promises: no shell; starting that fails is a coded rejection; an exit with a status other than 0, or by a signal, before the end is
- * ERR_LINK_LOST that names it; `close` ends stdin and waits for the exit, `abort` kills the child (and no other process). Assumes: the child writes nothing but
- * the line to stdout. Bounds: `limits.connectTimeoutMs` to start, `limits.closeTimeoutMs` to exit, then it is killed.
+ * Promises: no shell; starting that fails is a coded rejection; an exit with a status other than 0,
+ * or by a signal, before the end is ERR_LINK_LOST that names it; `close` ends stdin and waits for
+ * the exit, `abort` kills the child (and no other process). Assumes: the child writes nothing but
+ * the line to stdout. Bounds: `limits.connectTimeoutMs` to start, `limits.closeTimeoutMs` to exit,
+ * then it is killed.
  */
 import type { ChildProcessByStdio, SpawnOptionsWithStdioTuple, StdioPipe } from 'node:child_process'
 import { spawn } from 'node:child_process'
@@ -25,8 +27,9 @@ export interface Command {
 type Child = ChildProcessByStdio<Writable, Readable, null>
 
 /**
- * How long an end or an error of the line waits for the exit status that explains it. The kernel closes a dying process's pipes a few
- * microseconds before its parent is told; a child that ended its stdout and lives on costs its peer this long once.
+ * How long an end or an error of the line waits for the exit status that explains it. The kernel
+ * closes a dying process's pipes a few microseconds before its parent is told; a child that ended
+ * its stdout and lives on costs its peer this long once.
  */
 const STATUS_GRACE_MS = 200
 
@@ -84,7 +87,8 @@ async function started(child: Child, command: string, { signal, clock, limits }:
   try {
     await new Promise<void>((resolve, reject) => {
       child.once('spawn', resolve)
-      // Stays for the child's life: a signal that cannot be delivered is reported here, and the exit tells what matters.
+      // Stays for the child's life: a signal that cannot be delivered is reported here, and the
+      // exit tells what matters.
       child.on('error', (error) => {
         reject(startError(error, command))
       })

@@ -1,10 +1,13 @@
 /**
- * A command line in words, as a shell would cut it but without one: quotes and backslashes group, nothing is expanded.
- * Throws ERR_ADDRESS_INVALID for an open quote, a final backslash, a NUL, or no word at all.
+ * A command line in words, as a shell would cut it but without one: quotes and backslashes group,
+ * nothing is expanded. Throws ERR_ADDRESS_INVALID for an open quote, a final backslash, a NUL, or
+ * no word at all.
  */
 import { TrunkError } from '../../src/contracts/errors.ts'
 
-/** One word: runs of plain characters, `\x`, `'…'` and `"…"` (where `\` protects only `"` and `\`). */
+/**
+ * One word: runs of plain characters, `\x`, `'…'` and `"…"` (where `\` protects only `"` and `\`).
+ */
 const WORD = /(?:[^\s'"\\]|\\[\s\S]|'[^']*'|"(?:[^"\\]|\\[\s\S])*")+/y
 const PIECE = /\\([\s\S])|'([^']*)'|"((?:[^"\\]|\\[\s\S])*)"/g
 const PLAIN = /^[A-Za-z0-9_@%+=:,./-]+$/

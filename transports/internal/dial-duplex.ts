@@ -1,6 +1,6 @@
 /**
- * Dialling with Node's sockets: one attempt with a deadline and a signal.
- * Promises: a link, or a rejection (ERR_CONNECT_*, ERR_NAME_NOT_FOUND, ERR_DENIED, or the signal's own reason) after which
+ * Dialling with Node's sockets: one attempt with a deadline and a signal. Promises: a link, or a
+ * rejection (ERR_CONNECT_*, ERR_NAME_NOT_FOUND, ERR_DENIED, or the signal's own reason) after which
  * nothing is left. Bounds: `limits.connectTimeoutMs`, the name's lookup and any handshake included.
  */
 import type { Duplex } from 'node:stream'
@@ -17,7 +17,9 @@ export interface Dial<T extends Duplex, L extends Link = Link> {
   readonly ready?: string
   /** How messages name what was dialled. */
   readonly target: string
-  /** Claims the connected duplex, in the same turn, so that no error of it goes unheard; may throw. */
+  /**
+   * Claims the connected duplex, in the same turn, so that no error of it goes unheard; may throw.
+   */
   readonly toLink: (duplex: T) => L
   /** What an error of the attempt means. @default {@link connectError} */
   readonly toError?: (error: Error) => Error
@@ -30,7 +32,11 @@ export interface Dial<T extends Duplex, L extends Link = Link> {
  * ```ts
  * connect: (options) =>
  *   dialDuplex(
- *     { open: () => net.connect(path), target: path, toLink: (socket) => linkFromDuplex(socket, options) },
+ *     {
+ *       open: () => net.connect(path),
+ *       target: path,
+ *       toLink: (socket) => linkFromDuplex(socket, options),
+ *     },
  *     options,
  *   )
  * ```

@@ -1,8 +1,9 @@
 /**
  * A listener fed by calls: what tcp, unix, stdio and memory have in common.
  *
- * Promises: iterating yields each accepted link once, ends on `close`, and throws when accepting failed. Bounds: 128 links that wait to
- * be taken; one more is aborted at once, as a kernel's backlog would.
+ * Promises: iterating yields each accepted link once, ends on `close`, and throws when accepting
+ * failed. Bounds: 128 links that wait to be taken; one more is aborted at once, as a kernel's
+ * backlog would.
  */
 import { TrunkError } from '../../src/contracts/errors.ts'
 import type { Link, Listener } from '../../src/contracts/types.ts'
@@ -10,8 +11,9 @@ import type { Link, Listener } from '../../src/contracts/types.ts'
 /** Links that were accepted and not taken: the backlog that servers on Unix usually ask for. */
 export const MAX_UNTAKEN_LINKS = 128
 /**
- * Connections that the kernel has made and we have not accepted: more than strangers bring between two turns of the event loop. Where it is full, whoever
- * comes next tries again only after a second.
+ * Connections that the kernel has made and we have not accepted: more than strangers bring between
+ * two turns of the event loop. Where it is full, whoever comes next tries again only after a
+ * second.
  */
 export const KERNEL_BACKLOG = 512
 
@@ -54,7 +56,10 @@ export class LinkListener implements Listener {
     this.#wake()
   }
 
-  /** Accepting failed or is over: iterating ends at once, with `failure` if there is one. Frees the address. */
+  /**
+   * Accepting failed or is over: iterating ends at once, with `failure` if there is one. Frees the
+   * address.
+   */
   finish(failure?: TrunkError): void {
     this.#failure ??= failure
     void this.close()

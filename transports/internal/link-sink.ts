@@ -1,8 +1,9 @@
 /**
- * The `sink` of a link: drains an async iterable into a `Writable`.
- * Promises: one chunk at a time, the next one asked for only when its bytes have left (so a source may reuse its buffer), the writing
- * side ended at the end where the line has ends, the source's `return` called when the line breaks off. Bounds: one chunk; one mebibyte between two turns
- * of the event loop, so that a source which always has more cannot keep the same process from reading.
+ * The `sink` of a link: drains an async iterable into a `Writable`. Promises: one chunk at a time,
+ * the next one asked for only when its bytes have left (so a source may reuse its buffer), the
+ * writing side ended at the end where the line has ends, the source's `return` called when the line
+ * breaks off. Bounds: one chunk; one mebibyte between two turns of the event loop, so that a source
+ * which always has more cannot keep the same process from reading.
  */
 import type { Writable } from 'node:stream'
 import { setImmediate as nextTurn } from 'node:timers'
@@ -14,8 +15,8 @@ import type { Bytes } from '../../src/contracts/types.ts'
 const TURN_BYTES = 1024 * 1024
 
 /**
- * What ends a sink from outside. It is remembered: one that comes between two waits ends the next. Waits go through it one at a time, so no
- * long-lived promise collects reactions.
+ * What ends a sink from outside. It is remembered: one that comes between two waits ends the next.
+ * Waits go through it one at a time, so no long-lived promise collects reactions.
  */
 export class Interruption {
   #error: TrunkError | undefined
@@ -37,7 +38,9 @@ export class Interruption {
   }
 }
 
-/** Writes all of `source`, then ends `writable` unless `end` is false; resolves when both are done. */
+/**
+ * Writes all of `source`, then ends `writable` unless `end` is false; resolves when both are done.
+ */
 export async function sinkInto(
   writable: Writable,
   source: AsyncIterable<Bytes>,
@@ -72,7 +75,8 @@ export async function sinkInto(
       }
     }
   } catch (error) {
-    // Not awaited: a generator that is waiting itself answers only after that wait. Its own failure changes nothing any more.
+    // Not awaited: a generator that is waiting itself answers only after that wait. Its own failure
+    // changes nothing any more.
     void Promise.resolve()
       .then(() => iterator.return?.())
       .catch(() => undefined)
@@ -87,7 +91,10 @@ export async function sinkInto(
   })
 }
 
-/** Hands one chunk over; false when some of it has not left yet: `onWritten` is called when it may have. */
+/**
+ * Hands one chunk over; false when some of it has not left yet: `onWritten` is called when it may
+ * have.
+ */
 function writeOut(writable: Writable, chunk: Bytes, onWritten: () => void): boolean {
   if (chunk instanceof Uint8Array) {
     if (chunk.byteLength > 0) writable.write(chunk, onWritten)

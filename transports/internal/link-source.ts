@@ -1,6 +1,7 @@
 /**
- * The `source` of a link: pulls one chunk after the other, so that a reader that does not read stops the line.
- * Promises: ends only where the peer ended, throws the link's failure otherwise. Holds nothing itself.
+ * The `source` of a link: pulls one chunk after the other, so that a reader that does not read
+ * stops the line. Promises: ends only where the peer ended, throws the link's failure otherwise.
+ * Holds nothing itself.
  */
 import type { TrunkError } from '../../src/contracts/errors.ts'
 

@@ -1,9 +1,11 @@
 /**
- * One end of an in-process line, as a Node `Duplex`: bytes are copied into a ring that the pair shares and out of it again.
+ * One end of an in-process line, as a Node `Duplex`: bytes are copied into a ring that the pair
+ * shares and out of it again.
  *
- * Promises: what a kernel's socket pair does. A write has left when the ring has it, and waits when the ring is full; chunks that come out
- * are never written to again; half-close; a destroyed end is seen as ECONNRESET or, by who goes on writing, EPIPE. Delivery is always a turn of
- * the event loop later, never inside the other end's call. Bounds: the ring's size per direction.
+ * Promises: what a kernel's socket pair does. A write has left when the ring has it, and waits when
+ * the ring is full; chunks that come out are never written to again; half-close; a destroyed end is
+ * seen as ECONNRESET or, by who goes on writing, EPIPE. Delivery is always a turn of the event loop
+ * later, never inside the other end's call. Bounds: the ring's size per direction.
  */
 import { Duplex } from 'node:stream'
 import { setImmediate as nextTurn } from 'node:timers'
@@ -109,7 +111,9 @@ class MemoryEnd extends Duplex {
     written()
   }
 
-  /** One delivery per turn: a peer in the same process may not be called from inside its own call. */
+  /**
+   * One delivery per turn: a peer in the same process may not be called from inside its own call.
+   */
   #schedule(): void {
     if (this.#scheduled) return
     this.#scheduled = true

@@ -1,33 +1,44 @@
 /**
- * Reading into read buffers instead of a fresh buffer of 64 KiB per read: a full kernel buffer takes one system call instead of four. `PooledReader` does
- * so for a socket that was dialled or made here (net's `onread`). Chunks are views of a read buffer. A read buffer is read into again only when whoever got
- * chunks of it has said that no view of them is left; else it is written once, from its front to its end, and never again. What a view may pin is
- * its holder's to bound (src/core/mux/retained.ts).
+ * Reading into read buffers instead of a fresh buffer of 64 KiB per read: a full kernel buffer
+ * takes one system call instead of four. `PooledReader` does so for a socket that was dialled or
+ * made here (net's `onread`). Chunks are views of a read buffer. A read buffer is read into again
+ * only when whoever got chunks of it has said that no view of them is left; else it is written
+ * once, from its front to its end, and never again. What a view may pin is its holder's to bound
+ * (src/core/mux/retained.ts).
  */
 import type { OnReadOpts } from 'node:net'
 
-/** A read buffer starts small, and grows for a line that fills it: a session that is idle should not cost a MiB, a stranger who says nothing next to nothing. */
+/**
+ * A read buffer starts small, and grows for a line that fills it: a session that is idle should not
+ * cost a MiB, a stranger who says nothing next to nothing.
+ */
 const MIN_BUFFER_BYTES = 16 * 1024
 const MAX_BUFFER_BYTES = 1024 * 1024
 /** Less room than this is given up: short reads cost more than the rest of a read buffer. */
 const MIN_READ_BYTES = 16 * 1024
 /**
- * What one read takes: as much as a processor parses in some 50 ms where it is all frames of the smallest kind. A flood of credits had kept the event loop for 220 ms with reads of
- * 1 MiB on a slow machine (R-210).
+ * What one read takes: as much as a processor parses in some 50 ms where it is all frames of the
+ * smallest kind. A flood of credits had kept the event loop for 220 ms with reads of 1 MiB on a
+ * slow machine (R-210).
  */
 export const MAX_READ_BYTES: number = 256 * 1024
 /** A read that takes longer to be parsed ends the turn: bulk takes a hundredth of this. */
 const LONG_READ_MS = 2
-/** Where read buffers are read into again none is larger: all of them together stay in a processor's own cache, which is what that is for. */
+/**
+ * Where read buffers are read into again none is larger: all of them together stay in a processor's
+ * own cache, which is what that is for.
+ */
 const BORROWED_BUFFER_BYTES = 256 * 1024
 /**
- * How many there are where what was read is given back at once. Node asks for the next buffer before the readers of the last one have run, and what is left of
- * a frame is not given back before the rest of it has come: so one is filled, one is being read, one waits.
+ * How many there are where what was read is given back at once. Node asks for the next buffer
+ * before the readers of the last one have run, and what is left of a frame is not given back before
+ * the rest of it has come: so one is filled, one is being read, one waits.
  */
 const SPARE_BUFFERS = 3
 /**
- * And where it is given back late, by a reader that waits for a disk: each one less is memory that is new for every read. Two files of 1 GiB were written with 1,609 MiB
- * of fresh read buffers where there were 3 of them, with 368 where there were 12 (docs/internals/performance.md).
+ * And where it is given back late, by a reader that waits for a disk: each one less is memory that
+ * is new for every read. Two files of 1 GiB were written with 1,609 MiB of fresh read buffers where
+ * there were 3 of them, with 368 where there were 12 (docs/internals/performance.md).
  */
 const MAX_BORROWED_BUFFERS = 16
 
@@ -56,7 +67,10 @@ export class ReadBuffers {
     return at === 0 && bytes.byteLength <= MAX_READ_BYTES ? bytes : bytes.subarray(at, at + MAX_READ_BYTES)
   }
 
-  /** The first `length` bytes of the room, which were read. They stay until `settle` says how many of them are kept. */
+  /**
+   * The first `length` bytes of the room, which were read. They stay until `settle` says how many
+   * of them are kept.
+   */
   take(length: number): Uint8Array {
     const readBuffer = this.#current
     if (readBuffer === undefined) throw new RangeError('take was called before room')
@@ -73,7 +87,10 @@ export class ReadBuffers {
     if (this.#current !== undefined) this.#current.kept -= chunk.byteLength - kept
   }
 
-  /** A view of which nothing is left; that of a read buffer which is no longer used, or of other memory, changes nothing. */
+  /**
+   * A view of which nothing is left; that of a read buffer which is no longer used, or of other
+   * memory, changes nothing.
+   */
   release(view: Uint8Array): void {
     this.#isBorrowed = true
     for (const readBuffer of this.#readBuffers) {
@@ -84,7 +101,10 @@ export class ReadBuffers {
     }
   }
 
-  /** What a slow reader needed does not stay with an idle line: beyond three, those that are free are left to the collector, if it comes before they are needed. */
+  /**
+   * What a slow reader needed does not stay with an idle line: beyond three, those that are free
+   * are left to the collector, if it comes before they are needed.
+   */
   #trim(): void {
     for (let at = this.#readBuffers.length - 1; at >= 0 && this.#readBuffers.length > SPARE_BUFFERS; at--) {
       const readBuffer = this.#readBuffers[at]
@@ -128,12 +148,18 @@ export class ReadBuffers {
   }
 }
 
-/** Not zeroed: only what was read is ever shown as a chunk. No `Buffer`, whose views cost twice as much to make. */
+/**
+ * Not zeroed: only what was read is ever shown as a chunk. No `Buffer`, whose views cost twice as
+ * much to make.
+ */
 function fresh(bytes: number): Uint8Array {
   return new Uint8Array(Buffer.allocUnsafeSlow(bytes).buffer)
 }
 
-/** How a reader lets others have their turns: after a read that took long, and was not all there was, the socket stops until the next turn of the event loop. */
+/**
+ * How a reader lets others have their turns: after a read that took long, and was not all there
+ * was, the socket stops until the next turn of the event loop.
+ */
 export interface ReadYield {
   /** In milliseconds. */
   now(): number
@@ -164,8 +190,9 @@ export class PooledReader {
   }
 
   /**
-   * Chunks go to `onChunk` from here on; the socket has to be resumed. `kept` is asked after each of how many of its bytes views are left
-   * (see DirectReceiver.kept); without it, of all. `turns` lets others have theirs.
+   * Chunks go to `onChunk` from here on; the socket has to be resumed. `kept` is asked after each
+   * of how many of its bytes views are left (see DirectReceiver.kept); without it, of all. `turns`
+   * lets others have theirs.
    */
   start(onChunk: (chunk: Uint8Array) => void, kept?: () => number, turns?: ReadYield): void {
     this.#onChunk = onChunk
@@ -176,7 +203,10 @@ export class PooledReader {
     if (early !== undefined) onChunk(early)
   }
 
-  /** Of a callee of `start`, from its call: it gets no more, and `rest` goes to the next one. The socket stops until it is resumed. */
+  /**
+   * Of a callee of `start`, from its call: it gets no more, and `rest` goes to the next one. The
+   * socket stops until it is resumed.
+   */
   stop(rest: Uint8Array): void {
     this.#onChunk = undefined
     if (rest.byteLength > 0) this.#early = rest
@@ -194,7 +224,8 @@ export class PooledReader {
       this.#early = chunk
       return false
     }
-    // where the room was filled there is more, and libuv would read on, up to 32 times, before anybody else has a turn
+    // where the room was filled there is more, and libuv would read on, up to 32 times, before
+    // anybody else has a turn
     const turns = length === this.#room ? this.#turns : undefined
     const began = turns?.now() ?? 0
     onChunk(chunk)

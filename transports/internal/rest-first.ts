@@ -1,15 +1,19 @@
 /**
- * What a peer sent before it went is read first, and only then told that writing to it fails. A write meets EPIPE as soon as the peer has closed, while its last
- * bytes, a goodbye that says why among them, wait in the kernel; Node would destroy the socket at once, and those bytes with it.
+ * What a peer sent before it went is read first, and only then told that writing to it fails. A
+ * write meets EPIPE as soon as the peer has closed, while its last bytes, a goodbye that says why
+ * among them, wait in the kernel; Node would destroy the socket at once, and those bytes with it.
  *
- * Promises: an error of writing is passed on once, at the end of reading at the latest. Bounds: `waitMs` where that end does not come (a peer that
- * stopped reading alone, or a reader that does not read).
+ * Promises: an error of writing is passed on once, at the end of reading at the latest. Bounds:
+ * `waitMs` where that end does not come (a peer that stopped reading alone, or a reader that does
+ * not read).
  */
 import type { Readable, Writable } from 'node:stream'
 import { Socket } from 'node:net'
 import type { Clock, Timer } from '../../src/runtime/clock.ts'
 
-/** The peer is gone: nobody will read what was to be written, and what it wrote may still be there. */
+/**
+ * The peer is gone: nobody will read what was to be written, and what it wrote may still be there.
+ */
 const GONE: ReadonlySet<string | undefined> = new Set(['EPIPE', 'ECONNRESET'])
 
 /** What an error of writing is passed on by. */
@@ -43,7 +47,9 @@ export class RestFirst {
     })
   }
 
-  /** Reading has come to its end: true where an error of writing waited for that, and was passed on. */
+  /**
+   * Reading has come to its end: true where an error of writing waited for that, and was passed on.
+   */
   settle(): boolean {
     const passOn = this.#passOn
     this.drop()
@@ -58,7 +64,10 @@ export class RestFirst {
     this.#timer = undefined
   }
 
-  /** Takes the errors of a socket's writes before Node does, which would destroy it. Other streams that are read and written as one are left alone. */
+  /**
+   * Takes the errors of a socket's writes before Node does, which would destroy it. Other streams
+   * that are read and written as one are left alone.
+   */
   intercept(writable: Writable): void {
     if (!(writable instanceof Socket)) return
     let callback: (error?: Error | null) => void

@@ -1,7 +1,9 @@
 /**
- * Listening for TCP through the native addon, where it is there: accepted sockets can then be read into read buffers like dialled ones (Node takes
- * `onread` when it makes a socket, and its server makes its own). Otherwise the same as serve-sockets.ts, which is used without the addon.
- * Promises: a listener that stands, or the system's error; nothing is left after either. Bounds: a kernel backlog of 512, 128 untaken links.
+ * Listening for TCP through the native addon, where it is there: accepted sockets can then be read
+ * into read buffers like dialled ones (Node takes `onread` when it makes a socket, and its server
+ * makes its own). Otherwise the same as serve-sockets.ts, which is used without the addon.
+ * Promises: a listener that stands, or the system's error; nothing is left after either. Bounds: a
+ * kernel backlog of 512, 128 untaken links.
  */
 import { isIPv6, Socket } from 'node:net'
 import type { OnReadOpts, SocketConstructorOpts } from 'node:net'

@@ -1,7 +1,7 @@
 /**
- * Listening with Node's servers, for tcp and unix.
- * Promises: a listener that stands when the call resolves, or a rejection (ERR_ADDRESS_*, ERR_BIND_DENIED, or the signal's reason)
- * after which nothing is left. Bounds: a kernel backlog of 512, and 128 accepted links that wait to be taken.
+ * Listening with Node's servers, for tcp and unix. Promises: a listener that stands when the call
+ * resolves, or a rejection (ERR_ADDRESS_*, ERR_BIND_DENIED, or the signal's reason) after which
+ * nothing is left. Bounds: a kernel backlog of 512, and 128 accepted links that wait to be taken.
  */
 import type { ListenOptions, Server, Socket } from 'node:net'
 import { linkError, listenError } from '../../src/runtime/net-errors.ts'
@@ -14,7 +14,10 @@ export interface SocketServer {
   readonly listen: ListenOptions
   /** How messages name the address. */
   readonly target: string
-  /** The real address, asked when the server listens; what it does beforehand (renaming, modes) may fail. */
+  /**
+   * The real address, asked when the server listens; what it does beforehand (renaming, modes) may
+   * fail.
+   */
   readonly address: () => string | Promise<string>
   /** Claims the socket; undefined where its link is pushed later, or never. */
   readonly toLink: (socket: Socket) => Link | undefined
@@ -39,7 +42,8 @@ export async function serveSockets(setup: SocketServer, options: TransportOption
     await listening(server, setup.listen)
     options.signal.throwIfAborted()
     listener = new LinkListener(await setup.address(), () => {
-      // The callback of close() waits for accepted links, which are left alone; the address itself is free at once.
+      // The callback of close() waits for accepted links, which are left alone; the address itself
+      // is free at once.
       server.close()
       setup.release?.()
     })

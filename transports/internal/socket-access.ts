@@ -1,6 +1,7 @@
 /**
- * Who besides its owner may connect to a socket that we make: `mode=0660&group=kvm` in an address, `mode` and `group` as options. Needed wherever the
- * other side runs as another user: a hypervisor that connects to a socket of root's, a virtual machine monitor in its jail.
+ * Who besides its owner may connect to a socket that we make: `mode=0660&group=kvm` in an address,
+ * `mode` and `group` as options. Needed wherever the other side runs as another user: a hypervisor
+ * that connects to a socket of root's, a virtual machine monitor in its jail.
  */
 import { execFile } from 'node:child_process'
 import { readFileSync } from 'node:fs'
@@ -27,7 +28,10 @@ const LOOKUP_MS = 5_000
 /** Names of the parts of an address that {@link accessIn} reads. */
 export const ACCESS_NAMES: ReadonlySet<string> = new Set(['mode', 'group'])
 
-/** What the parts `mode=` and `group=` of an address say; gives what is wrong with them as a sentence. */
+/**
+ * What the parts `mode=` and `group=` of an address say; gives what is wrong with them as a
+ * sentence.
+ */
 export function accessIn(parts: ReadonlyMap<string, string>): SocketAccess | string {
   const [mode, group] = [parts.get('mode'), parts.get('group')]
   if (mode !== undefined && !/^0?[0-7]{3}$/.test(mode)) return 'mode is written in octal, such as 0660'
@@ -57,7 +61,10 @@ export function formatAccess({ mode, group }: SocketAccess): string[] {
   ]
 }
 
-/** The bits for chmod, and the number for chown; undefined leaves the group as it is. Rejects with ERR_BIND_DENIED where there is no such group. */
+/**
+ * The bits for chmod, and the number for chown; undefined leaves the group as it is. Rejects with
+ * ERR_BIND_DENIED where there is no such group.
+ */
 export async function resolveAccess(
   { mode, group }: SocketAccess,
   written: string,

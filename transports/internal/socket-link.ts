@@ -1,10 +1,14 @@
 /**
- * A link over Node's own streams: one `Duplex` (a socket), or a `Readable` and a `Writable` (a child's stdout and stdin).
+ * A link over Node's own streams: one `Duplex` (a socket), or a `Readable` and a `Writable` (a
+ * child's stdout and stdin).
  *
- * Promises: both interfaces of a link (`source`/`sink`, or `direct`), of which one is used; what the peer ended ends, everything else
- * fails with a TrunkError of scope `link`, after what came before; half-close either way where the line has it; after an end of both sides, a failure,
- * `close` or `abort` no listener, timer or descriptor is left; where writing fails since the peer is gone, what it sent comes first. Assumes: the streams are open, in bytes, and nobody else touches them.
- * Bounds: holds at most one chunk that was read, what Node had buffered where the line failed, and one batch that is being written; `close` waits `closeTimeoutMs`.
+ * Promises: both interfaces of a link (`source`/`sink`, or `direct`), of which one is used; what
+ * the peer ended ends, everything else fails with a TrunkError of scope `link`, after what came
+ * before; half-close either way where the line has it; after an end of both sides, a failure,
+ * `close` or `abort` no listener, timer or descriptor is left; where writing fails since the peer
+ * is gone, what it sent comes first. Assumes: the streams are open, in bytes, and nobody else
+ * touches them. Bounds: holds at most one chunk that was read, what Node had buffered where the
+ * line failed, and one batch that is being written; `close` waits `closeTimeoutMs`.
  */
 import { Socket } from 'node:net'
 import type { Readable, Writable } from 'node:stream'
@@ -32,18 +36,23 @@ export interface LinkParts {
   /** How long `close` waits for the peer's end. */
   readonly closeTimeoutMs: number
   /**
-   * False where ending one side says nothing, or ends both (a device, QEMU behind a socket): the end of a `sink` and `direct.end` leave the line as
-   * it is, and only `close` ends it. @default true
+   * False where ending one side says nothing, or ends both (a device, QEMU behind a socket): the
+   * end of a `sink` and `direct.end` leave the line as it is, and only `close` ends it.
+   * @default true
    */
   readonly halfClose?: boolean
   /** Cuts the line so that the peer notices; called at most once. @default destroys both streams */
   readonly cut?: () => void
   /**
-   * Asked once before an end or an error is passed on; an error that it gives replaces it. For lines where only something else
-   * (a child's exit status) tells an end from a loss. Must not reject.
+   * Asked once before an end or an error is passed on; an error that it gives replaces it. For
+   * lines where only something else (a child's exit status) tells an end from a loss. Must not
+   * reject.
    */
   readonly explain?: (error: Error | undefined) => Promise<Error | undefined>
-  /** Resolves when whatever else belongs to the line (a child process) is over: `close` waits for it, too. Must not reject. */
+  /**
+   * Resolves when whatever else belongs to the line (a child process) is over: `close` waits for
+   * it, too. Must not reject.
+   */
   readonly over?: Promise<void>
 }
 
@@ -72,13 +81,18 @@ class SocketLink implements ClosingLink {
   #iterated = false
   #sunk = false
   #receiver: DirectReceiver | undefined
-  /** What was read and not yet taken by `source`: reading pauses while there is a chunk. More than one where the line failed, with what Node had buffered. */
+  /**
+   * What was read and not yet taken by `source`: reading pauses while there is a chunk. More than
+   * one where the line failed, with what Node had buffered.
+   */
   readonly #chunks: Uint8Array[] = []
   #reading = false
   #paused = false
   #ended = false
   #errored = false
-  /** Why nothing more is read or written here: the line's failure, or our own `close` or `abort`. */
+  /**
+   * Why nothing more is read or written here: the line's failure, or our own `close` or `abort`.
+   */
   #failure: TrunkError | undefined
   #wakeSource: (() => void) | undefined
   readonly #interruption = new Interruption()
@@ -129,16 +143,18 @@ class SocketLink implements ClosingLink {
     } catch (error) {
       const stoppedBy = this.#stoppedBy()
       const failure = stoppedBy ?? toTrunkError(error, 'ERR_LINK_LOST', 'what was to be written failed')
-      // A source that broke off must not look like an end to the peer; a line that was stopped already ends by itself.
+      // A source that broke off must not look like an end to the peer; a line that was stopped
+      // already ends by itself.
       if (stoppedBy === undefined) this.abort(failure)
       throw failure
     }
   }
 
   /**
-   * Ends our side after what was written has left, drops what still arrives until the peer ends too, and cuts the line after
-   * `closeTimeoutMs`. Never rejects: what failed meanwhile is told to the readers. A reset right after our end could overtake bytes that
-   * the peer has not read yet, hence the wait for its end.
+   * Ends our side after what was written has left, drops what still arrives until the peer ends
+   * too, and cuts the line after `closeTimeoutMs`. Never rejects: what failed meanwhile is told to
+   * the readers. A reset right after our end could overtake bytes that the peer has not read yet,
+   * hence the wait for its end.
    */
   close(): Promise<void> {
     this.#closing ??= this.#close()
@@ -168,7 +184,10 @@ class SocketLink implements ClosingLink {
     timer.cancel()
   }
 
-  /** Nothing more is told to the direct receiver; who waits at the other interface is told `failure`. */
+  /**
+   * Nothing more is told to the direct receiver; who waits at the other interface is told
+   * `failure`.
+   */
   #stop(failure: TrunkError): void {
     this.#failure ??= failure
     this.#receiver = undefined
@@ -197,8 +216,10 @@ class SocketLink implements ClosingLink {
   }
 
   /**
-   * One writev for the batch: cork holds the chunks together until uncork. On a socket of ours a write that leaves at once is given no callback, which
-   * would cost a turn of the tick queue, a tenth of a small message's way (docs/internals/performance.md). A foreign stream is: to it nothing may be a message, too.
+   * One writev for the batch: cork holds the chunks together until uncork. On a socket of ours a
+   * write that leaves at once is given no callback, which would cost a turn of the tick queue, a
+   * tenth of a small message's way (docs/internals/performance.md). A foreign stream is: to it
+   * nothing may be a message, too.
    */
   #write(batch: readonly Uint8Array[]): boolean {
     this.#claim('direct')
@@ -284,8 +305,9 @@ class SocketLink implements ClosingLink {
   readonly #onEnd = (): void => {
     if (this.#rest.settle()) return
     const { readable } = this.#parts
-    // Asked while the event is being told: right after it, a socket that has ended both ways is closed. After a goodbye nobody minds, and most commands
-    // need the addon, which is to be asked, for nothing else.
+    // Asked while the event is being told: right after it, a socket that has ended both ways is
+    // closed. After a goodbye nobody minds, and most commands need the addon, which is to be asked,
+    // for nothing else.
     const minds = this.#failure === undefined && this.#receiver?.isOver?.() !== true
     void this.#conclude(minds && readable instanceof Socket ? errorBehindEnd(readable) : undefined)
   }

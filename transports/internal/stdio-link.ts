@@ -1,9 +1,10 @@
 /**
  * A link over this process's own stdin and stdout, which the process can give away once.
  *
- * Promises: nothing else reaches the peer; from here on what the program writes to `process.stdout` goes to stderr. Assumes: both are pipes or
- * sockets (a terminal or a file is no line) and nobody reads stdin. Node's own stdout objects are not used for the line: they may write
- * synchronously, and a peer that does not read would then stop this process from reading, too.
+ * Promises: nothing else reaches the peer; from here on what the program writes to `process.stdout`
+ * goes to stderr. Assumes: both are pipes or sockets (a terminal or a file is no line) and nobody
+ * reads stdin. Node's own stdout objects are not used for the line: they may write synchronously,
+ * and a peer that does not read would then stop this process from reading, too.
  */
 import { fstatSync } from 'node:fs'
 import { Socket } from 'node:net'
@@ -14,7 +15,10 @@ import { socketLink } from './socket-link.ts'
 
 let taken = false
 
-/** The link; throws ERR_TRANSPORT_UNAVAILABLE where stdin or stdout is no line or was given away before. */
+/**
+ * The link; throws ERR_TRANSPORT_UNAVAILABLE where stdin or stdout is no line or was given away
+ * before.
+ */
 export function takeStdio({ clock, limits }: TransportOptions): Link {
   if (taken) throw new TrunkError('ERR_TRANSPORT_UNAVAILABLE', 'stdin and stdout of this process are in use already')
   requireLine(0, 'stdin')

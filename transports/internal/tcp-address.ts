@@ -1,6 +1,7 @@
 /**
- * `tcp://HOST:PORT`, read strictly: what is not written in full is refused, since resolvers read `127.1`, `0x7f.1` and the like as addresses
- * and a user who wrote them would not know which. Throws ERR_ADDRESS_INVALID that shows the address.
+ * `tcp://HOST:PORT`, read strictly: what is not written in full is refused, since resolvers read
+ * `127.1`, `0x7f.1` and the like as addresses and a user who wrote them would not know which.
+ * Throws ERR_ADDRESS_INVALID that shows the address.
  */
 import { isIPv4, isIPv6 } from 'node:net'
 import { TrunkError } from '../../src/contracts/errors.ts'
@@ -15,7 +16,10 @@ export interface HostPort {
 const SHAPE = /^tcp:\/\/(?:\[([^[\]]*)\]|([^[\]:]*)):([0-9]+)$/
 /** Letters, digits, `-` and `_` in labels of 63, as resolvers take them; a final dot is allowed. */
 const NAME = /^(?!-)[A-Za-z0-9_-]{1,63}(?:\.(?!-)[A-Za-z0-9_-]{1,63})*\.?$/
-/** A last label like this makes resolvers read the whole as an IPv4 address (WHATWG URL: "ends in a number"). */
+/**
+ * A last label like this makes resolvers read the whole as an IPv4 address (WHATWG URL: "ends in a
+ * number").
+ */
 const NUMERIC_END = /(?:^|\.)(?:[0-9]+|0[xX][0-9A-Fa-f]*)\.?$/
 const MAX_NAME_CHARACTERS = 253
 

@@ -1,6 +1,7 @@
 /**
- * `unix:///PATH`: an absolute path, percent-encoded where it holds `%`, `?` or `#`. Where a socket is made there, `?mode=` and `?group=` say who may connect.
- * Throws ERR_ADDRESS_INVALID for a bad address. Bound: 107 bytes, what `sockaddr_un` holds beside its final zero.
+ * `unix:///PATH`: an absolute path, percent-encoded where it holds `%`, `?` or `#`. Where a socket
+ * is made there, `?mode=` and `?group=` say who may connect. Throws ERR_ADDRESS_INVALID for a bad
+ * address. Bound: 107 bytes, what `sockaddr_un` holds beside its final zero.
  */
 import { resolve } from 'node:path'
 import { badArgument, TrunkError } from '../../src/contracts/errors.ts'
@@ -43,7 +44,10 @@ export function parseListenPath(address: string): ListenPath {
   throw new TrunkError('ERR_ADDRESS_INVALID', `${JSON.stringify(address)} is no unix address: ${access}`)
 }
 
-/** `?NAME=VALUE&NAME`, without the question mark, where each name is known and given once; gives what is wrong as a sentence. */
+/**
+ * `?NAME=VALUE&NAME`, without the question mark, where each name is known and given once; gives
+ * what is wrong as a sentence.
+ */
 export function readQuery(query: string, known: ReadonlySet<string>): ReadonlyMap<string, string> | string {
   const found = new Map<string, string>()
   for (const part of query.split('&')) {
@@ -55,7 +59,10 @@ export function readQuery(query: string, known: ReadonlySet<string>): ReadonlyMa
   return found
 }
 
-/** A path given as an option, absolute or relative to the current folder; ERR_BAD_ARGUMENT where it cannot be one. */
+/**
+ * A path given as an option, absolute or relative to the current folder; ERR_BAD_ARGUMENT where it
+ * cannot be one.
+ */
 export function checkSocketPath(path: unknown): string {
   if (typeof path !== 'string') throw badArgument(`path must be a string, not ${String(path)}`)
   const absolute = path === '' ? '' : resolve(path)

@@ -1,6 +1,7 @@
 /**
- * What a serial address says, and what options may say instead: a device, a character-device socket, a TCP port or a command.
- * Throws ERR_ADDRESS_INVALID that shows the address, or ERR_BAD_ARGUMENT that names the option.
+ * What a serial address says, and what options may say instead: a device, a character-device
+ * socket, a TCP port or a command. Throws ERR_ADDRESS_INVALID that shows the address, or
+ * ERR_BAD_ARGUMENT that names the option.
  */
 import { resolve } from 'node:path'
 import { badArgument, TrunkError } from '../../src/contracts/errors.ts'
@@ -63,7 +64,10 @@ export function parseSerialAddress(address: string): Place {
 const LISTEN: ReadonlySet<string> = new Set(['listen'])
 const LISTEN_UNIX: ReadonlySet<string> = new Set([...LISTEN, ...ACCESS_NAMES])
 
-/** What is before the question mark, and the options behind it: `listen`, which has no value, and others, which have one. */
+/**
+ * What is before the question mark, and the options behind it: `listen`, which has no value, and
+ * others, which have one.
+ */
 function withQuery(
   rest: string,
   known: ReadonlySet<string>,

@@ -1,6 +1,7 @@
 /**
- * A character device that is no terminal, above all a guest's virtio port, through the native addon. Assumes that the descriptor was opened without
- * blocking. Nothing is known of who is at its other end.
+ * A character device that is no terminal, above all a guest's virtio port, through the native
+ * addon. Assumes that the descriptor was opened without blocking. Nothing is known of who is at its
+ * other end.
  */
 import { TrunkError } from '../../src/contracts/errors.ts'
 import { nativeStatus, type NativeAddon } from '../../src/native/load.ts'
@@ -18,7 +19,10 @@ export function requireAddon(path: string): NativeAddon {
   )
 }
 
-/** The device of an open descriptor, which it closes. Throws ERR_UNSUPPORTED for one that cannot be waited for (a disk, /dev/null). */
+/**
+ * The device of an open descriptor, which it closes. Throws ERR_UNSUPPORTED for one that cannot be
+ * waited for (a disk, /dev/null).
+ */
 export function bareDevice(native: NativeAddon, fd: number, path: string, ready: Ready): Device {
   const readiness = watching(native, fd, path, ready)
   return {

@@ -1,10 +1,12 @@
 /**
- * The host's side of a virtual serial port where the hypervisor gives it as a socket (QEMU's and libvirt's character devices), or as the stdin and
- * stdout of a command.
+ * The host's side of a virtual serial port where the hypervisor gives it as a socket (QEMU's and
+ * libvirt's character devices), or as the stdin and stdout of a command.
  *
- * Promises: one link at a time; ending one side alone is never tried, since QEMU answers it by closing both; `close` ends our side after
- * everything that was written and waits until QEMU, which reads to that end, has closed: a socket that is closed at once takes unread bytes with it. Assumes
- * nothing of who is behind the device. Bounds: those of tcp, unix and exec, and one connection that waits for the one before it to be over.
+ * Promises: one link at a time; ending one side alone is never tried, since QEMU answers it by
+ * closing both; `close` ends our side after everything that was written and waits until QEMU, which
+ * reads to that end, has closed: a socket that is closed at once takes unread bytes with it.
+ * Assumes nothing of who is behind the device. Bounds: those of tcp, unix and exec, and one
+ * connection that waits for the one before it to be over.
  */
 import { connect, createServer, type Socket } from 'node:net'
 import { TrunkError } from '../../src/contracts/errors.ts'
@@ -19,7 +21,10 @@ import type { SocketAccess } from '../internal/socket-access.ts'
 import { socketLink, type ClosingLink } from '../internal/socket-link.ts'
 import { claimSocketPath } from '../internal/unix-path.ts'
 
-/** How long a TCP peer may be silent before the kernel asks for it: what is behind a serial line may say nothing for days. */
+/**
+ * How long a TCP peer may be silent before the kernel asks for it: what is behind a serial line may
+ * say nothing for days.
+ */
 const KEEPALIVE_MS = 30_000
 
 /** Connects to a character-device socket. */
@@ -129,7 +134,10 @@ export async function acceptOnce(
   }
 }
 
-/** Lets one connection after the other have the line. One may wait, what it sends stays in its socket; further ones are refused. */
+/**
+ * Lets one connection after the other have the line. One may wait, what it sends stays in its
+ * socket; further ones are refused.
+ */
 class LineQueue {
   readonly #toLink: (socket: Socket) => ClosingLink
   #listener: LinkListener | undefined

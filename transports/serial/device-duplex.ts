@@ -1,11 +1,13 @@
 /**
  * A character device as a Node `Duplex`, read into read buffers.
  *
- * Promises: every byte once and in order, however little of it a write takes; no thread is held and nothing spins. Where the device says
- * that nobody is at its other end (a virtio port whose host has left: reads give 0 at once, again and again, and its hang-up does not go away), or
- * that it is ready and is not, it is not watched but looked at again after a short while: so the line goes on when the host is back, and what is
- * to be written waits. Never ends by itself: it fails where the device is gone. `end` lets what was written leave and then ends both sides.
- * Bounds: one read buffer (1 MiB at most) that was read and not taken, and what is being written.
+ * Promises: every byte once and in order, however little of it a write takes; no thread is held and
+ * nothing spins. Where the device says that nobody is at its other end (a virtio port whose host
+ * has left: reads give 0 at once, again and again, and its hang-up does not go away), or that it is
+ * ready and is not, it is not watched but looked at again after a short while: so the line goes on
+ * when the host is back, and what is to be written waits. Never ends by itself: it fails where the
+ * device is gone. `end` lets what was written leave and then ends both sides. Bounds: one read
+ * buffer (1 MiB at most) that was read and not taken, and what is being written.
  */
 import { Duplex } from 'node:stream'
 import type { Clock, Timer } from '../../src/runtime/clock.ts'
@@ -15,20 +17,35 @@ import { deviceFailure, deviceLost } from './device-errors.ts'
 
 /** An open device that never blocks. */
 export interface Device {
-  /** Reads what is there: how many bytes, 0 where nobody is at the other end, undefined where nothing has arrived. Throws the system's error. */
+  /**
+   * Reads what is there: how many bytes, 0 where nobody is at the other end, undefined where
+   * nothing has arrived. Throws the system's error.
+   */
   read(into: Uint8Array): number | undefined
-  /** Writes what it takes now of `chunks`, in order; gives how many bytes that were. Throws the system's error. */
+  /**
+   * Writes what it takes now of `chunks`, in order; gives how many bytes that were. Throws the
+   * system's error.
+   */
   write(chunks: readonly Uint8Array[]): number
-  /** Replaces what the device is watched for: {@link READABLE}, {@link WRITABLE}, both, or 0. Nothing at first. */
+  /**
+   * Replaces what the device is watched for: {@link READABLE}, {@link WRITABLE}, both, or 0.
+   * Nothing at first.
+   */
   want(events: number): void
-  /** Ends the watching and frees the device. `drop`: what was written and has not left is thrown away. */
+  /**
+   * Ends the watching and frees the device. `drop`: what was written and has not left is thrown
+   * away.
+   */
   close(drop: boolean): Promise<void>
 }
 
 /** Told again and again what a device is ready for, or once why it can no longer be watched. */
 export type Ready = (error: Error | undefined, events: number) => void
 
-/** How soon a device is looked at again at first, and at last: a host that comes back is noticed within a quarter of a second. */
+/**
+ * How soon a device is looked at again at first, and at last: a host that comes back is noticed
+ * within a quarter of a second.
+ */
 const FIRST_LOOK_MS = 50
 const LAST_LOOK_MS = 250
 
@@ -47,7 +64,10 @@ export class DeviceDuplex extends Duplex {
   #look: Timer | undefined
   #lookMs = FIRST_LOOK_MS
 
-  /** @param open is given what to call when the device is ready; the device is this duplex's from then on */
+  /**
+   * @param open is given what to call when the device is ready; the device is this duplex's from
+   * then on
+   */
   constructor(open: (ready: Ready) => Device, clock: Clock) {
     super()
     this.#clock = clock
@@ -135,7 +155,9 @@ export class DeviceDuplex extends Duplex {
     if (!this.destroyed && !this.push(chunk)) this.#reading = false
   }
 
-  /** The first `taken` bytes of what is being written have left; true where that were some, or all. */
+  /**
+   * The first `taken` bytes of what is being written have left; true where that were some, or all.
+   */
   #leave(taken: number): boolean {
     this.#unwritten = without(this.#unwritten, taken)
     if (this.#unwritten.length > 0) return taken > 0

@@ -1,6 +1,7 @@
 /**
- * What the system says about a device, as trunkline's errors: on opening it, and on a line that stood.
- * Promises: the code is decided by `error.code`, the original is the `cause`, and the sentence names the device and what to do.
+ * What the system says about a device, as trunkline's errors: on opening it, and on a line that
+ * stood. Promises: the code is decided by `error.code`, the original is the `cause`, and the
+ * sentence names the device and what to do.
  */
 import { readFileSync, type Stats } from 'node:fs'
 import { TrunkError, type KnownCode } from '../../src/contracts/errors.ts'
@@ -12,7 +13,10 @@ const DENIED = new Set(['EACCES', 'EPERM'])
 /** What reading, writing or polling gives when a device has been unplugged or has hung up. */
 const GONE = new Set(['EIO', 'ENODEV', 'ENXIO', 'EBADF'])
 
-/** Why `path` could not be opened: ERR_NOT_FOUND, ERR_ACCESS, ERR_BUSY, or ERR_IO for what is left. A `TrunkError` comes back as it is. */
+/**
+ * Why `path` could not be opened: ERR_NOT_FOUND, ERR_ACCESS, ERR_BUSY, or ERR_IO for what is left.
+ * A `TrunkError` comes back as it is.
+ */
 export function openFailure(error: unknown, path: string, found?: Stats): TrunkError {
   if (error instanceof TrunkError) return error
   const code = codeOf(error)

@@ -1,8 +1,9 @@
 /**
  * Opening a line that may not be there yet, and opening it again whenever it is over.
  *
- * Promises: one attempt at a time with a back-off between attempts, an abort ends it at once, and a link that comes too late is closed. Bounds:
- * `limits.connectTimeoutMs` for connecting; a listener tries for as long as it is open, and has one link at a time.
+ * Promises: one attempt at a time with a back-off between attempts, an abort ends it at once, and a
+ * link that comes too late is closed. Bounds: `limits.connectTimeoutMs` for connecting; a listener
+ * tries for as long as it is open, and has one link at a time.
  */
 import { Backoff } from '../../src/runtime/backoff.ts'
 import { toTrunkError, TrunkError, type KnownCode } from '../../src/contracts/errors.ts'
@@ -20,7 +21,10 @@ export interface Line {
   readonly retryableCodes: ReadonlySet<string>
 }
 
-/** Opens the line within `limits.connectTimeoutMs`; rejects with what the last attempt met, or with what no waiting helps against. */
+/**
+ * Opens the line within `limits.connectTimeoutMs`; rejects with what the last attempt met, or with
+ * what no waiting helps against.
+ */
 export async function openInTime(line: Line, options: TransportOptions): Promise<ClosingLink> {
   const { signal, clock, limits } = options
   const deadline = clock.now() + limits.connectTimeoutMs
@@ -35,7 +39,8 @@ export async function openInTime(line: Line, options: TransportOptions): Promise
       // a device that has just come gets its owner and mode a moment later
       if (!isRetryable(line, error) && !(reason !== undefined && hasCode(error, 'ERR_ACCESS'))) throw error
       const timedOut = hasCode(error, 'ERR_CONNECT_TIMEOUT')
-      // an attempt that begins shortly before the deadline is cut off, which says less than what the one before it met
+      // an attempt that begins shortly before the deadline is cut off, which says less than what
+      // the one before it met
       if (!timedOut) reason = error
       if (timedOut || clock.now() >= deadline)
         throw reason === undefined ? error : gaveUp(reason, limits.connectTimeoutMs)
@@ -45,8 +50,8 @@ export async function openInTime(line: Line, options: TransportOptions): Promise
 }
 
 /**
- * A listener that gives a link for each opening of the line. What is not there yet, or in use, is waited for; any other failure of the first
- * attempt rejects.
+ * A listener that gives a link for each opening of the line. What is not there yet, or in use, is
+ * waited for; any other failure of the first attempt rejects.
  */
 export async function listenByOpening(line: Line, options: TransportOptions): Promise<Listener> {
   const waits = new Waits(options)

@@ -1,7 +1,9 @@
 /**
- * Opening a character device and finding out what it is: a terminal is set up and carried with the package `serialport`, everything else
- * with the native addon. Promises: one opening of the device for each link, since closing a virtio port throws away what it holds; nothing is left open
- * where it fails. ERR_NOT_FOUND where there is no such device, ERR_ACCESS, ERR_BUSY, ERR_UNSUPPORTED for what is no line, ERR_IO for a dead one.
+ * Opening a character device and finding out what it is: a terminal is set up and carried with the
+ * package `serialport`, everything else with the native addon. Promises: one opening of the device
+ * for each link, since closing a virtio port throws away what it holds; nothing is left open where
+ * it fails. ERR_NOT_FOUND where there is no such device, ERR_ACCESS, ERR_BUSY, ERR_UNSUPPORTED for
+ * what is no line, ERR_IO for a dead one.
  */
 import { close, constants, fstatSync, open, readFileSync, writeSync, type Stats } from 'node:fs'
 import { stat } from 'node:fs/promises'
@@ -48,7 +50,8 @@ async function attach(path: string, settings: LineSettings): Promise<(ready: Rea
     kept = true
     return (ready) => keepOrClose(fd, () => bareDevice(native, fd, path, ready))
   } finally {
-    // Not before the package has it open as well: a terminal's last close may lower its modem lines.
+    // Not before the package has it open as well: a terminal's last close may lower its modem
+    // lines.
     if (!kept) await promisify(close)(fd)
   }
 }
@@ -63,7 +66,10 @@ async function inspect(path: string): Promise<Stats> {
   throw new TrunkError('ERR_UNSUPPORTED', `${path} is ${what}`, { scope: 'link' })
 }
 
-/** A serial port that the kernel has a name but no hardware for can be opened, and fails at everything else. */
+/**
+ * A serial port that the kernel has a name but no hardware for can be opened, and fails at
+ * everything else.
+ */
 function requireLife(fd: number, path: string): void {
   try {
     writeSync(fd, new Uint8Array(0))
@@ -89,7 +95,10 @@ async function attachTty(fd: number, path: string, settings: LineSettings): Prom
   }
 }
 
-/** True where some process holds a lock on the file, as the kernel lists them: `7: FLOCK  ADVISORY  WRITE 1234 00:18:5 0 EOF`. */
+/**
+ * True where some process holds a lock on the file, as the kernel lists them:
+ * `7: FLOCK  ADVISORY  WRITE 1234 00:18:5 0 EOF`.
+ */
 function isLocked({ dev, ino }: Stats): boolean {
   const hex = (part: number): string => part.toString(16).padStart(2, '0')
   const minor = (dev & 0xff) | ((dev >>> 12) & ~0xff)

@@ -1,8 +1,9 @@
 /**
- * Who tells when an open device is ready: the native addon, or, for a terminal where there is none, the package that opened it.
+ * Who tells when an open device is ready: the native addon, or, for a terminal where there is none,
+ * the package that opened it.
  *
- * Promises: `ready` is called in a turn of the event loop that Node knows of, so that what it schedules (`process.nextTick`, a promise's reactions) runs right
- * after it.
+ * Promises: `ready` is called in a turn of the event loop that Node knows of, so that what it
+ * schedules (`process.nextTick`, a promise's reactions) runs right after it.
  */
 import { setImmediate as nextTurn } from 'node:timers'
 import { READABLE, WRITABLE, type NativeDescriptors } from '../../src/native/load.ts'
@@ -10,7 +11,9 @@ import type { Ready } from './device-duplex.ts'
 
 /** What watches one descriptor. */
 export interface Readiness {
-  /** Replaces what is watched for: {@link READABLE}, {@link WRITABLE}, both, or 0. Nothing at first. */
+  /**
+   * Replaces what is watched for: {@link READABLE}, {@link WRITABLE}, both, or 0. Nothing at first.
+   */
   want(events: number): void
   /** Ends it: nothing is told afterwards. */
   close(): void
@@ -40,8 +43,9 @@ export function addonReadiness(native: Pick<NativeDescriptors, 'watch'>, fd: num
 }
 
 /**
- * Watches by the package. Its poller (13.0) calls back from within libuv, in no turn that Node knows of: what the listener schedules would be left until the
- * loop wakes for something else, on Node 26 for seconds. So it is only noted there, and told in the next turn.
+ * Watches by the package. Its poller (13.0) calls back from within libuv, in no turn that Node
+ * knows of: what the listener schedules would be left until the loop wakes for something else, on
+ * Node 26 for seconds. So it is only noted there, and told in the next turn.
  */
 export function packageReadiness(poller: PackagePoller, ready: Ready): Readiness {
   let wanted = 0

@@ -1,12 +1,13 @@
 /**
- * A terminal (a UART, a USB adapter, a pseudo-terminal) through the package `serialport`, which is loaded here and nowhere else, and only when one
- * is opened.
+ * A terminal (a UART, a USB adapter, a pseudo-terminal) through the package `serialport`, which is
+ * loaded here and nowhere else, and only when one is opened.
  *
- * The package opens the device, takes a lock on it that other openers of its kind respect, and sets it up raw. Its own reading and writing are not used (13.0): a
- * hang-up while bytes arrive makes them spin for ever, and waiting to write takes the place of waiting to read. Its poller is used only where there is no native
- * addon (readiness.ts). Promises:
- * ERR_TRANSPORT_UNAVAILABLE where the package is missing, ERR_BUSY where the lock is taken; a hang-up is ERR_LINK_LOST. What arrived before it was opened is lost: the package
- * flushes it.
+ * The package opens the device, takes a lock on it that other openers of its kind respect, and sets
+ * it up raw. Its own reading and writing are not used (13.0): a hang-up while bytes arrive makes
+ * them spin for ever, and waiting to write takes the place of waiting to read. Its poller is used
+ * only where there is no native addon (readiness.ts). Promises: ERR_TRANSPORT_UNAVAILABLE where the
+ * package is missing, ERR_BUSY where the lock is taken; a hang-up is ERR_LINK_LOST. What arrived
+ * before it was opened is lost: the package flushes it.
  */
 import { readSync, writeSync } from 'node:fs'
 import type { SerialPort } from 'serialport'
@@ -24,7 +25,9 @@ export interface LineSettings {
   readonly flow: 'none' | 'rtscts'
 }
 
-/** What the package gives for an open port, as far as it is used here, on systems with descriptors. */
+/**
+ * What the package gives for an open port, as far as it is used here, on systems with descriptors.
+ */
 interface Port {
   readonly fd: number
   readonly poller: PackagePoller
@@ -32,7 +35,10 @@ interface Port {
   close(): Promise<void>
 }
 
-/** Opens `path`; rejects with ERR_TRANSPORT_UNAVAILABLE, or with the package's own error, which has no code. */
+/**
+ * Opens `path`; rejects with ERR_TRANSPORT_UNAVAILABLE, or with the package's own error, which has
+ * no code.
+ */
 export async function openTty(
   path: string,
   { baud, parity, stopBits, flow }: LineSettings,
@@ -52,7 +58,8 @@ export async function openTty(
     throw new TrunkError('ERR_TRANSPORT_UNAVAILABLE', `${path}: serial ports of this system are not supported`)
   }
   try {
-    // the package only ever sets HUPCL: a port that had it would lower its modem lines on close, and reset what listens to them
+    // the package only ever sets HUPCL: a port that had it would lower its modem lines on close,
+    // and reset what listens to them
     loadNative()?.keepLines(port.fd)
   } catch (error) {
     await port.close()
@@ -102,13 +109,17 @@ function ttyDevice(port: Port, ready: Ready): Device {
     async close(drop) {
       readiness.close()
       // else the kernel waits for up to half a minute while the other end holds it back
-      if (drop) await port.flush().catch(() => undefined) // a device that is gone has nothing to drop
+      // a device that is gone has nothing to drop
+      if (drop) await port.flush().catch(() => undefined)
       await port.close()
     },
   }
 }
 
-/** What the addon does, by Node: a call for each 4 KiB, and an error that is thrown for each that would have to wait. */
+/**
+ * What the addon does, by Node: a call for each 4 KiB, and an error that is thrown for each that
+ * would have to wait.
+ */
 const nodeBytes: Pick<NativeDevices, 'read' | 'write'> = {
   read: (fd, into) => unlessLater(() => readSync(fd, into, 0, into.byteLength, null)),
   write(fd, chunks) {

@@ -1,6 +1,7 @@
 /**
- * `vsock://CID:PORT`, read strictly. A CID names a machine: a number, or `host` (2), `local` (1: this machine itself), `hypervisor` (0), and for
- * listening `any`. Both numbers have 32 bits. Throws ERR_ADDRESS_INVALID that shows the address.
+ * `vsock://CID:PORT`, read strictly. A CID names a machine: a number, or `host` (2), `local` (1:
+ * this machine itself), `hypervisor` (0), and for listening `any`. Both numbers have 32 bits.
+ * Throws ERR_ADDRESS_INVALID that shows the address.
  */
 import { badArgument, TrunkError } from '../../src/contracts/errors.ts'
 import { requireInteger } from '../../src/contracts/limits.ts'
@@ -15,7 +16,10 @@ export interface VsockAddress {
 export const LOCAL_CID = 1
 /** Listening: for whichever of this machine's CIDs is dialled (VMADDR_CID_ANY). */
 export const ANY_CID = 0xffff_ffff
-/** The number after it asks the kernel for a free port (VMADDR_PORT_ANY); here 0 does that, as elsewhere. */
+/**
+ * The number after it asks the kernel for a free port (VMADDR_PORT_ANY); here 0 does that, as
+ * elsewhere.
+ */
 export const MAX_PORT = 0xffff_fffe
 
 const WORDS: ReadonlyMap<string, number> = new Map([

@@ -1,6 +1,7 @@
 /**
- * A `net.Socket` on a descriptor that its constructor refuses (ERR_INVALID_FD_TYPE), and that libuv's pipe handle drives all the same: reads,
- * gathered writes, back-pressure, half-close. The one place that knows the trick, which uses public API alone.
+ * A `net.Socket` on a descriptor that its constructor refuses (ERR_INVALID_FD_TYPE), and that
+ * libuv's pipe handle drives all the same: reads, gathered writes, back-pressure, half-close. The
+ * one place that knows the trick, which uses public API alone.
  */
 import { Socket } from 'node:net'
 import type { OnReadOpts, SocketConstructorOpts } from 'node:net'
@@ -13,11 +14,13 @@ export interface Adopted {
 }
 
 /**
- * Makes the socket. `fd` is taken over: it is the socket's, or closed where this throws. Half-open is allowed.
+ * Makes the socket. `fd` is taken over: it is the socket's, or closed where this throws. Half-open
+ * is allowed.
  *
- * The socket is made on a placeholder, a unix socket, and within this call the descriptor is put under the placeholder's number. libuv tells the
- * kernel what to poll only when the event loop next waits, so what it registers is the real one. It must not block (libuv sets that on
- * the placeholder only).
+ * The socket is made on a placeholder, a unix socket, and within this call the descriptor is put
+ * under the placeholder's number. libuv tells the kernel what to poll only when the event loop next
+ * waits, so what it registers is the real one. It must not block (libuv sets that on the
+ * placeholder only).
  */
 export function adopt(native: NativeDescriptors & NativeSwap, fd: number, onread?: OnReadOpts): Adopted {
   let placeholder: number | undefined

@@ -1,4 +1,7 @@
-/** What the system's errors mean on AF_VSOCK, where some of them say something else than on a network. */
+/**
+ * What the system's errors mean on AF_VSOCK, where some of them say something else than on a
+ * network.
+ */
 import { TrunkError } from '../../src/contracts/errors.ts'
 import { connectError, listenError } from '../../src/runtime/net-errors.ts'
 import { ANY_CID, formatVsockAddress, LOCAL_CID, type VsockAddress } from './address.ts'

@@ -1,6 +1,7 @@
 /**
- * `vsock+unix:///PATH?port=PORT`: the socket that a virtual machine monitor has for its guest's vsock, and a port of the guest's (connecting) or of
- * the host's (listening). The path is written as in a unix address. Throws ERR_ADDRESS_INVALID that shows the address.
+ * `vsock+unix:///PATH?port=PORT`: the socket that a virtual machine monitor has for its guest's
+ * vsock, and a port of the guest's (connecting) or of the host's (listening). The path is written
+ * as in a unix address. Throws ERR_ADDRESS_INVALID that shows the address.
  */
 import { badArgument, TrunkError } from '../../src/contracts/errors.ts'
 import { requireInteger } from '../../src/contracts/limits.ts'
@@ -60,7 +61,10 @@ export function formatHybridAddress({ path, port, access = {} }: HybridAddress):
   return `vsock+${formatUnixAddress(path)}?${[`port=${String(port)}`, ...formatAccess(access)].join('&')}`
 }
 
-/** Where a monitor connects when its guest dials `port` of the host: the convention that all of them share. */
+/**
+ * Where a monitor connects when its guest dials `port` of the host: the convention that all of them
+ * share.
+ */
 export function guestSocketPath({ path, port }: HybridAddress): string {
   return `${path}_${String(port)}`
 }

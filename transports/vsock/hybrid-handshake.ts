@@ -1,9 +1,10 @@
 /**
- * What a monitor wants to hear before it joins a socket to its guest: `CONNECT PORT`, answered by `OK NUMBER` when somebody in the guest has
- * accepted, and by nothing but hanging up when nobody has.
+ * What a monitor wants to hear before it joins a socket to its guest: `CONNECT PORT`, answered by
+ * `OK NUMBER` when somebody in the guest has accepted, and by nothing but hanging up when nobody
+ * has.
  *
- * Promises: what follows the answer belongs to whoever reads next, also where it came in the same chunk; a failure destroys the socket with
- * the reason. Bounds: an answer of 32 bytes.
+ * Promises: what follows the answer belongs to whoever reads next, also where it came in the same
+ * chunk; a failure destroys the socket with the reason. Bounds: an answer of 32 bytes.
  */
 import type { Socket } from 'node:net'
 import { TrunkError } from '../../src/contracts/errors.ts'
@@ -17,7 +18,10 @@ const MAX_ANSWER_BYTES = 32
 const NEWLINE = 0x0a
 const ANSWER = /^OK [0-9]+$/
 
-/** Asks for `port` on a socket that is being connected to `target`, and reads the answer through the socket's own `reader`. */
+/**
+ * Asks for `port` on a socket that is being connected to `target`, and reads the answer through the
+ * socket's own `reader`.
+ */
 export function askForPort(socket: Socket, reader: PooledReader, port: number, target: string): void {
   let answer = ''
   const fail = (code: 'ERR_CONNECT_REFUSED' | 'ERR_CONNECT_UNREACHABLE', what: string): void => {

@@ -1,12 +1,16 @@
 /**
- * Hybrid vsock, the host's side of a guest's vsock where the virtual machine monitor gives it as a unix socket (Firecracker, Cloud Hypervisor,
- * vhost-device-vsock): `vsock+unix:///run/vm.sock?port=5000`.
+ * Hybrid vsock, the host's side of a guest's vsock where the virtual machine monitor gives it as a
+ * unix socket (Firecracker, Cloud Hypervisor, vhost-device-vsock):
+ * `vsock+unix:///run/vm.sock?port=5000`.
  *
- * Connecting reaches a port of the guest's. A guest that is not ready (no socket yet, nobody who accepts, a hang-up before the answer) is waited
- * for with back-off, until `limits.connectTimeoutMs`; what waiting cannot mend is an error at once. Listening gives what the guest sends to a port of
- * the host's, by the file PATH_PORT, which is made and removed as the unix transport does. Bounds: those of unix, 2 s for one attempt.
+ * Connecting reaches a port of the guest's. A guest that is not ready (no socket yet, nobody who
+ * accepts, a hang-up before the answer) is waited for with back-off, until
+ * `limits.connectTimeoutMs`; what waiting cannot mend is an error at once. Listening gives what the
+ * guest sends to a port of the host's, by the file PATH_PORT, which is made and removed as the unix
+ * transport does. Bounds: those of unix, 2 s for one attempt.
  *
- * The monitors know no half-close: an end of one side ends the other, too, after what was sent before it. A session never needs one.
+ * The monitors know no half-close: an end of one side ends the other, too, after what was sent
+ * before it. A session never needs one.
  */
 import { connect, createServer, type Socket } from 'node:net'
 import { Backoff } from '../../src/runtime/backoff.ts'
@@ -33,15 +37,19 @@ export interface HybridVsockOptions {
   path: string
   /** 1 to 4,294,967,294: of the guest's for connecting, of the host's for listening. */
   port: number
-  /** Of the socket that listening makes: permission bits, such as 0o660. @default 0o600, with a group 0o660 */
+  /**
+   * Of the socket that listening makes: permission bits, such as 0o660. @default 0o600, with a
+   * group 0o660
+   */
   mode?: number
   /** Of the socket that listening makes: a group's name or number. */
   group?: string
 }
 
 /**
- * How long one attempt may take, from connecting to the answer. A guest that runs answers within milliseconds; Firecracker gives up after as long
- * by itself, others never, and an attempt that was asked before the guest's driver was there may be lost.
+ * How long one attempt may take, from connecting to the answer. A guest that runs answers within
+ * milliseconds; Firecracker gives up after as long by itself, others never, and an attempt that was
+ * asked before the guest's driver was there may be lost.
  */
 const ATTEMPT_MS = 2_000
 
@@ -49,7 +57,8 @@ const ATTEMPT_MS = 2_000
 const NOT_READY: ReadonlySet<string> = new Set(['ERR_CONNECT_REFUSED', 'ERR_CONNECT_TIMEOUT'])
 
 /**
- * A hybrid vsock transport. Throws ERR_ADDRESS_INVALID for an address that is none, ERR_BAD_ARGUMENT for bad options.
+ * A hybrid vsock transport. Throws ERR_ADDRESS_INVALID for an address that is none,
+ * ERR_BAD_ARGUMENT for bad options.
  *
  * @example
  * ```ts

@@ -1,8 +1,10 @@
 /**
- * AF_VSOCK with the interface of Node's `net`, which does not know it: `connect` and `createServer`, and sockets that are net's own.
+ * AF_VSOCK with the interface of Node's `net`, which does not know it: `connect` and
+ * `createServer`, and sockets that are net's own.
  *
- * Promises: a connection is established when it is given; errors are the system's (`code`, `errno`, `syscall`); after a failure, an abort or
- * `close` nothing is left. Assumes Linux and the native addon. Bounds: the caller's time limit for connecting, a backlog of 128.
+ * Promises: a connection is established when it is given; errors are the system's (`code`, `errno`,
+ * `syscall`); after a failure, an abort or `close` nothing is left. Assumes Linux and the native
+ * addon. Bounds: the caller's time limit for connecting, a backlog of 128.
  */
 import type { OnReadOpts, Socket } from 'node:net'
 import type { Clock, Timer } from '../../src/runtime/clock.ts'
@@ -17,8 +19,9 @@ export interface VsockConnection {
   readonly socket: Socket
   readonly peer: VsockAddress
   /**
-   * To be asked in the turn in which `socket` says 'end': the code of what really happened, or undefined where the peer did end its side. The kernel
-   * reports an end also when the peer is gone (it closed, was killed, its machine stopped). A peer that ended its side still reads; once we
+   * To be asked in the turn in which `socket` says 'end': the code of what really happened, or
+   * undefined where the peer did end its side. The kernel reports an end also when the peer is gone
+   * (it closed, was killed, its machine stopped). A peer that ended its side still reads; once we
    * have ended ours, too, nothing tells the difference.
    */
   readonly endedBy: () => string | undefined
@@ -58,10 +61,15 @@ export interface VsockServer {
 
 /** How many connections may wait to be accepted, in the kernel. */
 const BACKLOG = 128
-/** By how much the kernel's own time limit is longer: ours decides, and the kernel's frees what an abandoned attempt holds in it. */
+/**
+ * By how much the kernel's own time limit is longer: ours decides, and the kernel's frees what an
+ * abandoned attempt holds in it.
+ */
 const KERNEL_GRACE_MS = 1_000
 
-/** Connects. Rejects with the system's error, ETIMEDOUT after `timeoutMs`, or the signal's reason. */
+/**
+ * Connects. Rejects with the system's error, ETIMEDOUT after `timeoutMs`, or the signal's reason.
+ */
 export async function connect(
   native: NativeAddon,
   peer: VsockAddress,
@@ -81,8 +89,8 @@ export async function connect(
 }
 
 /**
- * Without the module for the loopback the kernel hands what is for this very machine to the hypervisor, where it is lost or, worse, answered.
- * Throws EADDRNOTAVAIL there.
+ * Without the module for the loopback the kernel hands what is for this very machine to the
+ * hypervisor, where it is lost or, worse, answered. Throws EADDRNOTAVAIL there.
  */
 function requireLoopback(native: NativeAddon): void {
   native.close(native.listen(toNative({ cid: LOCAL_CID, port: 0 }), 1))
@@ -122,7 +130,8 @@ function connectionOf(native: NativeAddon, made: number, peer: VsockAddress, onr
     peer,
     endedBy() {
       if (socket.destroyed) return undefined
-      // told where the device under the connection was taken away: the other machine was stopped or moved
+      // told where the device under the connection was taken away: the other machine was stopped or
+      // moved
       const error = native.socketError(fd)
       return error ?? (socket.writableEnded ? undefined : native.writeError(fd))
     },

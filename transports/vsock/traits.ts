@@ -7,8 +7,9 @@ const PACKET_BYTES = 64 * 1024
 const HEADER_BYTES = 9
 
 /**
- * A frame fills a packet with its header. With 64 KiB of payload each frame's last bytes were a packet of their own, a buffer and an interrupt on both sides: bulk had 13
- * to 15 % of what a bare loop reached, and has 50 (docs/internals/performance.md).
+ * A frame fills a packet with its header. With 64 KiB of payload each frame's last bytes were a
+ * packet of their own, a buffer and an interrupt on both sides: bulk had 13 to 15 % of what a bare
+ * loop reached, and has 50 (docs/internals/performance.md).
  */
 export const VSOCK_TRAITS: TransportTraits = {
   lossless: true,

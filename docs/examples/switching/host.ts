@@ -1,5 +1,6 @@
 /**
- * The host's end: measures a round trip, copies a file there and back, and forwards a port. $TRUNKLINE_TO is the address.
+ * The host's end: measures a round trip, copies a file there and back, and forwards a port.
+ * $TRUNKLINE_TO is the address.
  *
  * Run: `TRUNKLINE_TO=ADDRESS npx tsx host.mts [FILE] [PORT]`
  */

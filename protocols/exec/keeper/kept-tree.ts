@@ -1,4 +1,7 @@
-/** What a keeper holds, from the server's side: what it tells becomes promises, what it is told becomes records. */
+/**
+ * What a keeper holds, from the server's side: what it tells becomes promises, what it is told
+ * becomes records.
+ */
 import type { ChildProcess } from 'node:child_process'
 import { constants } from 'node:os'
 import type { Duplex } from 'node:stream'

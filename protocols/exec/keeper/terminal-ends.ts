@@ -1,4 +1,7 @@
-/** A terminal's streams: both are the master, which is read to EIO, whatever has ended before, so that nothing of the last output is lost. */
+/**
+ * A terminal's streams: both are the master, which is read to EIO, whatever has ended before, so
+ * that nothing of the last output is lost.
+ */
 import { loadNative, READABLE, WRITABLE, type NativeAddon, type NativeWatch } from '../../../src/native/load.ts'
 import { TrunkError } from '../../../src/contracts/errors.ts'
 import { launchFailure } from '../failures.ts'
@@ -194,7 +197,8 @@ class Master implements Terminal {
   #end(): void {
     if (this.#inputIsOver || this.#isOver) return
     const character = this.#native.endOfFile(this.#fd)
-    // one that does not fit is behind 4 KiB that the program has not read, and is as lost there as any key
+    // one that does not fit is behind 4 KiB that the program has not read, and is as lost there as
+    // any key
     if (character !== undefined) this.#native.write(this.#fd, [Uint8Array.of(character)])
     this.#inputIsOver = true
   }

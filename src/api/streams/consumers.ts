@@ -1,4 +1,7 @@
-/** Readers of whole sources: as text, as lines, as JSON. Bounds: each says how many bytes it holds, and fails above that. */
+/**
+ * Readers of whole sources: as text, as lines, as JSON. Bounds: each says how many bytes it holds,
+ * and fails above that.
+ */
 import type { Source } from 'it-stream-types'
 import { badArgument, TrunkError } from '../../contracts/errors.ts'
 import { requireInteger } from '../../contracts/limits.ts'
@@ -10,7 +13,10 @@ import { LineBuffer } from './line-buffer.ts'
 export interface TextOptions {
   /** The most bytes that the source may give, 0 to 2^29. @default 1,048,576 */
   maxBytes?: number
-  /** False: bytes that are no UTF-8 become U+FFFD. True: they fail with ERR_MESSAGE_INVALID. @default true */
+  /**
+   * False: bytes that are no UTF-8 become U+FFFD. True: they fail with ERR_MESSAGE_INVALID.
+   * @default true
+   */
   fatal?: boolean
 }
 
@@ -18,7 +24,10 @@ export interface TextOptions {
 export interface LinesOptions {
   /** The most bytes of one line, without its line feed, 1 to 2^29. @default 65,536 */
   maxLineBytes?: number
-  /** False: bytes that are no UTF-8 become U+FFFD. True: they fail with ERR_MESSAGE_INVALID. @default true */
+  /**
+   * False: bytes that are no UTF-8 become U+FFFD. True: they fail with ERR_MESSAGE_INVALID.
+   * @default true
+   */
   fatal?: boolean
 }
 
@@ -30,10 +39,13 @@ const MAX_LINE_BYTES = 65_536
 const MOST_BYTES = 2 ** 29
 
 /**
- * Everything that `source` gives, as UTF-8; a byte order mark at its start is dropped. `source` is a pipe or any iterable of bytes.
+ * Everything that `source` gives, as UTF-8; a byte order mark at its start is dropped. `source` is
+ * a pipe or any iterable of bytes.
  *
- * Rejects with ERR_MESSAGE_INVALID where there are more than `maxBytes` or, unless `fatal` is false, bytes that are no UTF-8; the source is closed
- * then, so that the peer stops sending. What the source throws is passed on. ERR_BAD_ARGUMENT: what was given is no source, or an option is out of its bounds.
+ * Rejects with ERR_MESSAGE_INVALID where there are more than `maxBytes` or, unless `fatal` is
+ * false, bytes that are no UTF-8; the source is closed then, so that the peer stops sending. What
+ * the source throws is passed on. ERR_BAD_ARGUMENT: what was given is no source, or an option is
+ * out of its bounds.
  *
  * @example
  * ```ts
@@ -58,7 +70,8 @@ export async function text(source: Source<Bytes>, options: TextOptions = {}): Pr
 }
 
 /**
- * The JSON value that `source` gives. As {@link text}, and ERR_MESSAGE_INVALID, too, for what is no JSON. The value is the peer's: check its shape.
+ * The JSON value that `source` gives. As {@link text}, and ERR_MESSAGE_INVALID, too, for what is no
+ * JSON. The value is the peer's: check its shape.
  *
  * @example
  * ```ts
@@ -75,12 +88,13 @@ export async function json(source: Source<Bytes>, options: TextOptions = {}): Pr
 }
 
 /**
- * The lines that `source` gives, as UTF-8, each as soon as it is complete, without its line feed and a carriage return before that. A last line
- * needs no line feed. One line is held at a time.
+ * The lines that `source` gives, as UTF-8, each as soon as it is complete, without its line feed
+ * and a carriage return before that. A last line needs no line feed. One line is held at a time.
  *
- * Throws ERR_MESSAGE_INVALID for a line of more than `maxLineBytes` or, unless `fatal` is false, for one that is no UTF-8. The source is closed
- * then, and where the loop is left: the peer stops sending. What the source throws is passed on, and a line that it cuts is dropped. The call throws ERR_BAD_ARGUMENT
- * where it is given no source, or an option out of its bounds.
+ * Throws ERR_MESSAGE_INVALID for a line of more than `maxLineBytes` or, unless `fatal` is false,
+ * for one that is no UTF-8. The source is closed then, and where the loop is left: the peer stops
+ * sending. What the source throws is passed on, and a line that it cuts is dropped. The call throws
+ * ERR_BAD_ARGUMENT where it is given no source, or an option out of its bounds.
  *
  * @example
  * ```ts

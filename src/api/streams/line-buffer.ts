@@ -1,4 +1,7 @@
-/** The bytes of one line until it is complete: copies, in memory that is used again, and never more than the longest line. */
+/**
+ * The bytes of one line until it is complete: copies, in memory that is used again, and never more
+ * than the longest line.
+ */
 import { TrunkError } from '../../contracts/errors.ts'
 
 const FIRST_BYTES = 256
@@ -33,7 +36,10 @@ export class LineBuffer {
     this.#length = length
   }
 
-  /** The line, which is complete, without a carriage return at its end. Good until the next {@link append}. */
+  /**
+   * The line, which is complete, without a carriage return at its end. Good until the next
+   * {@link append}.
+   */
   take(): Uint8Array {
     const end = this.#bytes[this.#length - 1] === CARRIAGE_RETURN ? this.#length - 1 : this.#length
     this.#length = 0

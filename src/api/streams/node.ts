@@ -1,6 +1,7 @@
 /**
- * A pipe as a `Duplex` of Node. Promises: ends are ends (`allowHalfOpen`), a failure of the pipe is the stream's `error`, told after the
- * bytes that came before it, and no more is read than the stream has room for. Bounds: the two high water marks, and one item of the pipe.
+ * A pipe as a `Duplex` of Node. Promises: ends are ends (`allowHalfOpen`), a failure of the pipe is
+ * the stream's `error`, told after the bytes that came before it, and no more is read than the
+ * stream has room for. Bounds: the two high water marks, and one item of the pipe.
  */
 import { Duplex } from 'node:stream'
 import { Uint8ArrayList } from 'uint8arraylist'
@@ -24,19 +25,24 @@ export const HIGH_WATER_BYTES = 65_536
 export const MAX_HIGH_WATER_BYTES: number = 2 ** 30
 
 /**
- * A `Duplex` of Node over `pipe`, for `pipeline`, `http`, `zlib`, `readline` and whatever else takes one.
+ * A `Duplex` of Node over `pipe`, for `pipeline`, `http`, `zlib`, `readline` and whatever else
+ * takes one.
  *
- * - **Ownership.** The pipe is the stream's from here on: it has one reader and one writer. Reading starts with the stream's first reader, so a
- *   stream that is only written to leaves the pipe unread. Written buffers may be changed once their callback was called.
- * - **Ends.** `end()` ends our direction alone; the stream's `end` event is the peer's end. `finish` says that our end was handed to the line:
- *   `await pipe.close()` still says whether the peer's handler has taken everything.
- * - **Errors.** A pipe that fails destroys the stream with its `TrunkError`, after what was read before. `destroy(error)` aborts the pipe with
- *   that error; `destroy()` before our end was sent aborts it with ERR_ABORTED, and afterwards only stops reading. A peer that stops reading
- *   fails the stream with its code at the next write: a `Duplex` has one error for both directions (`toWeb` has one for each).
+ * - **Ownership.** The pipe is the stream's from here on: it has one reader and one writer. Reading
+ *   starts with the stream's first reader, so a stream that is only written to leaves the pipe
+ *   unread. Written buffers may be changed once their callback was called.
+ * - **Ends.** `end()` ends our direction alone; the stream's `end` event is the peer's end.
+ *   `finish` says that our end was handed to the line: `await pipe.close()` still says whether the
+ *   peer's handler has taken everything.
+ * - **Errors.** A pipe that fails destroys the stream with its `TrunkError`, after what was read
+ *   before. `destroy(error)` aborts the pipe with that error; `destroy()` before our end was sent
+ *   aborts it with ERR_ABORTED, and afterwards only stops reading. A peer that stops reading fails
+ *   the stream with its code at the next write: a `Duplex` has one error for both directions
+ *   (`toWeb` has one for each).
  * - **Back-pressure** counts bytes, in both directions.
  *
- * Throws ERR_BAD_ARGUMENT for a high water mark out of its bounds. A pipe that is read elsewhere fails the stream with ERR_PIPE_BUSY, and
- * the pipe is left alone.
+ * Throws ERR_BAD_ARGUMENT for a high water mark out of its bounds. A pipe that is read elsewhere
+ * fails the stream with ERR_PIPE_BUSY, and the pipe is left alone.
  *
  * @example
  * ```ts
@@ -71,12 +77,13 @@ class PipeDuplex extends Duplex {
     super({ allowHalfOpen: true, readableHighWaterMark, writableHighWaterMark })
     this.#pipe = pipe
     this.#unsubscribe = onAbort(pipe.signal, () => {
-      // where there is something to read, or somebody waits for it, reading tells the failure in its place
+      // where there is something to read, or somebody waits for it, reading tells the failure in
+      // its place
       if (!this.#asked && !this.#hasUnread) this.destroy(pipe.signal.reason as Error)
     })
   }
 
-  // --- reading -------------------------------------------------------------------------------------------------------
+  // --- reading -----------------------------------------------------------------------------------
 
   override _read(): void {
     if (this.#unread.length > 0) this.#give()
@@ -139,7 +146,7 @@ class PipeDuplex extends Duplex {
     return this.#unread.length > 0 || this.readableLength > 0 || this.#pipe.readableLength > 0
   }
 
-  // --- writing -------------------------------------------------------------------------------------------------------
+  // --- writing -----------------------------------------------------------------------------------
 
   override _write(chunk: Uint8Array, _encoding: BufferEncoding, callback: Callback): void {
     this.#settle(this.#pipe.write(chunk), callback)
@@ -159,13 +166,14 @@ class PipeDuplex extends Duplex {
         callback()
       },
       (error: unknown) => {
-        // destroying would drop what can still be read; reading comes to the same error, where somebody reads
+        // destroying would drop what can still be read; reading comes to the same error, where
+        // somebody reads
         if (!this.#pipe.signal.aborted || !this.#hasUnread || this.#reader === undefined) callback(error as Error)
       },
     )
   }
 
-  // --- the end -------------------------------------------------------------------------------------------------------
+  // --- the end -----------------------------------------------------------------------------------
 
   override _destroy(error: Error | null, callback: Callback): void {
     this.#unsubscribe()

@@ -1,4 +1,7 @@
-/** What a pipe gave and nobody has taken yet: pieces that are taken in parts, without a copy of the whole. */
+/**
+ * What a pipe gave and nobody has taken yet: pieces that are taken in parts, without a copy of the
+ * whole.
+ */
 import type { Uint8ArrayList } from 'uint8arraylist'
 
 export class Unread {

@@ -1,6 +1,7 @@
 /**
- * A pipe as a pair of WHATWG streams. Promises: a byte stream to read from (with BYOB readers), one to write to, each with its own end; bytes are
- * read when somebody asks for them and not before. Bounds: the writable's high water mark, and one item of the pipe.
+ * A pipe as a pair of WHATWG streams. Promises: a byte stream to read from (with BYOB readers), one
+ * to write to, each with its own end; bytes are read when somebody asks for them and not before.
+ * Bounds: the writable's high water mark, and one item of the pipe.
  */
 import { ReadableStream, WritableStream } from 'node:stream/web'
 import type {
@@ -19,7 +20,10 @@ import { Unread } from './unread.ts'
 
 /** What {@link toWeb} gives. */
 export interface WebStreams {
-  /** What the peer writes. A byte stream: `getReader({ mode: 'byob' })` reads into the caller's own memory. */
+  /**
+   * What the peer writes. A byte stream: `getReader({ mode: 'byob' })` reads into the caller's own
+   * memory.
+   */
   readonly readable: ReadableStream<Uint8Array>
   /** What the peer reads. Takes `Uint8Array`s and `Uint8ArrayList`s. */
   readonly writable: WritableStream<Bytes>
@@ -35,18 +39,23 @@ export interface WebStreamOptions {
 const MAX_CHUNK_BYTES = 65_536
 
 /**
- * A pair of WHATWG streams over `pipe`: for `pipeTo`, `Response`, `CompressionStream` and whatever else takes them.
+ * A pair of WHATWG streams over `pipe`: for `pipeTo`, `Response`, `CompressionStream` and whatever
+ * else takes them.
  *
- * - **Ownership.** The pipe is theirs from here on: it has one reader and one writer. Nothing is read before somebody reads. Chunks that are read
- *   are copies and belong to the reader. A chunk that is written must not be changed before its `write` has resolved.
- * - **Ends.** Closing `writable` ends our direction alone; `readable` closes with the peer's end. `await pipe.close()` still says whether the
- *   peer's handler has taken everything.
- * - **Errors.** A pipe that fails errors both with its `TrunkError`, `readable` after what came before. `readable.cancel(reason)` stops reading and
- *   leaves writing alone (the peer is told the code of a `TrunkError`, else ERR_PIPE_STOPPED). `writable.abort(reason)` aborts the pipe, and so
- *   does a chunk that is no bytes, with ERR_BAD_ARGUMENT. A peer that stops reading errors `writable` with its code and leaves `readable` alone.
+ * - **Ownership.** The pipe is theirs from here on: it has one reader and one writer. Nothing is
+ *   read before somebody reads. Chunks that are read are copies and belong to the reader. A chunk
+ *   that is written must not be changed before its `write` has resolved.
+ * - **Ends.** Closing `writable` ends our direction alone; `readable` closes with the peer's end.
+ *   `await pipe.close()` still says whether the peer's handler has taken everything.
+ * - **Errors.** A pipe that fails errors both with its `TrunkError`, `readable` after what came
+ *   before. `readable.cancel(reason)` stops reading and leaves writing alone (the peer is told the
+ *   code of a `TrunkError`, else ERR_PIPE_STOPPED). `writable.abort(reason)` aborts the pipe, and
+ *   so does a chunk that is no bytes, with ERR_BAD_ARGUMENT. A peer that stops reading errors
+ *   `writable` with its code and leaves `readable` alone.
  * - **Back-pressure** counts bytes: `desiredSize` is in bytes.
  *
- * Throws ERR_BAD_ARGUMENT for a high water mark out of its bounds. A pipe that is read elsewhere errors `readable` with ERR_PIPE_BUSY.
+ * Throws ERR_BAD_ARGUMENT for a high water mark out of its bounds. A pipe that is read elsewhere
+ * errors `readable` with ERR_PIPE_BUSY.
  *
  * @example
  * ```ts
@@ -80,7 +89,8 @@ class PipeByteSource implements UnderlyingByteSource {
   start(controller: ReadableByteStreamController): void {
     const { signal } = this.#pipe
     this.#unsubscribe = onAbort(signal, () => {
-      // where there is something to read, or somebody waits for it, reading tells the failure in its place
+      // where there is something to read, or somebody waits for it, reading tells the failure in
+      // its place
       if (this.#asked || this.#unread.length > 0 || this.#pipe.readableLength > 0) return
       controller.error(signal.reason)
     })
@@ -147,7 +157,8 @@ function sinkOf(pipe: Pipe): UnderlyingSink<Bytes> {
       unsubscribe = onAbort(pipe.signal, () => {
         controller.error(pipe.signal.reason)
       })
-      // told at once: `abort` below comes only when the write that is under way has settled, which may wait for the peer
+      // told at once: `abort` below comes only when the write that is under way has settled, which
+      // may wait for the peer
       const signal = signalOf(controller)
       signal.addEventListener('abort', () => {
         // Node 20 fails where its stream is errored while it is being aborted

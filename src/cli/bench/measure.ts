@@ -1,6 +1,7 @@
 /**
- * What `trunkline bench` measures: the round trip of a still line, then the rate each way, with samples of it over time and the round trip meanwhile. One
- * measurement after the other, so that none takes the line from another.
+ * What `trunkline bench` measures: the round trip of a still line, then the rate each way, with
+ * samples of it over time and the round trip meanwhile. One measurement after the other, so that
+ * none takes the line from another.
  */
 import { benchClient } from '../../../protocols/bench.ts'
 import type { BenchResult } from '../../../protocols/bench.ts'
@@ -18,7 +19,10 @@ export interface RoundTrips {
 
 /** One direction. */
 export interface RateOverTime extends BenchResult {
-  /** What the line carried in each of equal parts of the time, in bytes per second: framing and the pings included. */
+  /**
+   * What the line carried in each of equal parts of the time, in bytes per second: framing and the
+   * pings included.
+   */
   readonly samples: readonly number[]
   /** How long a small message took beside the bulk; no field where none came back in the time. */
   readonly roundTrip?: RoundTrips
@@ -28,7 +32,10 @@ export interface RateOverTime extends BenchResult {
 const MAX_ROUND_TRIPS = 10_000
 /** Columns of the sparkline: each is one sample. */
 const SAMPLES = 32
-/** Between two pings beside the bulk: often enough for a percentile, seldom enough to cost the bulk nothing. */
+/**
+ * Between two pings beside the bulk: often enough for a percentile, seldom enough to cost the bulk
+ * nothing.
+ */
 const PING_PAUSE_MS = 5
 
 /** Round trips one after the other, for `seconds`; at least one. */
@@ -75,7 +82,10 @@ interface Watched {
   readonly trunk: Trunk
 }
 
-/** Until the signal aborts. Never rejects: what goes wrong with the trunk is told by the measurement. */
+/**
+ * Until the signal aborts. Never rejects: what goes wrong with the trunk is told by the
+ * measurement.
+ */
 async function pinged({ context, trunk }: Watched): Promise<number[]> {
   const times: number[] = []
   try {
@@ -84,7 +94,8 @@ async function pinged({ context, trunk }: Watched): Promise<number[]> {
       times.push(await trunk.ping({ signal: context.signal }))
     }
   } catch {
-    // The end of the measurement, or of the trunk: either way these are the round trips that there were.
+    // The end of the measurement, or of the trunk: either way these are the round trips that there
+    // were.
   }
   return times
 }

@@ -1,4 +1,7 @@
-/** `trunkline cp`: files and directories, both ways; one side is the peer's, the other is local or standard input or output. */
+/**
+ * `trunkline cp`: files and directories, both ways; one side is the peer's, the other is local or
+ * standard input or output.
+ */
 import { lstat } from 'node:fs/promises'
 import type { Command } from 'commander'
 import { TrunkError } from '../../contracts/errors.ts'
@@ -136,14 +139,20 @@ function requireFileName(path: ByteString, isDirectory: boolean, shown: string):
     throw new TrunkError('ERR_NOT_DIRECTORY', `${shown}: there is no such directory`)
 }
 
-/** As cp: onto an existing directory means into it, under the same name. What has no name of its own (`:/`, `dir/.`) goes in as it is. */
+/**
+ * As cp: onto an existing directory means into it, under the same name. What has no name of its own
+ * (`:/`, `dir/.`) goes in as it is.
+ */
 function intoFolder(target: ByteString, source: ByteString, targetIsFolder: boolean): ByteString {
   const name = lastPart(source)
   if (!targetIsFolder || !isName(name)) return target
   return joinPath(target, name)
 }
 
-/** For `catch`: names the side that failed. The peer's errors come with codes, this machine's with the system's own. */
+/**
+ * For `catch`: names the side that failed. The peer's errors come with codes, this machine's with
+ * the system's own.
+ */
 function blame(local: string, remote: string): (error: unknown) => never {
   return (error) => {
     throw about(error instanceof TrunkError ? remote : local, error)

@@ -1,4 +1,7 @@
-/** `trunkline doctor`: what is wrong with a line, if anything is, and what to do about it. See src/cli/doctor/. */
+/**
+ * `trunkline doctor`: what is wrong with a line, if anything is, and what to do about it. See
+ * src/cli/doctor/.
+ */
 import type { Command } from 'commander'
 import { printable, printableJson } from '../byte-string.ts'
 import type { Context } from '../context.ts'

@@ -1,6 +1,7 @@
 /**
- * `trunkline exec`: runs a program at the peer, with our standard streams for its own and its exit status for ours. What is wrong with us, and not with the program, is 125 and a line on
- * stderr; docs/guide/command-line.md has the table.
+ * `trunkline exec`: runs a program at the peer, with our standard streams for its own and its exit
+ * status for ours. What is wrong with us, and not with the program, is 125 and a line on stderr;
+ * docs/guide/command-line.md has the table.
  */
 import { closeSync, fstatSync, writeSync } from 'node:fs'
 import { constants } from 'node:os'
@@ -74,7 +75,10 @@ function append(value: string, previous: string[] | undefined): string[] {
   return [...(previous ?? []), value]
 }
 
-/** Tells a program apart whose status is one of ours: `{"exit":125}` is the command's, `{"error":"ERR_LINK_LOST"}` is about us. */
+/**
+ * Tells a program apart whose status is one of ours: `{"exit":125}` is the command's,
+ * `{"error":"ERR_LINK_LOST"}` is about us.
+ */
 async function withStatus(fd: number | undefined, work: () => Promise<Exit>): Promise<void> {
   const tell = (status: object): void => {
     if (fd === undefined) return
@@ -150,7 +154,9 @@ function variables(context: Context, given: readonly string[]): Record<string, U
   return Object.fromEntries(env)
 }
 
-/** Joins our standard streams to the command's; the command's end ends all, whatever our input does. */
+/**
+ * Joins our standard streams to the command's; the command's end ends all, whatever our input does.
+ */
 async function carried(context: Context, command: RunningCommand): Promise<Exit> {
   const interrupt = onAbort(context.signal, () => {
     const { cause } = context.signal.reason as { cause?: unknown }
@@ -174,7 +180,10 @@ async function carried(context: Context, command: RunningCommand): Promise<Exit>
   }
 }
 
-/** A command need not read all of its input. What cannot be read here ends the command: half of its input would look like all of it. */
+/**
+ * A command need not read all of its input. What cannot be read here ends the command: half of its
+ * input would look like all of it.
+ */
 async function feed(
   context: Context,
   command: RunningCommand,
@@ -190,8 +199,8 @@ async function feed(
 }
 
 /**
- * What `source` brings. An interrupt is no end of the input and no reason to cut it, which would end
- * the command: the input stays open until the command has ended, as a terminal's does.
+ * What `source` brings. An interrupt is no end of the input and no reason to cut it, which would
+ * end the command: the input stays open until the command has ended, as a terminal's does.
  */
 async function* untilInterrupted(
   context: Context,

@@ -1,6 +1,7 @@
 /**
- * `trunkline forward`: TCP ports across the line, until it is interrupted. All forwards stand at first, or none does; each is announced with its
- * real port once it takes connections. They outlive the session: when it is lost the peer is dialled again.
+ * `trunkline forward`: TCP ports across the line, until it is interrupted. All forwards stand at
+ * first, or none does; each is announced with its real port once it takes connections. They outlive
+ * the session: when it is lost the peer is dialled again.
  */
 import type { Command } from 'commander'
 import type { Forward, ForwardFailure, HandshakeOptions } from '../../../protocols/forward/index.ts'
@@ -18,7 +19,10 @@ import { onAbort } from '../../runtime/on-abort.ts'
 
 /** Connections that one forward from the peer asks for ahead. */
 const MAX_ACCEPTS = 8
-/** And all of them together: half of the opens that may wait (`maxWaitingPipes`), the others being for whatever else is opened. */
+/**
+ * And all of them together: half of the opens that may wait (`maxWaitingPipes`), the others being
+ * for whatever else is opened.
+ */
 const ALL_ACCEPTS = 32
 
 interface ForwardOptions extends PeerOptions, ProxyFlags {
@@ -109,7 +113,10 @@ async function offered(listen: string[]): Promise<Protocol[]> {
   }
 }
 
-/** What a proxy asks of its clients. Rejects where one may not listen at its address, or a rule is bad. */
+/**
+ * What a proxy asks of its clients. Rejects where one may not listen at its address, or a rule is
+ * bad.
+ */
 async function handshakeOfProxies(
   context: Context,
   options: ForwardOptions,
@@ -138,8 +145,8 @@ function targetOf({ host, hostPort }: ForwardSpec): { readonly host: string; rea
 }
 
 /**
- * Starts something; an interrupt gives the attempt up. Later it ends by its `close`, which leaves the
- * connections that are carried alone.
+ * Starts something; an interrupt gives the attempt up. Later it ends by its `close`, which leaves
+ * the connections that are carried alone.
  */
 async function untilInterrupted<T>({ signal }: Context, start: (signal: AbortSignal) => Promise<T>): Promise<T> {
   const attempt = new AbortController()
@@ -164,7 +171,10 @@ function failureLog(
   }
 }
 
-/** Has `listen` called once, or, where every address is meant, for both families at the same port; that of IPv6 may be missing. */
+/**
+ * Has `listen` called once, or, where every address is meant, for both families at the same port;
+ * that of IPv6 may be missing.
+ */
 async function everywhere<T extends ListenSpec>(spec: T, listen: (spec: T) => Promise<Forward>): Promise<Forward[]> {
   if (spec.bind !== EVERYWHERE) return [await listen(spec)]
   const first = await listen({ ...spec, bind: '0.0.0.0' })

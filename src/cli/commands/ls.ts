@@ -1,7 +1,8 @@
 /**
- * `trunkline ls`: names in directories of the peer. Sorted as long as a directory has at most MAX_SORTED entries; a larger
- * one is printed as it comes, so that memory stays bounded whatever the peer lists. Names are bytes: a pipe gets them as
- * they are, a terminal gets nothing that it would obey.
+ * `trunkline ls`: names in directories of the peer. Sorted as long as a directory has at most
+ * MAX_SORTED entries; a larger one is printed as it comes, so that memory stays bounded whatever
+ * the peer lists. Names are bytes: a pipe gets them as they are, a terminal gets nothing that it
+ * would obey.
  */
 import type { Command } from 'commander'
 import { byteString, escapedText, fromBytes, printable, printableJson, toBytes } from '../byte-string.ts'

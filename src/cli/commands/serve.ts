@@ -1,6 +1,7 @@
 /**
- * `trunkline serve`: waits at an address for peers and offers them what the options name, and nothing else. The real address is
- * the first line on stdout; where stdout is the line itself (`stdio:`) nothing is printed there.
+ * `trunkline serve`: waits at an address for peers and offers them what the options name, and
+ * nothing else. The real address is the first line on stdout; where stdout is the line itself
+ * (`stdio:`) nothing is printed there.
  */
 import { stat } from 'node:fs/promises'
 import { Option, type Command } from 'commander'
@@ -36,7 +37,10 @@ function append(value: string, previous: string[] | undefined): string[] {
   return [...(previous ?? []), value]
 }
 
-/** For an option of which a second one would be taken for a further one, and could only replace the first. */
+/**
+ * For an option of which a second one would be taken for a further one, and could only replace the
+ * first.
+ */
 function once(option: string): (value: string, previous: string | undefined) => string {
   return (value, previous) => {
     if (previous === undefined) return value
@@ -117,14 +121,19 @@ function words(text: string): string[] {
   return text.split(' ').filter((word) => word !== '')
 }
 
-/** Commands are the whole machine: where others reach the address they are offered for a secret, or by a word that says so. */
+/**
+ * Commands are the whole machine: where others reach the address they are offered for a secret, or
+ * by a word that says so.
+ */
 function requireGuard(address: string, options: ServeOptions): void {
   const offers = options.exec !== undefined || options.execNamed !== undefined
   if (!offers || options.tokenFile !== undefined || options.execWithoutToken === true || !isReached(address)) return
   throw usageError(`others reach ${address}, and commands are offered: give --token-file, or --exec-without-token`)
 }
 
-/** By others than this machine's: guests by either kind of vsock, everybody by TCP beyond loopback. */
+/**
+ * By others than this machine's: guests by either kind of vsock, everybody by TCP beyond loopback.
+ */
 function isReached(address: string): boolean {
   if (/^vsock(?:\+unix)?:/i.test(address)) return true
   const host = /^(?:serial\+)?tcp:\/\/(\[[^\]]*\]|[^:/?]*)/i.exec(address)?.[1]
@@ -214,7 +223,10 @@ async function start(address: string, options: ServerOptions): Promise<Server> {
   }
 }
 
-/** Resolves when no further session can come and all have ended. Each runs by itself; how it ends is said by `onSessionError`. */
+/**
+ * Resolves when no further session can come and all have ended. Each runs by itself; how it ends is
+ * said by `onSessionError`.
+ */
 async function drain(server: Server, begin: (trunk: Trunk) => void): Promise<void> {
   const running = new Set<Promise<void>>()
   for await (const trunk of server) {

@@ -1,7 +1,8 @@
 /**
- * Copies a tree, whichever way it goes: many entries under way at once, each only after the directory that it goes into, and one
- * line for each that cannot be copied. Directories get their mode and time at the end, the deepest first, since filling one changes
- * its time and a closed one would shut us out. Holds a few words per directory, and nothing per file.
+ * Copies a tree, whichever way it goes: many entries under way at once, each only after the
+ * directory that it goes into, and one line for each that cannot be copied. Directories get their
+ * mode and time at the end, the deepest first, since filling one changes its time and a closed one
+ * would shut us out. Holds a few words per directory, and nothing per file.
  */
 import { TrunkError } from '../../contracts/errors.ts'
 import { printable } from '../byte-string.ts'
@@ -13,8 +14,9 @@ import { inParallel } from './in-parallel.ts'
 import type { Attributes, CopyJob } from './job.ts'
 
 /**
- * Entries under way at once: several portions of small files (small-file.ts) and the directory behind them, so that neither side stands still. Of larger
- * files no more than the client's turns are being moved.
+ * Entries under way at once: several portions of small files (small-file.ts) and the directory
+ * behind them, so that neither side stands still. Of larger files no more than the client's turns
+ * are being moved.
  */
 const IN_FLIGHT = 128
 /** While a directory is being filled we must be able to write to it, whatever its mode is to be. */
@@ -32,11 +34,17 @@ export interface TreeEntry {
   readonly error?: unknown
 }
 
-/** Where a tree comes from and where it goes to. Everything may reject; what is thrown for one entry concerns that entry only. */
+/**
+ * Where a tree comes from and where it goes to. Everything may reject; what is thrown for one entry
+ * concerns that entry only.
+ */
 export interface TreeCopy<E extends TreeEntry> {
   /** The entries below the root, each directory before what is in it. */
   readonly entries: AsyncIterable<E>
-  /** Makes the directory that `entry` is copied to; gives its final attributes, or undefined where it existed. */
+  /**
+   * Makes the directory that `entry` is copied to; gives its final attributes, or undefined where
+   * it existed.
+   */
   makeFolder(entry: E): Promise<Attributes | undefined>
   finishFolder(relative: ByteString, attributes: Attributes): Promise<void>
   copyFile(entry: E): Promise<void>

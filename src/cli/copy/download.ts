@@ -1,6 +1,7 @@
 /**
- * Copies from the peer to this machine: one file, or a tree. The peer is not trusted: its names are single names, its modes lose
- * setuid, setgid and sticky, and in a tree nothing is written through a link that is already here.
+ * Copies from the peer to this machine: one file, or a tree. The peer is not trusted: its names are
+ * single names, its modes lose setuid, setgid and sticky, and in a tree nothing is written through
+ * a link that is already here.
  */
 import { chmod, lstat, mkdir } from 'node:fs/promises'
 import { lstatSync } from 'node:fs'
@@ -44,7 +45,10 @@ export async function downloadFile(
   await writeLocalFile(job.context, local, receive(job, remote, status), status)
 }
 
-/** Copies the peer's directory `remote` and what is in it to the directory `local`, which is made if it is not there. */
+/**
+ * Copies the peer's directory `remote` and what is in it to the directory `local`, which is made if
+ * it is not there.
+ */
 export async function downloadTree(
   job: CopyJob,
   remote: ByteString,
@@ -82,7 +86,10 @@ export async function downloadTree(
   )
 }
 
-/** A small file of a tree comes in one piece, and with others. False where it is none, and nothing was written. */
+/**
+ * A small file of a tree comes in one piece, and with others. False where it is none, and nothing
+ * was written.
+ */
 async function receiveSmall(job: CopyJob, remote: ByteString, local: ByteString, entry: RemoteEntry): Promise<boolean> {
   const { size } = entry
   if (size > MAX_SMALL_BYTES) return false
@@ -94,7 +101,10 @@ async function receiveSmall(job: CopyJob, remote: ByteString, local: ByteString,
   return true
 }
 
-/** A file of a tree may replace a file or a link, and nothing else: renaming onto a device would replace the device. */
+/**
+ * A file of a tree may replace a file or a link, and nothing else: renaming onto a device would
+ * replace the device.
+ */
 function checkTarget(local: ByteString): void {
   const existing = lstatSync(toBytes(local), { throwIfNoEntry: false })
   if (existing === undefined || existing.isFile() || existing.isSymbolicLink()) return

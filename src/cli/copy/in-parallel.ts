@@ -1,11 +1,17 @@
-/** Runs a job for each item of a source, a bounded number at a time, and pulls no further item while all slots are taken. */
+/**
+ * Runs a job for each item of a source, a bounded number at a time, and pulls no further item while
+ * all slots are taken.
+ */
 
-/** Items after which the event loop has its turn, though all of them be done at once: a signal is heard there, and the session lives. */
+/**
+ * Items after which the event loop has its turn, though all of them be done at once: a signal is
+ * heard there, and the session lives.
+ */
 const TURN = 128
 
 /**
- * Resolves when every job has ended. The first job that rejects stops the pulling; what runs is waited for, then that
- * error is thrown. The source is closed in every case.
+ * Resolves when every job has ended. The first job that rejects stops the pulling; what runs is
+ * waited for, then that error is thrown. The source is closed in every case.
  */
 export async function inParallel<T>(
   items: AsyncIterable<T> | Iterable<T>,

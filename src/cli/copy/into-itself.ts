@@ -1,7 +1,9 @@
 /**
- * A target that is below its own source, where both ends share the tree: copied as it stands, it would be copied into itself, level by level. Neither end can tell by
- * names or numbers of its own, so a file of a fresh name is put into the target, and looked for through the source at each directory that is called as the target is.
- * It is put there when the first such directory is met, and removed when the walk is over; a target that takes no such file takes no copy either.
+ * A target that is below its own source, where both ends share the tree: copied as it stands, it
+ * would be copied into itself, level by level. Neither end can tell by names or numbers of its own,
+ * so a file of a fresh name is put into the target, and looked for through the source at each
+ * directory that is called as the target is. It is put there when the first such directory is met,
+ * and removed when the walk is over; a target that takes no such file takes no copy either.
  */
 import { lstatSync, realpathSync } from 'node:fs'
 import { unlink, writeFile } from 'node:fs/promises'
@@ -30,7 +32,9 @@ export type IsTarget = (relative: ByteString) => Promise<boolean>
 /** For a walk that nothing is copied to. */
 export const NO_TARGET: IsTarget = () => Promise.resolve(false)
 
-/** The entry of a directory that is what is copied to: it is reported, and nothing in it is copied. */
+/**
+ * The entry of a directory that is what is copied to: it is reported, and nothing in it is copied.
+ */
 export function intoItself<E extends TreeEntry>(entry: E): E {
   const error = new TrunkError('ERR_PATH_INVALID', 'it is what is copied to, which is not copied into itself')
   return { ...entry, error }
@@ -100,7 +104,8 @@ async function* without<E>(
         }
         return state === 'there' && (await has(relative, probe))
       } catch {
-        return false // it is not there, or cannot be told: whatever is wrong here is said of the copy itself
+        // it is not there, or cannot be told: whatever is wrong here is said of the copy itself
+        return false
       }
     })
   } finally {

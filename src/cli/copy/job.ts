@@ -1,11 +1,17 @@
-/** What every part of one copy shares: where it reads and writes, what it tells the user, and what could not be copied. */
+/**
+ * What every part of one copy shares: where it reads and writes, what it tells the user, and what
+ * could not be copied.
+ */
 import type { Context } from '../context.ts'
 import type { Files } from '../files.ts'
 import type { Progress } from '../progress.ts'
 
 /** Permission bits that a copy keeps: no setuid, setgid or sticky bit crosses. */
 export const MODE_BITS = 0o777
-/** Bytes of one read of a file in a tree, so that many large files at once stay within tens of megabytes. */
+/**
+ * Bytes of one read of a file in a tree, so that many large files at once stay within tens of
+ * megabytes.
+ */
 export const TREE_CHUNK_BYTES: number = 256 * 1024
 
 /** One run of `cp`. */
@@ -22,7 +28,10 @@ export interface Attributes {
   readonly modifiedMs: number
 }
 
-/** `chunks` as they are, counted for the progress bar. In the end it expects what there was, and no longer `said` bytes. */
+/**
+ * `chunks` as they are, counted for the progress bar. In the end it expects what there was, and no
+ * longer `said` bytes.
+ */
 export async function* counted<T extends { readonly byteLength: number }>(
   progress: Progress,
   chunks: AsyncIterable<T>,

@@ -1,6 +1,8 @@
 /**
- * Local files for a copy. Reading: whole chunks with the next one already under way. Writing is atomic: a file without a name, which gets the target's when
- * everything is there. Where there are none it is a temporary file beside the target, removed when anything goes wrong; at the second Ctrl-C as well.
+ * Local files for a copy. Reading: whole chunks with the next one already under way. Writing is
+ * atomic: a file without a name, which gets the target's when everything is there. Where there are
+ * none it is a temporary file beside the target, removed when anything goes wrong; at the second
+ * Ctrl-C as well.
  */
 import { constants } from 'node:fs'
 import { open, realpath, rename, stat, unlink } from 'node:fs/promises'
@@ -21,7 +23,10 @@ import { folderPrefix, joinPath } from '../remote-path.ts'
 import { MODE_BITS } from './job.ts'
 import type { Attributes } from './job.ts'
 
-/** Bytes of one read: large enough that the disk is not asked often, small enough for many files at once. */
+/**
+ * Bytes of one read: large enough that the disk is not asked often, small enough for many files at
+ * once.
+ */
 const CHUNK_BYTES = 1024 * 1024
 /** Files of /proc and pipes have no size, and yet have something to read. */
 const MIN_CHUNK_BYTES = 16 * 1024
@@ -35,9 +40,10 @@ export function openInTree(path: ByteString): Promise<FileHandle> {
 }
 
 /**
- * The bytes of an open file from its position on. Two buffers take turns: one is being sent while the other is being filled, so
- * a chunk is good until the next one is asked for. The end is where reading ends: `size` is only a hint, and what a file that has become
- * shorter is told by, which is an error.
+ * The bytes of an open file from its position on. Two buffers take turns: one is being sent while
+ * the other is being filled, so a chunk is good until the next one is asked for. The end is where
+ * reading ends: `size` is only a hint, and what a file that has become shorter is told by, which is
+ * an error.
  */
 export async function* readChunks(
   file: Pick<FileHandle, 'read' | 'stat'>,
@@ -69,18 +75,25 @@ export async function* readChunks(
       yield chunk
     }
   } finally {
-    // The caller closes the file next, and must not do so under a read; why it failed no longer matters.
+    // The caller closes the file next, and must not do so under a read; why it failed no longer
+    // matters.
     await reading.catch(() => undefined)
   }
 }
 
-/** Fails where a file that said `size` has ended at `at` because it has become shorter. Files of /sys say more than they have. */
+/**
+ * Fails where a file that said `size` has ended at `at` because it has become shorter. Files of
+ * /sys say more than they have.
+ */
 async function requireEnd(file: Pick<FileHandle, 'stat'>, size: number, at: number): Promise<void> {
   if (size === Infinity || at >= size || (await file.stat()).size >= size) return
   throw Object.assign(new Error('became shorter while it was read'), { code: 'ESTALE' })
 }
 
-/** Writes `chunks` to `path`. What is there already and is not a regular file (a device, a FIFO) is written to as it is. */
+/**
+ * Writes `chunks` to `path`. What is there already and is not a regular file (a device, a FIFO) is
+ * written to as it is.
+ */
 export async function writeLocalFile(
   context: Context,
   path: ByteString,
@@ -138,7 +151,10 @@ export function folderOf(path: ByteString): Buffer {
   return toBytes(joinPath(folderPrefix(path), byteString('.')))
 }
 
-/** Writes `chunks` to a file without a name, or a temporary one beside `path` where there are none; gives it its attributes and its name. */
+/**
+ * Writes `chunks` to a file without a name, or a temporary one beside `path` where there are none;
+ * gives it its attributes and its name.
+ */
 export async function replaceFile(
   context: Context,
   path: ByteString,
@@ -198,7 +214,8 @@ async function openAnonymous(folder: Buffer): Promise<FileHandle | undefined> {
 
 async function writeAll(file: FileHandle, chunk: Bytes): Promise<void> {
   const { bytesWritten } = chunk instanceof Uint8Array ? await file.write(chunk) : await file.writev([...chunk])
-  // A full disk or a signal can cut a write short; what is left over is tried again, and then says why.
+  // A full disk or a signal can cut a write short; what is left over is tried again, and then says
+  // why.
   let rest = bytesWritten < chunk.byteLength ? chunk.subarray(bytesWritten) : undefined
   while (rest !== undefined && rest.byteLength > 0) rest = rest.subarray((await file.write(rest)).bytesWritten)
 }

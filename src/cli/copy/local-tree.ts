@@ -1,7 +1,8 @@
 /**
- * A local directory tree as entries, each directory before what is in it. One directory is open at a time, however deep the
- * tree is; what is kept is a few words per directory that is yet to be looked into. Directories are read
- * with synchronous calls, as small files are (small-file.ts). Symbolic links are reported, never followed.
+ * A local directory tree as entries, each directory before what is in it. One directory is open at
+ * a time, however deep the tree is; what is kept is a few words per directory that is yet to be
+ * looked into. Directories are read with synchronous calls, as small files are (small-file.ts).
+ * Symbolic links are reported, never followed.
  */
 import type { Dir, Dirent } from 'node:fs'
 import { lstat, opendir } from 'node:fs/promises'
@@ -36,8 +37,9 @@ async function typeAt(path: ByteString): Promise<EntryType> {
 }
 
 /**
- * Every entry below `root`, which itself is not among them. Throws where the root cannot be listed; that a directory below it cannot
- * be is its own affair: it comes once more, with the error, and the rest goes on. What is copied to comes with an error, without what is in it.
+ * Every entry below `root`, which itself is not among them. Throws where the root cannot be listed;
+ * that a directory below it cannot be is its own affair: it comes once more, with the error, and
+ * the rest goes on. What is copied to comes with an error, without what is in it.
  */
 export async function* walkLocal(
   root: ByteString,

@@ -1,8 +1,9 @@
 /**
- * A directory tree of the peer as entries, each directory before what is in it. One listing is open at a time, however deep the tree
- * is: one per level would hold the turns that the copies of the files wait for. What is kept is a few words per directory that is yet
- * to be looked into. The client has checked the names already; they are checked once more here, since what comes out of this file is
- * joined to local paths.
+ * A directory tree of the peer as entries, each directory before what is in it. One listing is open
+ * at a time, however deep the tree is: one per level would hold the turns that the copies of the
+ * files wait for. What is kept is a few words per directory that is yet to be looked into. The
+ * client has checked the names already; they are checked once more here, since what comes out of
+ * this file is joined to local paths.
  */
 import { TrunkError } from '../../contracts/errors.ts'
 import { fromBytes } from '../byte-string.ts'
@@ -20,8 +21,9 @@ export interface RemoteEntry extends TreeEntry {
 }
 
 /**
- * Every entry below `root`, which itself is not among them. Throws where the root cannot be listed; that a directory below it cannot
- * be is its own affair: it comes once more, with the error, and the rest goes on. What is copied to comes with an error, without what is in it.
+ * Every entry below `root`, which itself is not among them. Throws where the root cannot be listed;
+ * that a directory below it cannot be is its own affair: it comes once more, with the error, and
+ * the rest goes on. What is copied to comes with an error, without what is in it.
  */
 export async function* walkRemote(
   files: Files,

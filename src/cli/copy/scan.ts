@@ -1,4 +1,7 @@
-/** Finds out how much there is to copy while the copy already runs; only where somebody looks at the progress. */
+/**
+ * Finds out how much there is to copy while the copy already runs; only where somebody looks at the
+ * progress.
+ */
 import { lstat } from 'node:fs/promises'
 import { toBytes } from '../byte-string.ts'
 import type { ByteString } from '../byte-string.ts'

@@ -1,7 +1,8 @@
 /**
- * Small files of a tree, in one piece and with synchronous calls: each detour through the thread pool costs ten times what such a call does, and a tree of
- * small files is little else. A larger file, whose calls may take the disk long, goes by local-file.ts. The promises are the same: no symbolic link is followed, a
- * target has all of the new content or is what it was.
+ * Small files of a tree, in one piece and with synchronous calls: each detour through the thread
+ * pool costs ten times what such a call does, and a tree of small files is little else. A larger
+ * file, whose calls may take the disk long, goes by local-file.ts. The promises are the same: no
+ * symbolic link is followed, a target has all of the new content or is what it was.
  */
 import { closeSync, fchmodSync, fstatSync, openSync, readSync, renameSync, writeSync } from 'node:fs'
 import type { Stats } from 'node:fs'
@@ -18,8 +19,9 @@ import { folderOf, READ_IN_TREE, temporaryBeside, WRITE_NEW } from './local-file
 const FILES_A_TURN = 16
 
 /**
- * Cuts the sending of small files into portions. Without it as many as were answered at once would be read before the first of them leaves, and the
- * peer, whose part takes longer, would stand still meanwhile.
+ * Cuts the sending of small files into portions. Without it as many as were answered at once would
+ * be read before the first of them leaves, and the peer, whose part takes longer, would stand still
+ * meanwhile.
  */
 export class SendPacer {
   #left = FILES_A_TURN
@@ -38,13 +40,16 @@ export class SendPacer {
   }
 }
 
-/** All of a small file; undefined for one that is not small, changes while it is read, or is none. */
+/**
+ * All of a small file; undefined for one that is not small, changes while it is read, or is none.
+ */
 export function readSmall(path: ByteString): { readonly bytes: Uint8Array; readonly stats: Stats } | undefined {
   const fd = openSync(toBytes(path), READ_IN_TREE)
   try {
     const stats = fstatSync(fd)
     if (!stats.isFile() || stats.size > MAX_SMALL_BYTES) return undefined
-    // one byte more than there should be: it shows a file that grew, and those of /proc, which say 0 and have content
+    // one byte more than there should be: it shows a file that grew, and those of /proc, which say
+    // 0 and have content
     const buffer = Buffer.allocUnsafe(stats.size + 1)
     const bytes = readSync(fd, buffer, 0, buffer.length, 0)
     return bytes === stats.size ? { bytes: buffer.subarray(0, bytes), stats } : undefined
@@ -53,7 +58,10 @@ export function readSmall(path: ByteString): { readonly bytes: Uint8Array; reado
   }
 }
 
-/** As {@link replaceFile}, for all of a small file. Nothing runs in between, so no signal finds a temporary file. */
+/**
+ * As {@link replaceFile}, for all of a small file. Nothing runs in between, so no signal finds a
+ * temporary file.
+ */
 export function replaceSmall(path: ByteString, bytes: Uint8Array, attributes: Attributes): void {
   const anonymous = openAnonymous(folderOf(path), 0o600)
   if (anonymous !== undefined) {

@@ -57,12 +57,18 @@ async function send(job: CopyJob, file: FileHandle, remote: ByteString, chunkByt
   await job.files.write(wirePath(remote), counted(job.progress, chunks, stats.size), { ...attributes, ...howOf(job) })
 }
 
-/** No copy waits for the disk, whichever way it goes: as with cp and scp, a power cut may undo what was just copied. */
+/**
+ * No copy waits for the disk, whichever way it goes: as with cp and scp, a power cut may undo what
+ * was just copied.
+ */
 function howOf(job: CopyJob): { signal: AbortSignal; durable: boolean } {
   return { signal: job.context.signal, durable: false }
 }
 
-/** A small file of a tree travels with its request, in one round trip. False where it is none, and nothing was sent. */
+/**
+ * A small file of a tree travels with its request, in one round trip. False where it is none, and
+ * nothing was sent.
+ */
 async function sendSmall(job: CopyJob, local: ByteString, remote: ByteString): Promise<boolean> {
   const small = readSmall(local)
   if (small === undefined) return false
@@ -73,7 +79,10 @@ async function sendSmall(job: CopyJob, local: ByteString, remote: ByteString): P
   return true
 }
 
-/** Copies the directory `local` and what is in it to the directory `remote`, which is made if it is not there. */
+/**
+ * Copies the directory `local` and what is in it to the directory `remote`, which is made if it is
+ * not there.
+ */
 export async function uploadTree(job: CopyJob, local: ByteString, remote: ByteString): Promise<void> {
   const here = (relative: ByteString): ByteString => joinPath(local, relative)
   const there = (relative: ByteString): ByteString => joinPath(remote, relative)

@@ -1,6 +1,7 @@
 /**
- * The demo's child processes. A child is this very program with a hidden option; it is sent one plan and sends messages back. It
- * ends when its parent goes, so nothing is left behind however the parent ends.
+ * The demo's child processes. A child is this very program with a hidden option; it is sent one
+ * plan and sends messages back. It ends when its parent goes, so nothing is left behind however the
+ * parent ends.
  */
 import { fork } from 'node:child_process'
 import type { ChildProcess } from 'node:child_process'
@@ -23,7 +24,10 @@ export interface Child {
   stop(): Promise<void>
 }
 
-/** Put in where the command line is one file: what was started, and whether that is an executable which brings its own Node. */
+/**
+ * Put in where the command line is one file: what was started, and whether that is an executable
+ * which brings its own Node.
+ */
 declare const TRUNKLINE_STARTED: string | undefined
 declare const TRUNKLINE_EXECUTABLE: boolean | undefined
 
@@ -83,7 +87,10 @@ async function* receive(child: ChildProcess, role: Role): AsyncGenerator<ChildMe
   }
 }
 
-/** In a child: sends a message to the parent. A parent that has gone is no error: then we end anyway. */
+/**
+ * In a child: sends a message to the parent. A parent that has gone is no error: then we end
+ * anyway.
+ */
 export function tellParent(message: ChildMessage): Promise<void> {
   return new Promise((resolve) => {
     if (process.send === undefined || !process.connected) resolve()

@@ -1,4 +1,7 @@
-/** The demo's parent: makes the files, starts guest and host, shows what they report, and leaves nothing behind. */
+/**
+ * The demo's parent: makes the files, starts guest and host, shows what they report, and leaves
+ * nothing behind.
+ */
 import { randomBytes } from 'node:crypto'
 import { mkdir, mkdtemp, realpath, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'

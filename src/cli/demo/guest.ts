@@ -1,4 +1,7 @@
-/** The demo's guest: what would run inside the virtual machine. Serves files, connections to its web page, and nothing else. */
+/**
+ * The demo's guest: what would run inside the virtual machine. Serves files, connections to its web
+ * page, and nothing else.
+ */
 import { createServer } from 'node:http'
 import type { Server as HttpServer } from 'node:http'
 import type { AddressInfo } from 'node:net'

@@ -1,4 +1,7 @@
-/** The demo's host: does through one trunk what a user would do by hand, measures it, and proves it with hashes. */
+/**
+ * The demo's host: does through one trunk what a user would do by hand, measures it, and proves it
+ * with hashes.
+ */
 import { get } from 'node:http'
 import { join } from 'node:path'
 import { filesystemClient } from '../../../protocols/filesystem.ts'
@@ -23,7 +26,10 @@ import { BIG_BYTES, BIG_FILE, hashFile } from './tree.ts'
 /** Where the tree goes at the guest. */
 const REMOTE_TREE = 'tree'
 const PINGS = 20
-/** Each of the two bulk reads is measured this often, in turns; the best of each counts, so that a busy machine matters less. */
+/**
+ * Each of the two bulk reads is measured this often, in turns; the best of each counts, so that a
+ * busy machine matters less.
+ */
 const ROUNDS = 3
 /** From here on a difference is the machine's noise. */
 const NOT_SLOWED_PERCENT = 95

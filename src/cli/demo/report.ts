@@ -1,4 +1,7 @@
-/** What the demo prints: a table that grows row by row, and the commands to do the same by hand. At most 100 columns. */
+/**
+ * What the demo prints: a table that grows row by row, and the commands to do the same by hand. At
+ * most 100 columns.
+ */
 import { relative } from 'node:path'
 import type { Context } from '../context.ts'
 import { formatBytes, formatDuration, formatRate } from '../format.ts'

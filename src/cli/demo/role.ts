@@ -9,7 +9,8 @@ import type { GuestPlan, HostPlan } from './messages.ts'
 
 /** Plays `role`, as the parent's plan says. */
 export async function playRole(context: Context, role: Role): Promise<void> {
-  // Without the parent there is nobody to work for, and nothing of ours to clean up: the folder is the parent's.
+  // Without the parent there is nobody to work for, and nothing of ours to clean up: the folder is
+  // the parent's.
   void parentGone().then(() => process.exit(1))
   const plan = await hearParent()
   try {

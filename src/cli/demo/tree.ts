@@ -1,4 +1,7 @@
-/** The tree that the demo copies: many small files and a large one, of random bytes; and the hashes that prove the copy. */
+/**
+ * The tree that the demo copies: many small files and a large one, of random bytes; and the hashes
+ * that prove the copy.
+ */
 import { createHash, randomBytes, randomInt } from 'node:crypto'
 import { createReadStream } from 'node:fs'
 import { mkdir, open } from 'node:fs/promises'

@@ -1,4 +1,7 @@
-/** The bytes of a descriptor, whatever it is: a file, a block device, a FIFO, a socket, a terminal, another character device. */
+/**
+ * The bytes of a descriptor, whatever it is: a file, a block device, a FIFO, a socket, a terminal,
+ * another character device.
+ */
 import { close as closeFile, fstatSync, read } from 'node:fs'
 import type { Readable } from 'node:stream'
 import { pause } from '../../runtime/clock.ts'
@@ -19,13 +22,17 @@ export interface InputOptions {
   readonly fd: number
   /** What errors call it. */
   readonly name: string
-  /** Closes `fd` at the end. Standard input stays open where it can: a number that is free would be given to the next file. @default false */
+  /**
+   * Closes `fd` at the end. Standard input stays open where it can: a number that is free would be
+   * given to the next file. @default false
+   */
   readonly close?: boolean
 }
 
 /**
- * Reads a descriptor from where it is to its end. A chunk is good until the next one is asked for. Closing it early, or the user's interrupt, ends it at once, even while a read waits:
- * a generator would first wait for that read.
+ * Reads a descriptor from where it is to its end. A chunk is good until the next one is asked for.
+ * Closing it early, or the user's interrupt, ends it at once, even while a read waits: a generator
+ * would first wait for that read.
  */
 export function readDescriptor(context: Context, options: InputOptions): AsyncIterableIterator<Uint8Array> {
   const { fd, name, close = false } = options
@@ -80,7 +87,8 @@ function open(context: Context, fd: number, close: boolean, signal: AbortSignal)
 
 function fromStream(stream: Readable, signal: AbortSignal): Source {
   const chunks = stream[Symbol.asyncIterator]() as AsyncIterator<Uint8Array, undefined>
-  // Its iterator is told; where no read waits at the moment, the error would otherwise have nowhere to go and end the process.
+  // Its iterator is told; where no read waits at the moment, the error would otherwise have nowhere
+  // to go and end the process.
   stream.on('error', () => undefined)
   onAbort(signal, () => stream.destroy(asError(signal.reason)))
   return { next: () => chunks.next(), close: () => stream.destroy() }

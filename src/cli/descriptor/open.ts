@@ -1,6 +1,7 @@
 /**
- * Opening what the user named, whatever it is. No open waits in the thread pool, where nothing could take it back: a FIFO is opened without blocking, and its other end is waited for
- * by the event loop.
+ * Opening what the user named, whatever it is. No open waits in the thread pool, where nothing
+ * could take it back: a FIFO is opened without blocking, and its other end is waited for by the
+ * event loop.
  */
 import { close, constants, open } from 'node:fs'
 import { pause } from '../../runtime/clock.ts'
@@ -17,7 +18,10 @@ export function openToRead(context: Context, path: Buffer): Promise<number> {
   return opened(context, path, O_RDONLY | O_NONBLOCK | O_NOCTTY)
 }
 
-/** Opens what is at `path` for writing as it is. A FIFO is waited for until somebody reads it. The caller closes it. */
+/**
+ * Opens what is at `path` for writing as it is. A FIFO is waited for until somebody reads it. The
+ * caller closes it.
+ */
 export async function openToWrite(context: Context, path: Buffer, isFifo: boolean): Promise<number> {
   for (;;) {
     try {

@@ -1,6 +1,7 @@
 /**
- * Writing to a descriptor, whatever it is: a file, a block device, a FIFO, a socket, a terminal, another character device. `write` resolves when the bytes have left. No call
- * blocks the event loop, so the session stays alive whoever does not read.
+ * Writing to a descriptor, whatever it is: a file, a block device, a FIFO, a socket, a terminal,
+ * another character device. `write` resolves when the bytes have left. No call blocks the event
+ * loop, so the session stays alive whoever does not read.
  */
 import { close, write, writev } from 'node:fs'
 import type { Writable } from 'node:stream'
@@ -40,7 +41,10 @@ export class DescriptorOutput {
     }
   }
 
-  /** Closes the descriptor; not under a write that was left: the number may be another file's by then. */
+  /**
+   * Closes the descriptor; not under a write that was left: the number may be another file's by
+   * then.
+   */
   close(): void {
     if (this.#stream !== undefined) this.#stream.destroy()
     else if (!this.#isWriting) close(this.#fd, () => undefined)
@@ -67,7 +71,8 @@ export class DescriptorOutput {
 const NEVER = new AbortController().signal
 
 function intoStream(stream: Writable): (chunks: readonly Uint8Array[]) => Promise<void> {
-  // What fails is reported to the write it happened in; without a listener it would end the process as well.
+  // What fails is reported to the write it happened in; without a listener it would end the process
+  // as well.
   stream.on('error', () => undefined)
   const put = (chunk: Uint8Array): Promise<void> =>
     new Promise((resolve, reject) => {
@@ -83,7 +88,8 @@ function intoStream(stream: Writable): (chunks: readonly Uint8Array[]) => Promis
 
 /** What is left of `chunks` behind their first `bytes`. */
 function behind(chunks: readonly Uint8Array[], bytes: number): readonly Uint8Array[] {
-  // The kernel never says this of a write that had bytes; whatever it would mean, trying for ever is no answer.
+  // The kernel never says this of a write that had bytes; whatever it would mean, trying for ever
+  // is no answer.
   if (bytes === 0) throw new TrunkError('ERR_IO', 'it takes no bytes')
   let left = bytes
   for (const [i, chunk] of chunks.entries()) {

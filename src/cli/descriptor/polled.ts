@@ -1,6 +1,8 @@
 /**
- * Which descriptors Node's streams carry: pipes, stream sockets and, for reading, terminals. For any other they are a trap: a block device, or a socket of another kind, reads as an
- * empty file and swallows what is written to it, without an error. Those go through the thread pool, whatever they are.
+ * Which descriptors Node's streams carry: pipes, stream sockets and, for reading, terminals. For
+ * any other they are a trap: a block device, or a socket of another kind, reads as an empty file
+ * and swallows what is written to it, without an error. Those go through the thread pool, whatever
+ * they are.
  */
 import { constants, fstatSync, readFileSync, statSync } from 'node:fs'
 import { Socket } from 'node:net'
@@ -8,7 +10,10 @@ import type { Readable, Writable } from 'node:stream'
 import { isatty, ReadStream } from 'node:tty'
 import { byteString, toBytes } from '../byte-string.ts'
 
-/** Descriptors that blocked before a stream of ours was put on them. They are shared with other processes, which expect that they still do. */
+/**
+ * Descriptors that blocked before a stream of ours was put on them. They are shared with other
+ * processes, which expect that they still do.
+ */
 const madeNonBlocking = new Set<number>()
 
 /** Those of them. */
@@ -16,7 +21,10 @@ export function toBeMadeBlocking(): number[] {
   return [...madeNonBlocking].filter((fd) => fd <= 2)
 }
 
-/** Node's `isatty`, asked only where the descriptor can be a terminal: with it come `net` and the streams, which `trunkline --version | cat` has no use for. */
+/**
+ * Node's `isatty`, asked only where the descriptor can be a terminal: with it come `net` and the
+ * streams, which `trunkline --version | cat` has no use for.
+ */
 export function isTerminal(fd: number): boolean {
   return fstatSync(fd).isCharacterDevice() && isatty(fd)
 }
@@ -27,7 +35,10 @@ export function polledInput(fd: number): Readable | undefined {
   return socketOn(fd, { readable: true, writable: false })
 }
 
-/** The stream to write `fd` with. A terminal is none of them: Node's blocks the process while somebody holds the terminal by Ctrl-S. */
+/**
+ * The stream to write `fd` with. A terminal is none of them: Node's blocks the process while
+ * somebody holds the terminal by Ctrl-S.
+ */
 export function polledOutput(fd: number): Writable | undefined {
   return isTerminal(fd) ? undefined : socketOn(fd, { readable: false, writable: true })
 }
@@ -41,13 +52,16 @@ function socketOn(fd: number, way: { readable: boolean; writable: boolean }): So
     if (blocked) madeNonBlocking.add(fd)
     return socket
   } catch {
-    return undefined // a socket of a kind that Node does not know: the kernel's read and write still do
+    // a socket of a kind that Node does not know: the kernel's read and write still do
+    return undefined
   }
 }
 
 /**
- * True where standard input is what Node opens in place of one that is closed, before any code of ours runs: /dev/null for reading and writing. To take that for an empty file would
- * lose what was to be copied; who means an empty one opens it for reading. Of an output nothing can be told: many a parent opens it like this.
+ * True where standard input is what Node opens in place of one that is closed, before any code of
+ * ours runs: /dev/null for reading and writing. To take that for an empty file would lose what was
+ * to be copied; who means an empty one opens it for reading. Of an output nothing can be told: many
+ * a parent opens it like this.
  */
 export function standsForClosed(fd: number): boolean {
   const { rdev } = fstatSync(fd)

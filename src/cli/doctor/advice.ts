@@ -1,4 +1,7 @@
-/** What to do about an error that connecting, or the hello, ended with: plain words, by its code and by what the line is made of. */
+/**
+ * What to do about an error that connecting, or the hello, ended with: plain words, by its code and
+ * by what the line is made of.
+ */
 import type { Target } from './target.ts'
 
 type Advice = readonly string[]
@@ -53,7 +56,9 @@ function refused(address: string, target: Target): Advice {
   return [...start, 'A server at 127.0.0.1 is reached from its own machine only: serve at the address that you dial.']
 }
 
-/** Our own end is raw while we have it open: what is left is what stands at the other, or between. */
+/**
+ * Our own end is raw while we have it open: what is left is what stands at the other, or between.
+ */
 const notRaw: Advice = [
   'Something on the way treats the bytes as text. Where it is a terminal of the other machine, there:',
   '  stty -F DEVICE raw -echo -ixon -ixoff cs8 -parenb -istrip',

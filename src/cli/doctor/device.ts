@@ -1,6 +1,7 @@
 /**
- * A character device: is it there, is it one, may we use it, who else does; then what it is, a terminal or a virtio port, and what stands in a trunk's way on
- * it. Changes nothing, and opens a device only where nobody else is known to have it.
+ * A character device: is it there, is it one, may we use it, who else does; then what it is, a
+ * terminal or a virtio port, and what stands in a trunk's way on it. Changes nothing, and opens a
+ * device only where nobody else is known to have it.
  */
 import { statSync, type Stats } from 'node:fs'
 import type { Clock } from '../../runtime/clock.ts'
@@ -55,7 +56,8 @@ export async function* examineDevice(machine: Machine, { path, baud }: DeviceAdd
   const console = examineConsole(machine, device)
   if (console !== undefined) yield console
   if (usable) yield* await examineSettings(machine, device, baud)
-  // Whoever has the terminal already would lose bytes to us, and a person at the console would be shown our hello.
+  // Whoever has the terminal already would lose bytes to us, and a person at the console would be
+  // shown our hello.
   return usable && free && console === undefined
 }
 
@@ -85,7 +87,8 @@ function similar(machine: Machine, path: string): string[] {
   }
   const ports = namesIn(machine, VIRTIO_FOLDER).map((name) => `${VIRTIO_FOLDER}${name}`)
   const found = namesIn(machine, '/dev').filter((name) => SERIAL_NAME.test(name) && hasHardware(machine, name))
-  // The nodes of virtio ports have no telling names: where there are links to them, those are enough.
+  // The nodes of virtio ports have no telling names: where there are links to them, those are
+  // enough.
   const nodes = ports.length === 0 ? found : found.filter((name) => !name.startsWith('vport'))
   const all = [...nodes.map((name) => `/dev/${name}`), ...ports]
   if (all.length === 0) return ['This machine has no serial device at all: give it one, then try again.']

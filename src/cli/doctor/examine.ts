@@ -1,6 +1,7 @@
 /**
- * The examination of one address, from what can be seen without touching the line to what the peer says; it ends early where nothing further can work.
- * Bounded by {@link LIMIT_MS} in all. What is no address, or of no known scheme, throws as it does for every other command.
+ * The examination of one address, from what can be seen without touching the line to what the peer
+ * says; it ends early where nothing further can work. Bounded by {@link LIMIT_MS} in all. What is
+ * no address, or of no known scheme, throws as it does for every other command.
  */
 import { SCHEMES } from '../../api/schemes.ts'
 import { TrunkError } from '../../contracts/errors.ts'

@@ -18,7 +18,10 @@ export interface Finding {
   readonly values?: Readonly<Record<string, string | number | readonly string[]>>
 }
 
-/** Findings, one after the other. What is returned says whether it is worth going on: false where nothing further can work. */
+/**
+ * Findings, one after the other. What is returned says whether it is worth going on: false where
+ * nothing further can work.
+ */
 export type Findings = AsyncGenerator<Finding, boolean, undefined>
 
 /** As it should be. */
@@ -39,7 +42,10 @@ export function problem(check: string, what: string, ...advice: string[]): Findi
 const SIGNS: Readonly<Record<Level, string>> = { ok: 'ok', note: 'note', problem: 'PROBLEM' }
 const SIGN_WIDTH = 9
 
-/** The lines of a finding. What a peer, a device or a process chose is in them: nothing reaches a terminal that it would obey. */
+/**
+ * The lines of a finding. What a peer, a device or a process chose is in them: nothing reaches a
+ * terminal that it would obey.
+ */
 export function linesOf(finding: Finding, colors: Colors): string[] {
   const paint = { ok: colors.green, note: colors.yellow, problem: (text: string) => colors.bold(colors.red(text)) }
   const sign = SIGNS[finding.level]

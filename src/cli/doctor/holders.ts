@@ -1,6 +1,7 @@
 /**
- * Who has a device open: every process's descriptors, as far as we may look and as the time allows. A login that waits on a terminal (a getty) is told apart:
- * it takes bytes off the line, writes its own, and comes back when it is ended.
+ * Who has a device open: every process's descriptors, as far as we may look and as the time allows.
+ * A login that waits on a terminal (a getty) is told apart: it takes bytes off the line, writes its
+ * own, and comes back when it is ended.
  */
 import { accessSync, constants, statSync, type Stats } from 'node:fs'
 import type { Clock } from '../../runtime/clock.ts'
@@ -56,7 +57,8 @@ function holdersOf(machine: Machine, device: Held, clock: Clock): { holders: Pro
   for (const process of processes(machine)) {
     const folder = `/proc/${process.pid}/fd`
     const numbers = clock.now() < until ? namesIn(machine, folder) : []
-    // A process shows its descriptors, is a kernel thread (which has no words), has ended meanwhile, or is closed to us.
+    // A process shows its descriptors, is a kernel thread (which has no words), has ended
+    // meanwhile, or is closed to us.
     if (numbers.length === 0 && process.command.length > 0 && isClosed(machine, folder)) hidden += 1
     const paths = numbers.map((number) => `${folder}/${number}`)
     const waits = isGetty(process) && process.command.includes(device.name)
@@ -77,7 +79,10 @@ function isClosed(machine: Machine, folder: string): boolean {
   }
 }
 
-/** True where the descriptor is of that device, and not of another one that has its name in a container. */
+/**
+ * True where the descriptor is of that device, and not of another one that has its name in a
+ * container.
+ */
 function leadsTo(machine: Machine, descriptor: string, { path, real, name, stats }: Held): boolean {
   const to = linkAt(machine, descriptor)
   if (to !== path && to !== real) return false

@@ -1,6 +1,7 @@
 /**
- * The machine as the doctor looks at it: files of /proc, /sys, /dev and /etc below one root, which a test can put elsewhere, and who we are. A file that is
- * missing or closed to us is no error here: it is what cannot be told.
+ * The machine as the doctor looks at it: files of /proc, /sys, /dev and /etc below one root, which
+ * a test can put elsewhere, and who we are. A file that is missing or closed to us is no error
+ * here: it is what cannot be told.
  */
 import { readdirSync, readFileSync, readlinkSync, realpathSync } from 'node:fs'
 import { userInfo } from 'node:os'
@@ -38,7 +39,9 @@ function orNothing<T>(read: () => T): T | undefined {
   try {
     return read()
   } catch {
-    return undefined // the callers say what that means: there is nothing else to tell of a file that cannot be looked at
+    // the callers say what that means: there is nothing else to tell of a file that cannot be
+    // looked at
+    return undefined
   }
 }
 
@@ -85,7 +88,10 @@ export function nameOf(machine: Machine, { pid, command }: Process): string {
   return `${name === '' ? 'a process' : name} (${pid})`
 }
 
-/** True where a part of the kernel is there, as a module or built in; undefined where it cannot be told. */
+/**
+ * True where a part of the kernel is there, as a module or built in; undefined where it cannot be
+ * told.
+ */
 export function hasModule(machine: Machine, name: string): boolean | undefined {
   const loaded = textAt(machine, '/proc/modules')
   const isName = (text: string): boolean => text.replaceAll('-', '_') === name
@@ -95,11 +101,15 @@ export function hasModule(machine: Machine, name: string): boolean | undefined {
   const builtIn = textAt(machine, `/lib/modules/${release}/modules.builtin`)
   if (builtIn?.split('\n').some((line) => isName(line.split('/').at(-1)?.replace(/\.ko$/, '') ?? '')) === true)
     return true
-  // A kernel without loadable modules has no /proc/modules, and its parts do not all show in /sys/module.
+  // A kernel without loadable modules has no /proc/modules, and its parts do not all show in
+  // /sys/module.
   return loaded === undefined || builtIn === undefined ? undefined : false
 }
 
-/** Name of a user or a group by its number, from /etc/passwd or /etc/group; the number where it has none. */
+/**
+ * Name of a user or a group by its number, from /etc/passwd or /etc/group; the number where it has
+ * none.
+ */
 export function accountName(machine: Machine, kind: 'passwd' | 'group', id: number): string {
   for (const line of textAt(machine, `/etc/${kind}`)?.split('\n') ?? []) {
     const fields = line.split(':')

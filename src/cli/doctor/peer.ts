@@ -1,5 +1,6 @@
 /**
- * The peer: does the line open, does a trunkline answer, who is it, how far away, how fast. Each step has its time; a trunk that came about is closed again.
+ * The peer: does the line open, does a trunkline answer, who is it, how far away, how fast. Each
+ * step has its time; a trunk that came about is closed again.
  */
 import { benchClient } from '../../../protocols/bench.ts'
 import type { BenchDirection, BenchResult } from '../../../protocols/bench.ts'
@@ -17,7 +18,10 @@ const HELLO_MS = 5_000
 const PINGS_MS = 2_000
 const CLOSE_MS = 1_000
 const PINGS = 10
-/** The rate is measured with ever more bytes until they take this long: a slow line has carried all of them then, and nothing waits on it. */
+/**
+ * The rate is measured with ever more bytes until they take this long: a slow line has carried all
+ * of them then, and nothing waits on it.
+ */
 const BENCH_ENOUGH_MS = 250
 const BENCH_BYTES = [1024, 16 * 1024, 256 * 1024, 4 * 1024 * 1024, 64 * 1024 * 1024, 256 * 1024 * 1024]
 const BENCH_SECONDS = 2
@@ -81,7 +85,9 @@ function lineOf({ address }: Transport, { type }: Target): string {
   return type === 'device' ? `the line opens: ${address}` : `${address} takes connections`
 }
 
-/** The error's own words, with its code: what it says is better than what could be said of its code. */
+/**
+ * The error's own words, with its code: what it says is better than what could be said of its code.
+ */
 function sentenceOf(error: TrunkError): string {
   return `${error.message.trim().replaceAll(/\s*\n\s*/g, ' ')} (${error.code})`
 }

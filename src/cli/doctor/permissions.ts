@@ -46,7 +46,8 @@ export function closedFolder(machine: Machine, path: string): string | undefined
   const parts = path.split('/').slice(1, -1)
   for (let count = 1; count <= parts.length; count += 1) {
     const folder = `/${parts.slice(0, count).join('/')}`
-    if (!may(at(machine, folder), constants.F_OK)) return undefined // it is missing: that is for others to say
+    // it is missing: that is for others to say
+    if (!may(at(machine, folder), constants.F_OK)) return undefined
     if (!may(at(machine, folder), constants.X_OK)) return folder
   }
   return undefined

@@ -1,6 +1,7 @@
 /**
- * The file of a unix socket: is it there, is it one, may we connect, and how many clients does the kernel know of. Does not connect: the session does, and a
- * client that comes and goes is an event to whoever listens.
+ * The file of a unix socket: is it there, is it one, may we connect, and how many clients does the
+ * kernel know of. Does not connect: the session does, and a client that comes and goes is an event
+ * to whoever listens.
  */
 import { lstatSync, statSync } from 'node:fs'
 import { dirname } from 'node:path'
@@ -55,7 +56,10 @@ export async function* examineSocket(machine: Machine, path: string, kind: Socke
   return permissions.level === 'ok'
 }
 
-/** Connections that were accepted at `path`; one that trunkline listens at is not counted, since it was bound under another name. */
+/**
+ * Connections that were accepted at `path`; one that trunkline listens at is not counted, since it
+ * was bound under another name.
+ */
 function clientsOf(machine: Machine, path: string): number {
   const lines = (textAt(machine, '/proc/net/unix') ?? '').split('\n')
   return lines.filter((line) => {

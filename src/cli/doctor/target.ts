@@ -1,4 +1,7 @@
-/** An address, taken apart for the checks. Assumes an address that its transport has accepted: what is no address was refused before. */
+/**
+ * An address, taken apart for the checks. Assumes an address that its transport has accepted: what
+ * is no address was refused before.
+ */
 
 /** What is to be looked at before the line is opened. */
 export type Target =

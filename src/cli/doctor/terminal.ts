@@ -1,6 +1,7 @@
 /**
- * A terminal: a UART, a USB adapter, a paravirtual console or a pseudo-terminal. Which driver is behind it, whether the kernel prints on it, and how it is set:
- * trunkline sets it to raw when it opens it, so what it is before is only worth a note.
+ * A terminal: a UART, a USB adapter, a paravirtual console or a pseudo-terminal. Which driver is
+ * behind it, whether the kernel prints on it, and how it is set: trunkline sets it to raw when it
+ * opens it, so what it is before is only worth a note.
  */
 import { execFile } from 'node:child_process'
 import { note, ok, problem, type Finding } from './findings.ts'

@@ -1,6 +1,7 @@
 /**
- * A guest's virtio port: its name, and whether a program on the host has the other end. That only an open port tells, and only one process can have it open:
- * so it is opened for a moment, where nobody has it. What had arrived before is lost by that, as it is for a session, which skips it.
+ * A guest's virtio port: its name, and whether a program on the host has the other end. That only
+ * an open port tells, and only one process can have it open: so it is opened for a moment, where
+ * nobody has it. What had arrived before is lost by that, as it is for a session, which skips it.
  */
 import { closeSync, constants, openSync, readSync } from 'node:fs'
 import { note, ok, problem, type Finding } from './findings.ts'
@@ -10,7 +11,10 @@ const PORTS = '/sys/class/virtio-ports'
 /** A look at what is waiting, not at all of it. */
 const LOOK_BYTES = 4096
 
-/** The name that the host gave to the port which the kernel calls `name`; undefined where that is no virtio port. */
+/**
+ * The name that the host gave to the port which the kernel calls `name`; undefined where that is no
+ * virtio port.
+ */
 export function portName(machine: Machine, name: string): string | undefined {
   return textAt(machine, `${PORTS}/${name}/name`)?.trim()
 }

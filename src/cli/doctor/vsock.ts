@@ -1,4 +1,7 @@
-/** AF_VSOCK: does the kernel have it, with the transport that the address needs, and which machine are we? */
+/**
+ * AF_VSOCK: does the kernel have it, with the transport that the address needs, and which machine
+ * are we?
+ */
 import { loadNative, nativeStatus } from '../../native/load.ts'
 import { note, ok, problem, type Finding, type Findings } from './findings.ts'
 import { hasModule, textAt, type Machine } from './machine.ts'

@@ -1,4 +1,7 @@
-/** Stands in for the package node-gyp-build in the executable, where nobody but serialport asks it for an addon. */
+/**
+ * Stands in for the package node-gyp-build in the executable, where nobody but serialport asks it
+ * for an addon.
+ */
 import { loadEmbedded } from './embedded-addon.ts'
 
 /** What serialport's addon exports. */

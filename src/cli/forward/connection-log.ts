@@ -1,4 +1,6 @@
-/** Says on stderr that the session with the peer was lost, and that there is one again: a line each. */
+/**
+ * Says on stderr that the session with the peer was lost, and that there is one again: a line each.
+ */
 import type { ConnectionStatus } from '../../index.ts'
 import { say } from '../context.ts'
 import type { Context } from '../context.ts'

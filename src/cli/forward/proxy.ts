@@ -1,6 +1,6 @@
 /**
- * Forwards without a target, `-D` and `-R`, and `serve --proxy`: each connection's client says where
- * it wants to go. What their options mean, and what is refused before anything is bound.
+ * Forwards without a target, `-D` and `-R`, and `serve --proxy`: each connection's client says
+ * where it wants to go. What their options mean, and what is refused before anything is bound.
  */
 import { proxyConnections, type HandshakeOptions } from '../../../protocols/proxy/index.ts'
 import { tcpConnection } from '../../../protocols/tcp-connection.ts'

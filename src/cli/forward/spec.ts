@@ -1,4 +1,7 @@
-/** What `-L` and `-R` are given: `[BIND:]PORT:HOST:PORT`; for a proxy, `-D` and `-R`, `[BIND:]PORT`. IPv6 addresses in brackets. */
+/**
+ * What `-L` and `-R` are given: `[BIND:]PORT:HOST:PORT`; for a proxy, `-D` and `-R`, `[BIND:]PORT`.
+ * IPv6 addresses in brackets.
+ */
 import { InvalidArgumentError } from 'commander'
 import { fromBrackets } from '../../runtime/host-port.ts'
 import { usageError } from '../failure.ts'
@@ -70,7 +73,10 @@ export interface ProxyFlags {
   insecureBind?: boolean
 }
 
-/** Wrong usage for an option of a proxy where there is none: it would be dropped in silence. `what` are the options that make one. */
+/**
+ * Wrong usage for an option of a proxy where there is none: it would be dropped in silence. `what`
+ * are the options that make one.
+ */
 export function requireNoFlags({ allow = [], http, proxyAuthFile, insecureBind }: ProxyFlags, what: string): void {
   const given = [
     allow.length > 0 && '--allow',

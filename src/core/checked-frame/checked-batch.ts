@@ -1,6 +1,7 @@
 /**
- * Checked frames to bytes: one batch in one piece, since each payload is looked through and summed up before it leaves. Payloads are copied: such
- * lines carry tens of megabytes a second at best. The owner must not `reset` before the link has let go of the last batch.
+ * Checked frames to bytes: one batch in one piece, since each payload is looked through and summed
+ * up before it leaves. Payloads are copied: such lines carry tens of megabytes a second at best.
+ * The owner must not `reset` before the link has let go of the last batch.
  */
 import type { Batch } from '../frame/batch.ts'
 import { FrameType, HEADER_BYTES } from '../frame/constants.ts'

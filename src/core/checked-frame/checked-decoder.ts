@@ -1,8 +1,9 @@
 /**
- * Bytes to checked frames. Promises upward: a frame is shown only when its checksum was right, so no changed, lost, doubled or
- * inserted byte is ever part of one; frames that are sequenced are shown only in the order in which they were sent, none missing. What
- * lies outside of frames is skipped, up to the next sync word, however long it is. Assumes below: nothing. Enforces: the size rules of its handler, before a payload
- * is kept.
+ * Bytes to checked frames. Promises upward: a frame is shown only when its checksum was right, so
+ * no changed, lost, doubled or inserted byte is ever part of one; frames that are sequenced are
+ * shown only in the order in which they were sent, none missing. What lies outside of frames is
+ * skipped, up to the next sync word, however long it is. Assumes below: nothing. Enforces: the size
+ * rules of its handler, before a payload is kept.
  */
 import { FrameType, HEADER_BYTES, MAX_EDGE_BYTE } from '../frame/constants.ts'
 import type { FrameHandler } from '../frame/decoder.ts'
@@ -20,17 +21,28 @@ import { readU24, readU32 } from '../frame/numbers.ts'
 import { PROBE_BYTES } from './probe.ts'
 import { SyncScanner } from './sync-scanner.ts'
 
-/** What a {@link CheckedDecoder} calls besides. Anything it throws ends the decoding and reaches the caller of `push`. */
+/**
+ * What a {@link CheckedDecoder} calls besides. Anything it throws ends the decoding and reaches the
+ * caller of `push`.
+ */
 export interface CheckedHandler extends FrameHandler {
   /** Largest payload of a frame of this type. */
   maxPayload(type: number): number
-  /** The bytes behind a sync word, in the probe's place. True: they are as they were sent, and frames follow. */
+  /**
+   * The bytes behind a sync word, in the probe's place. True: they are as they were sent, and
+   * frames follow.
+   */
   probe(bytes: Uint8Array): boolean
   /** A hello as on a plain line stands in the probe's place. Throws. */
   plainHello(): never
-  /** A frame that belongs to no running CRC: HELLO or READY. `cut`: the sync word before it came inside another frame. */
+  /**
+   * A frame that belongs to no running CRC: HELLO or READY. `cut`: the sync word before it came
+   * inside another frame.
+   */
   helloBurst(type: number, payload: Uint8Array, cut: boolean): void
-  /** A sequenced frame of this type is right, and is about to be shown. False: it is not to be had. */
+  /**
+   * A sequenced frame of this type is right, and is about to be shown. False: it is not to be had.
+   */
   sequenced(type: number): boolean
   /** Bytes that are no frame. Returning goes on at the next sync word. */
   damaged(sentence: string): void
@@ -41,7 +53,10 @@ const PREFIX_BYTES = HEADER_BYTES + CHECK_BYTES
 /** What a hello on a plain line has in the probe's place: its type, and a length below 65,536. */
 const PLAIN_HELLO: readonly number[] = [FrameType.HELLO, 0]
 
-/** `noise`: nothing is known; `probe`: behind a sync word; `header` and `body`: in a frame, or between two. */
+/**
+ * `noise`: nothing is known; `probe`: behind a sync word; `header` and `body`: in a frame, or
+ * between two.
+ */
 type State = 'noise' | 'probe' | 'header' | 'body'
 
 export class CheckedDecoder {
@@ -123,7 +138,8 @@ export class CheckedDecoder {
     this.#probe.set(bytes.subarray(at, at + taken), this.#filled)
     const before = this.#filled
     this.#filled += taken
-    // looked at as soon as it is there: a plain hello may be shorter than a probe, and nothing would follow it
+    // looked at as soon as it is there: a plain hello may be shorter than a probe, and nothing
+    // would follow it
     if (before < PLAIN_HELLO.length && this.#filled >= PLAIN_HELLO.length && this.#isPlainHello()) {
       this.#handler.plainHello()
     }
@@ -164,7 +180,8 @@ export class CheckedDecoder {
     const length = readU24(prefix, 1)
     const most = this.#handler.maxPayload(type)
     if (length > ((flags & STUFFED) === 0 ? most : stuffedLength(most))) {
-      // a header that is right by chance (one in 16,384) may say anything: that is damage, and not the peer's doing
+      // a header that is right by chance (one in 16,384) may say anything: that is damage, and not
+      // the peer's doing
       this.#damaged(`a frame of ${length} bytes, above the limit of ${most}`)
       return
     }
@@ -176,7 +193,9 @@ export class CheckedDecoder {
     this.#state = 'body'
   }
 
-  /** The checksum of a header whose check is right under one of the running CRCs that it may be of. */
+  /**
+   * The checksum of a header whose check is right under one of the running CRCs that it may be of.
+   */
   #sumOfHeader(type: number, prefix: Uint8Array): number | undefined {
     const header = prefix.subarray(0, HEADER_BYTES)
     const runningCrcs =

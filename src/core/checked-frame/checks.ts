@@ -1,12 +1,13 @@
 /**
  * What frames carry on a connectionless or lossy link (docs/reference/wire-format.md, "Checked
- * frames"): a check behind the header, so that a damaged length is never waited for, a checksum behind the payload, and the rule that a
- * sync word stands before a hello and nowhere else.
+ * frames"): a check behind the header, so that a damaged length is never waited for, a checksum
+ * behind the payload, and the rule that a sync word stands before a hello and nowhere else.
  *
  *     header 9 | check 2 | payload | checksum 5
  *
- * The bytes that are added are all below 0x80, as are the first and the last of a header; so a sync word, whose bytes are all above,
- * could only lie inside a payload. A payload that holds one is *stuffed*: flagged, and a zero put behind the word's first half.
+ * The bytes that are added are all below 0x80, as are the first and the last of a header; so a sync
+ * word, whose bytes are all above, could only lie inside a payload. A payload that holds one is
+ * *stuffed*: flagged, and a zero put behind the word's first half.
  */
 import { FrameFlag, SYNC_WORD } from '../frame/constants.ts'
 
@@ -65,7 +66,10 @@ export function checksumMatches(bytes: Uint8Array, at: number, sum: number): boo
   )
 }
 
-/** `payload` with a zero behind each first half of a sync word; undefined where it holds no whole word and may go as it is. */
+/**
+ * `payload` with a zero behind each first half of a sync word; undefined where it holds no whole
+ * word and may go as it is.
+ */
 export function stuff(payload: Uint8Array, tools: ChecksumTools): Uint8Array | undefined {
   if (payload.byteLength < SYNC_WORD.byteLength || tools.find(payload, SYNC_WORD, 0) < 0) return undefined
   const stuffed = new Uint8Array(stuffedLength(payload.byteLength))

@@ -1,6 +1,7 @@
 /**
- * All 256 values of a byte, behind each sync word: what arrives in their place tells what a line does to bytes. They descend, so that a line
- * that takes XOFF (0x13) out for itself and stops meets XON (0x11) right after it.
+ * All 256 values of a byte, behind each sync word: what arrives in their place tells what a line
+ * does to bytes. They descend, so that a line that takes XOFF (0x13) out for itself and stops meets
+ * XON (0x11) right after it.
  */
 import { FrameType, SYNC_WORD } from '../frame/constants.ts'
 
@@ -15,7 +16,10 @@ export const STRIPPED_SYNC_WORD: Uint8Array = SYNC_WORD.map((byte) => byte & 0x7
 
 /** Changes that are named one by one; more are counted. */
 const MAX_NAMED = 6
-/** By how much more may be missing than was put in, or the reverse; beyond, everything is called changed. */
+/**
+ * By how much more may be missing than was put in, or the reverse; beyond, everything is called
+ * changed.
+ */
 const MAX_SHIFT = 40
 /** More changes than there can be. */
 const FAR = 10_000
@@ -41,8 +45,9 @@ export function isProbe(bytes: Uint8Array): boolean {
 }
 
 /**
- * What the line did to the probe, in words: which values arrive as others, are missing, or come in addition. The same for every probe of
- * a line that does the same, so two that agree are no accident.
+ * What the line did to the probe, in words: which values arrive as others, are missing, or come in
+ * addition. The same for every probe of a line that does the same, so two that agree are no
+ * accident.
  */
 export function diagnose(bytes: Uint8Array): string {
   const stripped = PROBE.every((byte, index) => bytes[index] === (byte & 0x7f))
@@ -83,8 +88,9 @@ function differences(bytes: Uint8Array): string[] {
 }
 
 /**
- * The fewest changes (a value missing, another in its place, one too many) that make `bytes` from `at` on of what was sent from `index` on: the
- * edit distance, between what is at most {@link MAX_SHIFT} apart.
+ * The fewest changes (a value missing, another in its place, one too many) that make `bytes` from
+ * `at` on of what was sent from `index` on: the edit distance, between what is at most
+ * {@link MAX_SHIFT} apart.
  */
 function costsOfTheRest(bytes: Uint8Array): Uint16Array[] {
   const costs = Array.from({ length: SENT.length + 1 }, () => new Uint16Array(PROBE_BYTES + 1).fill(FAR))
@@ -114,7 +120,10 @@ const OPENINGS: readonly (readonly [opening: string, what: string])[] = [
   ['SSH-', 'but those of an SSH server'],
 ]
 
-/** Whose the first bytes of a line are, for the end of a sentence; undefined where they are nobody's that one could know. */
+/**
+ * Whose the first bytes of a line are, for the end of a sentence; undefined where they are nobody's
+ * that one could know.
+ */
 export function protocolOf(first: Uint8Array): string | undefined {
   if (first[0] === TELNET_IAC && TELNET_VERBS.has(first[1])) {
     return 'but those of telnet (telnet=on of a character device, or a terminal server): it has to be a raw socket'

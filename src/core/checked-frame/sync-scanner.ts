@@ -1,7 +1,8 @@
 /**
- * Finds sync words in chunks, however they are cut. Promises: every byte is handed on once and in order, as part of what lies between two words; a
- * word itself is not. Holds back at most the seven bytes at the end of a chunk that may begin a word. The word's bytes all differ, so a
- * beginning that goes on otherwise can hide no other beginning but its own last byte.
+ * Finds sync words in chunks, however they are cut. Promises: every byte is handed on once and in
+ * order, as part of what lies between two words; a word itself is not. Holds back at most the seven
+ * bytes at the end of a chunk that may begin a word. The word's bytes all differ, so a beginning
+ * that goes on otherwise can hide no other beginning but its own last byte.
  */
 import { SYNC_WORD } from '../frame/constants.ts'
 import type { ChecksumTools } from './checks.ts'

@@ -1,7 +1,8 @@
 /**
- * Frames to bytes: one batch of frames for one write of the link. Headers, control frames and small payloads are copied one behind the
- * other into a scratch buffer that is used again for the next batch; large payloads go by reference between them. So a batch is a few
- * pieces, whatever the number of its frames. The owner must not `reset` before the link has let go of the last batch.
+ * Frames to bytes: one batch of frames for one write of the link. Headers, control frames and small
+ * payloads are copied one behind the other into a scratch buffer that is used again for the next
+ * batch; large payloads go by reference between them. So a batch is a few pieces, whatever the
+ * number of its frames. The owner must not `reset` before the link has let go of the last batch.
  */
 import { HEADER_BYTES } from './constants.ts'
 import { writeU24, writeU32, writeU64 } from './numbers.ts'
@@ -12,7 +13,9 @@ export interface Batch {
   readonly bytes: number
   /** False when no further frame should be added. */
   readonly hasRoom: boolean
-  /** A header; its payload of `length` bytes follows by {@link payload}, in any number of pieces. */
+  /**
+   * A header; its payload of `length` bytes follows by {@link payload}, in any number of pieces.
+   */
   header(type: number, flags: number, pipe: number, length: number): void
   payload(piece: Uint8Array): void
   /** A whole frame. */
@@ -21,14 +24,26 @@ export interface Batch {
   offsetFrame(type: number, pipe: number, offset: number): void
 }
 
-/** Size of the scratch buffer, and so of what one batch can copy: small until a batch was full, so that a stranger who says nothing costs little. */
+/**
+ * Size of the scratch buffer, and so of what one batch can copy: small until a batch was full, so
+ * that a stranger who says nothing costs little.
+ */
 const MIN_SCRATCH_BYTES = 16 * 1024
 const SCRATCH_BYTES = 128 * 1024
-/** Room that the scratch buffer keeps: no frame but DATA and the hello's copies more than a header and this. */
+/**
+ * Room that the scratch buffer keeps: no frame but DATA and the hello's copies more than a header
+ * and this.
+ */
 const SCRATCH_RESERVE = 4 * 1024
-/** Room that payloads leave: for the headers and numbers of what may follow the last payload that was let in (an END, a DONE, a goodbye's header). */
+/**
+ * Room that payloads leave: for the headers and numbers of what may follow the last payload that
+ * was let in (an END, a DONE, a goodbye's header).
+ */
 const TRAILER_BYTES = 1024
-/** Payloads up to here are copied behind their header: cheaper than a piece of their own in the link's writev. */
+/**
+ * Payloads up to here are copied behind their header: cheaper than a piece of their own in the
+ * link's writev.
+ */
 const COPY_BYTES = 2 * 1024
 
 export class FrameBatch implements Batch {
@@ -76,7 +91,9 @@ export class FrameBatch implements Batch {
     this.#bytes += HEADER_BYTES
   }
 
-  /** A piece of payload: copied if small, else by reference until the link has let go of the batch. */
+  /**
+   * A piece of payload: copied if small, else by reference until the link has let go of the batch.
+   */
   payload(piece: Uint8Array): void {
     const length = piece.byteLength
     if (length <= COPY_BYTES && this.#position + length + TRAILER_BYTES <= this.#scratch.byteLength) {

@@ -5,9 +5,10 @@
  *
  *     type u8 | payload length u24 | pipe id u32 | flags u8 | payload
  *
- * in network byte order. The first byte (type) and the last byte (flags) of a header are at most 0x7f while every byte of the
- * sync word is above: so a sync word can neither begin in a payload and end in the next header nor begin in a header and end
- * in its payload, and the 7 bytes between are too few to hold one.
+ * in network byte order. The first byte (type) and the last byte (flags) of a header are at most
+ * 0x7f while every byte of the sync word is above: so a sync word can neither begin in a payload
+ * and end in the next header nor begin in a header and end in its payload, and the 7 bytes between
+ * are too few to hold one.
  */
 
 /** Bytes of a frame header. */
@@ -20,12 +21,16 @@ export const MAX_EDGE_BYTE = 0x7f
 export const WIRE_VERSION = 1
 
 /**
- * What each hello begins with: eight different bytes above 0x7f, so it overlaps no shifted copy of itself, is not UTF-8, and
- * shows at once a line that strips the eighth bit. 0x91 and 0x93 (XON and XOFF with that bit) are left out.
+ * What each hello begins with: eight different bytes above 0x7f, so it overlaps no shifted copy of
+ * itself, is not UTF-8, and shows at once a line that strips the eighth bit. 0x91 and 0x93 (XON and
+ * XOFF with that bit) are left out.
  */
 export const SYNC_WORD: Uint8Array = Uint8Array.of(0xf4, 0x9b, 0xd1, 0xa6, 0xe8, 0xb3, 0xc5, 0x97)
 
-/** Frame types. Those from {@link FIRST_OPTIONAL_TYPE} on may be skipped by a peer that does not know them. */
+/**
+ * Frame types. Those from {@link FIRST_OPTIONAL_TYPE} on may be skipped by a peer that does not
+ * know them.
+ */
 export const FrameType = {
   HELLO: 0x01,
   READY: 0x02,
@@ -48,7 +53,10 @@ export const FrameType = {
 /** Types from here to 0x7f are extensions: skipped by their length where they are not known. */
 export const FIRST_OPTIONAL_TYPE = 0x40
 
-/** Frames that belong to a pipe have types from here on; those below belong to the session and carry pipe id 0. */
+/**
+ * Frames that belong to a pipe have types from here on; those below belong to the session and carry
+ * pipe id 0.
+ */
 export const FIRST_PIPE_TYPE = 0x10
 
 /** Flags. A flag that a frame type does not define must be 0. */

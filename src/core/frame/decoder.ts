@@ -1,14 +1,20 @@
 /**
- * Bytes to frames. Promises upward: each header is shown before a byte of its payload is kept; the payload of a frame that is
- * taken in pieces is handed on as it lies in the link's chunks, without reassembly; every other payload is handed on whole.
- * Assumes below: chunks in order, not changed afterwards. Enforces: the size and type rules that its handler throws.
+ * Bytes to frames. Promises upward: each header is shown before a byte of its payload is kept; the
+ * payload of a frame that is taken in pieces is handed on as it lies in the link's chunks, without
+ * reassembly; every other payload is handed on whole. Assumes below: chunks in order, not changed
+ * afterwards. Enforces: the size and type rules that its handler throws.
  */
 import { HEADER_BYTES } from './constants.ts'
 import { readU24, readU32 } from './numbers.ts'
 
-/** What a {@link FrameDecoder} calls. Anything it throws ends the decoding and reaches the caller of `push`. */
+/**
+ * What a {@link FrameDecoder} calls. Anything it throws ends the decoding and reaches the caller of
+ * `push`.
+ */
 export interface FrameHandler {
-  /** A header. Throws where the frame is not to be had; returns true to take the payload in pieces. */
+  /**
+   * A header. Throws where the frame is not to be had; returns true to take the payload in pieces.
+   */
   header(type: number, flags: number, pipe: number, length: number): boolean
   /** Part of a payload taken in pieces; `last` with the one that completes it. Never empty. */
   piece(bytes: Uint8Array, last: boolean): void

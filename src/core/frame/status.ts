@@ -28,7 +28,8 @@ const decoder = new TextDecoder('utf-8', { fatal: true })
 /** The payload for `code` and `sentence`; the sentence is cut where it is too long. */
 export function encodeStatus(code: ErrorCode, sentence: string): Uint8Array {
   const known = isKnownCode(code) && ERROR_CODES[code].wire !== 0
-  // a code of our own without a number never travels: by name it would end the session as a lie about a plugin's code
+  // a code of our own without a number never travels: by name it would end the session as a lie
+  // about a plugin's code
   const name = isKnownCode(code) || !isCodeShaped(code) ? new Uint8Array(0) : encoder.encode(code)
   const number = known ? ERROR_CODES[code].wire : name.byteLength > 0 ? 0 : ERROR_CODES.ERR_PIPE_RESET.wire
   const text = new Uint8Array(MAX_SENTENCE_BYTES)
@@ -42,7 +43,10 @@ export function encodeStatus(code: ErrorCode, sentence: string): Uint8Array {
   return payload
 }
 
-/** The error that the peer sent, or undefined where the payload is no status. Numbers from a newer version become `fallback`. */
+/**
+ * The error that the peer sent, or undefined where the payload is no status. Numbers from a newer
+ * version become `fallback`.
+ */
 export function decodeStatus(payload: Uint8Array, fallback: ErrorCode, scope?: ErrorScope): TrunkError | undefined {
   const nameLength = payload[2]
   if (nameLength === undefined || payload.byteLength > MAX_STATUS_BYTES) return undefined

@@ -1,6 +1,8 @@
 /**
- * Buffers in which small writes are gathered, used again: a stream of 64-byte writes would else have 64 KiB allocated and zeroed for each batch, a fifth of
- * what those writes cost (docs/internals/performance.md). A buffer is free again when the batch that its bytes went into has left.
+ * Buffers in which small writes are gathered, used again: a stream of 64-byte writes would else
+ * have 64 KiB allocated and zeroed for each batch, a fifth of what those writes cost
+ * (docs/internals/performance.md). A buffer is free again when the batch that its bytes went into
+ * has left.
  */
 
 /** Size of a buffer: what a pipe takes before its writer waits. */

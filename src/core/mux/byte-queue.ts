@@ -1,6 +1,8 @@
 /**
- * Bytes of one direction of one pipe, waiting. A small piece that finds the queue empty is copied as it is; more of them are gathered into tails, each
- * twice as large as the last, so a queue of one-byte pieces holds at most about twice its bytes (invariant 4 of docs/internals/catalogue.md; the field's muxers held 370 times).
+ * Bytes of one direction of one pipe, waiting. A small piece that finds the queue empty is copied
+ * as it is; more of them are gathered into tails, each twice as large as the last, so a queue of
+ * one-byte pieces holds at most about twice its bytes (invariant 4 of docs/internals/catalogue.md;
+ * the field's muxers held 370 times).
  */
 import type { BufferPool } from './buffer-pool.ts'
 
@@ -76,7 +78,10 @@ export class ByteQueue {
     for (const chunk of this.#rest?.slice(this.#taken) ?? []) into.add(chunk.buffer)
   }
 
-  /** Copies everything into one buffer of its own; `release` gets the pieces, which nobody looks at any more. */
+  /**
+   * Copies everything into one buffer of its own; `release` gets the pieces, which nobody looks at
+   * any more.
+   */
   compact(release: (piece: Uint8Array) => void): void {
     if (this.length === 0) return
     const copy = new Uint8Array(this.length)
@@ -119,7 +124,8 @@ export class ByteQueue {
       this.#rest = undefined
       this.#taken = 0
     } else if (this.#taken >= 64 && this.#taken * 2 >= rest.length) {
-      // what was taken is dropped now and then, so that neither memory nor time grows with what went through
+      // what was taken is dropped now and then, so that neither memory nor time grows with what
+      // went through
       this.#rest = rest.slice(this.#taken)
       this.#taken = 0
     }
@@ -127,7 +133,8 @@ export class ByteQueue {
 
   #newTail(bytes: number): void {
     this.#seal()
-    // twice the one that is full: how much else is queued says nothing about how many small pieces will follow
+    // twice the one that is full: how much else is queued says nothing about how many small pieces
+    // will follow
     const twice = this.#tail === undefined ? MIN_TAIL_BYTES : this.#tail.byteLength * 2
     this.#pooled = this.#pool !== undefined && twice > POOL_FROM_BYTES
     this.#tail = this.#pooled ? this.#pool?.take() : new Uint8Array(Math.max(bytes, Math.min(MAX_TAIL_BYTES, twice)))

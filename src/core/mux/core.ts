@@ -1,14 +1,16 @@
 /**
- * The muxer: many pipes over one session. No I/O, no timer, no promise: frames and a clock reading go in by plain calls, frames go out
- * into the batch that `pull` is given, what happened goes to the pipes' listeners and the host.
+ * The muxer: many pipes over one session. No I/O, no timer, no promise: frames and a clock reading
+ * go in by plain calls, frames go out into the batch that `pull` is given, what happened goes to
+ * the pipes' listeners and the host.
  *
- * This file is what the pipe adapter and the engine call; `inbox.ts` takes frames in, `outbox.ts` sends them, `pipe-table.ts` knows which
- * pipes there are and how they end.
+ * This file is what the pipe adapter and the engine call; `inbox.ts` takes frames in, `outbox.ts`
+ * sends them, `pipe-table.ts` knows which pipes there are and how they end.
  *
- * Promises upward: bytes of a pipe arrive once, in order, or the pipe fails with a code; an end is the peer's end; one pipe's
- * failure leaves the others alone. Assumes below: whole frames in order. Enforces: credit both ways, the in-flight bound, pipe and
- * waiting limits (slots are free only when the peer's handler has ended), the reset bucket, first-frame and status sizes.
- * Illegal frames throw a `TrunkError` of scope `session`; the engine ends the session with it.
+ * Promises upward: bytes of a pipe arrive once, in order, or the pipe fails with a code; an end is
+ * the peer's end; one pipe's failure leaves the others alone. Assumes below: whole frames in order.
+ * Enforces: credit both ways, the in-flight bound, pipe and waiting limits (slots are free only
+ * when the peer's handler has ended), the reset bucket, first-frame and status sizes. Illegal
+ * frames throw a `TrunkError` of scope `session`; the engine ends the session with it.
  */
 import { TrunkError, type ErrorCode } from '../../contracts/errors.ts'
 import type { Batch } from '../frame/batch.ts'
@@ -65,9 +67,12 @@ export class MuxCore {
     return this.#outbox.noResets && this.#table.drained
   }
 
-  // --- what the pipe adapter asks for ------------------------------------------------------------------------------------------
+  // --- what the pipe adapter asks for ------------------------------------------------------------
 
-  /** Opens a pipe; `head` is the payload of its first frame. The listener hears `accepted` or `failed`. */
+  /**
+   * Opens a pipe; `head` is the payload of its first frame. The listener hears `accepted` or
+   * `failed`.
+   */
   open(head: Uint8Array, listener: PipeListener, now: number): PipeState {
     if (this.closing) throw new TrunkError('ERR_SESSION_CLOSED', 'the trunk is closing: no new pipes')
     const pipe = this.#table.addOutbound(now)
@@ -100,7 +105,10 @@ export class MuxCore {
     this.#outbox.list(pipe, Pending.REFUSE)
   }
 
-  /** The handler of an accepted pipe has returned: what it has not ended is ended, what it has not read is stopped. */
+  /**
+   * The handler of an accepted pipe has returned: what it has not ended is ended, what it has not
+   * read is stopped.
+   */
   handlerEnded(pipe: PipeState): void {
     this.dropUnread(pipe)
     if (pipe.handlerEnded || pipe.phase === 'closed') return
@@ -114,14 +122,15 @@ export class MuxCore {
     if (pipe.cutError !== undefined) return
     this.end(pipe)
     if (!pipe.receivedAll) this.stop(pipe, 'ERR_PIPE_STOPPED')
-    // a stop is answered by the peer's muxer, not by its application: that may read what it has in its own time
+    // a stop is answered by the peer's muxer, not by its application: that may read what it has in
+    // its own time
     if (pipe.finalOffset < 0) this.#table.orphan(pipe, this.#now)
     this.#table.settle(pipe)
   }
 
   /**
-   * Queues `chunk` (not empty). Returns the offset that {@link PipeState.sent} has to reach, with the batch gone, before the writer
-   * goes on; 0: at once. A chunk by reference is free again then.
+   * Queues `chunk` (not empty). Returns the offset that {@link PipeState.sent} has to reach, with
+   * the batch gone, before the writer goes on; 0: at once. A chunk by reference is free again then.
    */
   write(pipe: PipeState, chunk: Uint8Array): number {
     const queue = (pipe.sendQueue ??= new ByteQueue(this.#outbox.buffers))
@@ -149,8 +158,9 @@ export class MuxCore {
   }
 
   /**
-   * Everything that can be read now; it is consumed, and belongs to the caller, or is borrowed to it until its {@link release}. `clock` is asked once for a
-   * window: a reading of the time for each chunk costs more than the chunk.
+   * Everything that can be read now; it is consumed, and belongs to the caller, or is borrowed to
+   * it until its {@link release}. `clock` is asked once for a window: a reading of the time for
+   * each chunk costs more than the chunk.
    */
   read(pipe: PipeState, clock: { now(): number }): Uint8Array[] {
     const pieces: Uint8Array[] = []
@@ -179,7 +189,8 @@ export class MuxCore {
 
   /** What was read of pieces that were borrowed: nobody looks at them any more. */
   release(pieces: readonly Uint8Array[]): void {
-    // smaller ones are copies; asking one for its buffer would have it made, at ten times the cost of the piece
+    // smaller ones are copies; asking one for its buffer would have it made, at ten times the cost
+    // of the piece
     for (const piece of pieces) if (piece.byteLength >= GATHERED_BYTES) this.#host.release?.(piece)
   }
 
@@ -203,8 +214,10 @@ export class MuxCore {
   }
 
   /**
-   * Resets the pipe behind what was written: its reading stops at once, and the reset follows when everything before it has left. The listener is told of that by
-   * `failed`, which may be during this call; where the peer takes nothing more of it for `orphanTimeoutMs`, the reset goes without the rest.
+   * Resets the pipe behind what was written: its reading stops at once, and the reset follows when
+   * everything before it has left. The listener is told of that by `failed`, which may be during
+   * this call; where the peer takes nothing more of it for `orphanTimeoutMs`, the reset goes
+   * without the rest.
    */
   cut(pipe: PipeState, error: TrunkError): void {
     if (pipe.cutError !== undefined || pipe.phase === 'reset' || pipe.phase === 'closed') return
@@ -245,9 +258,12 @@ export class MuxCore {
     if (pipe.consumed + pipe.window - pipe.granted >= pipe.window / 2) this.#outbox.list(pipe, Pending.CREDIT)
   }
 
-  // --- frames in, frames out, time: the engine's side ------------------------------------------------------------------
+  // --- frames in, frames out, time: the engine's side --------------------------------------------
 
-  /** Checks a header of a pipe's frame before any of its payload is kept. True: data, to be taken in pieces. */
+  /**
+   * Checks a header of a pipe's frame before any of its payload is kept. True: data, to be taken in
+   * pieces.
+   */
   header(type: number, flags: number, id: number, length: number): boolean {
     return this.#inbox.header(type, flags, id, length)
   }
@@ -283,7 +299,10 @@ export class MuxCore {
     return this.#outbox.dataSent
   }
 
-  /** The peer has answered something that went behind `offset` bytes of data frames: so it has parsed those. */
+  /**
+   * The peer has answered something that went behind `offset` bytes of data frames: so it has
+   * parsed those.
+   */
   peerAnswered(offset: number, now: number): void {
     this.#outbox.peerAnswered(offset, now)
   }
@@ -294,7 +313,10 @@ export class MuxCore {
     this.#outbox.pull(batch, maxBytes, now)
   }
 
-  /** The line has let go of the last batch: chunks that were sent by reference are their writers' again. */
+  /**
+   * The line has let go of the last batch: chunks that were sent by reference are their writers'
+   * again.
+   */
   batchLeft(): void {
     this.#outbox.batchLeft()
   }

@@ -1,4 +1,7 @@
-/** A first-in first-out list that allocates nothing once it is as large as it gets: the muxer's lists are filled and emptied for each batch. */
+/**
+ * A first-in first-out list that allocates nothing once it is as large as it gets: the muxer's
+ * lists are filled and emptied for each batch.
+ */
 export class Fifo<T> {
   #items: (T | undefined)[] = []
   #head = 0

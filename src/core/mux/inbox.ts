@@ -1,6 +1,7 @@
 /**
- * Frames of pipes, as they come in: each is checked as a whole against limits, state and credit, then the pipe's state changes. What the rules
- * do not allow throws; the engine ends the session with it. Assumes whole frames in order, each header shown before its payload.
+ * Frames of pipes, as they come in: each is checked as a whole against limits, state and credit,
+ * then the pipe's state changes. What the rules do not allow throws; the engine ends the session
+ * with it. Assumes whole frames in order, each header shown before its payload.
  */
 import { TrunkError, type ErrorCode } from '../../contracts/errors.ts'
 import { FrameFlag, FrameType, HEADER_BYTES } from '../frame/constants.ts'
@@ -16,8 +17,8 @@ import { violation, type MuxCounters, type MuxHost, type MuxSettings } from './s
 import { TokenBucket } from '../../runtime/token-bucket.ts'
 
 /**
- * The peer paces its resets by the announced bucket, but a line that was suspended delivers what left over a long time at once: so the bucket
- * here is this many times as deep.
+ * The peer paces its resets by the announced bucket, but a line that was suspended delivers what
+ * left over a long time at once: so the bucket here is this many times as deep.
  */
 const RESET_SLACK = 2
 
@@ -59,7 +60,10 @@ export class Inbox {
     this.#resetTokens = new TokenBucket(settings.resetBurst * RESET_SLACK, settings.resetsPerSecond, now)
   }
 
-  /** Checks a header of a pipe's frame before any of its payload is kept. True: data, to be taken in pieces. */
+  /**
+   * Checks a header of a pipe's frame before any of its payload is kept. True: data, to be taken in
+   * pieces.
+   */
   header(type: number, flags: number, id: number, length: number): boolean {
     if (id === 0) throw violation(`a frame of type ${type} needs a pipe id`)
     if (flags !== 0 && !(type === FrameType.RESET && flags === FrameFlag.FINAL)) {
@@ -225,7 +229,8 @@ export class Inbox {
       if (pipe.outbound && type === FrameType.ACCEPT) this.#outbox.answered(pipe)
       return
     }
-    // a DONE from before our reset, which has not gone out yet: the peer holds the slot until it has the reset
+    // a DONE from before our reset, which has not gone out yet: the peer holds the slot until it
+    // has the reset
     if (type === FrameType.DONE && this.#outbox.hasReset(pipe)) pipe.doneReceived = true
     // the peer may have released the slot before our reset went out: then it needs none
     else this.#table.free(pipe)
@@ -349,7 +354,10 @@ export class Inbox {
   }
 }
 
-/** The error that a pipe's frame tells. It is the pipe's whatever its code: a session's code may say why a pipe was refused. */
+/**
+ * The error that a pipe's frame tells. It is the pipe's whatever its code: a session's code may say
+ * why a pipe was refused.
+ */
 function remoteError(payload: Uint8Array, fallback: ErrorCode): TrunkError {
   const error = decodeStatus(payload, fallback, 'pipe')
   if (error === undefined) throw violation('a status that cannot be read')

@@ -1,7 +1,9 @@
 /**
- * Everything that waits to be sent, and in which order it goes: control frames before data, each kind at most once a pipe, so that no
- * flood makes this grow beyond the number of pipes; then data as credit, the bound on bytes in flight and the scheduler allow.
- * Promises: what is listed here leaves in the order of a pipe's life (OPEN, ACCEPT, data, END; an END that waits for nothing before DONE).
+ * Everything that waits to be sent, and in which order it goes: control frames before data, each
+ * kind at most once a pipe, so that no flood makes this grow beyond the number of pipes; then data
+ * as credit, the bound on bytes in flight and the scheduler allow. Promises: what is listed here
+ * leaves in the order of a pipe's life (OPEN, ACCEPT, data, END; an END that waits for nothing
+ * before DONE).
  */
 import { TrunkError, type ErrorCode } from '../../contracts/errors.ts'
 import type { Batch } from '../frame/batch.ts'
@@ -19,7 +21,9 @@ import { TokenBucket } from '../../runtime/token-bucket.ts'
 /** Refused opens that wait to be sent: more than any honest peer can have under way. */
 const MAX_QUEUED_REFUSALS = 1024
 
-/** On a paced line the peer is told of so much parsed: a quarter of the least that may be under way. */
+/**
+ * On a paced line the peer is told of so much parsed: a quarter of the least that may be under way.
+ */
 const PACED_STEP_BYTES = 256
 
 interface QueuedRefusal {
@@ -28,16 +32,19 @@ interface QueuedRefusal {
 }
 
 /**
- * To a peer that answers within this, half of what may be in flight keeps the line as busy, and a small message beside bulk waits half as long: its 99th percentile
- * went from 743 to 434 µs and from 1,841 to 509 (docs/internals/performance.md).
+ * To a peer that answers within this, half of what may be in flight keeps the line as busy, and a
+ * small message beside bulk waits half as long: its 99th percentile went from 743 to 434 µs and
+ * from 1,841 to 509 (docs/internals/performance.md).
  */
 const LOW_LATENCY_MS = 2
 
 /** What a pipe takes ahead of the line before its writer waits. */
 const AHEAD_BYTES = 64 * 1024
 /**
- * To a low-latency peer those that have something to send share this, where that is more for each and its credit lasts: it is gone at once, and a batch of this size is worth its system
- * call. Bulk on one pipe became 1.1 times as fast between two processes, 1.1 to 1.6 times in one; twice as much no longer fits a processor's cache (docs/internals/performance.md).
+ * To a low-latency peer those that have something to send share this, where that is more for each
+ * and its credit lasts: it is gone at once, and a batch of this size is worth its system call. Bulk
+ * on one pipe became 1.1 times as fast between two processes, 1.1 to 1.6 times in one; twice as
+ * much no longer fits a processor's cache (docs/internals/performance.md).
  */
 const LOW_LATENCY_AHEAD_BYTES = 256 * 1024
 /** A peer that has not said for so long what it has parsed, while data wait for that, is asked. */
@@ -57,7 +64,10 @@ export class Outbox {
   readonly #pace: Pace | undefined
   /** Pipes with pending control frames, in order of their first one. */
   readonly #listed = new Fifo<PipeState>()
-  /** Local opens that wait for the peer to answer earlier ones, at most maxOutbound; and those that it has not answered. */
+  /**
+   * Local opens that wait for the peer to answer earlier ones, at most maxOutbound; and those that
+   * it has not answered.
+   */
   #opens: PipeState[] = []
   #unanswered = 0
   /** Resets that wait for a token of the peer's bucket. At most one a pipe. */
@@ -70,15 +80,19 @@ export class Outbox {
   #peerParsed = 0
   #parsed = 0
   #parsedTold = 0
-  /** When the peer is asked what it has parsed: {@link ASKED} while an answer is awaited, Infinity while nothing waits for it. */
+  /**
+   * When the peer is asked what it has parsed: {@link ASKED} while an answer is awaited, Infinity
+   * while nothing waits for it.
+   */
   #askAt = Infinity
   /** The last time it had to be asked. */
   #asksAtOnce = false
   /** What the pipes may take ahead of the line together, if their credit lasts. */
   #ahead = AHEAD_BYTES
   /**
-   * Who has bytes or an end in the batch that the line holds. Not the pipes: a line may report a batch as gone after the peer has answered its front, and by
-   * then a pipe may be over, with nobody to tell of it.
+   * Who has bytes or an end in the batch that the line holds. Not the pipes: a line may report a
+   * batch as gone after the peer has answered its front, and by then a pipe may be over, with
+   * nobody to tell of it.
    */
   readonly #leaving = new Fifo<PipeListener>()
   /** Counts the batches, and pipes whose reset follows the present one. */
@@ -94,7 +108,7 @@ export class Outbox {
     this.#pace = settings.paced ? new Pace(settings.maxInFlightBytes) : undefined
   }
 
-  // --- what is to be sent ----------------------------------------------------------------------------------------------
+  // --- what is to be sent ------------------------------------------------------------------------
 
   /** Enters a pipe among those with data to send, if it has any that may go. */
   schedule(pipe: PipeState): void {
@@ -103,13 +117,19 @@ export class Outbox {
     this.#host.wake()
   }
 
-  /** How many bytes of `pipe` may wait before its writer does: a peer that does not read does not raise it. */
+  /**
+   * How many bytes of `pipe` may wait before its writer does: a peer that does not read does not
+   * raise it.
+   */
   mayBeAhead(pipe: PipeState): number {
     const share = Math.floor(this.#ahead / Math.max(1, this.#scheduler.length))
     return Math.max(AHEAD_BYTES, Math.min(share, pipe.creditLimit - pipe.sent))
   }
 
-  /** A pipe that is over has no turn: while the peer lets no data go, no turn would come to find that out. */
+  /**
+   * A pipe that is over has no turn: while the peer lets no data go, no turn would come to find
+   * that out.
+   */
   unschedule(pipe: PipeState): void {
     if (pipe.scheduled) this.#scheduler.leave(pipe)
   }
@@ -124,7 +144,10 @@ export class Outbox {
     this.#host.wake()
   }
 
-  /** Lists an OPEN, or queues it here until the peer has answered earlier ones: so no burst of opens is refused. */
+  /**
+   * Lists an OPEN, or queues it here until the peer has answered earlier ones: so no burst of opens
+   * is refused.
+   */
   open(pipe: PipeState): void {
     this.#opens.push(pipe)
     this.#releaseOpens()
@@ -199,7 +222,7 @@ export class Outbox {
     return this.#parsed - this.#parsedTold >= step
   }
 
-  // --- batches ---------------------------------------------------------------------------------------------------------
+  // --- batches -----------------------------------------------------------------------------------
 
   /** The peer has parsed this many bytes of data frames. */
   peerParsed(offset: number, now: number): void {
@@ -213,8 +236,9 @@ export class Outbox {
   }
 
   /**
-   * The peer has answered what went behind `offset` bytes of data frames. Frames are parsed in order, so it has parsed them, whether it says so or not: it may say it
-   * seldom, and a line may bear less under way than that.
+   * The peer has answered what went behind `offset` bytes of data frames. Frames are parsed in
+   * order, so it has parsed them, whether it says so or not: it may say it seldom, and a line may
+   * bear less under way than that.
    */
   peerAnswered(offset: number, now: number): void {
     const asked = this.#askAt === ASKED
@@ -237,7 +261,10 @@ export class Outbox {
     this.#askAt = Infinity
   }
 
-  /** Nothing more may leave before the peer has parsed more: where it does not say so for a while, it is asked. */
+  /**
+   * Nothing more may leave before the peer has parsed more: where it does not say so for a while,
+   * it is asked.
+   */
   #awaitParsed(now: number): void {
     if (this.#askAt !== Infinity || this.#scheduler.isEmpty) return
     this.#askAt = now + ASK_AFTER_MS
@@ -314,7 +341,8 @@ export class Outbox {
       this.#table.free(pipe)
       return
     }
-    // a reader that has stopped since gives its growth back: a smaller window must not take back what was granted
+    // a reader that has stopped since gives its growth back: a smaller window must not take back
+    // what was granted
     if ((pending & Pending.CREDIT) !== 0 && pipe.phase !== 'reset' && !pipe.readStopped) {
       pipe.granted = pipe.consumed + pipe.window
       batch.offsetFrame(FrameType.CREDIT, id, pipe.granted)
@@ -325,7 +353,8 @@ export class Outbox {
     if ((pending & Pending.DONE) !== 0) {
       const status = pipe.discarded && pipe.phase !== 'reset' ? (pipe.stopPayload ?? NOTHING) : NOTHING
       pipe.doneSent = true
-      // an end that waits for nothing goes first: the peer then knows that there is nothing more to read or to stop
+      // an end that waits for nothing goes first: the peer then knows that there is nothing more to
+      // read or to stop
       this.#pullEnd(batch, pipe)
       batch.frame(FrameType.DONE, 0, id, status)
       this.#table.settle(pipe)
@@ -340,7 +369,10 @@ export class Outbox {
     this.schedule(pipe)
   }
 
-  /** Resets wait for the peer's bucket, so that no number of them ends the session; the slot is held meanwhile. */
+  /**
+   * Resets wait for the peer's bucket, so that no number of them ends the session; the slot is held
+   * meanwhile.
+   */
   #pullResets(batch: Batch, now: number): void {
     for (const [pipe, payload] of this.#resets) {
       if (!batch.hasRoom) return
@@ -376,7 +408,8 @@ export class Outbox {
   }
 
   #pullEnd(batch: Batch, pipe: PipeState): void {
-    // the same rule as the scheduler's: a pipe that stays sendable without sending would be pulled for ever
+    // the same rule as the scheduler's: a pipe that stays sendable without sending would be pulled
+    // for ever
     if (pipe.queued > 0 || !pipe.sendable) return
     if (pipe.endQueued) {
       batch.offsetFrame(FrameType.END, pipe.id, pipe.sent)
@@ -392,7 +425,10 @@ export class Outbox {
     if (pipe.listener !== undefined) this.#leaving.push(pipe.listener)
   }
 
-  /** The line has let go of the last batch: chunks that were sent by reference are their writers' again. */
+  /**
+   * The line has let go of the last batch: chunks that were sent by reference are their writers'
+   * again.
+   */
   batchLeft(): void {
     this.buffers.batchLeft()
     this.#batch++
@@ -408,7 +444,10 @@ export class Outbox {
     return pipe.batch === this.#batch
   }
 
-  /** The pipe's reset follows the batch that is being made, or that the line holds: nothing else goes before it. */
+  /**
+   * The pipe's reset follows the batch that is being made, or that the line holds: nothing else
+   * goes before it.
+   */
   cutWithBatch(pipe: PipeState): void {
     pipe.cutDue = true
     this.#cuts.push(pipe)
@@ -423,7 +462,7 @@ export class Outbox {
     listener?.failed(cutError)
   }
 
-  // --- time ------------------------------------------------------------------------------------------------------------
+  // --- time --------------------------------------------------------------------------------------
 
   /** When a reset that waits may go; Infinity without one. */
   deadline(): number {

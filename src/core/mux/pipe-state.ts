@@ -1,6 +1,7 @@
 /**
- * What the core knows of one pipe: numbers and two queues. All offsets are absolute byte counts of one direction since the open
- * (invariant 11 of docs/internals/catalogue.md), so a credit that is repeated is harmless and an end says where it is. Only MuxCore changes it.
+ * What the core knows of one pipe: numbers and two queues. All offsets are absolute byte counts of
+ * one direction since the open (invariant 11 of docs/internals/catalogue.md), so a credit that is
+ * repeated is harmless and an end says where it is. Only MuxCore changes it.
  */
 import type { TrunkError } from '../../contracts/errors.ts'
 import type { ByteQueue } from './byte-queue.ts'
@@ -11,20 +12,32 @@ export interface PipeListener {
   accepted(reply: Uint8Array): void
   /** There is something to read, or the peer ended. */
   readable(): void
-  /** Queued bytes or the end have left: writers may go on. The one call that may come when the pipe is over: the line lets go of a batch when it likes. */
+  /**
+   * Queued bytes or the end have left: writers may go on. The one call that may come when the pipe
+   * is over: the line lets go of a batch when it likes.
+   */
   written(): void
   /** The peer stops reading: writing is over. */
   stopped(error: TrunkError): void
-  /** The peer has read everything and its handler finished (`error` undefined), or did not read it all. */
+  /**
+   * The peer has read everything and its handler finished (`error` undefined), or did not read it
+   * all.
+   */
   confirmed(error: TrunkError | undefined): void
-  /** The pipe is over in both directions: refused, reset, or its session ended. Nothing follows but `written`. */
+  /**
+   * The pipe is over in both directions: refused, reset, or its session ended. Nothing follows but
+   * `written`.
+   */
   failed(error: TrunkError): void
 }
 
 /** Where a pipe is in its life. */
 export type PipePhase = 'opening' | 'open' | 'reset' | 'closed'
 
-/** Control frames that a pipe has to send; each at most once in the queue, so control output is bounded by pipes. */
+/**
+ * Control frames that a pipe has to send; each at most once in the queue, so control output is
+ * bounded by pipes.
+ */
 export const Pending = {
   OPEN: 1,
   ACCEPT: 2,
@@ -41,7 +54,10 @@ export class PipeState {
   phase: PipePhase = 'opening'
   listener: PipeListener | undefined
 
-  /** Control frames to send: bits of {@link Pending}; `listed` while the pipe stands in the core's list of such pipes. */
+  /**
+   * Control frames to send: bits of {@link Pending}; `listed` while the pipe stands in the core's
+   * list of such pipes.
+   */
   pending = 0
   listed = false
   /** Payload of the pending OPEN, ACCEPT or REFUSE, and of the STOP. */
@@ -63,11 +79,17 @@ export class PipeState {
   unsentDropped = false
   /** The last batch that had something of this pipe. */
   batch = 0
-  /** To be reset with this error when everything before it has left; `cutDue` once that is in a batch. */
+  /**
+   * To be reset with this error when everything before it has left; `cutDue` once that is in a
+   * batch.
+   */
   cutError: TrunkError | undefined
   cutDue = false
 
-  /** Receiving: what came in whole frames, was read, was granted, and where the end is (-1: not known). */
+  /**
+   * Receiving: what came in whole frames, was read, was granted, and where the end is (-1: not
+   * known).
+   */
   received = 0
   consumed = 0
   granted: number
@@ -82,7 +104,10 @@ export class PipeState {
   touched = false
   readStopped = false
   discarded = false
-  /** What came before a reset is read before the reset is told: the choice of whoever opened or serves the pipe. */
+  /**
+   * What came before a reset is read before the reset is told: the choice of whoever opened or
+   * serves the pipe.
+   */
   readsBeforeReset = false
   /** The pipe is over, and what came before is still there to be read. */
   lingers = false
@@ -128,7 +153,9 @@ export class PipeState {
     return this.endQueued || (this.cutError !== undefined && !this.cutDue)
   }
 
-  /** The peer, or the session, has ended the pipe: keeps what is unread for a reader that wants it. */
+  /**
+   * The peer, or the session, has ended the pipe: keeps what is unread for a reader that wants it.
+   */
   linger(): void {
     this.lingers = this.readsBeforeReset && this.readable > 0
   }

@@ -1,7 +1,8 @@
 /**
- * Which pipes there are and how each comes to its end: ids, limits, confirmation, the slot. A pipe is open until both directions are over and
- * confirmed; one that was reset is over for everybody here, whose slot is held until the acceptor's handler has ended
- * (CVE-2023-44487: a slot that a reset frees escapes the limit). Enforces the limits of pipes and the orphan time.
+ * Which pipes there are and how each comes to its end: ids, limits, confirmation, the slot. A pipe
+ * is open until both directions are over and confirmed; one that was reset is over for everybody
+ * here, whose slot is held until the acceptor's handler has ended (CVE-2023-44487: a slot that a
+ * reset frees escapes the limit). Enforces the limits of pipes and the orphan time.
  */
 import { TrunkError } from '../../contracts/errors.ts'
 import { MAX_PIPE_ID } from '../frame/constants.ts'
@@ -93,7 +94,10 @@ export class PipeTable {
     return (id & 1) === (this.#settings.takesOddIds ? 1 : 0)
   }
 
-  /** True when nothing holds up a graceful end: our own pipes that were reset do not, their slots end with the session. */
+  /**
+   * True when nothing holds up a graceful end: our own pipes that were reset do not, their slots
+   * end with the session.
+   */
   get drained(): boolean {
     for (const pipe of this.pipes.values()) if (!pipe.outbound || pipe.phase !== 'reset') return false
     return true
@@ -114,8 +118,9 @@ export class PipeTable {
   }
 
   /**
-   * Nobody here waits for the pipe any more, and the peer owes something: from here on it has `orphanTimeoutMs` to say where it ended, or to let more of what
-   * goes before a reset leave. Repeated, its time begins anew.
+   * Nobody here waits for the pipe any more, and the peer owes something: from here on it has
+   * `orphanTimeoutMs` to say where it ended, or to let more of what goes before a reset leave.
+   * Repeated, its time begins anew.
    */
   orphan(pipe: PipeState, now: number): void {
     pipe.orphanedAt = now
@@ -182,7 +187,8 @@ export class PipeTable {
 
   /** When the oldest orphan's time is over; Infinity without one. */
   orphanDeadline(): number {
-    // looked at after each chunk and each batch: an iterator of nothing would cost more than the rest
+    // looked at after each chunk and each batch: an iterator of nothing would cost more than the
+    // rest
     if (this.#orphans.size > 0)
       for (const orphan of this.#orphans) return orphan.orphanedAt + this.#settings.orphanTimeoutMs
     return Infinity

@@ -1,7 +1,9 @@
 /**
- * Whose data goes next (invariant 3 of docs/internals/catalogue.md). Round robin by frames of at most one split each, with one exception: a pipe that
- * has become busy with little to send goes before those in bulk, so a small message waits for one frame of the pipes before it and not for a
- * round. So that such pipes cannot starve the bulk, one bulk frame goes after each split's worth of theirs.
+ * Whose data goes next (invariant 3 of docs/internals/catalogue.md). Round robin by frames of at
+ * most one split each, with one exception: a pipe that has become busy with little to send goes
+ * before those in bulk, so a small message waits for one frame of the pipes before it and not for a
+ * round. So that such pipes cannot starve the bulk, one bulk frame goes after each split's worth of
+ * theirs.
  */
 import type { PipeState } from './pipe-state.ts'
 import { Fifo } from './fifo.ts'
@@ -37,7 +39,10 @@ export class Scheduler {
     return this.entered - this.#left
   }
 
-  /** Pipes that are held: those that have something to send, and no more than as many again, or a few, that are over. */
+  /**
+   * Pipes that are held: those that have something to send, and no more than as many again, or a
+   * few, that are over.
+   */
   get entered(): number {
     return this.#small.length + this.#bulk.length
   }

@@ -1,4 +1,7 @@
-/** What the parts of the muxer share: what is in force, whom they call, and how they say that a frame is illegal. */
+/**
+ * What the parts of the muxer share: what is in force, whom they call, and how they say that a
+ * frame is illegal.
+ */
 import { TrunkError } from '../../contracts/errors.ts'
 import type { TrunkCounters } from '../../contracts/types.ts'
 import type { PipeState } from './pipe-state.ts'
@@ -8,13 +11,19 @@ import type { SharedWindows } from './window.ts'
 export interface MuxSettings {
   /** True for the peer with the larger epoch: its pipes have odd ids. */
   readonly takesOddIds: boolean
-  /** The first id that is given, of the right parity: so that a test can stand near the last one. @default 1 or 2 */
+  /**
+   * The first id that is given, of the right parity: so that a test can stand near the last one.
+   * @default 1 or 2
+   */
   readonly firstId?: number
   readonly initialWindowBytes: number
   readonly maxWindowBytes: number
   readonly windowPoolBytes: number
   readonly maxInFlightBytes: number
-  /** The line's speed is not known, and what lies below us on it nobody else bounds: find out how much may be under way (pace.ts). */
+  /**
+   * The line's speed is not known, and what lies below us on it nobody else bounds: find out how
+   * much may be under way (pace.ts).
+   */
   readonly paced: boolean
   /** Largest payload of a data frame that is sent, and that is accepted. */
   readonly splitBytes: number
@@ -36,11 +45,19 @@ export interface MuxSettings {
 export interface MuxHost {
   /** There may be something to pull. */
   wake(): void
-  /** The peer opened a pipe; `head` is valid during the call only. The host sets `pipe.listener`, then accepts or refuses, now or later. */
+  /**
+   * The peer opened a pipe; `head` is valid during the call only. The host sets `pipe.listener`,
+   * then accepts or refuses, now or later.
+   */
   incoming(pipe: PipeState, head: Uint8Array): void
-  /** Nobody looks at this view of a chunk of the link any more. @default such chunks are simply let go of */
+  /**
+   * Nobody looks at this view of a chunk of the link any more. @default such chunks are simply let
+   * go of
+   */
   release?(view: Uint8Array): void
-  /** What the windows of all sessions share. @default each session has its own pool, and that is all */
+  /**
+   * What the windows of all sessions share. @default each session has its own pool, and that is all
+   */
   readonly windows?: SharedWindows | undefined
   /** What the initial windows of the peers' pipes have together, over all sessions. @default each session may have `maxInbound` of them */
   readonly initialWindows?: SharedWindows | undefined
@@ -48,9 +65,15 @@ export interface MuxHost {
   pipeGone(): void
   /** Smoothed round trip, where one was measured. */
   roundTripMs(): number | undefined
-  /** The shortest one that was measured: what an empty line needs. A paced line carries no data before it is known, which the host wakes for. */
+  /**
+   * The shortest one that was measured: what an empty line needs. A paced line carries no data
+   * before it is known, which the host wakes for.
+   */
   minRoundTripMs(): number | undefined
-  /** Data wait for the peer to say what it has parsed: asks it for a sign, whose answer goes to `peerAnswered`. @default nobody is asked */
+  /**
+   * Data wait for the peer to say what it has parsed: asks it for a sign, whose answer goes to
+   * `peerAnswered`. @default nobody is asked
+   */
   askParsed?(): unknown
 }
 

@@ -1,10 +1,13 @@
 /**
- * Checked framing, for a connectionless or lossy link (docs/reference/wire-format.md, "Connectionless links").
+ * Checked framing, for a connectionless or lossy link (docs/reference/wire-format.md,
+ * "Connectionless links").
  *
- * A hello burst (sync word, probe, HELLO, and READY once the peer is known) is repeated until the session is established, since nobody knows when somebody
- * listens. A side is established when it knows that the peer has its READY: by a READY that says so, or by a frame that only an established peer can send. A
- * hello of another run ends the session. Frames are sequenced by their checksums, and the running CRC begins with both epochs: no frame of
- * another session, none that was lost, doubled or changed goes unnoticed.
+ * A hello burst (sync word, probe, HELLO, and READY once the peer is known) is repeated until the
+ * session is established, since nobody knows when somebody listens. A side is established when it
+ * knows that the peer has its READY: by a READY that says so, or by a frame that only an
+ * established peer can send. A hello of another run ends the session. Frames are sequenced by their
+ * checksums, and the running CRC begins with both epochs: no frame of another session, none that
+ * was lost, doubled or changed goes unnoticed.
  */
 import { TrunkError } from '../../contracts/errors.ts'
 import { FrameType, SYNC_WORD } from '../frame/constants.ts'
@@ -20,7 +23,10 @@ import type { FramingHost, Framing } from './framing.ts'
 /** What a link with checked framing is made of. */
 export interface CheckedFramingOptions {
   readonly hello: Hello
-  /** Makes another hello of the same side: another epoch, another challenge. @default the same one is said for as long as nobody is known */
+  /**
+   * Makes another hello of the same side: another epoch, another challenge. @default the same one
+   * is said for as long as nobody is known
+   */
   readonly renewHello?: (() => Hello) | undefined
   readonly maxHelloBytes: number
   readonly repeatMs: number
@@ -35,19 +41,28 @@ export interface CheckedFramingOptions {
  * other's frame and counts as something that came: twice this and the two gaps are 2.5 s.
  */
 const STALL_MS = 500
-/** After an answer that did not complete it: nothing for so long, twice, and bytes are missing. Between the two what waits for us is read. */
+/**
+ * After an answer that did not complete it: nothing for so long, twice, and bytes are missing.
+ * Between the two what waits for us is read.
+ */
 const GAP_MS = 750
 /**
- * A terminal that nobody had open echoes what waits for it between its opening and its becoming raw: several hello bursts in one burst. What is wrong with a line
- * is wrong with the hello burst after that as well.
+ * A terminal that nobody had open echoes what waits for it between its opening and its becoming
+ * raw: several hello bursts in one burst. What is wrong with a line is wrong with the hello burst
+ * after that as well.
  */
 const AGAIN_MS = 500
 /** Of what came first so much is kept. */
 const FIRST_BYTES = 16
-/** Hello bursts of strangers, and mangled ones, that are looked at: so many at once, and so many a second. An honest peer greets once a second. */
+/**
+ * Hello bursts of strangers, and mangled ones, that are looked at: so many at once, and so many a
+ * second. An honest peer greets once a second.
+ */
 const MAX_HELLO_CHECKS = 20
 const CHECKS_PER_SECOND = 5
-/** Hellos of our own that are remembered: said once a second, so an echo may take as many seconds. */
+/**
+ * Hellos of our own that are remembered: said once a second, so an echo may take as many seconds.
+ */
 const MAX_OWN_BEFORE = 8
 /** A tick this late means that we ourselves were suspended. */
 const SUSPENDED_MS = 1_000
@@ -61,7 +76,10 @@ export class CheckedFraming implements Framing, CheckedHandler {
   #peer: Hello | undefined
   /** Its HELLO as it travelled: the same run says the same. */
   #peerPayload: Uint8Array | undefined
-  /** Our HELLO was said to nobody that we know, so it may be older than this machine: one that is restored twice would say it twice. */
+  /**
+   * Our HELLO was said to nobody that we know, so it may be older than this machine: one that is
+   * restored twice would say it twice.
+   */
   #stale = false
   /** Payloads of our HELLOs before this one: a slow echo brings them back. */
   readonly #ownBefore: Uint8Array[] = []
@@ -83,7 +101,10 @@ export class CheckedFraming implements Framing, CheckedHandler {
   /** Bytes of the stripped sync word that match so far. */
   #strippedBytes = 0
   #heardAt: number
-  /** Asked for a sign of life inside a frame; something has come since; and then nothing for one gap. */
+  /**
+   * Asked for a sign of life inside a frame; something has come since; and then nothing for one
+   * gap.
+   */
   #asked = false
   #answered = false
   #silent = false
@@ -117,7 +138,7 @@ export class CheckedFraming implements Framing, CheckedHandler {
     return new Handshake(hello, maxHelloBytes, authenticator)
   }
 
-  // --- bytes in ------------------------------------------------------------------------------------------------------
+  // --- bytes in ----------------------------------------------------------------------------------
 
   receive(chunk: Uint8Array, now: number): void {
     this.#heardAt = now
@@ -194,7 +215,8 @@ export class CheckedFraming implements Framing, CheckedHandler {
   }
 
   #helloAgain(cut: boolean): void {
-    // what it does not know yet it will be told by the next repetition: answering at once would fill a slow line
+    // what it does not know yet it will be told by the next repetition: answering at once would
+    // fill a slow line
     if (cut) this.damaged('a frame was broken off by a hello of the same run')
     if (!this.#isEstablished) return
     if (this.#helloAlone) throw restarted('it says hello as before the session, like a machine that was set back')
@@ -203,7 +225,8 @@ export class CheckedFraming implements Framing, CheckedHandler {
 
   /** A run that is not known yet. */
   #meet(payload: Uint8Array): void {
-    // whoever was there before is gone: where this hello is wrong, or not looked at, nobody is known
+    // whoever was there before is gone: where this hello is wrong, or not looked at, nobody is
+    // known
     this.#peerPayload = undefined
     this.#peer = undefined
     this.#decoder.runningCrc = undefined
@@ -226,7 +249,10 @@ export class CheckedFraming implements Framing, CheckedHandler {
     this.#decoder.farewell = this.#startOfCrc(hello.epoch, NOBODY)
   }
 
-  /** Before a hello burst: another hello in place of a stale one, unless the peer has answered that already. */
+  /**
+   * Before a hello burst: another hello in place of a stale one, unless the peer has answered that
+   * already.
+   */
   #renew(): void {
     const { renewHello } = this.#options
     if (!this.#stale || renewHello === undefined || this.#handshake.answered) return
@@ -243,7 +269,10 @@ export class CheckedFraming implements Framing, CheckedHandler {
     )
   }
 
-  /** Our own hello has come back. Once, in one burst, may be left over from a terminal that was not raw yet. */
+  /**
+   * Our own hello has come back. Once, in one burst, may be left over from a terminal that was not
+   * raw yet.
+   */
   #echo(): void {
     if (this.#isEstablished) return
     this.#echoedAt ??= this.#heardAt
@@ -269,7 +298,10 @@ export class CheckedFraming implements Framing, CheckedHandler {
     else if (isNew) this.#oweHelloBurst()
   }
 
-  /** CheckedHandler: see there. A peer that sends a sequenced frame is established, so it has our READY; only its farewell may come before that. */
+  /**
+   * CheckedHandler: see there. A peer that sends a sequenced frame is established, so it has our
+   * READY; only its farewell may come before that.
+   */
   sequenced(type: number): boolean {
     this.#asked = false
     if (this.#isEstablished || type === FrameType.BYE) return true
@@ -303,7 +335,7 @@ export class CheckedFraming implements Framing, CheckedHandler {
     return tools.crc32(receiver, tools.crc32(sender, 0))
   }
 
-  // --- frames that are right: the engine's -------------------------------------------------------------------------
+  // --- frames that are right: the engine's -------------------------------------------------------
 
   header(type: number, flags: number, pipe: number, length: number): boolean {
     return this.#host.header(type, flags, pipe, length)
@@ -317,7 +349,7 @@ export class CheckedFraming implements Framing, CheckedHandler {
     this.#host.frame(type, flags, pipe, payload)
   }
 
-  // --- bytes out -----------------------------------------------------------------------------------------------------
+  // --- bytes out ---------------------------------------------------------------------------------
 
   pull(now: number): void {
     if (!this.#isEstablished && now >= this.#repeatAt) this.#owesHelloBurst = true
@@ -343,7 +375,7 @@ export class CheckedFraming implements Framing, CheckedHandler {
     return true
   }
 
-  // --- time ----------------------------------------------------------------------------------------------------------
+  // --- time --------------------------------------------------------------------------------------
 
   deadline(): number {
     if (!this.#isEstablished) return this.#repeatAt

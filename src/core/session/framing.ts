@@ -1,6 +1,8 @@
 /**
- * How two strangers come to a session over one kind of line, and how frames lie on it. There are two: the plain line, which tells when the peer comes and
- * goes and loses nothing (plain-framing.ts), and the checked one, which does not (checked-framing.ts). The engine speaks to either.
+ * How two strangers come to a session over one kind of line, and how frames lie on it. There are
+ * two: the plain line, which tells when the peer comes and goes and loses nothing
+ * (plain-framing.ts), and the checked one, which does not (checked-framing.ts). The engine speaks
+ * to either.
  */
 import type { FrameHandler } from '../frame/decoder.ts'
 import type { Batch } from '../frame/batch.ts'
@@ -25,7 +27,9 @@ export interface Framing {
   readonly batch: Batch & { reset(): void; finish(): readonly Uint8Array[] }
   /** True inside a frame: an end of the link here cuts it. */
   readonly midFrame: boolean
-  /** What has come instead of a session, as the end of a sentence; empty where that says nothing. */
+  /**
+   * What has come instead of a session, as the end of a sentence; empty where that says nothing.
+   */
   readonly seen: string
   /** Takes bytes of the link; throws what ends the session. */
   receive(chunk: Uint8Array, now: number): void

@@ -1,9 +1,12 @@
 /**
- * From two strangers to a session: each side sends a HELLO, answers the other's with a READY that repeats its epoch, and has a
- * session when both have been seen. With a token each READY also proves that its sender has it, over both hellos (so over both
- * challenges, epochs and roles); the serving side proves only after the dialling side did, so nobody collects proofs to try guesses on.
+ * From two strangers to a session: each side sends a HELLO, answers the other's with a READY that
+ * repeats its epoch, and has a session when both have been seen. With a token each READY also
+ * proves that its sender has it, over both hellos (so over both challenges, epochs and roles); the
+ * serving side proves only after the dialling side did, so nobody collects proofs to try guesses
+ * on.
  *
- * One object is one acquaintance: where the peer turns out to be another run of itself, there is a new one.
+ * One object is one acquaintance: where the peer turns out to be another run of itself, there is a
+ * new one.
  */
 import * as v from 'valibot'
 import { decodeCbor, encodeCbor } from '../cbor.ts'
@@ -18,7 +21,10 @@ export interface Authenticator {
   matches(a: Uint8Array, b: Uint8Array): boolean
 }
 
-/** How far its sender has come, with checked framing. `heard`: it has our READY. `stands`: it has a session, and needs no answer. */
+/**
+ * How far its sender has come, with checked framing. `heard`: it has our READY. `stands`: it has a
+ * session, and needs no answer.
+ */
 export type ReadyState = 'new' | 'heard' | 'stands'
 
 /** A READY, read. */

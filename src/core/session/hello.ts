@@ -1,6 +1,7 @@
 /**
- * The hello: who a peer is and what it accepts (docs/reference/wire-format.md, "Hello"). Encode, decode, and what two of them amount to.
- * Unknown fields are ignored; of each limit the smaller one is in force.
+ * The hello: who a peer is and what it accepts (docs/reference/wire-format.md, "Hello"). Encode,
+ * decode, and what two of them amount to. Unknown fields are ignored; of each limit the smaller one
+ * is in force.
  */
 import * as v from 'valibot'
 import { decodeCbor, encodeCbor } from '../cbor.ts'
@@ -13,7 +14,9 @@ import type { MuxSettings } from '../mux/settings.ts'
 export const EPOCH_BYTES = 8
 /** Bytes of a token challenge. */
 export const CHALLENGE_BYTES = 32
-/** What the list of protocol names may take in a hello; a longer list is left out, it only informs. */
+/**
+ * What the list of protocol names may take in a hello; a longer list is left out, it only informs.
+ */
 const MAX_NAMES_BYTES = 2048
 
 /** Which side of a session a peer is, for the token's proof; `peer` where neither is known. */
@@ -93,7 +96,9 @@ export function encodeHello(hello: Hello, maxBytes: number): Uint8Array {
   return encodeCbor({ ...hello, protocols }, maxBytes, 'the hello')
 }
 
-/** Reads a HELLO's payload; throws ERR_VERSION_MISMATCH naming both ranges, or ERR_HELLO_INVALID. */
+/**
+ * Reads a HELLO's payload; throws ERR_VERSION_MISMATCH naming both ranges, or ERR_HELLO_INVALID.
+ */
 export function decodeHello(payload: Uint8Array): Hello {
   const value = decodeCbor(payload, 'ERR_HELLO_INVALID', 'the hello')
   // the version comes first: a hello of another version may look different in all else

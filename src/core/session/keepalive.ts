@@ -1,6 +1,7 @@
 /**
- * Tells a dead peer from a silent one: a peer that was silent is asked for a sign of life, and has a while to give it. Time is told.
- * Time in which we ourselves were suspended proves nothing about the peer (R-133).
+ * Tells a dead peer from a silent one: a peer that was silent is asked for a sign of life, and has
+ * a while to give it. Time is told. Time in which we ourselves were suspended proves nothing about
+ * the peer (R-133).
  */
 import { TrunkError } from '../../contracts/errors.ts'
 

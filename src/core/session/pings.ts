@@ -19,7 +19,10 @@ export class Pings {
   #id = 0
   #wanted = false
   #measuredAt: number
-  /** First answers that shared the line with the hello burst: how long they took says nothing of a line that is empty. */
+  /**
+   * First answers that shared the line with the hello burst: how long they took says nothing of a
+   * line that is empty.
+   */
   #warmUpSamples: number
 
   constructor(now: number, warmUpSamples = 0) {
@@ -52,7 +55,10 @@ export class Pings {
     return payload
   }
 
-  /** An answer: its number, its round trip, and how many bytes of data frames the peer has parsed for sure; undefined where nothing was asked. */
+  /**
+   * An answer: its number, its round trip, and how many bytes of data frames the peer has parsed
+   * for sure; undefined where nothing was asked.
+   */
   answered(payload: Uint8Array, now: number): { id: number; roundTripMs: number; parsed: number } | undefined {
     const id = readU64(payload, 0)
     const sent = this.#sent.get(id)

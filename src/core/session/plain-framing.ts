@@ -1,6 +1,7 @@
 /**
- * Plain framing, for a link that is connected and lossless: one hello each, at once; the sync word is the magic number that it begins with, and
- * nothing may come before it. See framing.ts for what it promises.
+ * Plain framing, for a link that is connected and lossless: one hello each, at once; the sync word
+ * is the magic number that it begins with, and nothing may come before it. See framing.ts for what
+ * it promises.
  */
 import { TrunkError } from '../../contracts/errors.ts'
 import { FrameBatch } from '../frame/batch.ts'
@@ -74,7 +75,8 @@ export class PlainFraming implements Framing {
     }
     this.#handshake.ready(payload)
     if (this.#handshake.answersLast) this.#admit()
-    // ours may have been waiting for it (the serving side with a token); it goes out before anything that follows
+    // ours may have been waiting for it (the serving side with a token); it goes out before
+    // anything that follows
     this.#ready ??= this.#handshake.takeReady()
     this.#host.wake()
     const { peer } = this.#handshake

@@ -15,7 +15,10 @@ const SESSION_FRAMES: Readonly<Record<number, [min: number, max: number, standin
   [FrameType.PARSED]: [8, 8, true],
 }
 
-/** Throws where a header of such a frame is not to be had; `standing` once the session is established. */
+/**
+ * Throws where a header of such a frame is not to be had; `standing` once the session is
+ * established.
+ */
 export function checkSessionFrame(type: number, length: number, standing: boolean): void {
   const rule = SESSION_FRAMES[type]
   if (rule === undefined) throw violation(`there is no frame of type ${type}`)
@@ -26,7 +29,10 @@ export function checkSessionFrame(type: number, length: number, standing: boolea
   }
 }
 
-/** What is said by BYE before the session is established with checked framing, where the next one to listen may be another: what concerns whoever it is. */
+/**
+ * What is said by BYE before the session is established with checked framing, where the next one to
+ * listen may be another: what concerns whoever it is.
+ */
 export const CONCERNS_ANYBODY: ReadonlySet<string> = new Set([
   'ERR_LINE_NOT_RAW',
   'ERR_LINE_MISMATCH',

@@ -1,4 +1,7 @@
-/* From the plan to the program: what the new process does before it is one, in this order, each step where it can still be told what failed. */
+/*
+ * From the plan to the program: what the new process does before it is one, in this order, each
+ * step where it can still be told what failed.
+ */
 #include "keeper.h"
 
 #include <dirent.h>
@@ -47,7 +50,10 @@ static int write_text(const char *path, const char *text) {
   return put < 0 ? -1 : 0;
 }
 
-/* A keeper that the kernel kills to have memory leaves a tree behind. Only root may do this; others are as likely victims as anybody. */
+/*
+ * A keeper that the kernel kills to have memory leaves a tree behind. Only root may do this; others
+ * are as likely victims as anybody.
+ */
 static void be_spared(void) {
   if (read_text(SCORE_FILE, inherited_score, sizeof inherited_score) > 0) write_text(SCORE_FILE, "-1000");
 }

@@ -1,4 +1,7 @@
-/* The keeper's loop: what is asked, what the children do, and how the tree ends. The contract is in keeper.h. */
+/*
+ * The keeper's loop: what is asked, what the children do, and how the tree ends. The contract is in
+ * keeper.h.
+ */
 #include "keeper.h"
 
 #include <errno.h>
@@ -15,11 +18,16 @@
 #include <time.h>
 #include <unistd.h>
 
-/* Rounds of killing, and how far apart, until what is still there is told of; from there on seldom. */
+/*
+ * Rounds of killing, and how far apart, until what is still there is told of; from there on seldom.
+ */
 #define MAX_ROUNDS 100
 #define ROUND_MS 5
 #define SELDOM_MS 1000
-/* Before it kills, a round stops whoever runs, again until nobody new is found, or so often: a process in the kernel does not show that it was stopped. */
+/*
+ * Before it kills, a round stops whoever runs, again until nobody new is found, or so often: a
+ * process in the kernel does not show that it was stopped.
+ */
 #define MAX_STOPS 16
 /* Between two looks where the kernel has no memory to wait in. */
 #define BLIND_MS 10
@@ -57,7 +65,8 @@ static int64_t now_ms(void) {
 /* --- the end of the tree --- */
 
 /*
- * To the leader's process group: its number is nobody else's while the leader has not been reaped, or a child of ours is in it.
+ * To the leader's process group: its number is nobody else's while the leader has not been reaped,
+ * or a child of ours is in it.
  */
 static void signal_group(struct keeper *keeper, int number) {
   siginfo_t info;
@@ -327,7 +336,8 @@ static void set_up(struct keeper *keeper) {
 }
 
 /*
- * The last words are said: true once the server has closed its side as well. One that writes to a socket that is gone throws away what it has not yet read of it.
+ * The last words are said: true once the server has closed its side as well. One that writes to a
+ * socket that is gone throws away what it has not yet read of it.
  */
 static bool has_parted(void) {
   uint8_t unread[256];
@@ -337,7 +347,10 @@ static bool has_parted(void) {
   return got == 0 || (errno != EAGAIN && errno != EINTR);
 }
 
-/* One turn of everything but waiting and sending. True: there is nothing more to do, and what is said now is the last. */
+/*
+ * One turn of everything but waiting and sending. True: there is nothing more to do, and what is
+ * said now is the last.
+ */
 static bool turn(struct keeper *keeper) {
   hear(keeper);
   bool is_left = keeper->state != WAITING && reap(keeper);

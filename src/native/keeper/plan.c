@@ -1,4 +1,7 @@
-/* Reads the plan. The server is ours, but a keeper may be of another release: nothing in it is believed. */
+/*
+ * Reads the plan. The server is ours, but a keeper may be of another release: nothing in it is
+ * believed.
+ */
 #include "keeper.h"
 
 #include <errno.h>
@@ -43,7 +46,10 @@ static char *take_string(struct cursor *cursor) {
   return (char *)start;
 }
 
-/* A list that ends with NULL; each string takes a byte at least, so a count that lies asks for no more memory than the plan has bytes. */
+/*
+ * A list that ends with NULL; each string takes a byte at least, so a count that lies asks for no
+ * more memory than the plan has bytes.
+ */
 static char **take_strings(struct cursor *cursor, size_t count) {
   if (cursor->failed || count > (size_t)(cursor->end - cursor->at)) {
     cursor->failed = true;

@@ -1,6 +1,7 @@
 /*
- * The descendants, as /proc has them: read whole each time, since the lists of children that the kernel keeps leave out some while others end. A process is signalled by a descriptor
- * that is compared with what was read, so that a number that was given anew in between hits nobody.
+ * The descendants, as /proc has them: read whole each time, since the lists of children that the
+ * kernel keeps leave out some while others end. A process is signalled by a descriptor that is
+ * compared with what was read, so that a number that was given anew in between hits nobody.
  */
 #include "keeper.h"
 
@@ -90,7 +91,10 @@ static int by_pid(const void *left, const void *right) {
   return (a > b) - (a < b);
 }
 
-/* Marks those whose parents are marked until none is added: a child mostly has a higher number than its parent, so a pass or two do. */
+/*
+ * Marks those whose parents are marked until none is added: a child mostly has a higher number than
+ * its parent, so a pass or two do.
+ */
 static void mark_descendants(struct list *list) {
   const pid_t self = getpid();
   qsort(list->processes, list->count, sizeof *list->processes, by_pid);
@@ -160,7 +164,10 @@ int tree_signal(int signal_number, enum choice choice, pid_t group) {
     if (choice == CHOOSE_GROUP && process->group != group) continue;
     if (choice == CHOOSE_RUNNING && is_stopped(process)) continue;
     send_signal(process, signal_number);
-    /* One whose first thread has ended looks dead while others of its threads go on: it is signalled, and not waited for. */
+    /*
+     * One whose first thread has ended looks dead while others of its threads go on: it is
+     * signalled, and not waited for.
+     */
     if (!is_dead(process)) count++;
   }
   free(list.processes);

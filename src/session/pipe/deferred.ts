@@ -1,8 +1,13 @@
-/** Promises of a pipe: settled from outside, and none of them ends the process where nobody waits. */
+/**
+ * Promises of a pipe: settled from outside, and none of them ends the process where nobody waits.
+ */
 import type { TrunkError } from '../../contracts/errors.ts'
 import { ignore } from './rejected.ts'
 
-/** A promise that is settled from outside. Its failure reaches whoever waits for it, and ends no process where nobody does. */
+/**
+ * A promise that is settled from outside. Its failure reaches whoever waits for it, and ends no
+ * process where nobody does.
+ */
 export class Deferred {
   readonly promise: Promise<void>
   resolve!: () => void

@@ -11,7 +11,10 @@ interface ReadPipe {
   abort(reason: Error): void
 }
 
-/** The readable side as an async generator: written by hand, since a generator function costs a suspended frame and a promise per item. */
+/**
+ * The readable side as an async generator: written by hand, since a generator function costs a
+ * suspended frame and a promise per item.
+ */
 export class PipeSource implements AsyncGenerator<Uint8ArrayList, void, undefined> {
   /** Items are borrowed until the next one is asked for. */
   readonly isBorrowed: boolean

@@ -1,6 +1,7 @@
 /**
- * A pipe as users hold it: the core's plain calls as async iterables and promises. Holds no decision of the protocol.
- * A write that has room returns one shared promise; a read that finds bytes returns a promise that is ready, with everything there is.
+ * A pipe as users hold it: the core's plain calls as async iterables and promises. Holds no
+ * decision of the protocol. A write that has room returns one shared promise; a read that finds
+ * bytes returns a promise that is ready, with everything there is.
  */
 import type { Source } from 'it-stream-types'
 import { Uint8ArrayList } from 'uint8arraylist'
@@ -97,7 +98,7 @@ export class TrunkPipe implements Pipe, PipeListener {
     return this.#core.room(this.#state)
   }
 
-  // --- reading -------------------------------------------------------------------------------------------------------
+  // --- reading -----------------------------------------------------------------------------------
 
   get source(): AsyncGenerator<Uint8ArrayList, void, undefined> {
     // nobody may take for its own what is only borrowed
@@ -146,7 +147,7 @@ export class TrunkPipe implements Pipe, PipeListener {
     this.#checkOver()
   }
 
-  // --- writing -------------------------------------------------------------------------------------------------------
+  // --- writing -----------------------------------------------------------------------------------
 
   write(chunk: Bytes): Promise<void> {
     const single = chunk instanceof Uint8Array
@@ -219,7 +220,7 @@ export class TrunkPipe implements Pipe, PipeListener {
     return waiter.promise
   }
 
-  // --- ends ----------------------------------------------------------------------------------------------------------
+  // --- ends --------------------------------------------------------------------------------------
 
   close(): Promise<void> {
     if (this.#confirmation !== undefined) return this.#confirmation.promise
@@ -258,7 +259,10 @@ export class TrunkPipe implements Pipe, PipeListener {
     return cut.promise
   }
 
-  /** Why nothing can be done with the pipe any more, though its reset may still wait for what goes before. */
+  /**
+   * Why nothing can be done with the pipe any more, though its reset may still wait for what goes
+   * before.
+   */
   get #failed(): TrunkError | undefined {
     return this.#error ?? this.#cutError
   }
@@ -294,7 +298,10 @@ export class TrunkPipe implements Pipe, PipeListener {
     }
   }
 
-  /** Somebody waits for what was written to leave: the peer may have answered all of it before the line says so. */
+  /**
+   * Somebody waits for what was written to leave: the peer may have answered all of it before the
+   * line says so.
+   */
   get #isWriting(): boolean {
     return (
       (this.#waiters !== undefined && this.#waiters.length > 0) ||
@@ -303,7 +310,10 @@ export class TrunkPipe implements Pipe, PipeListener {
     )
   }
 
-  /** Closed without a reader: once the peer cannot go on before its bytes are read, its close would wait for ours and ours for it. */
+  /**
+   * Closed without a reader: once the peer cannot go on before its bytes are read, its close would
+   * wait for ours and ours for it.
+   */
   #unblockPeer(): void {
     const { finalOffset, received, granted } = this.#state
     if (finalOffset >= 0 || received >= granted) this.#giveUpReading()
@@ -331,7 +341,7 @@ export class TrunkPipe implements Pipe, PipeListener {
     else confirmation.resolve()
   }
 
-  // --- PipeListener --------------------------------------------------------------------------------------------------
+  // --- PipeListener ------------------------------------------------------------------------------
 
   accepted(reply: Uint8Array): void {
     try {
@@ -403,7 +413,7 @@ export class TrunkPipe implements Pipe, PipeListener {
     this.#answered = undefined
   }
 
-  // --- status --------------------------------------------------------------------------------------------------------
+  // --- status ------------------------------------------------------------------------------------
 
   /** Grows with whatever the peer does for the pipe. */
   get progress(): number {

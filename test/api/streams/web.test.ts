@@ -1,4 +1,7 @@
-/** A pipe as WHATWG streams: byte readers, `pipeTo`, half-close, back-pressure in bytes, and what fails at either end. */
+/**
+ * A pipe as WHATWG streams: byte readers, `pipeTo`, half-close, back-pressure in bytes, and what
+ * fails at either end.
+ */
 import assert from 'node:assert/strict'
 import { ReadableStream, type ReadableStreamBYOBReader, type WritableStreamDefaultWriter } from 'node:stream/web'
 import { describe, it } from 'node:test'

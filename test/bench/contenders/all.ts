@@ -1,4 +1,7 @@
-/** Everybody who takes part. Those from npm are loaded by name: their packages are the benchmark's own. */
+/**
+ * Everybody who takes part. Those from npm are loaded by name: their packages are the benchmark's
+ * own.
+ */
 import type { Contender } from '../contender.ts'
 import { bare, bareWithNagle } from './bare.ts'
 

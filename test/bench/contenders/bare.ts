@@ -1,6 +1,7 @@
 /**
- * The limit: a bare `net.Socket`, write and 'drain' on one side, 'data' on the other. A stream is a connection of its own. Once without Nagle's algorithm, as
- * trunkline's own socket, and once as `net.connect` makes it.
+ * The limit: a bare `net.Socket`, write and 'drain' on one side, 'data' on the other. A stream is a
+ * connection of its own. Once without Nagle's algorithm, as trunkline's own socket, and once as
+ * `net.connect` makes it.
  */
 import { connect, createServer, type AddressInfo, type Socket } from 'node:net'
 import { once } from 'node:events'
@@ -50,7 +51,10 @@ function bareSocket(name: string, noDelay: boolean): Contender {
   }
 }
 
-/** Any socket or Node stream as a stream of the benchmark. A class, so that it adds next to nothing to the memory of what it wraps. */
+/**
+ * Any socket or Node stream as a stream of the benchmark. A class, so that it adds next to nothing
+ * to the memory of what it wraps.
+ */
 class SocketStream implements BenchStream {
   readonly #socket: Socket
 

@@ -1,6 +1,6 @@
 /**
- * The multiplexers of libp2p: `@chainsafe/libp2p-yamux` 7, the last one with async iterables, `@libp2p/yamux` 8 and `@libp2p/mplex` 12, whose streams send
- * by calls and give 'message' events.
+ * The multiplexers of libp2p: `@chainsafe/libp2p-yamux` 7, the last one with async iterables,
+ * `@libp2p/yamux` 8 and `@libp2p/mplex` 12, whose streams send by calls and give 'message' events.
  */
 import { once } from 'node:events'
 import { dial, listen } from './loopback.mjs'
@@ -16,7 +16,7 @@ Promise.withResolvers ??= function withResolvers() {
   return { promise, resolve, reject }
 }
 
-// --- the 7.x line: source and sink ------------------------------------------------------------------------------------
+// --- the 7.x line: source and sink ---------------------------------------------------------------
 
 function toDuplex(socket) {
   return {
@@ -143,7 +143,7 @@ function pump(muxer, socket) {
   duplex.sink(muxer.source).catch(() => undefined)
 }
 
-// --- the 8.x line: send and 'message' ----------------------------------------------------------------------------------
+// --- the 8.x line: send and 'message' ------------------------------------------------------------
 
 async function toConnection(socket, direction) {
   const { AbstractMultiaddrConnection } = await import('@libp2p/utils')
@@ -184,8 +184,9 @@ async function toConnection(socket, direction) {
 }
 
 /**
- * Waits for the 'drain' event, as the documentation of `send` says. `onDrain()` is no way to wait: its promise is made once and stays resolved after the first
- * drain, so a writer that awaits it never leaves the microtask queue and fills the stream's buffer until its time is up.
+ * Waits for the 'drain' event, as the documentation of `send` says. `onDrain()` is no way to wait:
+ * its promise is made once and stays resolved after the first drain, so a writer that awaits it
+ * never leaves the microtask queue and fills the stream's buffer until its time is up.
  */
 function drained(stream) {
   return new Promise((resolve) => {

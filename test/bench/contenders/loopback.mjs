@@ -1,4 +1,7 @@
-/** A TCP server and a connection to it, for contenders that multiplex any socket. Errors of a connection mean that the round is over. */
+/**
+ * A TCP server and a connection to it, for contenders that multiplex any socket. Errors of a
+ * connection mean that the round is over.
+ */
 import { once } from 'node:events'
 import { connect, createServer } from 'node:net'
 

@@ -1,6 +1,7 @@
 /**
- * The contenders whose streams are Node's: http2 (default and tuned windows), ssh2, bpmux, multiplex and spdy-transport. Plain JavaScript, so that
- * the project's type check needs none of their packages.
+ * The contenders whose streams are Node's: http2 (default and tuned windows), ssh2, bpmux,
+ * multiplex and spdy-transport. Plain JavaScript, so that the project's type check needs none of
+ * their packages.
  */
 import { generateKeyPairSync, randomBytes } from 'node:crypto'
 import { once } from 'node:events'

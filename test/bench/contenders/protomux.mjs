@@ -1,4 +1,7 @@
-/** protomux over a framed stream: messages in channels; a stream of the benchmark is a channel with a message for data and one for its end. */
+/**
+ * protomux over a framed stream: messages in channels; a stream of the benchmark is a channel with
+ * a message for data and one for its end.
+ */
 import { once } from 'node:events'
 import { createRequire } from 'node:module'
 import { dial, listen } from './loopback.mjs'

@@ -1,6 +1,7 @@
 /**
- * trunkline through its public interface: pipes written by `write`, read with `for await`. Who reads `borrowed` is done with each item before it asks for the
- * next, as everybody here is; who reads `source` may keep what was read, as far as trunkline knows.
+ * trunkline through its public interface: pipes written by `write`, read with `for await`. Who
+ * reads `borrowed` is done with each item before it asks for the next, as everybody here is; who
+ * reads `source` may keep what was read, as far as trunkline knows.
  */
 import { connect, defineProtocol, serve, type Pipe } from 'trunkline'
 import type { BenchStream, Contender } from '../contender.ts'

@@ -1,4 +1,7 @@
-/** Copying one large file, and a tree of many small ones, there and back: `trunkline cp` against OpenSSH's scp and sftp and against rsync. */
+/**
+ * Copying one large file, and a tree of many small ones, there and back: `trunkline cp` against
+ * OpenSSH's scp and sftp and against rsync.
+ */
 import { execFileSync } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
 import { closeSync, mkdirSync, openSync, rmSync, writeFileSync, writeSync } from 'node:fs'

@@ -1,4 +1,7 @@
-/** Programs that serve until the run is over: started, waited for until they answer, and ended with this process at the latest. */
+/**
+ * Programs that serve until the run is over: started, waited for until they answer, and ended with
+ * this process at the latest.
+ */
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { accessSync, constants } from 'node:fs'

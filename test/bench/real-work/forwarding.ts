@@ -1,4 +1,7 @@
-/** A web server behind a forwarded port, under load: `trunkline forward -L` against `ssh -L` and against no tunnel at all. */
+/**
+ * A web server behind a forwarded port, under load: `trunkline forward -L` against `ssh -L` and
+ * against no tunnel at all.
+ */
 import { execFileSync } from 'node:child_process'
 import { fileURLToPath } from 'node:url'
 import { BINARY } from '../../helpers/command-line.ts'

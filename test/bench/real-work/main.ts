@@ -1,12 +1,14 @@
 /**
- * Real work, measured: what people do with trunkline today with other programs, on this machine, in one run, in rounds that take turns. Both sides' processor
- * time counts. Run it after `npm run build`:
+ * Real work, measured: what people do with trunkline today with other programs, on this machine, in
+ * one run, in rounds that take turns. Both sides' processor time counts. Run it after
+ * `npm run build`:
  *
- *   node --import tsx test/bench/real-work/main.ts [--only file,tree,forward,serial] [--rounds N] [--size BYTES] [--files N] [--seconds N]
- *                                                  [--folder DIR] [--json FILE]
+ * node --import tsx test/bench/real-work/main.ts [--only file,tree,forward,serial] [--rounds N]
+ * [--size BYTES] [--files N] [--seconds N] [--folder DIR] [--json FILE]
  *
- * Needs Linux and, for what trunkline is compared with, Debian's openssh-server, openssh-client, rsync, wrk and nginx-light. Everything is on loopback and in a
- * folder of its own, which is removed: below /dev/shm (memory) where that is there, so that no disk is measured.
+ * Needs Linux and, for what trunkline is compared with, Debian's openssh-server, openssh-client,
+ * rsync, wrk and nginx-light. Everything is on loopback and in a folder of its own, which is
+ * removed: below /dev/shm (memory) where that is there, so that no disk is measured.
  */
 import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'

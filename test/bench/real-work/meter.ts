@@ -1,4 +1,7 @@
-/** Wall time and processor time of a command and of the servers that work for it: user and system, of every process on both sides. Linux only. */
+/**
+ * Wall time and processor time of a command and of the servers that work for it: user and system,
+ * of every process on both sides. Linux only.
+ */
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { readdirSync, readFileSync } from 'node:fs'
@@ -20,15 +23,22 @@ export interface Work {
 
 /** The unit of /proc's times: the kernel's USER_HZ, the same on every Linux. */
 const TICKS_PER_SECOND = 100
-/** Where the times are in what follows the name in /proc/PID/stat: own user and system, then those of children that were waited for. */
+/**
+ * Where the times are in what follows the name in /proc/PID/stat: own user and system, then those
+ * of children that were waited for.
+ */
 const TIME_FIELDS = [11, 12, 13, 14] as const
 const PARENT_FIELD = 1
 
-/** Runs the work to its end. Rejects where it fails, with what it said. `servers` are the processes whose trees work for it. */
+/**
+ * Runs the work to its end. Rejects where it fails, with what it said. `servers` are the processes
+ * whose trees work for it.
+ */
 export async function costOf({ argv, input = '' }: Work, servers: readonly number[]): Promise<Cost> {
   const before = cpuOf(servers)
   const started = performance.now()
-  // The shell waits for the command, which waits for its own: `times` then tells the time of all of them, without a program to be installed.
+  // The shell waits for the command, which waits for its own: `times` then tells the time of all of
+  // them, without a program to be installed.
   const child = spawn('sh', ['-c', '"$@"; status=$?; times >&3; exit $status', 'sh', ...argv], {
     stdio: ['pipe', 'pipe', 'pipe', 'pipe'],
   })

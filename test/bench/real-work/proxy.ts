@@ -1,4 +1,7 @@
-/** A TCP proxy of a few lines, without a tunnel: `node proxy.ts LISTEN-PORT TARGET-PORT`. Two in a row are what two ends of a tunnel on Node cannot do without. */
+/**
+ * A TCP proxy of a few lines, without a tunnel: `node proxy.ts LISTEN-PORT TARGET-PORT`. Two in a
+ * row are what two ends of a tunnel on Node cannot do without.
+ */
 import { connect, createServer } from 'node:net'
 
 const [port, target] = process.argv.slice(2).map(Number)

@@ -1,4 +1,7 @@
-/** Rounds: each contender once, then each again, so that what the machine does meanwhile hits all of them alike. */
+/**
+ * Rounds: each contender once, then each again, so that what the machine does meanwhile hits all of
+ * them alike.
+ */
 import type { Cost } from './meter.ts'
 
 /** Who does the work. */

@@ -1,6 +1,8 @@
 /**
- * A serial line of 115,200 baud, a pair of pseudo-terminals held to that rate: how much of it the payload of bulk has, and how long a small message takes beside it.
- * On a loaded machine the program that holds the rate falls behind it, so each share is also told of what bare bytes reached right before.
+ * A serial line of 115,200 baud, a pair of pseudo-terminals held to that rate: how much of it the
+ * payload of bulk has, and how long a small message takes beside it. On a loaded machine the
+ * program that holds the rate falls behind it, so each share is also told of what bare bytes
+ * reached right before.
  */
 import { performance } from 'node:perf_hooks'
 import { bench, benchClient } from '../../../protocols/bench.ts'
@@ -94,7 +96,10 @@ function rateSince(
   return ((trunk.status()[counter] - before.bytes) * 1000) / (performance.now() - before.at)
 }
 
-/** Bytes that mean nothing, as many as the line takes, from the transport of one end to that of the other. */
+/**
+ * Bytes that mean nothing, as many as the line takes, from the transport of one end to that of the
+ * other.
+ */
 async function bareShareOf(line: PtyPair): Promise<number> {
   const options = { signal: new AbortController().signal, clock: systemClock, limits: DEFAULT_LIMITS }
   const open = (path: string): Promise<Link> => serial(`serial://${path}?baud=${BAUD}`).connect(options)

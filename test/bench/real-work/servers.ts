@@ -1,4 +1,7 @@
-/** The servers of the run: OpenSSH with keys of its own, rsync's daemon, trunkline and nginx, all on loopback, with their files in one temporary folder. */
+/**
+ * The servers of the run: OpenSSH with keys of its own, rsync's daemon, trunkline and nginx, all on
+ * loopback, with their files in one temporary folder.
+ */
 import { execFileSync } from 'node:child_process'
 import { mkdirSync, writeFileSync } from 'node:fs'
 import { userInfo } from 'node:os'
@@ -94,7 +97,10 @@ export async function startNginx(folder: string, pages: Readonly<Record<string, 
   return { server: await daemon([nginx, '-e', join(root, 'errors'), '-p', root, '-c', config], port), at: port }
 }
 
-/** nginx as a TCP proxy (Debian's libnginx-mod-stream): what two ends of a tunnel cost in C, with nothing between them but bytes. */
+/**
+ * nginx as a TCP proxy (Debian's libnginx-mod-stream): what two ends of a tunnel cost in C, with
+ * nothing between them but bytes.
+ */
 export async function startStreamProxy(folder: string, name: string, to: number): Promise<Reached<number>> {
   const { nginx } = programs({ nginx: 'nginx-light' })
   const port = await freePort()

@@ -1,4 +1,7 @@
-/** One batch of checked frames: it grows with what is put into it, loses nothing of what was there, and says when it is full. */
+/**
+ * One batch of checked frames: it grows with what is put into it, loses nothing of what was there,
+ * and says when it is full.
+ */
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import { CheckedBatch } from '../../../src/core/checked-frame/checked-batch.ts'

@@ -1,6 +1,7 @@
 /**
- * A recorded checked run of frames, damaged in every place and every way: no frame is ever shown that was not sent, none out of order, no
- * byte of one wrong; the damage is noticed; and what it costs is bounded.
+ * A recorded checked run of frames, damaged in every place and every way: no frame is ever shown
+ * that was not sent, none out of order, no byte of one wrong; the damage is noticed; and what it
+ * costs is bounded.
  */
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
@@ -44,7 +45,10 @@ const helloBurstFrames = new Set([
 ])
 const sentTexts = sent.map(text)
 
-/** What a reader of `bytes` is shown: only what was sent, in order. Gives the number of frames of the running CRC. */
+/**
+ * What a reader of `bytes` is shown: only what was sent, in order. Gives the number of frames of
+ * the running CRC.
+ */
 function shown(bytes: Uint8Array, what: string, chunks = [bytes]): number {
   const ear = new CheckedEar(START)
   ear.hear(chunks)
@@ -171,7 +175,8 @@ describe('a damaged length', () => {
     const bytes = naive.encodeChecked(one, START).bytes.slice(0, 11)
     change(bytes)
     const ear = new CheckedEar(START)
-    // the byte behind it: a check may end as a sync word begins, and is not looked at before it is known for none
+    // the byte behind it: a check may end as a sync word begins, and is not looked at before it is
+    // known for none
     ear.hear([opening, bytes, Uint8Array.of(0)])
     return ear.told.at(-1)?.type === 'damage'
   }

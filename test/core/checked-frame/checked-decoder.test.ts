@@ -1,4 +1,7 @@
-/** The checked decoder at its edges: what it waits for, what it counts, and what is damage as soon as its header is there. */
+/**
+ * The checked decoder at its edges: what it waits for, what it counts, and what is damage as soon
+ * as its header is there.
+ */
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import { stuffedLength } from '../../../src/core/checked-frame/checks.ts'

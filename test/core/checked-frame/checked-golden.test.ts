@@ -1,4 +1,7 @@
-/** The checked codec against the golden vectors: encode gives these bytes, decode gives these frames, however the line cuts them. */
+/**
+ * The checked codec against the golden vectors: encode gives these bytes, decode gives these
+ * frames, however the line cuts them.
+ */
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import { SYNC_WORD } from '../../../src/core/frame/constants.ts'
@@ -44,7 +47,8 @@ describe('golden vectors of connectionless links', () => {
     it(`writes and reads a hello burst ${state === null ? 'without READY' : `that says ${state}`}`, () => {
       const frames = [frame(TYPE.HELLO, 0, fromHex(golden.hello))]
       if (ready !== undefined) frames.push(frame(TYPE.READY, 0, fromHex(ready)))
-      // HELLO and READY are outside of the running CRC: whatever it is, they are the same, and leave it alone
+      // HELLO and READY are outside of the running CRC: whatever it is, they are the same, and
+      // leave it alone
       const { bytes, sum } = writeChecked(frames, 12_345)
       assert.equal(hex(concat(SYNC_WORD, PROBE, bytes)), text)
       assert.equal(sum, 12_345)

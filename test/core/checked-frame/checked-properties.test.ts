@@ -1,4 +1,7 @@
-/** The checked codec against the naive one, on whatever fast-check comes up with: payloads made of pieces of the sync word above all. */
+/**
+ * The checked codec against the naive one, on whatever fast-check comes up with: payloads made of
+ * pieces of the sync word above all.
+ */
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import fc from 'fast-check'
@@ -18,7 +21,7 @@ function holds<T extends unknown[]>(property: fc.IProperty<T>, numRuns: number):
   fc.assert(property, { seed, numRuns })
 }
 
-// --- what is sent ------------------------------------------------------------------------------------------------------
+// --- what is sent --------------------------------------------------------------------------------
 
 /** Pieces of the word, as they are and with zeros among them. */
 const pieceOfWord = fc.oneof(
@@ -148,7 +151,8 @@ describe(`checked codec, seed ${seed}`, () => {
   })
 
   it('lets no sync word come together from the bytes around a payload', () => {
-    // every beginning of the word at the end of a payload, every end at its beginning, whatever check and checksum come out as
+    // every beginning of the word at the end of a payload, every end at its beginning, whatever
+    // check and checksum come out as
     for (let from = 0; from < 300; from++) {
       for (let length = 1; length < 8; length++) {
         const one = frame(TYPE.DATA, 0xf49bd1a6 + from, concat(SYNC.subarray(length), SYNC.subarray(0, length)))

@@ -1,4 +1,7 @@
-/** The small parts of checked framing, each by itself: in a whole decoder one check stands behind another, so that a hole in one does not show. */
+/**
+ * The small parts of checked framing, each by itself: in a whole decoder one check stands behind
+ * another, so that a hole in one does not show.
+ */
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import { SYNC_WORD } from '../../../src/core/frame/constants.ts'

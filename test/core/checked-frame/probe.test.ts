@@ -1,4 +1,7 @@
-/** The probe: what a line's settings do to bytes, told from what arrives in its place, by the values. */
+/**
+ * The probe: what a line's settings do to bytes, told from what arrives in its place, by the
+ * values.
+ */
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import {
@@ -111,7 +114,8 @@ describe('the probe', () => {
     const named = (value: number): string => `0x${value.toString(16).padStart(2, '0')}`
     for (let value = 0; value < 256; value++) {
       const missing = diagnose(arrives(swallows(value)))
-      // 0x00 and 0x01 are missing from the hello behind the probe too: where it begins is less clear then
+      // 0x00 and 0x01 are missing from the hello behind the probe too: where it begins is less
+      // clear then
       assert.ok(missing.startsWith(`${named(value)} ${value > 1 ? 'is missing' : ''}`), missing)
       const other = value ^ 0x40
       const changed = diagnose(arrives(turns(value, other)))
@@ -146,7 +150,8 @@ describe('the probe', () => {
 
 describe('the first bytes of a line', () => {
   it('tell telnet, a WebSocket and SSH from noise', () => {
-    // what QEMU's character devices say of themselves with telnet=on and, asked by a hello burst, with websocket=on
+    // what QEMU's character devices say of themselves with telnet=on and, asked by a hello burst,
+    // with websocket=on
     assert.match(protocolOf(Uint8Array.of(0xff, 0xfb, 0x01, 0xff, 0xfb, 0x03)) ?? '', /telnet=on/)
     assert.match(protocolOf(Buffer.from('HTTP/1.1 400 Bad Request')) ?? '', /websocket=on/)
     assert.match(protocolOf(Buffer.from('SSH-2.0-OpenSSH_9.2')) ?? '', /SSH/)

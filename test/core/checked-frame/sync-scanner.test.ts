@@ -1,4 +1,7 @@
-/** The scanner for sync words: it finds each one, hands on every other byte once and in order, and how the line cuts the bytes means nothing. */
+/**
+ * The scanner for sync words: it finds each one, hands on every other byte once and in order, and
+ * how the line cuts the bytes means nothing.
+ */
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import fc from 'fast-check'

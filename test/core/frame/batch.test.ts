@@ -1,4 +1,7 @@
-/** One batch of plain frames: which bytes are copied, which go by reference, how many pieces the link gets, and how large the scratch buffer is. */
+/**
+ * One batch of plain frames: which bytes are copied, which go by reference, how many pieces the
+ * link gets, and how large the scratch buffer is.
+ */
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import { FrameBatch } from '../../../src/core/frame/batch.ts'

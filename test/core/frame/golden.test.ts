@@ -1,4 +1,7 @@
-/** The codec against the golden vectors: encode gives these bytes, decode gives these fields, however the line cuts them. */
+/**
+ * The codec against the golden vectors: encode gives these bytes, decode gives these fields,
+ * however the line cuts them.
+ */
 import assert from 'node:assert/strict'
 import { createHash } from 'node:crypto'
 import { describe, it } from 'node:test'

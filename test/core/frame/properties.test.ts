@@ -1,4 +1,7 @@
-/** The codec against the naive one, on whatever fast-check comes up with. A failure prints its seed and path. */
+/**
+ * The codec against the naive one, on whatever fast-check comes up with. A failure prints its seed
+ * and path.
+ */
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import fc from 'fast-check'

@@ -1,6 +1,7 @@
 /**
- * Buffers that are used again: never while bytes of theirs are in a batch that the line still holds. By themselves, behind a queue, and through whole
- * muxers whose pipes are written, reset, stopped and held up at random.
+ * Buffers that are used again: never while bytes of theirs are in a batch that the line still
+ * holds. By themselves, behind a queue, and through whole muxers whose pipes are written, reset,
+ * stopped and held up at random.
  */
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
@@ -13,7 +14,10 @@ import { MuxSeat, status } from '../../helpers/mux-seat.ts'
 import { concat, decodeFrames, TYPE } from '../../helpers/naive-codec.ts'
 import { pattern } from '../../helpers/protocols.ts'
 
-/** Single bytes that do not fit the tails below the pool's: from here on a buffer of the pool is written into. */
+/**
+ * Single bytes that do not fit the tails below the pool's: from here on a buffer of the pool is
+ * written into.
+ */
 const BEFORE_POOL = 1 + 64 + 128 + 256 + 512 + 1024 + 2048
 
 function fill(queue: ByteQueue, bytes: number, from = 0): void {

@@ -1,4 +1,6 @@
-/** What waits in one direction of one pipe: order, pieces, and how much memory stands behind them. */
+/**
+ * What waits in one direction of one pipe: order, pieces, and how much memory stands behind them.
+ */
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import { ByteQueue } from '../../../src/core/mux/byte-queue.ts'

@@ -1,4 +1,7 @@
-/** What the pipe adapter asks of the muxer, where neither what comes in nor what leaves says it all: orders of calls, and hosts that need less. */
+/**
+ * What the pipe adapter asks of the muxer, where neither what comes in nor what leaves says it all:
+ * orders of calls, and hosts that need less.
+ */
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import { TrunkError } from '../../../src/contracts/errors.ts'

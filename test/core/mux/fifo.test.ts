@@ -1,4 +1,7 @@
-/** The ring against an array: whatever goes in and out, in whatever order, and around its end while it grows. */
+/**
+ * The ring against an array: whatever goes in and out, in whatever order, and around its end while
+ * it grows.
+ */
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import { Fifo } from '../../../src/core/mux/fifo.ts'
@@ -23,7 +26,8 @@ describe('the ring', () => {
       let model: number[] = []
       let number = 0
       for (let step = 0; step < 4000; step++) {
-        // long climbs and long falls, so that it grows with its head anywhere, and is emptied now and then
+        // long climbs and long falls, so that it grows with its head anywhere, and is emptied now
+        // and then
         const climbs = Math.floor(step / (20 + seed * 15)) % 2 === 0
         const dice = next() % 1000
         if (dice === 0) {

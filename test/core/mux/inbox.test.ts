@@ -1,4 +1,7 @@
-/** What comes in, frame by frame: what is not allowed and ends the session, what is late, what is told to a pipe, and when. */
+/**
+ * What comes in, frame by frame: what is not allowed and ends the session, what is late, what is
+ * told to a pipe, and when.
+ */
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import { TrunkError } from '../../../src/contracts/errors.ts'

@@ -1,4 +1,7 @@
-/** A reset in its place: behind what was written before it where it is sent, and behind what is unread where it comes. */
+/**
+ * A reset in its place: behind what was written before it where it is sent, and behind what is
+ * unread where it comes.
+ */
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import { TrunkError } from '../../../src/contracts/errors.ts'

@@ -1,4 +1,7 @@
-/** What leaves, and in which order: opens, answers, resets, refusals, data under credit and under the bound of what is under way, and the words about it. */
+/**
+ * What leaves, and in which order: opens, answers, resets, refusals, data under credit and under
+ * the bound of what is under way, and the words about it.
+ */
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import { TrunkError } from '../../../src/contracts/errors.ts'

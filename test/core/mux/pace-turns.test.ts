@@ -1,6 +1,8 @@
 /**
- * The pace of both directions at once where one end, as a guest on a busy host, has its processor in turns alone: bulk, and the words of what was parsed, wait for its next turn.
- * The line itself is quick. What the old pace did in a real guest shows here without one: one direction at some KiB/s beside the other's hundreds, for good.
+ * The pace of both directions at once where one end, as a guest on a busy host, has its processor
+ * in turns alone: bulk, and the words of what was parsed, wait for its next turn. The line itself
+ * is quick. What the old pace did in a real guest shows here without one: one direction at some
+ * KiB/s beside the other's hundreds, for good.
  */
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
@@ -17,7 +19,10 @@ const STEP_MS = 0.5
 const RUN_MS = 40_000
 const PING_MS = 2000
 
-/** What the end that has turns takes of its processor's time, and how long it has it, and has it not, in milliseconds. */
+/**
+ * What the end that has turns takes of its processor's time, and how long it has it, and has it
+ * not, in milliseconds.
+ */
 interface Turns {
   readonly frameMs: number
   readonly kibibyteMs: number
@@ -63,7 +68,10 @@ class End {
     this.line.push({ at: this.#lineFreeAt + LATENCY_MS, bytes, ...what })
   }
 
-  /** Reads and writes in turns, as an event loop does, until its processor's time is used up or nothing is left to do. */
+  /**
+   * Reads and writes in turns, as an event loop does, until its processor's time is used up or
+   * nothing is left to do.
+   */
   work(from: End, now: number): void {
     this.busyUntil = Math.max(this.busyUntil, now)
     while (this.busyUntil < now + STEP_MS) {
@@ -162,7 +170,10 @@ const WORLDS: Readonly<Record<string, Turns>> = {
 const SEEDS = Array.from({ length: 40 }, (_, i) => ((i + 1) * 15485863) % 2147483647)
 /** Half of the runs give each direction of bulk so much of the other at least, */
 const FAIR_SHARE = 1 / 4
-/** and no run less than this. Before a limit that fell in vain came back, one stood at 0.002 to 0.02 of the other; before what comes from the peer counted, at 0.1. */
+/**
+ * and no run less than this. Before a limit that fell in vain came back, one stood at 0.002 to 0.02
+ * of the other; before what comes from the peer counted, at 0.1.
+ */
 const LEAST_SHARE = 1 / 4
 
 describe('the pace of both directions, where a guest has its processor in turns', () => {

@@ -1,4 +1,7 @@
-/** The pace against a line of a given rate and length, under a clock of its own: what is under way never makes a message wait long, and the line stays full. */
+/**
+ * The pace against a line of a given rate and length, under a clock of its own: what is under way
+ * never makes a message wait long, and the line stays full.
+ */
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import { Pace } from '../../../src/core/mux/pace.ts'
@@ -11,7 +14,10 @@ interface Run {
   readonly limit: number
 }
 
-/** A sender with endless data over a line that carries `bytesPerMs` and whose answer takes `roundTripMs`. */
+/**
+ * A sender with endless data over a line that carries `bytesPerMs` and whose answer takes
+ * `roundTripMs`.
+ */
 function run(bytesPerMs: number, roundTripMs: number, durationMs: number): Run {
   const pace = new Pace(MAX_BYTES)
   const onLine: { end: number; parsedAt: number }[] = []
@@ -86,7 +92,10 @@ describe('the pace of a connectionless link', () => {
   })
 })
 
-/** What may be under way after `bytes` were sent at once and parsed after `ms`, where 4,096 might be before. */
+/**
+ * What may be under way after `bytes` were sent at once and parsed after `ms`, where 4,096 might be
+ * before.
+ */
 function limitAfter(bytes: number, ms: number, emptyMs = 0): number {
   const pace = new Pace(MAX_BYTES)
   pace.sent(bytes, 0, 1000, 0)
@@ -94,7 +103,10 @@ function limitAfter(bytes: number, ms: number, emptyMs = 0): number {
   return pace.limit
 }
 
-/** A sender beside others: an answer takes its own bytes' time and what the others make it take, `othersMs` at each instant. Gives bytes a millisecond of each second. */
+/**
+ * A sender beside others: an answer takes its own bytes' time and what the others make it take,
+ * `othersMs` at each instant. Gives bytes a millisecond of each second.
+ */
 function beside(bytesPerMs: number, othersMs: (now: number) => number, seconds: number): number[] {
   const pace = new Pace(MAX_BYTES)
   const onLine: { end: number; parsedAt: number }[] = []
@@ -159,7 +171,8 @@ describe('the pace where others make the round trip long', () => {
 
   for (const bytesPerMs of [11.52, 300]) {
     it(`R-369: keeps a message from waiting long beside bulk both ways at ${bytesPerMs} KB/s`, () => {
-      // whose answers wait behind the other's bulk: neither may take that for a reason to have more under way
+      // whose answers wait behind the other's bulk: neither may take that for a reason to have more
+      // under way
       const ends = [0, 1].map(() => ({
         pace: new Pace(MAX_BYTES),
         onLine: [] as { end: number; parsedAt: number }[],

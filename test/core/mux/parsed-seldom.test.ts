@@ -1,4 +1,7 @@
-/** Peers that say PARSED as seldom as the wire lets them, or never: a sender that has less under way than that asks, and goes on. */
+/**
+ * Peers that say PARSED as seldom as the wire lets them, or never: a sender that has less under way
+ * than that asks, and goes on.
+ */
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import { MuxSeat } from '../../helpers/mux-seat.ts'
@@ -6,7 +9,10 @@ import { pattern } from '../../helpers/protocols.ts'
 
 const KIB = 1024
 
-/** Everything that is sent, and parsed by a peer that answers pings at once and says PARSED each `step` bytes, in at most `ms`. */
+/**
+ * Everything that is sent, and parsed by a peer that answers pings at once and says PARSED each
+ * `step` bytes, in at most `ms`.
+ */
 function sentWithin(seat: MuxSeat, step: number, ms: number): number {
   let told = 0
   let pings = seat.asked

@@ -1,4 +1,6 @@
-/** The ids that a session's pipes use up: there are so many of each kind, and none is used twice. */
+/**
+ * The ids that a session's pipes use up: there are so many of each kind, and none is used twice.
+ */
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import { MAX_PIPE_ID } from '../../../src/core/frame/constants.ts'

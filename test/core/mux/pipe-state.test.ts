@@ -1,4 +1,7 @@
-/** What a pipe's numbers say by themselves: what can be read, whether all came, whether anything may be sent. */
+/**
+ * What a pipe's numbers say by themselves: what can be read, whether all came, whether anything may
+ * be sent.
+ */
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import { ByteQueue } from '../../../src/core/mux/byte-queue.ts'

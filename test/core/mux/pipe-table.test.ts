@@ -1,4 +1,6 @@
-/** Slots, orphans, windows and what a pipe may write: what the muxer counts, and when it lets go. */
+/**
+ * Slots, orphans, windows and what a pipe may write: what the muxer counts, and when it lets go.
+ */
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import { TrunkError } from '../../../src/contracts/errors.ts'
@@ -138,7 +140,10 @@ describe('slots', () => {
 })
 
 describe('orphans', () => {
-  /** A pipe of the peer's whose handler has ended at `now`, and whose peer owes the answer to the stop. */
+  /**
+   * A pipe of the peer's whose handler has ended at `now`, and whose peer owes the answer to the
+   * stop.
+   */
   function orphan(seat: MuxSeat, id: number, now: number): PipeState {
     seat.now = now
     const pipe = seat.accepted(id)

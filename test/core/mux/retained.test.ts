@@ -1,4 +1,7 @@
-/** What unread bytes keep in memory of the link's chunks: when it is counted, when it is too much, and what is done then. */
+/**
+ * What unread bytes keep in memory of the link's chunks: when it is counted, when it is too much,
+ * and what is done then.
+ */
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import { ByteQueue } from '../../../src/core/mux/byte-queue.ts'
@@ -138,7 +141,8 @@ describe('views of the link’s chunks', () => {
       retained.weigh()
     }
     for (let i = 0; i < 9; i++) note(64 * 1024)
-    // 576 KiB wait, in as many: 1,152 KiB and 512 more may be held for them, and for 17 single bytes
+    // 576 KiB wait, in as many: 1,152 KiB and 512 more may be held for them, and for 17 single
+    // bytes
     for (let i = 0; i < 17; i++) note(1)
     assert.equal(released.length, 0)
     note(1)

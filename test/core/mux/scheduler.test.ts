@@ -1,4 +1,6 @@
-/** Whose turn it is: small messages before large copies, but never so many that a copy stands still. */
+/**
+ * Whose turn it is: small messages before large copies, but never so many that a copy stands still.
+ */
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import { ByteQueue } from '../../../src/core/mux/byte-queue.ts'

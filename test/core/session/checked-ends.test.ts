@@ -1,4 +1,7 @@
-/** How a session on a connectionless link ends: the peer starts anew, the line is damaged, or all is well. */
+/**
+ * How a session on a connectionless link ends: the peer starts anew, the line is damaged, or all is
+ * well.
+ */
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import { decodeStatus } from '../../../src/core/frame/status.ts'

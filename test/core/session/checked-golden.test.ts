@@ -1,6 +1,7 @@
 /**
- * The recorded checked session of test/fixtures/wire/checked.json, played against the real engine as side a: b's bytes go in, a's must come out, byte
- * for byte, however the line cuts b's. b is killed inside of a frame and starts anew, and so a has two engines, one after the other.
+ * The recorded checked session of test/fixtures/wire/checked.json, played against the real engine
+ * as side a: b's bytes go in, a's must come out, byte for byte, however the line cuts b's. b is
+ * killed inside of a frame and starts anew, and so a has two engines, one after the other.
  */
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'

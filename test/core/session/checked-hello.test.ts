@@ -1,4 +1,7 @@
-/** Two strangers on a connectionless link: what is said when, until the session is established, and what is said of it afterwards. One engine, one hand-spoken side. */
+/**
+ * Two strangers on a connectionless link: what is said when, until the session is established, and
+ * what is said of it afterwards. One engine, one hand-spoken side.
+ */
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import { CHUNKINGS } from '../../helpers/chunkings.ts'
@@ -74,7 +77,8 @@ describe('a hello burst', () => {
   })
 
   it('is of another run at each restoring from one snapshot, though the peer is faster than the next repetition [R-465]', () => {
-    // the same bytes at the same times make the same machine; only what the kernel gives afterwards is another
+    // the same bytes at the same times make the same machine; only what the kernel gives afterwards
+    // is another
     const restored = [1, 2].map((value) => {
       const seat = new CheckedSeat({ waitsForever: true, epochs: [new Uint8Array(8).fill(value)] })
       const before = seat.say()
@@ -320,7 +324,8 @@ describe('from hello burst to session', () => {
         carry(a.advance(1000), b)
         carry(b.advance(1000), a)
       }
-      // where a sequenced frame of one that stands is lost, the other one learns that bytes are missing: it never hangs
+      // where a sequenced frame of one that stands is lost, the other one learns that bytes are
+      // missing: it never hangs
       const codes = [a.code, b.code]
       if (codes.every((code) => code === undefined))
         assert.deepEqual([a.establishedWith, b.establishedWith], ['b', 'a'], `${lost}`)

@@ -1,4 +1,7 @@
-/** Why there is no session on a connectionless link: echoes, lines that are not raw, plain peers, hellos that nothing can come of, and floods of them. */
+/**
+ * Why there is no session on a connectionless link: echoes, lines that are not raw, plain peers,
+ * hellos that nothing can come of, and floods of them.
+ */
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import { DEFAULT_LIMITS } from '../../../src/contracts/limits.ts'

@@ -1,4 +1,7 @@
-/** Time on a connectionless link, turned by hand: how long is waited for a peer, for the rest of a frame, for a sign of life; and what proves nothing. */
+/**
+ * Time on a connectionless link, turned by hand: how long is waited for a peer, for the rest of a
+ * frame, for a sign of life; and what proves nothing.
+ */
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import { answerPings, CheckedSeat, ping, pong, stand, standing } from '../../helpers/checked-seat.ts'

@@ -1,4 +1,7 @@
-/** The token on a connectionless link: hello bursts are repeated, and still nobody collects a proof of the serving side. */
+/**
+ * The token on a connectionless link: hello bursts are repeated, and still nobody collects a proof
+ * of the serving side.
+ */
 import assert from 'node:assert/strict'
 import { createHmac } from 'node:crypto'
 import { describe, it } from 'node:test'

@@ -1,4 +1,7 @@
-/** What an engine makes of a batch on either kind of line: how large its frames are, whether there is more, what of a chunk it keeps; and who is told of an end. */
+/**
+ * What an engine makes of a batch on either kind of line: how large its frames are, whether there
+ * is more, what of a chunk it keeps; and who is told of an end.
+ */
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import { TrunkError, type ErrorCode } from '../../../src/contracts/errors.ts'

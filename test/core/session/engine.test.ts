@@ -1,4 +1,7 @@
-/** One engine by hand, without trunk, line or timer: what goes in at which time, what comes out, and that an end is an end. */
+/**
+ * One engine by hand, without trunk, line or timer: what goes in at which time, what comes out, and
+ * that an end is an end.
+ */
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import { encodeCbor } from '../../../src/core/cbor.ts'

@@ -1,4 +1,7 @@
-/** The first ping of a connectionless link shares it with the hello burst: what it says of the line is not believed, and data wait for one that had the line alone. */
+/**
+ * The first ping of a connectionless link shares it with the hello burst: what it says of the line
+ * is not believed, and data wait for one that had the line alone.
+ */
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import { encodeCbor } from '../../../src/core/cbor.ts'

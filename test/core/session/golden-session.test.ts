@@ -1,6 +1,7 @@
 /**
- * The recorded session of test/fixtures/wire/session.json, played against the real engine as side a: b's bytes go in, a's must come out,
- * byte for byte, whole and byte by byte. What a's user does at each step is written here.
+ * The recorded session of test/fixtures/wire/session.json, played against the real engine as side
+ * a: b's bytes go in, a's must come out, byte for byte, whole and byte by byte. What a's user does
+ * at each step is written here.
  */
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'

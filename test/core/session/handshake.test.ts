@@ -1,4 +1,7 @@
-/** The acquaintance of two strangers by itself: in which order what is said and taken, who proves first, and for whom an answer is. */
+/**
+ * The acquaintance of two strangers by itself: in which order what is said and taken, who proves
+ * first, and for whom an answer is.
+ */
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import { encodeCbor } from '../../../src/core/cbor.ts'

@@ -1,4 +1,7 @@
-/** The hello by itself: which values are taken to the last one, what is named where one is wrong, and what is in force between two. */
+/**
+ * The hello by itself: which values are taken to the last one, what is named where one is wrong,
+ * and what is in force between two.
+ */
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import { DEFAULT_LIMITS, type Limits } from '../../../src/contracts/limits.ts'

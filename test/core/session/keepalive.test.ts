@@ -1,4 +1,7 @@
-/** Silence and round trips by themselves, to the millisecond: what is asked when, what an answer tells, and what standing still changes. */
+/**
+ * Silence and round trips by themselves, to the millisecond: what is asked when, what an answer
+ * tells, and what standing still changes.
+ */
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import { TrunkError } from '../../../src/contracts/errors.ts'

@@ -1,4 +1,7 @@
-/** The beginning of a link that is connected: the sync word, then frames; and what is no beginning. The peer is played by hand. */
+/**
+ * The beginning of a link that is connected: the sync word, then frames; and what is no beginning.
+ * The peer is played by hand.
+ */
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import { encodeCbor } from '../../../src/core/cbor.ts'

@@ -24,7 +24,10 @@ async function both(a: LinkOptions, b: LinkOptions): Promise<[Trunk, Trunk]> {
   return [near.value, far.value]
 }
 
-/** Neither end has a session; one of them found `code` out and the other was told, or both found it out. */
+/**
+ * Neither end has a session; one of them found `code` out and the other was told, or both found it
+ * out.
+ */
 function assertRefused(ends: readonly PromiseSettledResult<Trunk>[], code: string): void {
   for (const end of ends) {
     assert.equal(end.status, 'rejected')

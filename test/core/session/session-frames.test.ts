@@ -1,4 +1,7 @@
-/** The frames of the session itself: each length that is allowed and its neighbours, before the session is established and after. */
+/**
+ * The frames of the session itself: each length that is allowed and its neighbours, before the
+ * session is established and after.
+ */
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import { checkSessionFrame } from '../../../src/core/session/session-frames.ts'

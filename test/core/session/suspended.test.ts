@@ -1,4 +1,7 @@
-/** What a process that stood still itself (stopped, or suspended with its machine) makes of the time that is gone: it proves nothing about the peer. */
+/**
+ * What a process that stood still itself (stopped, or suspended with its machine) makes of the time
+ * that is gone: it proves nothing about the peer.
+ */
 import assert from 'node:assert/strict'
 import { once } from 'node:events'
 import { describe, it } from 'node:test'

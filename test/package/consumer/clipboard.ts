@@ -1,4 +1,7 @@
-/** A user's program: both ends share their clipboards over one trunk. Run by packed.test.ts against the installed package. */
+/**
+ * A user's program: both ends share their clipboards over one trunk. Run by packed.test.ts against
+ * the installed package.
+ */
 import assert from 'node:assert/strict'
 import { connect, serve, type Trunk } from 'trunkline'
 import { Clipboard, clipboard, getClipboard, setClipboard, watchClipboard } from '../../../docs/examples/clipboard.ts'

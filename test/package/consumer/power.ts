@@ -1,4 +1,7 @@
-/** A user's program: guest and host ask each other for power off. Run by packed.test.ts against the installed package. */
+/**
+ * A user's program: guest and host ask each other for power off. Run by packed.test.ts against the
+ * installed package.
+ */
 import assert from 'node:assert/strict'
 import { connect, serve } from 'trunkline'
 import { askForPower, power } from '../../../docs/examples/power.ts'

@@ -1,4 +1,7 @@
-/** What a user's type checker sees; nothing of it is run. Checked by packed.test.ts against the packed types. */
+/**
+ * What a user's type checker sees; nothing of it is run. Checked by packed.test.ts against the
+ * packed types.
+ */
 import {
   connect,
   defineProtocol,

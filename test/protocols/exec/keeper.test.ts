@@ -1,4 +1,7 @@
-/** What the launcher over keepers does beyond what every launcher does: terminals, bytes, and the ends of keepers. */
+/**
+ * What the launcher over keepers does beyond what every launcher does: terminals, bytes, and the
+ * ends of keepers.
+ */
 import assert from 'node:assert/strict'
 import { writeFileSync } from 'node:fs'
 import { describe, it } from 'node:test'

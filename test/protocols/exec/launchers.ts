@@ -1,4 +1,7 @@
-/** The ways to start programs that this machine has, each held to the same tests; and plans for them. */
+/**
+ * The ways to start programs that this machine has, each held to the same tests; and plans for
+ * them.
+ */
 import { keeperLauncher } from '../../../protocols/exec/keeper/launch-keeper.ts'
 import { spawnLauncher } from '../../../protocols/exec/launch-spawn.ts'
 import { loadNative } from '../../../src/native/load.ts'

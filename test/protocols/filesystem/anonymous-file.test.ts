@@ -1,4 +1,7 @@
-/** Whether files without a name are to be had, which has to be known before the first byte is written. */
+/**
+ * Whether files without a name are to be had, which has to be known before the first byte is
+ * written.
+ */
 import assert from 'node:assert/strict'
 import { execFileSync, spawnSync } from 'node:child_process'
 import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'

@@ -1,4 +1,7 @@
-/** What many trunks of one server may hold together of its memory and its descriptors, and what the next one still gets. */
+/**
+ * What many trunks of one server may hold together of its memory and its descriptors, and what the
+ * next one still gets.
+ */
 import assert from 'node:assert/strict'
 import { once } from 'node:events'
 import { closeSync, ftruncateSync, openSync, writeFileSync } from 'node:fs'
@@ -135,7 +138,10 @@ describe('[R-514] descriptors', { timeout: 60_000 }, () => {
     }))
 })
 
-/** A read that stays open and is never taken; by hand, since the client of this package keeps to 48 at a time. */
+/**
+ * A read that stays open and is never taken; by hand, since the client of this package keeps to 48
+ * at a time.
+ */
 async function hold(trunk: Trunk): Promise<string> {
   return await outcome(trunk.open('filesystem', { op: 'read', path: Buffer.from('sparse'), offset: 0 }))
 }

@@ -1,4 +1,7 @@
-/** Many reads that nobody takes, and many hashes, over several trunks of one server: what they hold, and what they leave to the others. */
+/**
+ * Many reads that nobody takes, and many hashes, over several trunks of one server: what they hold,
+ * and what they leave to the others.
+ */
 import assert from 'node:assert/strict'
 import { openSync, closeSync, ftruncateSync } from 'node:fs'
 import { join } from 'node:path'

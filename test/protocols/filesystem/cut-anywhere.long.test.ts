@@ -1,4 +1,7 @@
-/** A write whose line is cut after each single byte of it: the target is as it was or as it is to be, and nothing lies beside it. */
+/**
+ * A write whose line is cut after each single byte of it: the target is as it was or as it is to
+ * be, and nothing lies beside it.
+ */
 import assert from 'node:assert/strict'
 import { readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
@@ -30,7 +33,10 @@ const SIZES = {
 } as const
 type Size = keyof typeof SIZES
 
-/** One write over a line that is cut; gives how it ended for its caller, what there is afterwards, and what had passed. */
+/**
+ * One write over a line that is cut; gives how it ended for its caller, what there is afterwards,
+ * and what had passed.
+ */
 async function writeOver(t: TestContext, root: string, passing: Passing, size: Size) {
   writeFileSync(join(root, 'file'), BEFORE)
   const [nearLink, farLink] = memoryPair()

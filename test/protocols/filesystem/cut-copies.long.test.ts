@@ -1,6 +1,6 @@
 /**
- * Copies of trees that are cut: by the line, by the user, by the death of the program. Wherever it happens, each file is the old one or the new one, and
- * nothing unfinished lies about.
+ * Copies of trees that are cut: by the line, by the user, by the death of the program. Wherever it
+ * happens, each file is the old one or the new one, and nothing unfinished lies about.
  */
 import assert from 'node:assert/strict'
 import { closeSync, mkdirSync, readdirSync, readFileSync, statSync, truncateSync, writeFileSync } from 'node:fs'
@@ -48,7 +48,9 @@ function inspect(folder: string, where: string): number {
   return copied
 }
 
-/** Resolves when nothing unfinished lies about any more: the server is told of a cut a moment later. */
+/**
+ * Resolves when nothing unfinished lies about any more: the server is told of a cut a moment later.
+ */
 async function settled(folder: string, where: string): Promise<void> {
   const names = (): string[] => readdirSync(folder, { recursive: true, encoding: 'utf8' })
   await eventually(() => names().length === 7, where, 20_000).catch(() => assert.fail(`${where}: ${names().join()}`))
@@ -180,7 +182,8 @@ describe('a copy to the peer', () => {
     const random = new Random(SEED)
     const large = join(here.local, 'large')
     mkdirSync(large)
-    // far more than is copied until somebody looks, so that the program is surely at work when it dies; it takes no room
+    // far more than is copied until somebody looks, so that the program is surely at work when it
+    // dies; it takes no room
     for (const name of ['one', 'five']) {
       writeFileSync(join(large, name), '')
       truncateSync(join(large, name), 2 ** 30)

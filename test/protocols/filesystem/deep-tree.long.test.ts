@@ -1,4 +1,7 @@
-/** Deep trees: a walk must not hold what the copies that it feeds are waiting for, and removing goes deeper than paths do. */
+/**
+ * Deep trees: a walk must not hold what the copies that it feeds are waiting for, and removing goes
+ * deeper than paths do.
+ */
 import assert from 'node:assert/strict'
 import {
   closeSync,

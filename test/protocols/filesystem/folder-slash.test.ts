@@ -1,4 +1,7 @@
-/** A slash at the end of a path says that a directory is meant, and no call of the client forgets it. */
+/**
+ * A slash at the end of a path says that a directory is meant, and no call of the client forgets
+ * it.
+ */
 import assert from 'node:assert/strict'
 import { mkdirSync, readdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'

@@ -1,4 +1,7 @@
-/** A server that lies about what it serves: a copy of its tree makes nothing outside the folder that the user has named, and nothing but files in it. */
+/**
+ * A server that lies about what it serves: a copy of its tree makes nothing outside the folder that
+ * the user has named, and nothing but files in it.
+ */
 import assert from 'node:assert/strict'
 import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
@@ -21,7 +24,10 @@ const entry = (name: string | Uint8Array, type: FileType = 'file'): WireEntry =>
   modifiedMs: 1000,
 })
 
-/** Serves a tree of directories that are all alike: each lists `entries`. Every file has the same content. */
+/**
+ * Serves a tree of directories that are all alike: each lists `entries`. Every file has the same
+ * content.
+ */
 async function hostileServer(t: TestContext, entries: readonly WireEntry[]): Promise<string> {
   const liar = protocol('filesystem', async (request: PipeRequest) => {
     const decoded = decodeRequest(request.params)
@@ -47,7 +53,10 @@ async function hostileServer(t: TestContext, entries: readonly WireEntry[]): Pro
   return server.address
 }
 
-/** Copies the server's tree to a new folder; gives what was said and what is there now, and fails where something is beside it. */
+/**
+ * Copies the server's tree to a new folder; gives what was said and what is there now, and fails
+ * where something is beside it.
+ */
 async function copyFrom(t: TestContext, address: string, expected: number): Promise<{ said: string; names: string[] }> {
   const base = temporaryFolder(t)
   mkdirSync(join(base, 'outside'))

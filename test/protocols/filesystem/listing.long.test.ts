@@ -45,7 +45,8 @@ describe('a listing', () => {
       const idle = heldBytes()
       for await (const entry of files.list('many')) {
         assert.equal(entry.type, 'file')
-        // a reader that pauses: the server reads the directory no further than the pipe's credit takes it
+        // a reader that pauses: the server reads the directory no further than the pipe's credit
+        // takes it
         await steady(() => far.status().pipes[0]?.bytesWritten ?? 0, 1000)
         const held = heldBytes() - idle
         assert.ok(held < 2 * MIB, `held ${held} bytes`)

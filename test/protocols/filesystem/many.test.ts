@@ -1,4 +1,6 @@
-/** Many small files in one pipe: each fares as if it had come alone, whoever is at the other end. */
+/**
+ * Many small files in one pipe: each fares as if it had come alone, whoever is at the other end.
+ */
 import assert from 'node:assert/strict'
 import { chmodSync, mkdirSync, readdirSync, readFileSync, statSync, symlinkSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
@@ -29,7 +31,10 @@ import { descriptorsIn, fails, serveFolder, serveProtocol, temporaryFolder } fro
 const atOnce = { durable: false }
 const text = Buffer.from('small')
 
-/** A served folder, and the operations that were asked for, in order. With `unknown`, of a peer that refuses these as older ones do. */
+/**
+ * A served folder, and the operations that were asked for, in order. With `unknown`, of a peer that
+ * refuses these as older ones do.
+ */
 async function counted(t: TestContext, unknown: readonly string[] = []) {
   const root = temporaryFolder(t)
   const real = filesystem({ root }) as unknown as ProtocolDefinition<FileRequest>
@@ -317,7 +322,9 @@ describe('a batch of more files than one turn takes', () => {
 })
 
 describe('a server that answers batches by hand', () => {
-  /** Two files, read and written at once, from a server that sends these bytes whatever it is asked. */
+  /**
+   * Two files, read and written at once, from a server that sends these bytes whatever it is asked.
+   */
   async function answered(t: TestContext, answer: (pipe: Pipe) => Promise<void>): Promise<FilesystemClient> {
     const lying = protocol('filesystem', async (request) => await answer(request.accept()))
     return (await serveProtocol(t, lying)).files

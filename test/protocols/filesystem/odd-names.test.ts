@@ -1,4 +1,7 @@
-/** Names that are bytes and nothing else: each goes through every call of the client and through `cp -r`, both ways. */
+/**
+ * Names that are bytes and nothing else: each goes through every call of the client and through
+ * `cp -r`, both ways.
+ */
 import assert from 'node:assert/strict'
 import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { describe, it } from 'node:test'

@@ -1,4 +1,7 @@
-/** Each operation, for ten seconds, against a process that swaps what it walks through for links that lead out of the root. */
+/**
+ * Each operation, for ten seconds, against a process that swaps what it walks through for links
+ * that lead out of the root.
+ */
 import assert from 'node:assert/strict'
 import { createHash } from 'node:crypto'
 import { describe, it } from 'node:test'
@@ -122,7 +125,8 @@ describe('what another process swaps for links that lead out of the root', () =>
     async (t) => {
       const ground = await swappedGround(t)
       const deadline = performance.now() + RACE_MS
-      // the first one that got out ends them all: nobody goes on through descriptors that the end of the test gives back
+      // the first one that got out ends them all: nobody goes on through descriptors that the end
+      // of the test gives back
       const broken = new AbortController()
       const race = async (attempt: Attempt): Promise<Map<string, number>> => {
         const outcomes = new Map<string, number>()

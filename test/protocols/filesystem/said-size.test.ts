@@ -1,4 +1,7 @@
-/** Files whose size says less than they have (/proc: 0), or more (/sys: a page): the end is where reading ends. */
+/**
+ * Files whose size says less than they have (/proc: 0), or more (/sys: a page): the end is where
+ * reading ends.
+ */
 import assert from 'node:assert/strict'
 import { createHash } from 'node:crypto'
 import { existsSync, readFileSync, statSync, truncateSync, writeFileSync } from 'node:fs'

@@ -1,4 +1,7 @@
-/** A folder that is really served over a real session, and what tests look at. Everything is gone when the test is over. */
+/**
+ * A folder that is really served over a real session, and what tests look at. Everything is gone
+ * when the test is over.
+ */
 import assert from 'node:assert/strict'
 import { existsSync, mkdtempSync, readdirSync, readlinkSync, realpathSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'

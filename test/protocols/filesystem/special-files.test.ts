@@ -1,4 +1,7 @@
-/** FIFOs, sockets and devices: shown, moved away from, removed, and never opened. The kernel says what was opened. */
+/**
+ * FIFOs, sockets and devices: shown, moved away from, removed, and never opened. The kernel says
+ * what was opened.
+ */
 import assert from 'node:assert/strict'
 import { execFileSync } from 'node:child_process'
 import { once } from 'node:events'

@@ -1,4 +1,5 @@
-// Swaps a folder and a symbolic link for each other as fast as it can: node swap-links.mjs FOLDER OUTSIDE
+// Swaps a folder and a symbolic link for each other as fast as it can: node swap-links.mjs FOLDER
+// OUTSIDE
 import { renameSync, symlinkSync, unlinkSync } from 'node:fs'
 
 const [folder, outside] = process.argv.slice(2)

@@ -1,6 +1,8 @@
 /**
- * A served root whose folders and files another process swaps for symbolic links that lead out of it, and the folder that they lead to, of which the
- * kernel tells everything that is done there. What the operations use up is put back through descriptors: the test itself must not step out either.
+ * A served root whose folders and files another process swaps for symbolic links that lead out of
+ * it, and the folder that they lead to, of which the kernel tells everything that is done there.
+ * What the operations use up is put back through descriptors: the test itself must not step out
+ * either.
  */
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
@@ -26,7 +28,9 @@ import { serveFolder, temporaryFolder, type Served } from './served.ts'
 /** What the files below the root begin with, and what those outside say. */
 export const INSIDE = 'inside'
 export const OUTSIDE = 'a secret of somebody else'
-/** Modification time of everything outside, in milliseconds: a status that shows it was taken there. */
+/**
+ * Modification time of everything outside, in milliseconds: a status that shows it was taken there.
+ */
 export const OUTSIDE_MS = 1_000_000
 
 /** Names that are a file and a link to a file by turns, below the folder that is itself swapped. */
@@ -48,7 +52,9 @@ export interface Ground extends Served {
   stop(): Promise<{ swaps: number; outside: FolderEvent[] }>
 }
 
-/** `d` is the folder that is swapped: everything here goes through the descriptor of the real one. */
+/**
+ * `d` is the folder that is swapped: everything here goes through the descriptor of the real one.
+ */
 export interface PutBack {
   file(name: string): void
   noFile(name: string): void
@@ -140,7 +146,8 @@ function putBackBy(real: string, realSub: string, root: string): PutBack {
     },
     both(name) {
       const kinds = [name, other(name)].map((entry) => kindOf(join(real, entry)))
-      // seen between two swaps they may look alike and not be so: then the next look mends what this one spoils
+      // seen between two swaps they may look alike and not be so: then the next look mends what
+      // this one spoils
       if (kinds[0] !== kinds[1]) return
       const outside = join(root, '../outside', name)
       renameSync(

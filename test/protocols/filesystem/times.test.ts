@@ -1,4 +1,7 @@
-/** Dates of files: before 1970, with fractions, far away. None becomes another one, and none fails a copy. */
+/**
+ * Dates of files: before 1970, with fractions, far away. None becomes another one, and none fails a
+ * copy.
+ */
 import assert from 'node:assert/strict'
 import { execFileSync } from 'node:child_process'
 import { closeSync, lstatSync, mkdirSync, openSync, readdirSync, statSync, utimesSync, writeFileSync } from 'node:fs'

@@ -1,4 +1,7 @@
-/** Forwards over a trunk of this process: what both sides' sockets see, what is told, and how a forward ends. */
+/**
+ * Forwards over a trunk of this process: what both sides' sockets see, what is told, and how a
+ * forward ends.
+ */
 import assert from 'node:assert/strict'
 import { once } from 'node:events'
 import type { Socket } from 'node:net'

@@ -189,7 +189,8 @@ for (const { kind, attempts, skip } of KINDS)
         socket.end()
       })()
       const stalledAt = await steady(() => socket.bytesWritten - socket.writableLength)
-      // What the kernel's buffers (a few MiB each way), one window and the bridge may hold; far from all of it.
+      // What the kernel's buffers (a few MiB each way), one window and the bridge may hold; far
+      // from all of it.
       assert.ok(stalledAt < 24 * MIB, `${stalledAt} bytes were taken`)
       assert.ok(process.memoryUsage().rss - before < 64 * MIB)
       // Nobody else waits for it.
@@ -235,7 +236,8 @@ for (const { kind, attempts, skip } of KINDS)
         break
       }
       await pipe.write(Buffer.from('but '))
-      // More than every buffer on the way together: this would hang if the socket were merely paused.
+      // More than every buffer on the way together: this would hang if the socket were merely
+      // paused.
       for (let i = 0; i < 32; i += 1) if (!socket.write(Buffer.alloc(MIB))) await once(socket, 'drain')
       await pipe.write(Buffer.from('this arrives'))
       await pipe.closeWrite()
@@ -290,7 +292,10 @@ describe('bridge', () => {
     }
   })
 
-  /** A pipe whose peer has ended its writing, joined to a connection that does what the test says at our end of it. */
+  /**
+   * A pipe whose peer has ended its writing, joined to a connection that does what the test says at
+   * our end of it.
+   */
   async function joinedAtItsEnd(
     started: (receiver: ConnectionReceiver) => void,
     ended: (receiver: ConnectionReceiver, near: Trunk) => void,

@@ -110,7 +110,8 @@ for (const { kind, attempts, skip } of KINDS)
         ['odd.example:*', '127.0.0.2:*'],
       ]) {
         for (const spelling of spellings) {
-          // a rule for the name allows ordinary addresses, loopback among them, and nothing that hides one
+          // a rule for the name allows ordinary addresses, loopback among them, and nothing that
+          // hides one
           if (allow[0] === 'odd.example:*' && /^(127\.0\.0\.1|::ffff:7|::ffff:127|0:0:0:0:0:FFFF)/.test(spelling))
             continue
           const trunk = await trunkTo({ allow, lookup: () => Promise.resolve([spelling]) })

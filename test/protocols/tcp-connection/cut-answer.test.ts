@@ -1,7 +1,9 @@
 /**
- * The answer of a server that stops reading an upload, closes, and so resets the connection (an HTTP server's 413): what it sent before that comes to the client
- * first, then the reset. Real sockets and a real HTTP server, both ends of the forward over both kinds of connection; until the server has closed
- * the client reads nothing, so that the answer waits wherever it can: in the kernel, the sender's outbox, the receiver's inbox, the local socket.
+ * The answer of a server that stops reading an upload, closes, and so resets the connection (an
+ * HTTP server's 413): what it sent before that comes to the client first, then the reset. Real
+ * sockets and a real HTTP server, both ends of the forward over both kinds of connection; until the
+ * server has closed the client reads nothing, so that the answer waits wherever it can: in the
+ * kernel, the sender's outbox, the receiver's inbox, the local socket.
  */
 import assert from 'node:assert/strict'
 import { once } from 'node:events'
@@ -33,7 +35,10 @@ after(() => {
   for (const each of open) each.close()
 })
 
-/** Answers the first bytes of each upload with 413 and `bytes` bytes, and closes with the rest unread. */
+/**
+ * Answers the first bytes of each upload with 413 and `bytes` bytes, and closes with the rest
+ * unread.
+ */
 async function refusingServer(bytes: number): Promise<{ port: number; closed: () => boolean }> {
   let closed = false
   const server: Server = createServer((request, response) => {
@@ -82,7 +87,10 @@ interface Upload {
   text(): string
 }
 
-/** Uploads for ever, and reads nothing before `connection.resume`. A connection as the bridge has them, since a socket of Node's loses what it has not read. */
+/**
+ * Uploads for ever, and reads nothing before `connection.resume`. A connection as the bridge has
+ * them, since a socket of Node's loses what it has not read.
+ */
 async function upload(port: number, first: Uint8Array): Promise<Upload> {
   const connection = netConnection(await dialLoopback(port))
   const chunks: Uint8Array[] = []
@@ -124,7 +132,10 @@ function isWhole(text: string, bytes: number): void {
   assert.equal(body.length, bytes)
 }
 
-/** Large answers need a server that closes when the other kernel has them, which the addon alone can tell. */
+/**
+ * Large answers need a server that closes when the other kernel has them, which the addon alone can
+ * tell.
+ */
 const blind = loadNative() === undefined && 'without the addon the server of this test closes too early'
 
 for (const near of KINDS)

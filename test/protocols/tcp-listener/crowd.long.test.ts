@@ -1,4 +1,7 @@
-/** Ten thousand connections at one listener, and a peer that is killed while it listens: with processes of their own at the other ends. */
+/**
+ * Ten thousand connections at one listener, and a peer that is killed while it listens: with
+ * processes of their own at the other ends.
+ */
 import assert from 'node:assert/strict'
 import { once } from 'node:events'
 import { readFileSync } from 'node:fs'
@@ -24,10 +27,16 @@ function systemLimit(file: string, line: RegExp): number {
 
 /** As many as the catalogue asks for, or as a process here may have open. */
 const CROWD_SIZE = Math.min(10_000, Math.floor(systemLimit('/proc/self/limits', /Max open files\s+(\d+)/) / 2))
-/** What may stand in the kernel's queue: beyond it handshakes are dropped and tried again seconds later, which is the kernel's affair and not ours. */
+/**
+ * What may stand in the kernel's queue: beyond it handshakes are dropped and tried again seconds
+ * later, which is the kernel's affair and not ours.
+ */
 const QUEUE = Math.min(2_000, Math.floor(systemLimit('/proc/sys/net/core/somaxconn', /(\d+)/) / 2))
 
-/** Dials `count` times, with as many at a time as the queue holds; each one waits for a byte. Prints a line when all have had theirs. */
+/**
+ * Dials `count` times, with as many at a time as the queue holds; each one waits for a byte. Prints
+ * a line when all have had theirs.
+ */
 const CROWD = `
 import { connect as dial } from 'node:net'
 const [port, count, most] = process.env.CROWD.split(' ').map(Number)

@@ -171,12 +171,16 @@ function counted(addon: NativeDescriptors, calls: string[], fault: { code: strin
   } satisfies NativeDescriptors
 }
 
-/** Connections to `port` that stand and that no process has accepted: the kernel gives them no inode. */
+/**
+ * Connections to `port` that stand and that no process has accepted: the kernel gives them no
+ * inode.
+ */
 function inBacklog(port: number): number {
   const local = `0100007F:${port.toString(16).toUpperCase().padStart(4, '0')}`
   const rows = readFileSync('/proc/net/tcp', 'utf8')
     .split('\n')
     .map((row) => row.trim().split(/\s+/))
-  // 01 is ESTABLISHED and 08 CLOSE_WAIT (it has ended its side already); the tenth column is the inode.
+  // 01 is ESTABLISHED and 08 CLOSE_WAIT (it has ended its side already); the tenth column is the
+  // inode.
   return rows.filter((row) => row[1] === local && (row[3] === '01' || row[3] === '08') && row[9] === '0').length
 }

@@ -1,4 +1,6 @@
-/** The set of connections that the native addon carries: who is told what, and what memory it holds. */
+/**
+ * The set of connections that the native addon carries: who is told what, and what memory it holds.
+ */
 import assert from 'node:assert/strict'
 import { once } from 'node:events'
 import { connect, type Socket } from 'node:net'

@@ -1,4 +1,7 @@
-/** Host names of many peers, where the system's resolver answers nothing for long: whose turn it is, and what becomes of a peer that gives up. */
+/**
+ * Host names of many peers, where the system's resolver answers nothing for long: whose turn it is,
+ * and what becomes of a peer that gives up.
+ */
 import assert from 'node:assert/strict'
 import dns from 'node:dns/promises'
 import { syncBuiltinESMExports } from 'node:module'

@@ -1,4 +1,7 @@
-/** The readable side of a pipe as users hold it, over one muxer played by hand: what a reader gets, when, how it leaves, and what it gives back. */
+/**
+ * The readable side of a pipe as users hold it, over one muxer played by hand: what a reader gets,
+ * when, how it leaves, and what it gives back.
+ */
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import type { Uint8ArrayList } from 'uint8arraylist'

@@ -1,4 +1,7 @@
-/** A pipe as users hold it, over one muxer played by hand: writing, ending, what is told to whom, and when. No time passes. */
+/**
+ * A pipe as users hold it, over one muxer played by hand: writing, ending, what is told to whom,
+ * and when. No time passes.
+ */
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import { Uint8ArrayList } from 'uint8arraylist'
@@ -563,7 +566,9 @@ describe('a pipe in hand: closing', () => {
 })
 
 describe('a pipe in hand: answered before the line says that what was written has left', () => {
-  /** A pipe whose peer has ended its side already, so that its last word makes an end of the pipe. */
+  /**
+   * A pipe whose peer has ended its side already, so that its last word makes an end of the pipe.
+   */
   const endedByPeer = (): { seat: MuxSeat; pipe: TrunkPipe } => {
     const seat = new MuxSeat({ initialWindowBytes: 4 * KIB_64 })
     const pipe = seat.holdOpened()

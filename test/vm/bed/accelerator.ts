@@ -1,6 +1,8 @@
 /**
- * Whether guests run by KVM or are emulated. That /dev/kvm is there says nothing: there are machines (small clouds, nested virtualization, gVisor) where it opens and boots
- * no stock kernel. So a guest is booted with it once, in a time in which a kernel that runs is long up, and what comes of that is what is used.
+ * Whether guests run by KVM or are emulated. That /dev/kvm is there says nothing: there are
+ * machines (small clouds, nested virtualization, gVisor) where it opens and boots no stock kernel.
+ * So a guest is booted with it once, in a time in which a kernel that runs is long up, and what
+ * comes of that is what is used.
  */
 import { accessSync, constants } from 'node:fs'
 
@@ -12,7 +14,10 @@ export const TRIAL_MS = 30_000
 
 let found: Promise<Accelerator> | undefined
 
-/** The accelerator for this process's guests; `boots` tries one by KVM, once. `TRUNKLINE_VM_ACCEL` names it without a trial. */
+/**
+ * The accelerator for this process's guests; `boots` tries one by KVM, once. `TRUNKLINE_VM_ACCEL`
+ * names it without a trial.
+ */
 export function accelerator(boots: () => Promise<unknown>, device: string = DEVICE): Promise<Accelerator> {
   const { TRUNKLINE_VM_ACCEL: named } = process.env
   if (named === 'kvm' || named === 'tcg') return Promise.resolve(named)

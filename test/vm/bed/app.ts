@@ -1,6 +1,7 @@
 /**
- * The package as a user gets it, with the program that uses it: packed from a copy of the sources (so that nobody's build is touched), installed from
- * the tarball into a folder of its own together with `serialport`. The same folder is used on this machine and becomes the guests' /app.
+ * The package as a user gets it, with the program that uses it: packed from a copy of the sources
+ * (so that nobody's build is touched), installed from the tarball into a folder of its own together
+ * with `serialport`. The same folder is used on this machine and becomes the guests' /app.
  */
 import { cpSync, readdirSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
 import { join, relative } from 'node:path'
@@ -15,7 +16,10 @@ const NPM_MS = 300_000
 /** What the guest has no use for: other platforms' binaries. */
 const NOT_FOR_THE_GUEST = /\/prebuilds\/(?!linux-x64)[^/]+$/
 
-/** Gives the folder; it is removed when the process ends. TRUNKLINE_VM_APP names one that was made before, and is used as it is. */
+/**
+ * Gives the folder; it is removed when the process ends. TRUNKLINE_VM_APP names one that was made
+ * before, and is used as it is.
+ */
 export async function installedApp(): Promise<string> {
   const { TRUNKLINE_VM_APP: made } = process.env
   if (made !== undefined) return made

@@ -1,6 +1,7 @@
 /**
- * The archive that all guests share: busybox, node with its libraries, the modules for virtio-serial and vsock, the guest's first process and its
- * tool. Everything comes from this machine or from the cache's unpacked packages.
+ * The archive that all guests share: busybox, node with its libraries, the modules for
+ * virtio-serial and vsock, the guest's first process and its tool. Everything comes from this
+ * machine or from the cache's unpacked packages.
  */
 import { spawnSync } from 'node:child_process'
 import { mkdtempSync, readdirSync, readFileSync, realpathSync, rmSync } from 'node:fs'
@@ -105,7 +106,10 @@ function compileTool(): Buffer {
   }
 }
 
-/** The files of these modules with all they need, in an order in which they can be loaded; what is built into the kernel has none. */
+/**
+ * The files of these modules with all they need, in an order in which they can be loaded; what is
+ * built into the kernel has none.
+ */
 function moduleFiles(folder: string, names: readonly string[]): string[] {
   const files = new Map<string, string[]>()
   for (const line of readFileSync(join(folder, 'modules.dep'), 'utf8').split('\n')) {

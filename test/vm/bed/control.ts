@@ -1,6 +1,6 @@
 /**
- * The host's side of guest/control.c: runs commands in a guest over a unix socket that QEMU has joined to a virtio port of it. The guest powers off when this
- * is closed.
+ * The host's side of guest/control.c: runs commands in a guest over a unix socket that QEMU has
+ * joined to a virtio port of it. The guest powers off when this is closed.
  */
 import type { Socket } from 'node:net'
 import { createInterface } from 'node:readline'

@@ -1,12 +1,17 @@
 /**
- * Writes archives as the kernel unpacks them into its first root (cpio, format "newc"; Documentation/driver-api/early-userspace in the kernel's
- * tree). Several may lie one behind the other in a file: later ones add to earlier ones, so each guest gets a small archive of its own behind the large
- * one that all share. Everything belongs to root and is as old as the epoch: the same entries make the same bytes.
+ * Writes archives as the kernel unpacks them into its first root (cpio, format "newc";
+ * Documentation/driver-api/early-userspace in the kernel's tree). Several may lie one behind the
+ * other in a file: later ones add to earlier ones, so each guest gets a small archive of its own
+ * behind the large one that all share. Everything belongs to root and is as old as the epoch: the
+ * same entries make the same bytes.
  */
 import { lstatSync, readdirSync, readFileSync, readlinkSync } from 'node:fs'
 import { join } from 'node:path'
 
-/** A file, a folder (no content), or a link (`to`). Paths are relative to the root, folders before what is in them. */
+/**
+ * A file, a folder (no content), or a link (`to`). Paths are relative to the root, folders before
+ * what is in them.
+ */
 export type Entry =
   | { readonly path: string; readonly content: Uint8Array | string; readonly isExecutable?: boolean }
   | { readonly path: string; readonly to: string }
@@ -35,7 +40,8 @@ export function archive(entries: readonly Entry[]): Buffer[] {
 
 function add(pieces: Buffer[], inode: number, path: string, mode: number, content: Buffer): void {
   const name = Buffer.from(`${path}\0`)
-  // inode, mode, owner, group, links, time, size, device (2), device of a node (2), length of the name, checksum
+  // inode, mode, owner, group, links, time, size, device (2), device of a node (2), length of the
+  // name, checksum
   const numbers = [inode, mode, 0, 0, 1, 0, content.byteLength, 0, 0, 0, 0, name.byteLength, 0]
   const header = Buffer.from(`070701${numbers.map((value) => value.toString(16).padStart(8, '0')).join('')}`)
   pieces.push(header, name, padding(header.byteLength + name.byteLength), content, padding(content.byteLength))

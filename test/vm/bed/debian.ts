@@ -1,6 +1,6 @@
 /**
- * Debian's packages: programs are installed (that needs root), what only the guest needs is downloaded and unpacked into the cache. Nothing else
- * is fetched from anywhere.
+ * Debian's packages: programs are installed (that needs root), what only the guest needs is
+ * downloaded and unpacked into the cache. Nothing else is fetched from anywhere.
  */
 import { spawnSync } from 'node:child_process'
 import { mkdtempSync, readdirSync, renameSync, rmSync } from 'node:fs'
@@ -51,7 +51,10 @@ function run(folder: string, command: string, ...args: string[]): boolean {
   return spawnSync(command, args, { cwd: folder, env, stdio: ['ignore', 2, 2] }).status === 0
 }
 
-/** Brings the lists of packages up to date, once a process. Without root the lists that are there have to do. */
+/**
+ * Brings the lists of packages up to date, once a process. Without root the lists that are there
+ * have to do.
+ */
 function update(): void {
   if (isUpdated || !isRoot()) return
   if (!run('/', 'apt-get', ...APT, 'update')) throw new BedError('apt-get update failed: is there a network?')

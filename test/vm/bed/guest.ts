@@ -1,6 +1,8 @@
 /**
- * A guest: QEMU, by KVM where that boots one and else emulated (accelerator.ts), a console, a virtio port for control, and the two lines under test, a virtio port and a UART, each with a unix socket
- * on this side. QEMU ends with this process, however that ends: the kernel sees to it. Everything else of a guest is in one temporary folder.
+ * A guest: QEMU, by KVM where that boots one and else emulated (accelerator.ts), a console, a
+ * virtio port for control, and the two lines under test, a virtio port and a UART, each with a unix
+ * socket on this side. QEMU ends with this process, however that ends: the kernel sees to it.
+ * Everything else of a guest is in one temporary folder.
  */
 import { spawn, type ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
@@ -20,8 +22,9 @@ export const GUEST_SERIAL = '/dev/virtio-ports/serial'
 export const GUEST_UART = '/dev/ttyS1'
 
 /**
- * What every guest's kernel is told. The console is quiet, root is memory, what only costs time in an emulator is left out, and it does not try whether
- * the timer ticks: an emulator that the machine leaves no time fails that, and the kernel stops ("IO-APIC + timer doesn't work!").
+ * What every guest's kernel is told. The console is quiet, root is memory, what only costs time in
+ * an emulator is left out, and it does not try whether the timer ticks: an emulator that the
+ * machine leaves no time fails that, and the kernel stops ("IO-APIC + timer doesn't work!").
  */
 export const KERNEL_LINE: string = [
   'console=ttyS0',
@@ -64,7 +67,10 @@ export interface GuestOptions {
   readonly memoryMiB?: number
   /** @default 1 */
   readonly processors?: number
-  /** What kind they are, as QEMU names it. @default {@link PROCESSOR} where it is emulated, else this machine's */
+  /**
+   * What kind they are, as QEMU names it. @default {@link PROCESSOR} where it is emulated, else
+   * this machine's
+   */
   readonly processor?: string
   /** @default what boots a guest on this machine */
   readonly accelerator?: Accelerator
@@ -111,7 +117,10 @@ export class Guest {
     await guest.stop()
   }
 
-  /** This side's socket of the virtio port under test (`serial`), of the UART (`uart`), or of the further port. */
+  /**
+   * This side's socket of the virtio port under test (`serial`), of the UART (`uart`), or of the
+   * further port.
+   */
   readonly socket = (name: string): string => this.#qemu.socket(name)
 
   /** Ends the guest at once; nothing of it is left. */
@@ -126,13 +135,19 @@ function portsOf(further: string | undefined): string[] {
   return ['control', 'serial', ...(further === undefined ? [] : [further])]
 }
 
-/** What lies behind the shared archive: the names of the virtio ports, the application, further files. */
+/**
+ * What lies behind the shared archive: the names of the virtio ports, the application, further
+ * files.
+ */
 export function ownArchive(ports: readonly string[], app: string | undefined, files: readonly Entry[]): Buffer {
   const named: Entry = { path: 'etc/ports', content: `${ports.join('\n')}\n` }
   return Buffer.concat(archive([named, ...(app === undefined ? [] : folderEntries(app, 'app')), ...files]))
 }
 
-/** A signal's end is an end like any other: what is removed at the process's exit is removed then, too. */
+/**
+ * A signal's end is an end like any other: what is removed at the process's exit is removed then,
+ * too.
+ */
 function exitOnSignals(): void {
   for (const [signal, number] of [
     ['SIGHUP', 1],

@@ -1,6 +1,7 @@
 /**
- * A command that runs somewhere: on this machine or in a guest. Its lines are kept until they are asked for; whoever waits for a line or for the
- * end waits with a limit, and a wait that fails shows what the command said last.
+ * A command that runs somewhere: on this machine or in a guest. Its lines are kept until they are
+ * asked for; whoever waits for a line or for the end waits with a limit, and a wait that fails
+ * shows what the command said last.
  */
 import { spawn } from 'node:child_process'
 import { createInterface } from 'node:readline'
@@ -51,7 +52,10 @@ export class Job implements JobHandle {
     return this.#status
   }
 
-  /** The next line of its output or its errors. Rejects when there will be none, or none comes in time. */
+  /**
+   * The next line of its output or its errors. Rejects when there will be none, or none comes in
+   * time.
+   */
   async line(timeoutMs?: number): Promise<string> {
     return (await this.next(timeoutMs)).text
   }
@@ -74,7 +78,10 @@ export class Job implements JobHandle {
     }
   }
 
-  /** Resolves with its status; what it said and nobody read is given with it. Null: however long that takes. */
+  /**
+   * Resolves with its status; what it said and nobody read is given with it. Null: however long
+   * that takes.
+   */
   async ended(timeoutMs: number | null = WAIT_MS): Promise<{ status: number; output: string }> {
     await this.#until(() => this.#status !== undefined, 'its end', timeoutMs ?? undefined)
     const lines = this.#unread.splice(0)

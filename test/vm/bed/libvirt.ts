@@ -1,6 +1,7 @@
 /**
- * libvirt itself, as Debian has it: its daemons, started here where nobody runs them, and machines that it defines, starts and destroys, emulated. QEMU runs as
- * libvirt's own user, as it does for everybody.
+ * libvirt itself, as Debian has it: its daemons, started here where nobody runs them, and machines
+ * that it defines, starts and destroys, emulated. QEMU runs as libvirt's own user, as it does for
+ * everybody.
  */
 import { spawn, type ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
@@ -42,7 +43,10 @@ export class Libvirt {
     return libvirt
   }
 
-  /** Defines a machine with these devices of its own; `ports` are the names of its virtio ports that its guest waits for. */
+  /**
+   * Defines a machine with these devices of its own; `ports` are the names of its virtio ports that
+   * its guest waits for.
+   */
   async define(bed: Bed, devices: string, { ports, app }: { ports: readonly string[]; app: string }): Promise<Domain> {
     const domain = new Domain(bed, devices, ports, app)
     this.#domains.add(domain)

@@ -1,4 +1,7 @@
-/** One at a time, across processes. The kernel lets go of the lock when its holder is gone, however it went. */
+/**
+ * One at a time, across processes. The kernel lets go of the lock when its holder is gone, however
+ * it went.
+ */
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { text } from 'node:stream/consumers'

@@ -1,6 +1,7 @@
 /**
- * Lets the program (../program.mjs) measure one line, and checks what only both sides together can tell. The bare line is measured before and after trunkline:
- * a machine that is slower for a while is slower for both.
+ * Lets the program (../program.mjs) measure one line, and checks what only both sides together can
+ * tell. The bare line is measured before and after trunkline: a machine that is slower for a while
+ * is slower for both.
  */
 import assert from 'node:assert/strict'
 import { run } from './job.ts'

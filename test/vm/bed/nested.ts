@@ -1,7 +1,9 @@
 /**
- * A guest in a guest: AF_VSOCK between a real host and its guest, wherever this runs. The outer guest is the host. It has the kernel's vhost-vsock, and
- * processors with AMD's virtualization, which QEMU emulates: so the inner guest runs by KVM, not as an emulation within an emulation, and is up in half a minute.
- * Both obey this side: the inner guest's control port is joined to a virtio port of the outer one, which is joined to a socket here.
+ * A guest in a guest: AF_VSOCK between a real host and its guest, wherever this runs. The outer
+ * guest is the host. It has the kernel's vhost-vsock, and processors with AMD's virtualization,
+ * which QEMU emulates: so the inner guest runs by KVM, not as an emulation within an emulation, and
+ * is up in half a minute. Both obey this side: the inner guest's control port is joined to a virtio
+ * port of the outer one, which is joined to a socket here.
  */
 import { spawnSync } from 'node:child_process'
 import { existsSync, readdirSync, readFileSync, realpathSync } from 'node:fs'
@@ -32,7 +34,10 @@ const FIRMWARE_FOLDERS = ['/usr/share/seabios', '/usr/share/qemu']
 export interface Nested {
   readonly host: Machine
   readonly guest: Machine
-  /** What the inner guest said last, once it is gone. It was seen to go under a bare link, without trunkline; why is not known. */
+  /**
+   * What the inner guest said last, once it is gone. It was seen to go under a bare link, without
+   * trunkline; why is not known.
+   */
   readonly gone: () => string | undefined
   stop(): Promise<void>
 }
@@ -80,12 +85,16 @@ async function inTime(ready: Promise<void>, qemu: Job): Promise<void> {
   }
 }
 
-/** QEMU with all that it loads, each under its own path: it looks for the rest beside where it lies itself. */
+/**
+ * QEMU with all that it loads, each under its own path: it looks for the rest beside where it lies
+ * itself.
+ */
 function qemuEntries(): Entry[] {
   const { stdout } = spawnSync('sh', ['-c', 'command -v qemu-system-x86_64'], { encoding: 'utf8' })
   const qemu = realpathSync(stdout.trim())
   const entries = programEntries(qemu)
-  // the accelerator is a library that QEMU loads by itself: it lies in a folder beside the libraries that it links
+  // the accelerator is a library that QEMU loads by itself: it lies in a folder beside the
+  // libraries that it links
   const folders = new Set(librariesOf(qemu).map((library) => join(dirname(library), 'qemu')))
   const modules = [...folders, ...[...folders].map((folder) => join('/usr', folder))]
     .filter((folder) => existsSync(folder))

@@ -1,9 +1,10 @@
 /**
- * Makes what every guest is booted from, in a cache: a Debian kernel and the shared archive. What is there and still fits is used as it is, without
- * a look at the network.
+ * Makes what every guest is booted from, in a cache: a Debian kernel and the shared archive. What
+ * is there and still fits is used as it is, without a look at the network.
  *
- * Environment: TRUNKLINE_VM_CACHE is the cache's folder (default: `trunkline-vm` in the user's cache), TRUNKLINE_VM_NODE the node binary for the guest (default: the
- * running one). Any number of processes may prepare at once; the cache is locked while something is made.
+ * Environment: TRUNKLINE_VM_CACHE is the cache's folder (default: `trunkline-vm` in the user's
+ * cache), TRUNKLINE_VM_NODE the node binary for the guest (default: the running one). Any number of
+ * processes may prepare at once; the cache is locked while something is made.
  */
 import { spawnSync } from 'node:child_process'
 import { createHash, randomUUID } from 'node:crypto'
@@ -35,7 +36,10 @@ export interface Bed {
 
 /** The cloud flavour boots fastest: little is built in, and the rest is not loaded. */
 const KERNEL = 'linux-image-cloud-amd64'
-/** A base that nothing made in this time has used is no longer wanted: another node or another guest has taken its place. */
+/**
+ * A base that nothing made in this time has used is no longer wanted: another node or another guest
+ * has taken its place.
+ */
 const STALE_MS = 60 * 60 * 1000
 
 /** Prepares. Throws a {@link BedError} that says what is missing. */

@@ -1,4 +1,7 @@
-/** QEMU's own word on its devices (QMP): which sockets have a client, so that a test waits for a fact and not for a while. */
+/**
+ * QEMU's own word on its devices (QMP): which sockets have a client, so that a test waits for a
+ * fact and not for a while.
+ */
 import type { Socket } from 'node:net'
 import { createInterface } from 'node:readline'
 

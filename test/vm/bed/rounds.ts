@@ -1,6 +1,8 @@
 /**
- * Kills one side of the program in the middle of its transfers, starts it anew, and waits until bytes move again: round after round, each side in turn,
- * at moments that follow from a seed. What the survivor has to do: fail every pipe of the old session, each with a code, soon after the new hello.
+ * Kills one side of the program in the middle of its transfers, starts it anew, and waits until
+ * bytes move again: round after round, each side in turn, at moments that follow from a seed. What
+ * the survivor has to do: fail every pipe of the old session, each with a code, soon after the new
+ * hello.
  */
 import assert from 'node:assert/strict'
 import { Random } from '../../sim/random.ts'
@@ -18,7 +20,10 @@ export interface Line {
 
 export interface Survival {
   readonly rounds: number
-  /** Milliseconds from each new side's first call to the survivor's last broken pipe; 0 where that was sooner. */
+  /**
+   * Milliseconds from each new side's first call to the survivor's last broken pipe; 0 where that
+   * was sooner.
+   */
   readonly lagsMs: readonly number[]
   /** What the survivors' pipes failed with. */
   readonly codes: ReadonlySet<string>
@@ -30,10 +35,15 @@ export const MAX_LAG_MS = 1_000
 const DRIVEN_PIPES = 3
 /** Longest time that transfers go on before the kill. */
 const MAX_DELAY_MS = 300
-/** Longest time for a new session to be up and its transfers under way, a node to start included. */
+/**
+ * Longest time for a new session to be up and its transfers under way, a node to start included.
+ */
 const RECOVERY_MS = 60_000
 
-/** Runs the rounds; rejects at the first thing that is not as it has to be, with what both sides said. */
+/**
+ * Runs the rounds; rejects at the first thing that is not as it has to be, with what both sides
+ * said.
+ */
 export async function surviveKills(line: Line, rounds: number, seed: number): Promise<Survival> {
   const random = new Random(seed)
   const lagsMs: number[] = []
@@ -51,7 +61,8 @@ export async function surviveKills(line: Line, rounds: number, seed: number): Pr
       await new Promise((resolve) => setTimeout(resolve, random.integer(0, MAX_DELAY_MS)))
       await sides[victim].kill()
       sides[victim] = start[victim]()
-      // right after this the hello is on its way: a serving side says so once its transport is loaded
+      // right after this the hello is on its way: a serving side says so once its transport is
+      // loaded
       const called = await sides[victim].next(victim === 'server' ? 'serving' : 'calling', RECOVERY_MS)
       const failed = await survivor.next('failed', RECOVERY_MS)
       lagsMs.push(Math.max(0, failed.at - called.at))

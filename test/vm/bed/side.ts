@@ -31,7 +31,10 @@ export class Side {
     this.#job = machine.start(`env TRUNKLINE_TO='${address}' node program.mjs ${task} ${folder} ${bytes} ${streamed}`)
   }
 
-  /** The next thing of that name that it says; what it says before is skipped. A wrong byte, wherever it was seen, is an error. */
+  /**
+   * The next thing of that name that it says; what it says before is skipped. A wrong byte,
+   * wherever it was seen, is an error.
+   */
   async next(event: string, timeoutMs: number = NEXT_MS): Promise<Said> {
     const deadline = performance.now() + timeoutMs
     for (;;) {

@@ -1,5 +1,6 @@
 /**
- * The repository in a folder, as far as a test needs it that is to run in a guest: the sources, the tests, the addon, and of node_modules what those use.
+ * The repository in a folder, as far as a test needs it that is to run in a guest: the sources, the
+ * tests, the addon, and of node_modules what those use.
  */
 import { cpSync, existsSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
@@ -33,7 +34,10 @@ export async function sourcesForGuest(): Promise<string> {
   return folder
 }
 
-/** These packages and all that they need, as far as it is installed here (optional parts for other platforms are not). */
+/**
+ * These packages and all that they need, as far as it is installed here (optional parts for other
+ * platforms are not).
+ */
 function installedWith(names: readonly string[]): Set<string> {
   const found = new Set<string>()
   const waiting = [...names]

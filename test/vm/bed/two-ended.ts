@@ -1,6 +1,7 @@
 /**
- * A device with both its ends in a test's hands: the guest's by single system calls (guest/probe.c), the host's by a client of QEMU's socket. What
- * the other end is to notice is waited for, never slept for.
+ * A device with both its ends in a test's hands: the guest's by single system calls
+ * (guest/probe.c), the host's by a client of QEMU's socket. What the other end is to notice is
+ * waited for, never slept for.
  */
 import { once } from 'node:events'
 import type { Socket } from 'node:net'
@@ -25,7 +26,9 @@ export class TwoEndedDevice {
     this.#probe = guest.control.start(`vmtool probe ${device}`)
   }
 
-  /** One step of the guest's end; resolves with its outcome (guest/probe.c says which there are). */
+  /**
+   * One step of the guest's end; resolves with its outcome (guest/probe.c says which there are).
+   */
   async ask(step: string): Promise<string> {
     this.#probe.say(step)
     return await this.#probe.line()
@@ -41,7 +44,10 @@ export class TwoEndedDevice {
     return outcome
   }
 
-  /** What the guest reads until it has `count` characters; a read that gives none, for whatever reason, but that there are none yet ends it. */
+  /**
+   * What the guest reads until it has `count` characters; a read that gives none, for whatever
+   * reason, but that there are none yet ends it.
+   */
   async read(count: number): Promise<string> {
     let text = ''
     while (text.length < count) {
@@ -53,7 +59,10 @@ export class TwoEndedDevice {
     return text
   }
 
-  /** A client of the host's end, and QEMU knows it. For one that has to wait for its turn see {@link queueClient}. */
+  /**
+   * A client of the host's end, and QEMU knows it. For one that has to wait for its turn see
+   * {@link queueClient}.
+   */
   async connect(): Promise<HostClient> {
     const client = await this.queueClient()
     await this.untilConnected(true)
@@ -81,7 +90,10 @@ export class TwoEndedDevice {
     await this.untilConnected(false)
   }
 
-  /** As it was before anybody came: no client, the guest's end open without blocking, nothing unread. */
+  /**
+   * As it was before anybody came: no client, the guest's end open without blocking, nothing
+   * unread.
+   */
   async reset(): Promise<void> {
     for (const client of this.#clients) client.leave()
     this.#clients.clear()

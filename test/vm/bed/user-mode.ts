@@ -1,6 +1,8 @@
 /**
- * The second kind of guest: Debian's user-mode Linux, a kernel that runs as a process of this machine, at its own speed, without emulation and without KVM. It has no virtio
- * port and no vsock; its serial line is a pseudo-terminal here. Made of the same shared archive as the others, with an init of its own.
+ * The second kind of guest: Debian's user-mode Linux, a kernel that runs as a process of this
+ * machine, at its own speed, without emulation and without KVM. It has no virtio port and no vsock;
+ * its serial line is a pseudo-terminal here. Made of the same shared archive as the others, with an
+ * init of its own.
  */
 import { appendFileSync, copyFileSync, constants, mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
@@ -26,7 +28,10 @@ export interface UserModeGuest {
   stop(): Promise<void>
 }
 
-/** Boots one whose first process runs `command` in /app, the folder `app`, once its line is there; resolves when the command has opened the line. */
+/**
+ * Boots one whose first process runs `command` in /app, the folder `app`, once its line is there;
+ * resolves when the command has opened the line.
+ */
 export async function bootUserMode(bed: Bed, app: string, command: string): Promise<UserModeGuest> {
   installUserMode()
   const folder = mkdtempSync(join(tmpdir(), `trunkline-uml-${process.pid}-`))

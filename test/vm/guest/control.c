@@ -1,14 +1,15 @@
 /*
- * Process 1 of the guest: runs commands for the host, which speaks to it in lines over a virtio port. Powers off when the host is gone.
+ * Process 1 of the guest: runs commands for the host, which speaks to it in lines over a virtio
+ * port. Powers off when the host is gone.
  *
- *   from the host                          to the host
- *   run ID COMMAND   start 'sh -c COMMAND'     hello           ready for commands
- *   say ID TEXT      a line for its input      out ID TEXT     a line of its output or its errors
- *   end ID           its input ends            exit ID STATUS  it has ended (128 and the signal, if by one); its output was said before
- *   kill ID          SIGKILL to all of it
+ * from the host to the host run ID COMMAND start 'sh -c COMMAND' hello ready for commands say ID
+ * TEXT a line for its input out ID TEXT a line of its output or its errors end ID its input ends
+ * exit ID STATUS it has ended (128 and the signal, if by one); its output was said before kill ID
+ * SIGKILL to all of it
  *
- * Bounds: MAX_JOBS at a time (an ID is 0 to MAX_JOBS - 1, free again after its exit), lines of MAX_LINE bytes; a longer line of output is cut
- * in pieces. A command that stops reading its input holds everybody up once its pipe is full (64 KiB): do not say that much.
+ * Bounds: MAX_JOBS at a time (an ID is 0 to MAX_JOBS - 1, free again after its exit), lines of
+ * MAX_LINE bytes; a longer line of output is cut in pieces. A command that stops reading its input
+ * holds everybody up once its pipe is full (64 KiB): do not say that much.
  */
 #include "vmtool.h"
 
@@ -78,7 +79,10 @@ static void run(int id, const char *command) {
   job->have = 0;
 }
 
-/* Tells the whole lines that a job has written; at its end, or when a line gets too long, also the rest. */
+/*
+ * Tells the whole lines that a job has written; at its end, or when a line gets too long, also the
+ * rest.
+ */
 static void relay(int id, int is_over) {
   struct job *job = &jobs[id];
   for (;;) {

@@ -1,15 +1,15 @@
 /*
- * One system call on a device for each line of standard input, one line of answer: so a test plays with both ends of a device, step by
- * step, and sees what the kernel says, with nothing between that retries, polls or buffers.
+ * One system call on a device for each line of standard input, one line of answer: so a test plays
+ * with both ends of a device, step by step, and sees what the kernel says, with nothing between
+ * that retries, polls or buffers.
  *
- *   open [nb]      'ok' or the error's name (nb: without blocking). A device that was open before is closed only if that worked
- *   close          'ok'
- *   poll           what can be done now: 'IN OUT HUP', any of them
- *   read COUNT     'COUNT TEXT', 'blocked' after 500 ms, or the error's name
- *   write TEXT     the number of bytes, 'blocked' after 500 ms, or the error's name
- *   fill COUNT     writes until COUNT bytes are written or no more go: 'COUNT', then why it ended
- *   waiting        the bytes that can be read from a terminal, or the error's name
- *   drain          reads until nothing comes: 'COUNT', then why it ended; checks that it is all one byte, else 'mixed' follows
+ * open [nb] 'ok' or the error's name (nb: without blocking). A device that was open before is
+ * closed only if that worked close 'ok' poll what can be done now: 'IN OUT HUP', any of them read
+ * COUNT 'COUNT TEXT', 'blocked' after 500 ms, or the error's name write TEXT the number of bytes,
+ * 'blocked' after 500 ms, or the error's name fill COUNT writes until COUNT bytes are written or no
+ * more go: 'COUNT', then why it ended waiting the bytes that can be read from a terminal, or the
+ * error's name drain reads until nothing comes: 'COUNT', then why it ended; checks that it is all
+ * one byte, else 'mixed' follows
  */
 #include "vmtool.h"
 
@@ -32,7 +32,10 @@ static int fd = -1;
 
 static void on_alarm(int signal) { (void)signal; }
 
-/* A call that blocks is broken off by SIGALRM; again and again, in case the first one came just before the call. */
+/*
+ * A call that blocks is broken off by SIGALRM; again and again, in case the first one came just
+ * before the call.
+ */
 static void set_alarm(int delay_ms) {
   struct itimerval timer = {
       .it_value = {.tv_usec = delay_ms * 1000},

@@ -1,11 +1,11 @@
 /*
  * The guest's tool: what the bed needs inside and busybox does not have. Linked statically.
  *
- *   vmtool control PORT           process 1: runs what the host asks for on a virtio port (control.c)
- *   vmtool probe DEVICE           does one system call on a device for each line of its input (probe.c)
- *   vmtool echo DEVICE COUNT      says 'ready', sends COUNT bytes back on a device
- *   vmtool vsock-echo PORT        says 'ready', takes one AF_VSOCK connection, sends each byte back plus one
- *   vmtool vsock-say CID PORT TEXT    says TEXT to that, prints what came back minus one
+ * vmtool control PORT process 1: runs what the host asks for on a virtio port (control.c) vmtool
+ * probe DEVICE does one system call on a device for each line of its input (probe.c) vmtool echo
+ * DEVICE COUNT says 'ready', sends COUNT bytes back on a device vmtool vsock-echo PORT says
+ * 'ready', takes one AF_VSOCK connection, sends each byte back plus one vmtool vsock-say CID PORT
+ * TEXT says TEXT to that, prints what came back minus one
  */
 #include "vmtool.h"
 

@@ -1,4 +1,7 @@
-/* What the parts of vmtool share. Every part is one sub-command; all of them end the process with a message where the system says no. */
+/*
+ * What the parts of vmtool share. Every part is one sub-command; all of them end the process with a
+ * message where the system says no.
+ */
 #ifndef VMTOOL_H
 #define VMTOOL_H
 
@@ -7,7 +10,10 @@
 
 /* Ends with `vmtool: WHAT: the system's reason`. */
 void die(const char *what);
-/* Opens a device for reading and writing; a terminal is made raw, and does not hang up. -1 with errno where it cannot be. */
+/*
+ * Opens a device for reading and writing; a terminal is made raw, and does not hang up. -1 with
+ * errno where it cannot be.
+ */
 int open_device(const char *path, int flags);
 /* Writes all of it. */
 void put(int fd, const void *bytes, size_t count);

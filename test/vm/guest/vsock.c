@@ -1,4 +1,7 @@
-/* AF_VSOCK as plain as it gets: shows that the kernel's part works, whatever the program under test makes of it. */
+/*
+ * AF_VSOCK as plain as it gets: shows that the kernel's part works, whatever the program under test
+ * makes of it.
+ */
 #include "vmtool.h"
 
 #include <errno.h>
