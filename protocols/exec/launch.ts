@@ -66,7 +66,10 @@ export interface LaunchPlan {
   readonly umask?: number
   /** From -20, which comes first, to 19. @default as ours */
   readonly niceness?: number
-  /** Absolute path of a control group, made for this program alone: it is entered before the program runs, and removed when it is empty. */
+  /**
+   * Absolute path of a control group, made for this program alone: it is entered before the program
+   * runs, and removed when it is empty.
+   */
   readonly controlGroup?: Uint8Array
   /** No program of the tree gains rights by a set-user-id bit. */
   readonly noNewPrivileges: boolean
@@ -148,7 +151,10 @@ export interface Launched {
    * Resolves when none is left; for waiting after `kill` or after the leader's end. Never rejects.
    */
   empty(): Promise<void>
-  /** Resolves when this process has no descriptor of it open any more: what was left behind may hold outputs for long. Never rejects. */
+  /**
+   * Resolves when this process has no descriptor of it open any more: what was left behind may hold
+   * outputs for long. Never rejects.
+   */
   readonly freed: Promise<unknown>
   /** False where there is nobody to get it. `name` is without SIG. */
   signal(name: string, scope: SignalScope): boolean

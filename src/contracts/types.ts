@@ -1,4 +1,7 @@
-/** The public shapes: what a transport gives, what a protocol is, what users hold. Types only; nothing here runs. */
+/**
+ * The public shapes: what a transport gives, what a protocol is, what users hold. Types only;
+ * nothing here runs.
+ */
 import type { Sink, Source } from 'it-stream-types'
 import type { Uint8ArrayList } from 'uint8arraylist'
 import type { ErrorCode, TrunkError } from './errors.ts'
@@ -14,8 +17,8 @@ export interface Clock {
   /** Milliseconds since an arbitrary start, never running backwards. */
   now(): number
   /**
-   * Calls `callback` once, `delayMs` from now. A pending timer does not keep the process alive, unless `hold` is true: for a wait after which
-   * something goes on that nothing else stands for.
+   * Calls `callback` once, `delayMs` from now. A pending timer does not keep the process alive,
+   * unless `hold` is true: for a wait after which something goes on that nothing else stands for.
    */
   after(delayMs: number, callback: () => void, hold?: boolean): Timer
 }
@@ -24,15 +27,18 @@ export interface Clock {
 export type Bytes = Uint8Array | Uint8ArrayList
 
 /**
- * One raw byte duplex that a transport gives. Its owner (a session, once it was handed over) is the only one to touch it.
+ * One raw byte duplex that a transport gives. Its owner (a session, once it was handed over) is the
+ * only one to touch it.
  *
- * - `source` ends cleanly only where the line tells that the peer ended it, and throws a `TrunkError` of scope `link`
- *   otherwise. A chunk belongs to the reader from the moment it is yielded: the transport never writes to it again.
- * - `sink` drains what it is given, in order, honouring the line's back-pressure, resolves when all of it was handed
- *   over and the writing side has been ended, and rejects when the line fails. It may not change a chunk or keep it after asking for the next.
- * - `close` ends both sides after what was written has left, and settles within `closeTimeoutMs`. `abort` drops
- *   everything at once (a TCP link resets). Both are harmless when repeated; after either nothing of the link is left:
- *   no descriptor, listener or timer.
+ * - `source` ends cleanly only where the line tells that the peer ended it, and throws a
+ *   `TrunkError` of scope `link` otherwise. A chunk belongs to the reader from the moment it is
+ *   yielded: the transport never writes to it again.
+ * - `sink` drains what it is given, in order, honouring the line's back-pressure, resolves when all
+ *   of it was handed over and the writing side has been ended, and rejects when the line fails. It
+ *   may not change a chunk or keep it after asking for the next.
+ * - `close` ends both sides after what was written has left, and settles within `closeTimeoutMs`.
+ *   `abort` drops everything at once (a TCP link resets). Both are harmless when repeated; after
+ *   either nothing of the link is left: no descriptor, listener or timer.
  */
 export interface Link {
   readonly source: AsyncIterable<Bytes>
@@ -41,7 +47,10 @@ export interface Link {
   abort(reason: Error): void
   /** Who is at the other end, for messages and `status()`: `127.0.0.1:41234`. */
   readonly peer?: string
-  /** The same duplex as plain calls; used instead of `source` and `sink` where it is there. See {@link DirectLink}. */
+  /**
+   * The same duplex as plain calls; used instead of `source` and `sink` where it is there. See
+   * {@link DirectLink}.
+   */
   readonly direct?: DirectLink
 }
 
@@ -50,13 +59,14 @@ export interface DirectReceiver {
   /** Bytes arrived; the chunk belongs to the receiver. */
   data(chunk: Uint8Array): void
   /**
-   * Asked after `data` by a link that has `release`: of how many bytes of that chunk the receiver still holds views. Those are its own until it
-   * releases them, which it need not do; the memory of the others may be read into again. @default all
+   * Asked after `data` by a link that has `release`: of how many bytes of that chunk the receiver
+   * still holds views. Those are its own until it releases them, which it need not do; the memory
+   * of the others may be read into again. @default all
    */
   kept?(): number
   /**
-   * Asked before an end is told, by a link that has to look whether it is none but a failure: true where that makes no difference to the receiver any
-   * more. @default false
+   * Asked before an end is told, by a link that has to look whether it is none but a failure: true
+   * where that makes no difference to the receiver any more. @default false
    */
   isOver?(): boolean
   /** The peer ended its side. Nothing follows. */
@@ -72,8 +82,8 @@ export interface DirectLink {
   /** Starts the flow; called once, before anything else. */
   start(receiver: DirectReceiver): void
   /**
-   * Hands a batch over, in order. True: it has left (the kernel has it) and its buffers are free again. False: they are
-   * free, and more may be written, when `drain` is called.
+   * Hands a batch over, in order. True: it has left (the kernel has it) and its buffers are free
+   * again. False: they are free, and more may be written, when `drain` is called.
    */
   write(batch: readonly Uint8Array[]): boolean
   /** Ends our side after what was written. */
@@ -90,7 +100,10 @@ export interface TransportTraits {
   readonly connected: boolean
   /** Largest data frame worth sending: one that the line takes in a few milliseconds. */
   readonly preferredFrameBytes: number
-  /** Data that may be under way each way, at least 1,024 bytes, where the line stops for good beyond that. @default limits.maxInFlightBytes alone */
+  /**
+   * Data that may be under way each way, at least 1,024 bytes, where the line stops for good beyond
+   * that. @default limits.maxInFlightBytes alone
+   */
   readonly maxInFlightBytes?: number
 }
 
@@ -101,7 +114,10 @@ export interface Transport {
   /** The address as a user would write it. */
   readonly address: string
   readonly traits: TransportTraits
-  /** Dials. Rejects with a `TrunkError` (ERR_CONNECT_*, ERR_NAME_NOT_FOUND …) or, when `signal` aborts, its reason. */
+  /**
+   * Dials. Rejects with a `TrunkError` (ERR_CONNECT_*, ERR_NAME_NOT_FOUND …) or, when `signal`
+   * aborts, its reason.
+   */
   connect(options: TransportOptions): Promise<Link>
   /** Listens. Rejects with a `TrunkError` (ERR_ADDRESS_IN_USE, ERR_BIND_DENIED …). */
   listen(options: TransportOptions): Promise<Listener>
@@ -113,33 +129,46 @@ export interface TransportOptions {
   readonly clock: Clock
   readonly limits: Readonly<Limits>
   /**
-   * Told why a listener has nothing to listen at yet, where it waits: a device that is missing, or that somebody else has. Once, and again where the
-   * reason is another. Never throws.
+   * Told why a listener has nothing to listen at yet, where it waits: a device that is missing, or
+   * that somebody else has. Once, and again where the reason is another. Never throws.
    */
   readonly onWaiting?: (error: TrunkError) => void
 }
 
-/** Accepts links. Iterating ends when it is closed; `close` frees the address and leaves accepted links alone. */
+/**
+ * Accepts links. Iterating ends when it is closed; `close` frees the address and leaves accepted
+ * links alone.
+ */
 export interface Listener extends AsyncIterable<Link> {
   /** The real address: the port that was chosen for port 0. */
   readonly address: string
   close(): Promise<void>
 }
 
-/** What `connect`, `serve` and `overLink` all take. What only one of them takes is in its own options; given to another it is ERR_BAD_ARGUMENT. */
+/**
+ * What `connect`, `serve` and `overLink` all take. What only one of them takes is in its own
+ * options; given to another it is ERR_BAD_ARGUMENT.
+ */
 export interface TrunkOptions {
   /** Protocols that the peer may open on us. Everything else is refused. @default none */
   protocols?: readonly Protocol[]
   /** Overrides of {@link Limits}. */
   limits?: Partial<Limits>
-  /** What the trunks share with all others that are given the same object. @default the budgets of the process */
+  /**
+   * What the trunks share with all others that are given the same object. @default the budgets of
+   * the process
+   */
   budgets?: Budgets
   /**
-   * Shared secret, at least 16 bytes; both sides need it. It never travels: each side proves that it has it by an HMAC
-   * over the other's challenge. It authenticates the start of a session and does not encrypt the line.
+   * Shared secret, at least 16 bytes; both sides need it. It never travels: each side proves that
+   * it has it by an HMAC over the other's challenge. It authenticates the start of a session and
+   * does not encrypt the line.
    */
   token?: string | Uint8Array
-  /** Aborts the dialling and the hello; no effect on an established session, nor, with `reconnect`, after the first one. */
+  /**
+   * Aborts the dialling and the hello; no effect on an established session, nor, with `reconnect`,
+   * after the first one.
+   */
   signal?: AbortSignal
   /** How we name ourselves in the hello, at most 64 bytes. @default 'trunkline' */
   name?: string
@@ -157,13 +186,20 @@ export interface ConnectOptions extends TrunkOptions, Elsewhere<'role' | 'traits
   /** Further schemes for string addresses. */
   transports?: Readonly<Record<string, (address: string) => Transport>>
   /**
-   * True: `connect` tries until there is a session, with waits from `reconnectMinMs` to `reconnectMaxMs`, and rejects with the signal's reason or
-   * an error that trying again cannot mend. The trunk is that one session: when it is lost, it is over. @default false
+   * True: `connect` tries until there is a session, with waits from `reconnectMinMs` to
+   * `reconnectMaxMs`, and rejects with the signal's reason or an error that trying again cannot
+   * mend. The trunk is that one session: when it is lost, it is over. @default false
    */
   retry?: boolean
-  /** True: as with `retry`, and again whenever the session is lost. See {@link ReconnectingTrunk}. @default false */
+  /**
+   * True: as with `retry`, and again whenever the session is lost. See {@link ReconnectingTrunk}.
+   * @default false
+   */
   reconnect?: boolean
-  /** Told of each change of the connection, from the first attempt to the end, with or without `retry` and `reconnect`. Must not throw. */
+  /**
+   * Told of each change of the connection, from the first attempt to the end, with or without
+   * `retry` and `reconnect`. Must not throw.
+   */
   onConnection?: (status: ConnectionStatus) => void
 }
 
@@ -173,8 +209,8 @@ export interface ServeOptions
   /** Further schemes for string addresses. */
   transports?: Readonly<Record<string, (address: string) => Transport>>
   /**
-   * Told of each link whose session could not be established, and, with the address for `peer`, why a device cannot be opened that it waits for.
-   * Must not throw.
+   * Told of each link whose session could not be established, and, with the address for `peer`, why
+   * a device cannot be opened that it waits for. Must not throw.
    */
   onSessionError?: (rejection: { readonly peer: string; readonly error: Error }) => void
 }
@@ -205,11 +241,17 @@ export interface Server extends AsyncIterable<Trunk>, AsyncDisposable {
   /** The trunks that stand now. */
   readonly trunks: ReadonlySet<Trunk>
   status(): ServerStatus
-  /** Stops accepting, closes every trunk gracefully. Settles within `closeTimeoutMs`; rejects, when all has ended, where the address could not be freed. */
+  /**
+   * Stops accepting, closes every trunk gracefully. Settles within `closeTimeoutMs`; rejects, when
+   * all has ended, where the address could not be freed.
+   */
   close(): Promise<void>
 }
 
-/** How much the trunks may have together. docs/reference/limits.md says of each what it stops and where its default comes from. */
+/**
+ * How much the trunks may have together. docs/reference/limits.md says of each what it stops and
+ * where its default comes from.
+ */
 export interface BudgetSizes {
   /** Bytes that each transfer, listing and batch holds at least. */
   transferBytes: number
@@ -221,9 +263,15 @@ export interface BudgetSizes {
   descriptors: number
   /** What the receive windows of all pipes may have grown by. */
   windowBytes: number
-  /** What the initial windows of the pipes that peers have opened are together: the most that they may hold unread before any has grown. */
+  /**
+   * What the initial windows of the pipes that peers have opened are together: the most that they
+   * may hold unread before any has grown.
+   */
   inboxBytes: number
-  /** Host names that the system's resolver looks up at a time for peers: each blocks a thread for up to tens of seconds. */
+  /**
+   * Host names that the system's resolver looks up at a time for peers: each blocks a thread for up
+   * to tens of seconds.
+   */
   lookups: number
 }
 
@@ -243,7 +291,10 @@ export interface BudgetStatus {
   readonly waiting: number
   /** How often somebody was refused for want of it. */
   readonly refused: number
-  /** Who has how much, the greediest first, at most 16: by address, and each trunk for itself where the line has none. */
+  /**
+   * Who has how much, the greediest first, at most 16: by address, and each trunk for itself where
+   * the line has none.
+   */
   readonly peers: readonly PeerUse[]
 }
 
@@ -263,7 +314,10 @@ export interface ServerStatus {
   readonly handshakes: number
   /** Links that were cut in their hello to make room for others. */
   readonly cutHandshakes: number
-  /** What the trunks have of what they share with each other, and with whatever else has the same budgets. */
+  /**
+   * What the trunks have of what they share with each other, and with whatever else has the same
+   * budgets.
+   */
   readonly budgets: BudgetsStatus
 }
 
@@ -274,22 +328,32 @@ export interface OpenOptions {
   /** Version of the protocol that is asked for. @default 1 */
   version?: number
   /**
-   * All that will be written, in bytes: it travels with the open, in one batch with the end of writing, as far as the peer's initial window reaches. The peer
-   * may answer and refuse as with any other open. Empty: there is nothing to write. Not to be changed until `open` settles, and not beside `early`.
+   * All that will be written, in bytes: it travels with the open, in one batch with the end of
+   * writing, as far as the peer's initial window reaches. The peer may answer and refuse as with
+   * any other open. Empty: there is nothing to write. Not to be changed until `open` settles, and
+   * not beside `early`.
    */
   body?: Uint8Array
-  /** As `body`, for the first of the bytes that will be written: writing goes on when the pipe is there. */
+  /**
+   * As `body`, for the first of the bytes that will be written: writing goes on when the pipe is
+   * there.
+   */
   early?: Uint8Array
   /**
-   * True: what the peer wrote before it reset the pipe, or the session was lost, is read first, and then the error is told; where the peer ended before,
-   * the end. So a connection that was cut gives what came before the cut. @default false: a pipe that fails drops what is unread
+   * True: what the peer wrote before it reset the pipe, or the session was lost, is read first, and
+   * then the error is told; where the peer ended before, the end. So a connection that was cut
+   * gives what came before the cut. @default false: a pipe that fails drops what is unread
    */
   readBeforeReset?: boolean
-  /** How long the peer's answer may take, in milliseconds; ERR_PIPE_STALLED above it. @default as long as the session lives */
+  /**
+   * How long the peer's answer may take, in milliseconds; ERR_PIPE_STALLED above it. @default as
+   * long as the session lives
+   */
   answerTimeoutMs?: number
   /**
-   * How long the pipe may go without progress while somebody here waits for the peer (for its answer, for bytes, for leave to send, for the confirmation
-   * of the end), in milliseconds, from the open to its end; ERR_PIPE_STALLED above it. @default as long as the session lives
+   * How long the pipe may go without progress while somebody here waits for the peer (for its
+   * answer, for bytes, for leave to send, for the confirmation of the end), in milliseconds, from
+   * the open to its end; ERR_PIPE_STALLED above it. @default as long as the session lives
    */
   progressTimeoutMs?: number
 }
@@ -313,13 +377,21 @@ export interface PipeStatus {
   readonly waitsFor: WaitsFor
 }
 
-/** What a session has tolerated, counted from its start. Each is harmless; one that grows fast says that the peer is slow, or wrong. */
+/**
+ * What a session has tolerated, counted from its start. Each is harmless; one that grows fast says
+ * that the peer is slow, or wrong.
+ */
 export interface TrunkCounters {
-  /** Frames of pipes that were over here when they came: what was under way when a pipe was reset. */
+  /**
+   * Frames of pipes that were over here when they came: what was under way when a pipe was reset.
+   */
   readonly lateFrames: number
   /** Credits that granted nothing new. */
   readonly staleCredits: number
-  /** Opens refused because of a limit that the peer knew (`maxPipes`, `maxWaitingPipes`); at `maxRefusals` the session ends. */
+  /**
+   * Opens refused because of a limit that the peer knew (`maxPipes`, `maxWaitingPipes`); at
+   * `maxRefusals` the session ends.
+   */
   readonly refusedOpens: number
   /** Answers to pings that nobody had sent. */
   readonly strayPongs: number
@@ -329,7 +401,10 @@ export interface TrunkCounters {
 
 /** What {@link Trunk.status} gives. */
 export interface TrunkStatus {
-  /** `connecting` and `waiting` only of a {@link ReconnectingTrunk}: it has no session, and the rest is about its last one. */
+  /**
+   * `connecting` and `waiting` only of a {@link ReconnectingTrunk}: it has no session, and the rest
+   * is about its last one.
+   */
   readonly state: 'connecting' | 'waiting' | 'open' | 'closing' | 'closed'
   readonly address: string
   readonly peer: {
@@ -350,7 +425,8 @@ export interface TrunkStatus {
 }
 
 /**
- * A session with its muxer: it opens pipes, and serves the protocols that it was given. Whoever holds it closes it; it needs nobody to read it.
+ * A session with its muxer: it opens pipes, and serves the protocols that it was given. Whoever
+ * holds it closes it; it needs nobody to read it.
  *
  * @example
  * ```ts
@@ -362,60 +438,84 @@ export interface TrunkStatus {
 export interface Trunk extends AsyncDisposable {
   /** Opens a pipe; resolves when the peer's handler has accepted it, rejects with its refusal. */
   open(protocol: string, params?: unknown, options?: OpenOptions): Promise<Pipe>
-  /** Lets the peer open `protocol` on us from now on; a second one of that name is a bad argument. */
+  /**
+   * Lets the peer open `protocol` on us from now on; a second one of that name is a bad argument.
+   */
   handle(protocol: Protocol): void
   /** Round trip in milliseconds. */
   ping(options?: { signal?: AbortSignal }): Promise<number>
   status(): TrunkStatus
-  /** Graceful: no new pipes, existing ones finish, then the link closes. What has not finished after `closeTimeoutMs` is cut. */
+  /**
+   * Graceful: no new pipes, existing ones finish, then the link closes. What has not finished after
+   * `closeTimeoutMs` is cut.
+   */
   close(): Promise<void>
-  /** At once: every pipe fails with `reason`, the peer is told its code where the line still takes it. */
+  /**
+   * At once: every pipe fails with `reason`, the peer is told its code where the line still takes
+   * it.
+   */
   abort(reason: Error): void
-  /** Resolves when the session has ended well (either side's `close`), rejects with the error that ended it. Never unhandled. */
+  /**
+   * Resolves when the session has ended well (either side's `close`), rejects with the error that
+   * ended it. Never unhandled.
+   */
   readonly closed: Promise<void>
 }
 
 /**
- * How a connection that `connect` makes stands. `connecting`: an attempt is under way. `open`: a session is established. `waiting`: until the next
- * attempt. `closed`: for good.
+ * How a connection that `connect` makes stands. `connecting`: an attempt is under way. `open`: a
+ * session is established. `waiting`: until the next attempt. `closed`: for good.
  */
 export interface ConnectionStatus {
   readonly state: 'connecting' | 'open' | 'waiting' | 'closed'
-  /** Attempts at the next session so far, the present one included; while one is established, how many it took. 0 right after a session has ended. */
+  /**
+   * Attempts at the next session so far, the present one included; while one is established, how
+   * many it took. 0 right after a session has ended.
+   */
   readonly attempt: number
   /** Sessions that have stood, the present one included; 0 or 1 without `reconnect`. */
   readonly sessions: number
-  /** Why the last attempt failed or the last session ended, until the next session is established; of `closed`, what closed it, unless that was `close`. */
+  /**
+   * Why the last attempt failed or the last session ended, until the next session is established;
+   * of `closed`, what closed it, unless that was `close`.
+   */
   readonly error?: TrunkError
   /** Of `waiting`: how long this wait is. */
   readonly retryInMs?: number
 }
 
 /**
- * A trunk that outlives its sessions: when one is lost, however it ended, the peer is dialled again, one attempt at a time, after waits from
- * `reconnectMinMs` to `reconnectMaxMs`. A session that stood for a second makes the next wait the shortest again.
+ * A trunk that outlives its sessions: when one is lost, however it ended, the peer is dialled
+ * again, one attempt at a time, after waits from `reconnectMinMs` to `reconnectMaxMs`. A session
+ * that stood for a second makes the next wait the shortest again.
  *
- * - A session's pipes fail with it: what was under way has to be asked for again. `open` and `ping` wait while there is no session, until their
- *   signal aborts; beyond `maxPipes` of them at a time they fail with ERR_PIPE_LIMIT.
- * - Protocols are served in every session; a handler's `request.trunk` is the one session that the pipe is of.
- * - `close` and `abort` end it for good, at once where no session is established. So does an error that trying again cannot mend (a wrong token, no common
- *   version, no right to the device …): `closed` rejects with it. The peer's own `close` is a loss like any other.
+ * - A session's pipes fail with it: what was under way has to be asked for again. `open` and `ping`
+ *   wait while there is no session, until their signal aborts; beyond `maxPipes` of them at a time
+ *   they fail with ERR_PIPE_LIMIT.
+ * - Protocols are served in every session; a handler's `request.trunk` is the one session that the
+ *   pipe is of.
+ * - `close` and `abort` end it for good, at once where no session is established. So does an error
+ *   that trying again cannot mend (a wrong token, no common version, no right to the device …):
+ *   `closed` rejects with it. The peer's own `close` is a loss like any other.
  * - It keeps the process alive until it is closed, between sessions as well.
  */
 export interface ReconnectingTrunk extends Trunk {
   readonly connection: ConnectionStatus
   /**
-   * The present status, then each change. A slow reader is given the latest one and not those between; after `closed` it ends. Leaving the loop
-   * leaves nothing behind.
+   * The present status, then each change. A slow reader is given the latest one and not those
+   * between; after `closed` it ends. Leaving the loop leaves nothing behind.
    */
   watch(): AsyncIterable<ConnectionStatus>
 }
 
 /**
- * One flow-controlled, bidirectional byte stream: an it-stream-types Duplex, so `it-pipe` takes it as it is.
+ * One flow-controlled, bidirectional byte stream: an it-stream-types Duplex, so `it-pipe` takes it
+ * as it is.
  *
- * Leaving a block with `await using pipe` is `close` with a limit: a `sink` that runs ends first, reading stops, and what was written arrives. It rejects where the peer did not
- * take all that was written, and with ERR_CLOSE_TIMEOUT after `closeTimeoutMs`. A block that is left by an exception ends its pipe, too: `abort` says that it is to be broken off.
+ * Leaving a block with `await using pipe` is `close` with a limit: a `sink` that runs ends first,
+ * reading stops, and what was written arrives. It rejects where the peer did not take all that was
+ * written, and with ERR_CLOSE_TIMEOUT after `closeTimeoutMs`. A block that is left by an exception
+ * ends its pipe, too: `abort` says that it is to be broken off.
  *
  * @example
  * ```ts
@@ -431,44 +531,69 @@ export interface Pipe extends AsyncIterable<Uint8ArrayList>, AsyncDisposable {
   readonly protocol: string
   /** What the peer's handler gave to `accept`; undefined on the accepting side. */
   readonly reply: unknown
-  /** Aborts with the pipe's error when the pipe fails, is reset or its session ends. Not by a clean end. */
+  /**
+   * Aborts with the pipe's error when the pipe fails, is reset or its session ends. Not by a clean
+   * end.
+   */
   readonly signal: AbortSignal
   /**
-   * What the peer writes: each item holds everything that had arrived. Ends when the peer ended; throws otherwise.
-   * Leaving the loop early is {@link stopReading}. Can be iterated once. The bytes belong to the reader.
+   * What the peer writes: each item holds everything that had arrived. Ends when the peer ended;
+   * throws otherwise. Leaving the loop early is {@link stopReading}. Can be iterated once. The
+   * bytes belong to the reader.
    */
   readonly source: AsyncGenerator<Uint8ArrayList, void, undefined>
-  /** Iterates {@link source}: `for await (const bytes of pipe)`. Throws ERR_PIPE_BUSY where the pipe is read already. */
+  /**
+   * Iterates {@link source}: `for await (const bytes of pipe)`. Throws ERR_PIPE_BUSY where the pipe
+   * is read already.
+   */
   [Symbol.asyncIterator](): AsyncGenerator<Uint8ArrayList, void, undefined>
   /**
-   * The same as {@link source}, in its place, for a reader that is done with each item before it asks for the next: the bytes are only borrowed until then,
-   * and their memory is read into again. So bulk stays in the processor's cache (docs/internals/performance.md says what it is worth).
+   * The same as {@link source}, in its place, for a reader that is done with each item before it
+   * asks for the next: the bytes are only borrowed until then, and their memory is read into again.
+   * So bulk stays in the processor's cache (docs/internals/performance.md says what it is worth).
    */
   readonly borrowed: AsyncGenerator<Uint8ArrayList, void, undefined>
-  /** Writes all of `source`, then ends our side. Rejects if `source` throws (the pipe is then reset) or the pipe fails. */
+  /**
+   * Writes all of `source`, then ends our side. Rejects if `source` throws (the pipe is then reset)
+   * or the pipe fails.
+   */
   readonly sink: Sink<Source<Bytes>, Promise<void>>
   /**
-   * Resolves when more may be written. Large chunks are not copied: a chunk must not be changed before its `write` has
-   * resolved, and is free afterwards. One whose `write` has rejected may still be on its way: it is nobody's to change, and the collector's to take.
+   * Resolves when more may be written. Large chunks are not copied: a chunk must not be changed
+   * before its `write` has resolved, and is free afterwards. One whose `write` has rejected may
+   * still be on its way: it is nobody's to change, and the collector's to take.
    */
   write(chunk: Bytes): Promise<void>
   /** Ends our side; resolves when the end has been handed to the line. The other side goes on. */
   closeWrite(): Promise<void>
-  /** Tells the peer to stop sending; what has arrived and arrives is dropped. @default code ERR_PIPE_STOPPED */
+  /**
+   * Tells the peer to stop sending; what has arrived and arrives is dropped. @default code
+   * ERR_PIPE_STOPPED
+   */
   stopReading(code?: ErrorCode): void
-  /** Ends our side, resolves when the peer has read everything and its handler has finished well; else rejects with its error. */
+  /**
+   * Ends our side, resolves when the peer has read everything and its handler has finished well;
+   * else rejects with its error.
+   */
   close(): Promise<void>
-  /** Resets: both directions are over at both ends. What was written and has not left is dropped. */
+  /**
+   * Resets: both directions are over at both ends. What was written and has not left is dropped.
+   */
   abort(reason: Error): void
   /**
-   * Resets behind what was written (and behind the end, where that was written): nothing can be written or read from now on, and the peer, which is told to stop, gets
-   * the reset after the rest; its reader has the rest first where it asked for that (`readBeforeReset`). Resolves when the pipe is over here, however that came; never
-   * rejects. A peer that lets no more of the rest leave for `orphanTimeoutMs` gets the reset without it.
+   * Resets behind what was written (and behind the end, where that was written): nothing can be
+   * written or read from now on, and the peer, which is told to stop, gets the reset after the
+   * rest; its reader has the rest first where it asked for that (`readBeforeReset`). Resolves when
+   * the pipe is over here, however that came; never rejects. A peer that lets no more of the rest
+   * leave for `orphanTimeoutMs` gets the reset without it.
    */
   abortWhenWritten(reason: Error): Promise<void>
   /** Bytes that can be read now. */
   readonly readableLength: number
-  /** Bytes that can be written now without waiting: 64 KiB ahead of the line, up to 256 KiB where the peer answers within 2 ms and has granted them. */
+  /**
+   * Bytes that can be written now without waiting: 64 KiB ahead of the line, up to 256 KiB where
+   * the peer answers within 2 ms and has granted them.
+   */
   readonly writableLength: number
 }
 
@@ -479,13 +604,17 @@ export interface PipeRequest<P = unknown> {
   readonly trunk: Trunk
   /** Aborts when the pipe or its session fails, before and after accepting. */
   readonly signal: AbortSignal
-  /** Answers the open. To be called once, after the real work (dial, bind, open file) is done. Needs no `this`. */
+  /**
+   * Answers the open. To be called once, after the real work (dial, bind, open file) is done. Needs
+   * no `this`.
+   */
   readonly accept: (reply?: unknown) => Pipe
 }
 
 /**
- * A named handler of pipes. `handle` throwing before `accept` refuses the open with that error's code; returning finishes
- * the pipe; throwing after `accept` resets it. Messages of errors that are no `TrunkError` stay here.
+ * A named handler of pipes. `handle` throwing before `accept` refuses the open with that error's
+ * code; returning finishes the pipe; throwing after `accept` resets it. Messages of errors that are
+ * no `TrunkError` stay here.
  */
 export interface Protocol {
   /** 1 to 255 bytes of UTF-8. */

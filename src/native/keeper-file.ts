@@ -1,11 +1,15 @@
 /**
- * The keeper: a program beside the addon that starts a command and ends all that comes of it. src/native/keeper/keeper.h is its contract. built-file.ts says where it is; the executable
- * brings it inside: there src/cli/executable/keeper-file.ts stands in for this file.
+ * The keeper: a program beside the addon that starts a command and ends all that comes of it.
+ * src/native/keeper/keeper.h is its contract. built-file.ts says where it is; the executable brings
+ * it inside: there src/cli/executable/keeper-file.ts stands in for this file.
  */
 import { accessSync, constants } from 'node:fs'
 import { builtFile } from './built-file.ts'
 
-/** Its path; undefined where it was not built (no C compiler, a system other than Linux), and where it cannot be executed: then commands are to do without. */
+/**
+ * Its path; undefined where it was not built (no C compiler, a system other than Linux), and where
+ * it cannot be executed: then commands are to do without.
+ */
 export function findKeeper(): string | undefined {
   const path = builtFile('keeper')
   if (path === undefined) return undefined

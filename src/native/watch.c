@@ -4,11 +4,15 @@
 #include <errno.h>
 #include <stdlib.h>
 
-/* --- readiness ------------------------------------------------------------------------------------------------------- */
+/*
+ * --- readiness
+ * ---------------------------------------------------------------------------------------
+ */
 
 /*
- * One watched descriptor. Its JavaScript object is held strongly until close(), so the collector never decides when the
- * poll handle ends; the memory is freed by libuv's close callback. A worker that ends runs `on_env_end` instead.
+ * One watched descriptor. Its JavaScript object is held strongly until close(), so the collector
+ * never decides when the poll handle ends; the memory is freed by libuv's close callback. A worker
+ * that ends runs `on_env_end` instead.
  */
 struct watch {
   uv_poll_t poll;
@@ -22,8 +26,10 @@ struct watch {
 static const napi_type_tag WATCH_TAG = {0x8f1c4be2a6d94037, 0x9d25e07b3c61f8aa};
 
 /*
- * Gives back what Node-API keeps for it: it does not do so by itself, not even when the worker ends. In a turn of its own: close() is called from
- * within the watch's callback as well, whose async context is in use until it has returned. The hook goes last, since the environment waits for it.
+ * Gives back what Node-API keeps for it: it does not do so by itself, not even when the worker
+ * ends. In a turn of its own: close() is called from within the watch's callback as well, whose
+ * async context is in use until it has returned. The hook goes last, since the environment waits
+ * for it.
  */
 static void on_closed(uv_handle_t *handle) {
   struct watch *watch = handle->data;
@@ -45,8 +51,8 @@ static void on_env_end(napi_async_cleanup_hook_handle hook, void *data) {
 }
 
 /*
- * Calls the watch's function with undefined and the events (1 readable, 2 writable; a hang-up is both), or with the name of the error that ended
- * the watching.
+ * Calls the watch's function with undefined and the events (1 readable, 2 writable; a hang-up is
+ * both), or with the name of the error that ended the watching.
  */
 static void on_ready(uv_poll_t *poll, int status, int events) {
   struct watch *watch = poll->data;
@@ -67,7 +73,10 @@ static void on_ready(uv_poll_t *poll, int status, int events) {
   napi_close_handle_scope(env, scope);
 }
 
-/* The watch that a method was called on and the call's arguments: false with an exception pending where it is called on something else; NULL: it is closed. */
+/*
+ * The watch that a method was called on and the call's arguments: false with an exception pending
+ * where it is called on something else; NULL: it is closed.
+ */
 static bool this_watch(napi_env env, napi_callback_info info, size_t count, napi_value *args, struct watch **watch) {
   napi_value self;
   void *data = NULL;
@@ -83,7 +92,10 @@ static bool this_watch(napi_env env, napi_callback_info info, size_t count, napi
   return true;
 }
 
-/* start(events): watches for 1 readable, 2 writable, 3 either; readable where nothing is given. Replaces what was watched for. */
+/*
+ * start(events): watches for 1 readable, 2 writable, 3 either; readable where nothing is given.
+ * Replaces what was watched for.
+ */
 static napi_value js_watch_start(napi_env env, napi_callback_info info) {
   struct watch *watch;
   napi_value args[1];
@@ -144,7 +156,10 @@ static napi_status wrap_watch(napi_env env, struct watch *watch, napi_value call
   return status;
 }
 
-/* watch(fd, callback): { start, stop, unref, close }, stopped at first. Readiness is repeated until it was dealt with. */
+/*
+ * watch(fd, callback): { start, stop, unref, close }, stopped at first. Readiness is repeated until
+ * it was dealt with.
+ */
 static napi_value js_watch(napi_env env, napi_callback_info info) {
   napi_value args[2], object = NULL;
   napi_valuetype type = napi_undefined;

@@ -1,6 +1,8 @@
 /**
- * What the trunks of a process, or of one server, share: memory for reading ahead, jobs of the thread pool, descriptors, receive windows and their growth,
- * lookups of names. A limit of one trunk says nothing of a hundred trunks; these bound them together, and share fairly between peers (fair-budget.ts).
+ * What the trunks of a process, or of one server, share: memory for reading ahead, jobs of the
+ * thread pool, descriptors, receive windows and their growth, lookups of names. A limit of one
+ * trunk says nothing of a hundred trunks; these bound them together, and share fairly between peers
+ * (fair-budget.ts).
  */
 import { readFileSync } from 'node:fs'
 import { totalmem } from 'node:os'
@@ -25,12 +27,18 @@ export const BUDGET_BOUNDS: Readonly<Record<keyof BudgetSizes, readonly [min: nu
 
 /** How long somebody waits for memory or for a thread before it is told that there is none. */
 const WAIT_MS = 30_000
-/** One part in so many is kept for peers that have nothing: for one listing or piece, and for one operation. */
+/**
+ * One part in so many is kept for peers that have nothing: for one listing or piece, and for one
+ * operation.
+ */
 const RESERVE = 8
 const LEAST_TRANSFER_BYTES = 48 * 1024
 const LEAST_DESCRIPTORS = 4
 const LEAST_INITIAL_WINDOWS = 256 * 1024
-/** A session's initial windows are such that this many of its pipes fit into what is free when it begins ... */
+/**
+ * A session's initial windows are such that this many of its pipes fit into what is free when it
+ * begins ...
+ */
 const PIPES_AT_FIRST = 256
 /** ... but no smaller than this. */
 const LEAST_WINDOW_BYTES = 4 * 1024
@@ -74,7 +82,10 @@ export class SharedBudgets implements Budgets {
     this.#lookups = budget(lookups, noLookup)
   }
 
-  /** The account of one more trunk: `peer` is whose it is (strangers.ts), empty where its line has no addresses. */
+  /**
+   * The account of one more trunk: `peer` is whose it is (strangers.ts), empty where its line has
+   * no addresses.
+   */
   open(peer: string, trunk: Trunk): Account {
     const transfers = this.#transfers.open(peer)
     const readAhead = this.#readAhead.open(peer)
@@ -105,7 +116,10 @@ export class SharedBudgets implements Budgets {
     return account
   }
 
-  /** The initial window of a new session with `peer`, where `wanted` is the limit: smaller where little is free, so that many pipes can be opened. */
+  /**
+   * The initial window of a new session with `peer`, where `wanted` is the limit: smaller where
+   * little is free, so that many pipes can be opened.
+   */
   initialWindow(peer: string, wanted: number): number {
     const some = Math.floor(this.#inboxes.room(peer) / PIPES_AT_FIRST)
     return Math.min(wanted, Math.max(LEAST_WINDOW_BYTES, some))
@@ -126,7 +140,8 @@ export class SharedBudgets implements Budgets {
 }
 
 /**
- * Budgets for trunks to share: give one object to every `serve`, `connect` and `overLink` that are to share it (`TrunkOptions.budgets`). What is not given has the default of this machine.
+ * Budgets for trunks to share: give one object to every `serve`, `connect` and `overLink` that are
+ * to share it (`TrunkOptions.budgets`). What is not given has the default of this machine.
  *
  * @example
  * ```ts
@@ -154,7 +169,10 @@ export function requireBudgets(given: unknown): SharedBudgets {
 
 const accounts = new WeakMap<Trunk, Account>()
 
-/** By what the operations of `trunk` take their parts; one that is nobody's of ours (a test's, a wrapper's) has its part of the process's budgets. */
+/**
+ * By what the operations of `trunk` take their parts; one that is nobody's of ours (a test's, a
+ * wrapper's) has its part of the process's budgets.
+ */
 export function accountOf(trunk: Trunk): Account {
   const known = accounts.get(trunk)
   if (known !== undefined) return known
@@ -171,7 +189,10 @@ export interface Waiter {
   readonly signal: AbortSignal
 }
 
-/** Does `work` with so much of a budget, which is waited for, and given back when the work is done, however it ends. */
+/**
+ * Does `work` with so much of a budget, which is waited for, and given back when the work is done,
+ * however it ends.
+ */
 export async function holding<T>(share: Share, amount: number, whose: Waiter, work: () => Promise<T>): Promise<T> {
   // a signal is made when it is asked for
   if (!share.take(amount)) await share.wait(amount, whose.signal)
@@ -182,7 +203,10 @@ export async function holding<T>(share: Share, amount: number, whose: Waiter, wo
   }
 }
 
-/** Does `work` in the thread pool when it is the trunk's turn. What has begun is waited for in any case: nobody can take it back. */
+/**
+ * Does `work` in the thread pool when it is the trunk's turn. What has begun is waited for in any
+ * case: nobody can take it back.
+ */
 export function inPool<T>(jobs: Share, whose: Waiter, work: () => Promise<T>): Promise<T> {
   return holding(jobs, 1, whose, work)
 }
@@ -237,7 +261,10 @@ function within(value: number, min: number, max: number): number {
   return Math.floor(Math.min(max, Math.max(min, value)))
 }
 
-/** What this machine is. Where it does not say how many descriptors there may be, they are the least that a system gives. */
+/**
+ * What this machine is. Where it does not say how many descriptors there may be, they are the least
+ * that a system gives.
+ */
 export function machine(): Machine {
   const constrained = process.constrainedMemory()
   const threads = Number(process.env['UV_THREADPOOL_SIZE'] ?? DEFAULT_THREADS)

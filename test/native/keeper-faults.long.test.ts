@@ -1,6 +1,7 @@
 /**
- * The keeper under AddressSanitizer, LeakSanitizer and UndefinedBehaviorSanitizer, with each of its calls failing in turn (CALL and ROOM of src/native/keeper/keeper.h): the server is told
- * what failed, or the keeper does without; nothing hangs, and nothing of the tree is left.
+ * The keeper under AddressSanitizer, LeakSanitizer and UndefinedBehaviorSanitizer, with each of its
+ * calls failing in turn (CALL and ROOM of src/native/keeper/keeper.h): the server is told what
+ * failed, or the keeper does without; nothing hangs, and nothing of the tree is left.
  */
 import assert from 'node:assert/strict'
 import { execFileSync } from 'node:child_process'
@@ -20,7 +21,10 @@ const skip = findKeeper() === undefined && 'the keeper was not built'
 const sources = join(ROOT, 'src/native/keeper')
 const base = temporaryFolder()
 
-/** Builds a copy of the keeper's sources, one place of them changed; gives its path. The addon's are not there, so it is not made. */
+/**
+ * Builds a copy of the keeper's sources, one place of them changed; gives its path. The addon's are
+ * not there, so it is not made.
+ */
 function build(change?: { file: string; from: string; to: string }): string {
   const root = mkdtempSync(join(base, 'copy-'))
   cpSync(sources, join(root, 'src/native/keeper'), { recursive: true })
@@ -40,7 +44,11 @@ const user = process.getuid?.() === 0 ? { user: { uid: 54_321, gid: 54_321, grou
 const FULL: Partial<LaunchPlan> = { ...user, limits: { core: 0 }, umask: 0o77, niceness: 5, noNewPrivileges: true }
 const TREE = `trap '' TERM; sleep 1000 & setsid sh -c 'sleep 1001 & wait' & kill -STOP $$; wait; wait`
 
-/** What is told of each call that fails, by its name and error; `works`: as if it had not; `blind`: it has begun with a table of processes, and has none. Those of terminals and control groups are below. */
+/**
+ * What is told of each call that fails, by its name and error; `works`: as if it had not; `blind`:
+ * it has begun with a table of processes, and has none. Those of terminals and control groups are
+ * below.
+ */
 const TOLD: Readonly<Record<string, string>> = {
   'body:ENOMEM': '',
   'recv:EIO': '',
@@ -152,7 +160,8 @@ describe('the keeper, sanitized', { skip, timeout: 600_000 }, () => {
         one.control.write(encodeEnd(10))
         await one.answer('ended')
       }
-      // without a table of processes those in other sessions are not found, nor waited for: they are this test's to end
+      // without a table of processes those in other sessions are not found, nor waited for: they
+      // are this test's to end
       if (told === 'group' || told === 'blind') {
         // again and again: one of them may be forking another
         await eventually(() => {

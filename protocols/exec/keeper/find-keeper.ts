@@ -1,4 +1,7 @@
-/** Whether there is a keeper for this machine that speaks with us; what is found once holds for the life of the process. */
+/**
+ * Whether there is a keeper for this machine that speaks with us; what is found once holds for the
+ * life of the process.
+ */
 import { spawnSync } from 'node:child_process'
 import { findKeeper } from '../../../src/native/keeper-file.ts'
 import { loadNative } from '../../../src/native/load.ts'
@@ -7,7 +10,10 @@ import { KEEPER_VERSION } from './wire.ts'
 /** Its path, or a sentence that says why there is none. */
 export type KeeperStatus = { readonly file: string } | { readonly problem: string }
 
-/** Set to anything, it switches the keeper off: to find out whether a fault is the keeper's, and to test what works without it. */
+/**
+ * Set to anything, it switches the keeper off: to find out whether a fault is the keeper's, and to
+ * test what works without it.
+ */
 const SWITCH = 'TRUNKLINE_NO_KEEPER'
 /** It prints a number: where that takes long, nothing is to be had of it. */
 const ASKED_MS = 5_000

@@ -1,6 +1,7 @@
 /**
- * Starting programs by a keeper each (src/native/keeper): any bytes, terminals, users and limits, and a tree that can be ended whole, also when this process is killed. Linux alone, with
- * the addon.
+ * Starting programs by a keeper each (src/native/keeper): any bytes, terminals, users and limits,
+ * and a tree that can be ended whole, also when this process is killed. Linux alone, with the
+ * addon.
  */
 import { spawn, type ChildProcess, type StdioOptions } from 'node:child_process'
 import { constants } from 'node:os'
@@ -17,7 +18,10 @@ import { encodePlan, KeeperRecords, type KeeperRecord, type KeeperStage } from '
 /** How long a tree is asked to end where this process is gone and nobody says how long. */
 const ORPHAN_GRACE_MS = 2_000
 
-/** What a stage of the keeper's is to others: making a process is limited, and a plan that it cannot read is of no use. */
+/**
+ * What a stage of the keeper's is to others: making a process is limited, and a plan that it cannot
+ * read is of no use.
+ */
 const STAGES: Readonly<Record<KeeperStage, Stage>> = {
   plan: 'execute',
   process: 'limits',
@@ -76,7 +80,10 @@ async function launch(file: string, plan: LaunchPlan, signal: AbortSignal): Prom
   throw failureOf(answer)
 }
 
-/** What a launch that a keeper did not make fails with; undefined is one that was gone before it said anything. */
+/**
+ * What a launch that a keeper did not make fails with; undefined is one that was gone before it
+ * said anything.
+ */
 function failureOf(answer: KeeperRecord | undefined): TrunkError {
   if (answer?.kind !== 'failed') return launchFailure('limits', 'ENOMEM')
   const { stage, errno } = answer

@@ -9,7 +9,10 @@ import type { Launched, LaunchPlan, ProgramInput, ProgramOutput, TerminalSize } 
 
 /** At most so much is read at a time: the kernel holds no more of a terminal's output. */
 const READ_BYTES = 64 * 1024
-/** Reads in one turn of the event loop into nothing: a program that writes without end lets others have theirs. */
+/**
+ * Reads in one turn of the event loop into nothing: a program that writes without end lets others
+ * have theirs.
+ */
 const DISCARDS = 4
 
 /** A terminal before and while a program has it. */
@@ -147,7 +150,10 @@ class Master implements Terminal {
     else this.#watch.start(events)
   }
 
-  /** What is there: undefined where nothing is now, 0 bytes at the end. Never throws: a failure is an end that the reader is told of. */
+  /**
+   * What is there: undefined where nothing is now, 0 bytes at the end. Never throws: a failure is
+   * an end that the reader is told of.
+   */
   #take(): Uint8Array | undefined {
     if (this.#isOver) return new Uint8Array(0)
     try {

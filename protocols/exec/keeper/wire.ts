@@ -1,4 +1,7 @@
-/** What a keeper and its server say to each other, in bytes. src/native/keeper/keeper.h is the contract. */
+/**
+ * What a keeper and its server say to each other, in bytes. src/native/keeper/keeper.h is the
+ * contract.
+ */
 import { constants } from 'node:os'
 import type { LaunchLimits, LaunchPlan, SignalScope } from '../launch.ts'
 
@@ -50,7 +53,10 @@ export type KeeperRecord =
   | { readonly kind: 'left'; readonly count: number }
   | { readonly kind: 'empty' }
 
-/** The first record: what is to run, and how long its tree is asked before it is killed where nobody says so. */
+/**
+ * The first record: what is to run, and how long its tree is asked before it is killed where nobody
+ * says so.
+ */
 export function encodePlan(plan: LaunchPlan, graceMs: number): Uint8Array {
   const { user, terminal, noNewPrivileges, umask, niceness } = plan
   const groups = user?.groups ?? []

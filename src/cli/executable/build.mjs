@@ -1,11 +1,12 @@
 /**
- * Makes the command line as one executable file that brings its own Node, for machines that have none (Node's "single executable application"): a copy of a
- * Node binary with the bundle, trunkline's addon and keeper and serialport's addon put in. Linux with glibc only.
+ * Makes the command line as one executable file that brings its own Node, for machines that have
+ * none (Node's "single executable application"): a copy of a Node binary with the bundle,
+ * trunkline's addon and keeper and serialport's addon put in. Linux with glibc only.
  *
  * Usage: node src/cli/executable/build.mjs [--node FILE] [--output FILE]
  *
- * The Node is the running one, or FILE: one for another processor has to be of the running one's version. Beside the executable come the licences
- * of what is in it.
+ * The Node is the running one, or FILE: one for another processor has to be of the running one's
+ * version. Beside the executable come the licences of what is in it.
  */
 import { spawnSync } from 'node:child_process'
 import {
@@ -31,7 +32,9 @@ import { bundleCommandLine, HEAD, notices, root } from '../bundle.mjs'
 const RESOURCE = 'NODE_SEA_BLOB'
 const FUSE = 'NODE_SEA_FUSE_fce680ab2cc467b6e072b8b5df1996b2'
 
-/** By the ELF header's number: Node's name of the processor, and serialport's of its addon for it. */
+/**
+ * By the ELF header's number: Node's name of the processor, and serialport's of its addon for it.
+ */
 const PROCESSORS = {
   62: { arch: 'x64', serialport: '@serialport+bindings-cpp.glibc.node' },
   183: { arch: 'arm64', serialport: '@serialport+bindings-cpp.armv8.glibc.node' },
@@ -60,7 +63,8 @@ function examine(path) {
   if (bytes.includes(`${FUSE}:1`)) fail(`${path} has a program inside already`)
   if (bytes.includes('/ld-musl-')) fail(`${path} is for musl, and the addons are for glibc`)
   const runsHere = process.platform === 'linux' && known.arch === process.arch
-  // What is put in differs from release to release: the Node that is to read it writes it, where it runs.
+  // What is put in differs from release to release: the Node that is to read it writes it, where it
+  // runs.
   if (!runsHere && !bytes.includes(`node-${process.version}`) && !bytes.includes(process.version))
     fail(`${path} is not of version ${process.version}, which writes what is put in`)
   return { ...known, writer: runsHere ? path : process.execPath, runsHere }
@@ -81,7 +85,10 @@ function ownParts(arch, folder) {
   return made
 }
 
-/** As src/cli/launch.ts does: nothing is left to be done then, and the process need not take its heap apart. */
+/**
+ * As src/cli/launch.ts does: nothing is left to be done then, and the process need not take its
+ * heap apart.
+ */
 const LEAVE = "process.once('beforeExit',()=>process.exit());"
 
 /** What finds an addon by its file gives way to what has it inside. */

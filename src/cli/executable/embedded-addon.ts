@@ -1,6 +1,8 @@
 /**
- * Addons and programs that the executable brings inside. The system loads code from files only, so an addon gets one for that moment: a file without a name where the file
- * system has such, else one in a folder of its own that nobody else may enter. Nothing is left behind, and nobody else could have put anything there.
+ * Addons and programs that the executable brings inside. The system loads code from files only, so
+ * an addon gets one for that moment: a file without a name where the file system has such, else one
+ * in a folder of its own that nobody else may enter. Nothing is left behind, and nobody else could
+ * have put anything there.
  *
  * A folder may be missing, full, read-only or mounted noexec: each of several is tried.
  */
@@ -17,7 +19,10 @@ function folders(): string[] {
   return [tmpdir(), runtime, '/dev/shm', '/run', '/var/tmp', home, '.'].filter((folder) => folder !== '')
 }
 
-/** Gives what the addon `name` exports. Throws what the system said of the last folder that was tried. */
+/**
+ * Gives what the addon `name` exports. Throws what the system said of the last folder that was
+ * tried.
+ */
 export function loadEmbedded(name: string): unknown {
   const content = new Uint8Array(getAsset(name))
   let failure: unknown
@@ -33,7 +38,10 @@ export function loadEmbedded(name: string): unknown {
   throw failure
 }
 
-/** The path of the program `name`, for as long as this process lives; undefined where `works` is false of it in every folder. */
+/**
+ * The path of the program `name`, for as long as this process lives; undefined where `works` is
+ * false of it in every folder.
+ */
 export function embeddedProgram(name: string, works: (path: string) => boolean): string | undefined {
   const content = new Uint8Array(getAsset(name))
   // who is written is not executed: it is opened once more

@@ -1,5 +1,6 @@
 /**
- * Stands in for src/native/keeper-file.ts in the executable: the keeper is inside. The system executes files only, so it gets one, which has no name once it is open: it is executed by our
+ * Stands in for src/native/keeper-file.ts in the executable: the keeper is inside. The system
+ * executes files only, so it gets one, which has no name once it is open: it is executed by our
  * descriptor, and gone with this process.
  */
 import { spawnSync } from 'node:child_process'

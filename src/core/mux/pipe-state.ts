@@ -93,7 +93,9 @@ export class PipeState {
   received = 0
   consumed = 0
   granted: number
-  /** Of the initial window, what stands in the account of all sessions: nothing for a pipe of ours. */
+  /**
+   * Of the initial window, what stands in the account of all sessions: nothing for a pipe of ours.
+   */
   lentWindow = 0
   window: number
   windowSince: number

@@ -71,7 +71,10 @@ export class PipeTable {
     this.#lastPeerId = id
   }
 
-  /** A new pipe of the peer's, undefined where all sessions together have no memory for its window; the limits were checked. */
+  /**
+   * A new pipe of the peer's, undefined where all sessions together have no memory for its window;
+   * the limits were checked.
+   */
   addInbound(id: number, now: number): PipeState | undefined {
     if (!this.windows.takeInitial()) return undefined
     const pipe = new PipeState(id, false, this.#settings.initialWindowBytes, now)

@@ -59,7 +59,10 @@ export interface MuxHost {
    * What the windows of all sessions share. @default each session has its own pool, and that is all
    */
   readonly windows?: SharedWindows | undefined
-  /** What the initial windows of the peers' pipes have together, over all sessions. @default each session may have `maxInbound` of them */
+  /**
+   * What the initial windows of the peers' pipes have together, over all sessions. @default each
+   * session may have `maxInbound` of them
+   */
   readonly initialWindows?: SharedWindows | undefined
   /** The number of pipes fell. */
   pipeGone(): void

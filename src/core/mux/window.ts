@@ -1,12 +1,17 @@
 /**
- * How large a pipe's window is (invariant 11 of docs/internals/catalogue.md). It starts small and doubles when the reader has taken a whole window within a few
- * round trips: then the window, not the reader, was what held the sender back. Growth comes out of a pool that the session's pipes
- * share, and of what all sessions share; the initial window is each pipe's own and never in the pool. What the initial windows of the peer's pipes are together
- * is bounded over all sessions: there an open that finds no room is refused.
+ * How large a pipe's window is (invariant 11 of docs/internals/catalogue.md). It starts small and
+ * doubles when the reader has taken a whole window within a few round trips: then the window, not
+ * the reader, was what held the sender back. Growth comes out of a pool that the session's pipes
+ * share, and of what all sessions share; the initial window is each pipe's own and never in the
+ * pool. What the initial windows of the peer's pipes are together is bounded over all sessions:
+ * there an open that finds no room is refused.
  */
 import type { PipeState } from './pipe-state.ts'
 
-/** A window that lasts fewer round trips than this is too small (yamux implementations use 2; a busy event loop adds to ours). */
+/**
+ * A window that lasts fewer round trips than this is too small (yamux implementations use 2; a busy
+ * event loop adds to ours).
+ */
 const ROUND_TRIPS = 4
 /** Round trips are taken for at least this long, so that a loopback's do not stop the growth. */
 const MIN_ROUND_TRIP_MS = 1
@@ -44,12 +49,18 @@ export class WindowPool {
     this.#sharedInitial = sharedInitial
   }
 
-  /** Whether there is room for the initial window of one more pipe of the peer's; it is taken, for {@link PipeState.lentWindow}. */
+  /**
+   * Whether there is room for the initial window of one more pipe of the peer's; it is taken, for
+   * {@link PipeState.lentWindow}.
+   */
   takeInitial(): boolean {
     return this.#sharedInitial?.take(this.#initialBytes) !== false
   }
 
-  /** The peer has ended the pipe, or some of it was read since: what is unread is all that it can still hold. */
+  /**
+   * The peer has ended the pipe, or some of it was read since: what is unread is all that it can
+   * still hold.
+   */
   ended(pipe: PipeState): void {
     this.#giveInitial(pipe, pipe.finalOffset - pipe.consumed)
   }
@@ -61,7 +72,10 @@ export class WindowPool {
     this.#sharedInitial?.give(given)
   }
 
-  /** Notes that `bytes` were read; true where that makes a whole window, and {@link grow} is to be called. */
+  /**
+   * Notes that `bytes` were read; true where that makes a whole window, and {@link grow} is to be
+   * called.
+   */
   consumed(pipe: PipeState, bytes: number): boolean {
     pipe.windowConsumed += bytes
     return pipe.windowConsumed >= pipe.window

@@ -1,9 +1,9 @@
 /**
- * What belongs to one link: its framing and handshake, signs of life, the round trip, the batch that the line holds. The session
- * (engine.ts) is what goes on above it: muxer, close, goodbye.
+ * What belongs to one link: its framing and handshake, signs of life, the round trip, the batch
+ * that the line holds. The session (engine.ts) is what goes on above it: muxer, close, goodbye.
  *
- * Promises upward: frames in order, each checked by its header; `lost` at most once, with what made the link useless. After `end`
- * nothing that the link says reaches the session.
+ * Promises upward: frames in order, each checked by its header; `lost` at most once, with what made
+ * the link useless. After `end` nothing that the link says reaches the session.
  */
 import { TrunkError, toTrunkError } from '../../contracts/errors.ts'
 import type { Limits } from '../../contracts/limits.ts'
@@ -25,7 +25,10 @@ import { checkSessionFrame } from './session-frames.ts'
 /** What an attachment is made of. */
 export interface AttachmentOptions {
   readonly hello: Hello
-  /** Makes another hello of this side, for a line on which one may have to wait for its peer. @default the first one is said each time */
+  /**
+   * Makes another hello of this side, for a line on which one may have to wait for its peer.
+   * @default the first one is said each time
+   */
   readonly renewHello?: (() => Hello) | undefined
   readonly limits: Readonly<Limits>
   readonly preferredFrameBytes: number
@@ -113,7 +116,7 @@ export class Attachment implements FramingHost {
     this.pings = new Pings(now, this.checked ? 1 : 0)
   }
 
-  // --- bytes in ------------------------------------------------------------------------------------------------------
+  // --- bytes in ----------------------------------------------------------------------------------
 
   /** Takes bytes of the link. The chunk belongs to the attachment. */
   receive(chunk: Uint8Array, now: number): void {
@@ -125,7 +128,8 @@ export class Attachment implements FramingHost {
     try {
       this.framing.receive(chunk, now)
     } catch (error) {
-      // a handler may have ended the session from within the loop; whatever the decoder says after that is late
+      // a handler may have ended the session from within the loop; whatever the decoder says after
+      // that is late
       if (!this.#isOver()) this.#fail(error, 'ERR_PROTOCOL_VIOLATION', 'a frame could not be handled')
     }
     if (this.#isOver()) return
@@ -135,7 +139,8 @@ export class Attachment implements FramingHost {
 
   /** Of how many bytes of the last chunk pipes still hold views. */
   kept(): number {
-    // a link with checked framing assembles frames, a handshake may keep what it was given: there a chunk is never free again
+    // a link with checked framing assembles frames, a handshake may keep what it was given: there a
+    // chunk is never free again
     return this.#mux === undefined || this.checked || this.#over ? this.#received : this.#mux.kept()
   }
 
@@ -154,7 +159,7 @@ export class Attachment implements FramingHost {
     return new TrunkError('ERR_LINK_LOST', sentence)
   }
 
-  // --- frames, and what the framing asks for: FramingHost ------------------------------------------------------------
+  // --- frames, and what the framing asks for: FramingHost ----------------------------------------
 
   header(type: number, flags: number, pipe: number, length: number): boolean {
     if (this.#over) throw violation('the session has ended')
@@ -179,7 +184,10 @@ export class Attachment implements FramingHost {
     return false
   }
 
-  /** `maxFrameBytes` may be smaller than what a first frame or a status needs: then it bounds data alone. */
+  /**
+   * `maxFrameBytes` may be smaller than what a first frame or a status needs: then it bounds data
+   * alone.
+   */
   maxPayload(type: number): number {
     const { maxFrameBytes, maxOpenBytes, maxHelloBytes } = this.#limits
     if (this.#mux === undefined) return maxHelloBytes
@@ -232,7 +240,7 @@ export class Attachment implements FramingHost {
     this.#host.ponged(answer.id, answer.roundTripMs)
   }
 
-  // --- batches out ---------------------------------------------------------------------------------------------------
+  // --- batches out -------------------------------------------------------------------------------
 
   /** True while the line holds a batch. */
   get busy(): boolean {
@@ -267,7 +275,7 @@ export class Attachment implements FramingHost {
     this.#busySince = -1
   }
 
-  // --- time ----------------------------------------------------------------------------------------------------------
+  // --- time --------------------------------------------------------------------------------------
 
   /** When {@link greet} or {@link checkLife} has something to do. */
   deadline(): number {
@@ -321,9 +329,12 @@ export class Attachment implements FramingHost {
     this.#startedAt = now
   }
 
-  // --- the end -------------------------------------------------------------------------------------------------------
+  // --- the end -----------------------------------------------------------------------------------
 
-  /** The session has ended, or goes on over another link: nothing that this one says counts any more. */
+  /**
+   * The session has ended, or goes on over another link: nothing that this one says counts any
+   * more.
+   */
   end(): void {
     this.#over = true
     this.pings.clear()

@@ -1,10 +1,12 @@
 /**
- * One session from its first byte to its last: muxer, close, goodbye, over an attachment to a link. No I/O, no timer, no promise: bytes and a clock
- * reading go in, batches to write and the next deadline come out, what happened goes to the host. So a whole session replays
- * from a seed under a virtual clock.
+ * One session from its first byte to its last: muxer, close, goodbye, over an attachment to a link.
+ * No I/O, no timer, no promise: bytes and a clock reading go in, batches to write and the next
+ * deadline come out, what happened goes to the host. So a whole session replays from a seed under a
+ * virtual clock.
  *
- * Promises upward: `established` at most once, `ended` exactly once, with the error that every pipe then has too. Assumes below: bytes in
- * order; one batch at a time, `batchLeft` when the line has it. Enforces: close time; the attachment hello size and time, keepalive, write stall.
+ * Promises upward: `established` at most once, `ended` exactly once, with the error that every pipe
+ * then has too. Assumes below: bytes in order; one batch at a time, `batchLeft` when the line has
+ * it. Enforces: close time; the attachment hello size and time, keepalive, write stall.
  */
 import { TrunkError } from '../../contracts/errors.ts'
 import { FrameType } from '../frame/constants.ts'
@@ -23,7 +25,10 @@ export interface EngineHost {
   wake(): void
   /** The session is established; `engine.mux` is there. */
   established(peer: Hello): void
-  /** Nobody looks at this view of a chunk of the link any more. @default such chunks are simply let go of */
+  /**
+   * Nobody looks at this view of a chunk of the link any more. @default such chunks are simply let
+   * go of
+   */
   release?(view: Uint8Array): void
   /** Asked once, when the session is established: see `MuxHost`. */
   windows?(): Pick<MuxHost, 'windows' | 'initialWindows'>
@@ -31,13 +36,19 @@ export interface EngineHost {
   incoming(pipe: PipeState, head: Uint8Array): void
   /** Pings up to this number are answered. */
   ponged(id: number, roundTripMs: number): void
-  /** It is over: `error` undefined where either side closed it well. A last batch may be there to pull. */
+  /**
+   * It is over: `error` undefined where either side closed it well. A last batch may be there to
+   * pull.
+   */
   ended(error: TrunkError | undefined): void
 }
 
 /** What an engine is made of. */
 export interface EngineOptions extends AttachmentOptions {
-  /** Asked before a peer that has proved what it has to prove gets a session; throws what refuses it. May be asked on a plain line only. */
+  /**
+   * Asked before a peer that has proved what it has to prove gets a session; throws what refuses
+   * it. May be asked on a plain line only.
+   */
   readonly admit?: (() => void) | undefined
   readonly host: EngineHost
 }
@@ -45,9 +56,15 @@ export interface EngineOptions extends AttachmentOptions {
 /** `hello`: strangers. `open`, `closing`: a session. `ended`: nothing goes in any more. */
 export type EngineState = 'hello' | 'open' | 'closing' | 'ended'
 
-/** One batch: what sits below the muxer (invariant 3 of docs/internals/catalogue.md), in frames of the preferred size. */
+/**
+ * One batch: what sits below the muxer (invariant 3 of docs/internals/catalogue.md), in frames of
+ * the preferred size.
+ */
 const FRAMES_PER_BATCH = 4
-/** A timer this late means that this process (or its machine) was suspended: the peer gets a fresh interval (reliability: R-133). */
+/**
+ * A timer this late means that this process (or its machine) was suspended: the peer gets a fresh
+ * interval (reliability: R-133).
+ */
 const SUSPENDED_MS = 1000
 
 export class Engine implements AttachmentHost {
@@ -76,7 +93,7 @@ export class Engine implements AttachmentHost {
     this.link = new Attachment(options, this, this.counters)
   }
 
-  // --- bytes in ------------------------------------------------------------------------------------------------------
+  // --- bytes in ----------------------------------------------------------------------------------
 
   get bytesRead(): number {
     return this.link.bytesRead
@@ -174,7 +191,7 @@ export class Engine implements AttachmentHost {
     this.#end(error, tell)
   }
 
-  // --- what the pipe adapter asks for ------------------------------------------------------------------------------------------
+  // --- what the pipe adapter asks for ------------------------------------------------------------
 
   /** Smoothed round trip in milliseconds; undefined before the first answer. */
   get roundTripMs(): number | undefined {
@@ -231,11 +248,11 @@ export class Engine implements AttachmentHost {
     return this.state === 'ended'
   }
 
-  // --- batches out ---------------------------------------------------------------------------------------------------
+  // --- batches out -------------------------------------------------------------------------------
 
   /**
-   * The next batch to write, in pieces, or undefined. They may not be changed, and belong to the engine again when `batchLeft` is
-   * called; until then nothing more can be pulled.
+   * The next batch to write, in pieces, or undefined. They may not be changed, and belong to the
+   * engine again when `batchLeft` is called; until then nothing more can be pulled.
    */
   pull(now: number): readonly Uint8Array[] | undefined {
     const link = this.link
@@ -277,7 +294,7 @@ export class Engine implements AttachmentHost {
     return this.link.framing.beforeFarewell(now)
   }
 
-  // --- time ----------------------------------------------------------------------------------------------------------
+  // --- time --------------------------------------------------------------------------------------
 
   /** When `tick` wants to be called; Infinity for never. */
   deadline(): number {
@@ -300,7 +317,10 @@ export class Engine implements AttachmentHost {
     if (!this.#isEnded()) this.mux?.tick(now)
   }
 
-  /** Not heard of, not written, not greeted, not finished: that proves nothing about the peer while we ourselves were suspended. */
+  /**
+   * Not heard of, not written, not greeted, not finished: that proves nothing about the peer while
+   * we ourselves were suspended.
+   */
   #suspended(now: number): void {
     this.link.suspended(now)
     if (this.#closeBy !== Infinity) this.#closeBy = now + this.#options.limits.closeTimeoutMs

@@ -1,23 +1,34 @@
 /*
- * The keeper: a process that starts one command, reaps whatever comes of it, and ends all of it when it is told to or when the server that it works for is gone. One keeper a
- * command; it needs no library of the machine that it runs on. This is its contract.
+ * The keeper: a process that starts one command, reaps whatever comes of it, and ends all of it
+ * when it is told to or when the server that it works for is gone. One keeper a command; it needs
+ * no library of the machine that it runs on. This is its contract.
  *
- * Usage: keeper, with a connected stream socket as descriptor 3; descriptors 0 to 2 become the command's own, and the keeper closes its copies of them. Nothing else that is open
- * reaches the command. `keeper --version` prints the version of what follows.
+ * Usage: keeper, with a connected stream socket as descriptor 3; descriptors 0 to 2 become the
+ * command's own, and the keeper closes its copies of them. Nothing else that is open reaches the
+ * command. `keeper --version` prints the version of what follows.
  *
- * Both sides speak in records: the length of the body (u32), the kind (u32), the body; numbers are the machine's own, since both ends are on it. The first record of the server is the
- * plan, at most MAX_PLAN_BYTES: u32s version, flags, grace in ms, uid, gid, umask, niceness (signed), how many groups, limits, arguments and variables there are; the groups (u32); the limits (u32 resource, u64
- * soft, u64 hard); and strings that end with NUL: directory, control group, file, the arguments, the variables. An empty directory or control group is none. Every other record of either
- * side is a list of u64, and its kind says how many.
+ * Both sides speak in records: the length of the body (u32), the kind (u32), the body; numbers are
+ * the machine's own, since both ends are on it. The first record of the server is the plan, at most
+ * MAX_PLAN_BYTES: u32s version, flags, grace in ms, uid, gid, umask, niceness (signed), how many
+ * groups, limits, arguments and variables there are; the groups (u32); the limits (u32 resource,
+ * u64 soft, u64 hard); and strings that end with NUL: directory, control group, file, the
+ * arguments, the variables. An empty directory or control group is none. Every other record of
+ * either side is a list of u64, and its kind says how many.
  *
- * The keeper answers the plan with STARTED once the file has been executed, or with FAILED, and is gone then. After STARTED it tells how the leader ended, once, and at last EMPTY, when no
- * descendant is left: it is a subreaper, so whatever hides from the leader (setsid, a second fork) becomes the keeper's own child. Then it is gone.
+ * The keeper answers the plan with STARTED once the file has been executed, or with FAILED, and is
+ * gone then. After STARTED it tells how the leader ended, once, and at last EMPTY, when no
+ * descendant is left: it is a subreaper, so whatever hides from the leader (setsid, a second fork)
+ * becomes the keeper's own child. Then it is gone.
  *
- * Where the server's end of the socket ends, or what it says makes no sense, the tree is ended with the plan's grace, as END does: TERM (HUP where there is a terminal) and CONT to all of
- * it, KILL to what is left after the grace, in rounds until nothing is. Processes are stopped before they are killed, so that one that forks without end finds no room. RELEASE, which only
- * counts once the leader has ended, makes the end of the socket mean nothing. TERM to the keeper itself is the end of the socket.
+ * Where the server's end of the socket ends, or what it says makes no sense, the tree is ended with
+ * the plan's grace, as END does: TERM (HUP where there is a terminal) and CONT to all of it, KILL
+ * to what is left after the grace, in rounds until nothing is. Processes are stopped before they
+ * are killed, so that one that forks without end finds no room. RELEASE, which only counts once the
+ * leader has ended, makes the end of the socket mean nothing. TERM to the keeper itself is the end
+ * of the socket.
  *
- * Events that nobody takes: a second STOPPED or CONTINUED is dropped where the socket is full, and the server's records wait. Room for the last words is always there.
+ * Events that nobody takes: a second STOPPED or CONTINUED is dropped where the socket is full, and
+ * the server's records wait. Room for the last words is always there.
  */
 #ifndef TRUNKLINE_KEEPER_H
 #define TRUNKLINE_KEEPER_H
@@ -33,7 +44,10 @@
 #include <sys/resource.h>
 #include <sys/types.h>
 
-/* Says which of two that are of other releases they are: a plan of another version is refused, whatever else is in it. */
+/*
+ * Says which of two that are of other releases they are: a plan of another version is refused,
+ * whatever else is in it.
+ */
 #ifndef KEEPER_VERSION
 #define KEEPER_VERSION 2
 #endif
@@ -57,7 +71,10 @@ enum plan_flags {
 /* Of the server. */
 enum request {
   ASK_PLAN = 1,
-  /* signal, scope, group: to whom of the tree; the group counts for SCOPE_FOREGROUND, whose terminal the server holds. */
+  /*
+   * signal, scope, group: to whom of the tree; the group counts for SCOPE_FOREGROUND, whose
+   * terminal the server holds.
+   */
   ASK_SIGNAL = 2,
   /* grace in ms: ends the tree; a second one may only shorten it. */
   ASK_END = 3,
@@ -72,17 +89,26 @@ enum answer {
   TELL_STARTED = 1,
   /* stage, errno */
   TELL_FAILED = 2,
-  /* code, signal (one of them is 0), whether it dumped core, user and system time in microseconds, most memory in KiB, processes left */
+  /*
+   * code, signal (one of them is 0), whether it dumped core, user and system time in microseconds,
+   * most memory in KiB, processes left
+   */
   TELL_ENDED = 3,
   /* signal */
   TELL_STOPPED = 4,
   TELL_CONTINUED = 5,
-  /* how many are still there after MAX_ROUNDS: those that we may not kill, and those that the kernel does not let go of */
+  /*
+   * how many are still there after MAX_ROUNDS: those that we may not kill, and those that the
+   * kernel does not let go of
+   */
   TELL_LEFT = 6,
   TELL_EMPTY = 7,
 };
 
-/* What can be ended: the leader's process group alone (where /proc is not mounted), every descendant, or a control group besides. */
+/*
+ * What can be ended: the leader's process group alone (where /proc is not mounted), every
+ * descendant, or a control group besides.
+ */
 enum reach { REACH_GROUP = 0, REACH_TREE = 1, REACH_CONTROL_GROUP = 2 };
 
 /* Where a launch fails. */
@@ -98,8 +124,9 @@ enum stage {
 };
 
 /*
- * Every call that can fail goes through one of these, so that a test can make it fail: a build with KEEPER_FAULTS reads KEEPER_FAIL from its environment, NAME:ERRNO or NAME:ERRNO:NTH, where
- * NTH is the call that fails, 0 all of them.
+ * Every call that can fail goes through one of these, so that a test can make it fail: a build with
+ * KEEPER_FAULTS reads KEEPER_FAIL from its environment, NAME:ERRNO or NAME:ERRNO:NTH, where NTH is
+ * the call that fails, 0 all of them.
  */
 #ifdef KEEPER_FAULTS
 bool keeper_fault(const char *name);
@@ -110,7 +137,10 @@ bool keeper_fault(const char *name);
 #define ROOM(name, ...) (__VA_ARGS__)
 #endif
 
-/* What a call fails with that this kernel does not have, or that a filter of system calls (a container's) lets nobody make. */
+/*
+ * What a call fails with that this kernel does not have, or that a filter of system calls (a
+ * container's) lets nobody make.
+ */
 static inline bool is_unknown_call(int error) { return error == ENOSYS || error == EPERM; }
 
 /* --- plan.c: what the server wants --- */
@@ -153,7 +183,10 @@ struct wire {
   size_t filled;
 };
 
-/* 1: a record is there, in `kind` and `body`, until `wire_next`; 0: not yet; -1: there will be none any more. */
+/*
+ * 1: a record is there, in `kind` and `body`, until `wire_next`; 0: not yet; -1: there will be none
+ * any more.
+ */
 int wire_receive(struct wire *wire);
 void wire_next(struct wire *wire);
 uint64_t wire_number(const struct wire *wire, size_t index);
@@ -170,17 +203,26 @@ enum choice { CHOOSE_ALL, CHOOSE_RUNNING, CHOOSE_GROUP };
 bool tree_is_known(void);
 /* How many descendants live, -1 where nobody can tell. */
 int tree_count(void);
-/* Signals those of the descendants that are chosen; how many those are, -1 where nobody can tell (no /proc, no memory). */
+/*
+ * Signals those of the descendants that are chosen; how many those are, -1 where nobody can tell
+ * (no /proc, no memory).
+ */
 int tree_signal(int signal_number, enum choice choice, pid_t group);
 
 /* --- leader.c: from the plan to the program --- */
 
-/* What the new process says before it is the program: the last thing it says is STAGE_EXECUTE without an error. */
+/*
+ * What the new process says before it is the program: the last thing it says is STAGE_EXECUTE
+ * without an error.
+ */
 struct report {
   int32_t stage, error;
 };
 
-/* Starts it; its pid, or -1 with errno. What it says comes from `*reports`, which ends when the program is executed or the process is gone. */
+/*
+ * Starts it; its pid, or -1 with errno. What it says comes from `*reports`, which ends when the
+ * program is executed or the process is gone.
+ */
 pid_t start_leader(const struct plan *plan, int *reports);
 
 #endif

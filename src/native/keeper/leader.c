@@ -85,7 +85,9 @@ static void set_terminal(const struct plan *plan) {
     fail(STAGE_TERMINAL, errno);
 }
 
-/* Programs open them by their names (/dev/stdin): the pipes that were made for them are the user's. */
+/*
+ * Programs open them by their names (/dev/stdin): the pipes that were made for them are the user's.
+ */
 static void give_pipes(const struct plan *plan) {
   if ((plan->flags & PLAN_USER) == 0) return;
   for (int fd = 0; fd < CONTROL_FD; fd++) {

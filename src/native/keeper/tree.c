@@ -130,7 +130,10 @@ static void send_signal(const struct process *process, int signal_number) {
     return;
   }
   int fd = (int)CALL(pidfd_open, syscall(SYS_pidfd_open, process->pid, 0));
-  /* before Linux 5.3, and where a filter of system calls knows none of them, the number is all there is */
+  /*
+   * before Linux 5.3, and where a filter of system calls knows none of them, the number is all
+   * there is
+   */
   if (fd < 0 && is_unknown_call(errno)) kill(process->pid, signal_number);
   if (fd < 0) return;
   struct process now;
@@ -140,7 +143,10 @@ static void send_signal(const struct process *process, int signal_number) {
   close(fd);
 }
 
-/* Ourselves are always there where /proc is that of our processes: a look at all of them would take as long as there are many. */
+/*
+ * Ourselves are always there where /proc is that of our processes: a look at all of them would take
+ * as long as there are many.
+ */
 bool tree_is_known(void) {
   struct process self;
   return ROOM(opendir, "") != NULL && read_process(getpid(), &self);
