@@ -163,7 +163,8 @@ class Bridge implements Joined, ConnectionReceiver {
         this.#hasLeft(chunk)
       },
       (error: unknown) => {
-        // the line may still look at it: what is read next must not get into a batch that has not left
+        // the line may still look at it: what is read next must not get into a batch that has not
+        // left
         this.#connection.abandon(chunk)
         this.#hasLeft(chunk)
         this.#onWriteFailed(error)

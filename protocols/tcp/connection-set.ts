@@ -118,7 +118,10 @@ export class ConnectionSet {
     else this.#readBuffers.delete(readBuffer.bytes.buffer)
   }
 
-  /** The same of one that somebody may still look at: what it is a part of is read into no more, and nobody's here. */
+  /**
+   * The same of one that somebody may still look at: what it is a part of is read into no more, and
+   * nobody's here.
+   */
   abandon(chunk: Uint8Array): void {
     if (this.#readBuffer?.bytes.buffer === chunk.buffer) this.#readBuffer = undefined
     this.#readBuffers.delete(chunk.buffer)

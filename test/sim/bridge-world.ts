@@ -1,7 +1,9 @@
 /**
- * TCP connections bridged over whole trunks under a virtual clock. A program writes bulk and resets its connection while what it wrote waits in its own system's
- * queue, in the outbox, in the peer's inbox, in the socket of the other machine, or in all of them. The invariant (I11): what came before the reset reaches the other
- * program, in order, and then the reset does; an end stays an end.
+ * TCP connections bridged over whole trunks under a virtual clock. A program writes bulk and resets
+ * its connection while what it wrote waits in its own system's queue, in the outbox, in the peer's
+ * inbox, in the socket of the other machine, or in all of them. The invariant (I11): what came
+ * before the reset reaches the other program, in order, and then the reset does; an end stays an
+ * end.
  */
 import { setImmediate as nextTurn } from 'node:timers/promises'
 import { join, type BridgedPipe } from '../../protocols/tcp/bridge.ts'

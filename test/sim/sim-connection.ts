@@ -1,6 +1,8 @@
 /**
- * A TCP connection of a simulated machine, as the bridge uses it: a program at its other end, and what the two kernels hold between them. The program writes
- * bulk and then ends or resets; it reads at its own pace. What it wrote before a reset is told before the reset, as the contract of `Connection` says.
+ * A TCP connection of a simulated machine, as the bridge uses it: a program at its other end, and
+ * what the two kernels hold between them. The program writes bulk and then ends or resets; it reads
+ * at its own pace. What it wrote before a reset is told before the reset, as the contract of
+ * `Connection` says.
  */
 import type { Uint8ArrayList } from 'uint8arraylist'
 import type { Connection, ConnectionReceiver, Endpoint } from '../../protocols/tcp/connection.ts'
@@ -18,7 +20,10 @@ export interface ProgramKnobs {
   readonly readBytes: number
   /** What the kernels hold for a program that does not read. */
   readonly bufferBytes: number
-  /** Its system tells of a reset before what was written before it: how a broken connection is played. */
+  /**
+   * Its system tells of a reset before what was written before it: how a broken connection is
+   * played.
+   */
   readonly overtakes: boolean
 }
 
@@ -127,7 +132,7 @@ export class SimConnection implements Connection {
     this.#timeline.after(0, () => this.#receiver?.closed())
   }
 
-  // --- the program -----------------------------------------------------------------------------------------------------
+  // --- the program -------------------------------------------------------------------------------
 
   #act(): void {
     this.#timeline.after(this.#random.next() * this.#knobs.paceMs, () => {
@@ -179,7 +184,7 @@ export class SimConnection implements Connection {
     }
   }
 
-  // --- what the bridge is told -----------------------------------------------------------------------------------------
+  // --- what the bridge is told -------------------------------------------------------------------
 
   #tellSoon(): void {
     if (this.#telling || this.#receiver === undefined) return
