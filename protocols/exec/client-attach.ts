@@ -1,4 +1,7 @@
-/** Commands that are there already, as a client sees them: listed, attached to, looked into, signalled, forgotten. */
+/**
+ * Commands that are there already, as a client sees them: listed, attached to, looked into,
+ * signalled, forgotten.
+ */
 import { badArgument, TrunkError } from '../../src/contracts/errors.ts'
 import { onAbort, requireSignal } from '../../src/runtime/on-abort.ts'
 import type { Pipe, Trunk } from '../../src/contracts/types.ts'
@@ -50,7 +53,10 @@ export interface OutputOffsets {
 
 /** Options of {@link attach}. */
 export interface AttachOptions {
-  /** The outputs from these offsets on (a number: `stdout`), or what comes from now on. @default all that is kept */
+  /**
+   * The outputs from these offsets on (a number: `stdout`), or what comes from now on. @default all
+   * that is kept
+   */
   from?: number | 'tail' | OutputOffsets
   /** Look on: nothing is steered, and nothing written to it. @default false */
   watch?: boolean

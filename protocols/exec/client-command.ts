@@ -1,6 +1,6 @@
 /**
- * A command of the peer's, as whoever started it holds it. What the peer says of it is checked like anything else that a peer sends: one exit, offsets that begin at 0, counts that match
- * what came.
+ * A command of the peer's, as whoever started it holds it. What the peer says of it is checked like
+ * anything else that a peer sends: one exit, offsets that begin at 0, counts that match what came.
  */
 import type { Uint8ArrayList } from 'uint8arraylist'
 import { onAbort } from '../../src/runtime/on-abort.ts'
@@ -31,7 +31,10 @@ export interface Exit {
 
 /** What a command writes. To be iterated once, through one of both. */
 export interface CommandOutput extends AsyncIterable<Uint8ArrayList> {
-  /** The same, for a reader that is done with each item before it asks for the next: `Pipe.borrowed`. */
+  /**
+   * The same, for a reader that is done with each item before it asks for the next:
+   * `Pipe.borrowed`.
+   */
   readonly borrowed: AsyncIterable<Uint8ArrayList>
   /** The offset of its first byte: 0, but for a kept command that was attached to. */
   readonly from: number
@@ -55,14 +58,24 @@ export interface RunningCommand extends AsyncDisposable {
   readonly tree: 'cgroup' | 'keeper' | 'group'
   /** Of a command that is kept: by which it is attached to. */
   readonly name?: string
-  /** There with `stdin: 'pipe'`, and with a terminal: `write`, `sink` and `closeWrite` of it. Writing rejects with ERR_STDIN_CLOSED where the command reads no more. */
+  /**
+   * There with `stdin: 'pipe'`, and with a terminal: `write`, `sink` and `closeWrite` of it.
+   * Writing rejects with ERR_STDIN_CLOSED where the command reads no more.
+   */
   readonly stdin?: Pipe
   /** Of a command with a terminal, what that shows. */
   readonly stdout?: CommandOutput
   readonly stderr?: CommandOutput
-  /** Resolves when it has ended, whatever its output does; rejects where that was not told: ERR_ABORTED, ERR_COMMAND_ATTACHED (another has taken it), or what ended the session. Safe to ignore. */
+  /**
+   * Resolves when it has ended, whatever its output does; rejects where that was not told:
+   * ERR_ABORTED, ERR_COMMAND_ATTACHED (another has taken it), or what ended the session. Safe to
+   * ignore.
+   */
   readonly exit: Promise<Exit>
-  /** Resolves when no process of it is left; rejects with ERR_UNSUPPORTED where some live on after its exit, of which nobody tells. Safe to ignore. */
+  /**
+   * Resolves when no process of it is left; rejects with ERR_UNSUPPORTED where some live on after
+   * its exit, of which nobody tells. Safe to ignore.
+   */
   readonly empty: Promise<void>
   /** Sends a signal: `TERM` or `SIGTERM`. Rejects where the command cannot be told. */
   signal(name: string, scope?: CommandScope): Promise<void>
@@ -72,7 +85,10 @@ export interface RunningCommand extends AsyncDisposable {
   limitTime(ms: number | undefined): Promise<void>
   /** Leaves a command that is kept, which goes on. Rejects with ERR_UNSUPPORTED for any other. */
   detach(): Promise<void>
-  /** Ends it with all of its processes, unless it has ended. Leaving a block with `await using` does it; one that is kept is left there. Who only watches ends nothing. */
+  /**
+   * Ends it with all of its processes, unless it has ended. Leaving a block with `await using` does
+   * it; one that is kept is left there. Who only watches ends nothing.
+   */
   kill(reason?: Error): void
 }
 
@@ -158,7 +174,8 @@ export class ClientCommand implements RunningCommand {
   }
 
   kill(reason: Error = new TrunkError('ERR_ABORTED', 'the command was killed')): void {
-    // the reset of the control pipe ends the tree; after the exit it owns nothing, and only the streams are given up
+    // the reset of the control pipe ends the tree; after the exit it owns nothing, and only the
+    // streams are given up
     this.#control.abort(reason)
     this.#abortStreams(reason)
   }

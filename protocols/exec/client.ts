@@ -78,7 +78,10 @@ export interface TerminalOptions {
   rows?: number
   /** TERM. @default 'xterm-256color' */
   term?: string
-  /** By stty's names: flags (iutf8, echo, icanon, isig, ixon, icrnl, onlcr, opost) and the numbers of characters (intr, quit, erase, kill, eof, susp). */
+  /**
+   * By stty's names: flags (iutf8, echo, icanon, isig, ixon, icrnl, onlcr, opost) and the numbers
+   * of characters (intr, quit, erase, kill, eof, susp).
+   */
   modes?: Readonly<Record<string, boolean | number>>
 }
 
@@ -86,11 +89,17 @@ export interface TerminalOptions {
 export interface KeepOptions {
   /** Letters, digits, `.`, `_` and `-`. @default the first 8 digits of its id */
   name?: string
-  /** How long it runs, and is known after its end, while nobody controls it; at most what the peer allows. @default 3600000, an hour */
+  /**
+   * How long it runs, and is known after its end, while nobody controls it; at most what the peer
+   * allows. @default 3600000, an hour
+   */
   forMs?: number
   /** Of each output, how much is kept; at most what the peer allows. @default that, 1 MiB */
   ringBytes?: number
-  /** What happens to output above that which nobody has read: the oldest is dropped, or the command waits. @default 'drop' */
+  /**
+   * What happens to output above that which nobody has read: the oldest is dropped, or the command
+   * waits. @default 'drop'
+   */
   whenFull?: 'drop' | 'block'
 }
 
@@ -142,13 +151,19 @@ export interface ExecClient {
   ): Promise<RunningCommand>
   /** The commands of this trunk, and those that the peer keeps. */
   list(): Promise<CommandInfo[]>
-  /** Takes the place of whoever started a kept command and has left. ERR_COMMAND_ATTACHED where somebody controls it, unless you `take` it or `watch`; ERR_COMMAND_UNKNOWN where there is none. */
+  /**
+   * Takes the place of whoever started a kept command and has left. ERR_COMMAND_ATTACHED where
+   * somebody controls it, unless you `take` it or `watch`; ERR_COMMAND_UNKNOWN where there is none.
+   */
   attach(name: string, options?: AttachOptions): Promise<AttachedCommand>
   /** What a kept command has written, as `stdout` and `stderr`. */
   logs(name: string, options?: LogsOptions): Promise<AttachedCommand>
   /** How a kept command ends, or has ended. */
   wait(name: string, options?: { signal?: AbortSignal }): Promise<Exit>
-  /** Sends a signal to a kept command, or to one of this trunk by its id. @default TERM, to its group */
+  /**
+   * Sends a signal to a kept command, or to one of this trunk by its id. @default TERM, to its
+   * group
+   */
   kill(name: string, options?: { signal?: string; scope?: CommandScope }): Promise<void>
   /** Has a kept command known no more; one that runs is ended first. */
   forget(name: string): Promise<void>

@@ -1,6 +1,7 @@
 /**
- * One command of a trunk, from the request for it to the end of its tree. It is known under its id before it runs, so that the opens of its streams, which come in the same batch, find it and
- * wait. It ends with its session; kept-command.ts has those that do not.
+ * One command of a trunk, from the request for it to the end of its tree. It is known under its id
+ * before it runs, so that the opens of its streams, which come in the same batch, find it and wait.
+ * It ends with its session; kept-command.ts has those that do not.
  */
 import { onAbort } from '../../src/runtime/on-abort.ts'
 import { TrunkError } from '../../src/contracts/errors.ts'
@@ -78,7 +79,10 @@ export class Command {
     throw new TrunkError('ERR_DENIED', `the signal ${name} may not be sent to commands`)
   }
 
-  /** Accepts, and owns the tree until its leader's end was told. Resolves when its streams are over, and where the tree was ended, when nothing of it is left. */
+  /**
+   * Accepts, and owns the tree until its leader's end was told. Resolves when its streams are over,
+   * and where the tree was ended, when nothing of it is left.
+   */
   async run(request: PipeRequest, launched: Launched, reply: unknown): Promise<Outcome> {
     const running = (this.#running = new Running(launched, this.#request, this.#options))
     const pipe = (this.#control = request.accept(reply))
@@ -119,7 +123,8 @@ export class Command {
   }
 
   async #input(pipe: Pipe, running: Running, input: ProgramInput): Promise<void> {
-    // half of its input would look like all of it: the input stays open until the program has been ended
+    // half of its input would look like all of it: the input stays open until the program has been
+    // ended
     const unsubscribe = onAbort(pipe.signal, () => {
       if (!running.hasEnded) running.kill()
     })
@@ -155,7 +160,10 @@ export class Command {
     if (this.#control !== undefined) tellClient(this.#control, message)
   }
 
-  /** Does what the client says. A message that is none ends the command: who sent it is not to be trusted with a tree. Never rejects. */
+  /**
+   * Does what the client says. A message that is none ends the command: who sent it is not to be
+   * trusted with a tree. Never rejects.
+   */
   async #listen(pipe: Pipe, running: Running): Promise<void> {
     try {
       for await (const message of controlOfClient(pipe)) running.obey(message)
@@ -170,7 +178,10 @@ const FROM_START = { from: 0, dropped: 0 }
 /** What is left to messages that have to be told. */
 const ROOM_BYTES = 16 * 1024
 
-/** What is said of a command is little and bounded; what a flood of stops and continues would add to a peer that reads nothing is left out. */
+/**
+ * What is said of a command is little and bounded; what a flood of stops and continues would add to
+ * a peer that reads nothing is left out.
+ */
 export function tellClient(pipe: Pipe, message: ToClient): void {
   const isNews = message[0] === 'stopped' || message[0] === 'continued'
   if (isNews && pipe.writableLength < ROOM_BYTES) return

@@ -1,6 +1,7 @@
 /**
- * What the control pipe of a command carries, each way: a 32-bit length in network byte order, and so many bytes of CBOR, an array whose first member says what it is. Types that this
- * version does not know are passed over. A message is at most 4 KiB; who reads holds no more than one.
+ * What the control pipe of a command carries, each way: a 32-bit length in network byte order, and
+ * so many bytes of CBOR, an array whose first member says what it is. Types that this version does
+ * not know are passed over. A message is at most 4 KiB; who reads holds no more than one.
  */
 import type { Uint8ArrayList } from 'uint8arraylist'
 import * as v from 'valibot'
@@ -32,7 +33,10 @@ export type ToServer =
   | readonly ['signal', name: string, scope: 'leader' | 'group' | 'tree' | 'foreground']
   | readonly ['timeout', ms: number | null]
   | readonly ['resize', columns: number, rows: number, x: number, y: number]
-  /** Of a kept command with `whenFull: 'block'`: so much of an output has come, and need not be kept. */
+  /**
+   * Of a kept command with `whenFull: 'block'`: so much of an output has come, and need not be
+   * kept.
+   */
   | readonly ['read', stream: OutputName, offset: number]
 
 /** What goes to the client. */
@@ -116,7 +120,10 @@ export function itemsOfServer(pipe: Pipe): AsyncGenerator<ListItem, void, undefi
   return messagesOf(pipe, listed)
 }
 
-/** Each message of a kind that is known. Throws ERR_MESSAGE_INVALID for what is none, or for a message that was cut off. */
+/**
+ * Each message of a kind that is known. Throws ERR_MESSAGE_INVALID for what is none, or for a
+ * message that was cut off.
+ */
 async function* messagesOf<Message extends readonly [string, ...unknown[]]>(
   pipe: Pipe,
   schemas: Schemas<Message>,

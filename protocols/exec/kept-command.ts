@@ -1,6 +1,7 @@
 /**
- * A command that outlives its session. Its outputs go into rings, from which whoever is attached reads by offsets; one controller steers it and writes its input, others look on. It
- * ends with the server, or some time after its last controller has left.
+ * A command that outlives its session. Its outputs go into rings, from which whoever is attached
+ * reads by offsets; one controller steers it and writes its input, others look on. It ends with the
+ * server, or some time after its last controller has left.
  */
 import type { Timer } from '../../src/runtime/clock.ts'
 import { abortError, TrunkError } from '../../src/contracts/errors.ts'
@@ -105,7 +106,10 @@ export class KeptCommand {
     }
   }
 
-  /** Reads it to its end, whoever is attached. Resolves when its outputs are over and, where the tree was ended, nothing of it is left. */
+  /**
+   * Reads it to its end, whoever is attached. Resolves when its outputs are over and, where the
+   * tree was ended, nothing of it is left.
+   */
   async #run(launched: Launched): Promise<Outcome> {
     const running = (this.#running = new Running(launched, this.#request, this.#options))
     launched.onStopped = (signal) => this.#tell(signal === undefined ? ['continued'] : ['stopped', signal])
@@ -209,7 +213,10 @@ export class KeptCommand {
     else await this.#input(pipe, seat, input)
   }
 
-  /** What the controller writes. Its end is the input's; its loss is not: the next controller goes on. */
+  /**
+   * What the controller writes. Its end is the input's; its loss is not: the next controller goes
+   * on.
+   */
   async #input(pipe: Pipe, seat: Seat, input: ProgramInput): Promise<void> {
     seat.input = pipe
     const isOurs = (): boolean => this.#controller === seat && seat.input === pipe

@@ -1,6 +1,7 @@
 /**
- * The commands of a server that outlive their sessions: known to all of its peers, by name. Bounded in number and in memory; one that is over gives way to a new one, and is forgotten some
- * time after its last controller has left.
+ * The commands of a server that outlive their sessions: known to all of its peers, by name. Bounded
+ * in number and in memory; one that is over gives way to a new one, and is forgotten some time
+ * after its last controller has left.
  */
 import { TrunkError } from '../../src/contracts/errors.ts'
 import type { KeptCommand } from './kept-command.ts'
@@ -37,7 +38,9 @@ export class KeptCommands {
     this.#limits = limits
   }
 
-  /** Takes a place for one that is about to start. Throws ERR_COMMAND_EXISTS and ERR_PROCESS_LIMIT. */
+  /**
+   * Takes a place for one that is about to start. Throws ERR_COMMAND_EXISTS and ERR_PROCESS_LIMIT.
+   */
   reserve(request: StartRequest, ringBytes: number): string {
     const id = keyOf(request.id)
     const name = request.keep?.name ?? Buffer.from(request.id).toString('hex').slice(0, HEX_OF_NAME)

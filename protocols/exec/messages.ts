@@ -89,7 +89,10 @@ export interface StreamRequest {
   op: 'stream'
   id: Uint8Array
   stream: StreamName
-  /** Of an output of a kept command: from which offset on; `tail`: what comes from now on. @default from the first byte that there is */
+  /**
+   * Of an output of a kept command: from which offset on; `tail`: what comes from now on. @default
+   * from the first byte that there is
+   */
   from?: number | 'tail' | undefined
 }
 

@@ -1,6 +1,7 @@
 /**
- * The last bytes of an output, by their offsets since its first one. One writes, any number read; who reads waits for what is to come. What has been read is kept as long as there is room,
- * since a reader that was lost comes again. Memory is taken as it is needed, and at most `capacity`.
+ * The last bytes of an output, by their offsets since its first one. One writes, any number read;
+ * who reads waits for what is to come. What has been read is kept as long as there is room, since a
+ * reader that was lost comes again. Memory is taken as it is needed, and at most `capacity`.
  */
 import { TrunkError } from '../../src/contracts/errors.ts'
 import { onAbort } from '../../src/runtime/on-abort.ts'
@@ -32,7 +33,10 @@ export class Ring {
     return this.#next
   }
 
-  /** From this offset on nothing is dropped, and the writer waits in its place; undefined: the oldest is dropped. */
+  /**
+   * From this offset on nothing is dropped, and the writer waits in its place; undefined: the
+   * oldest is dropped.
+   */
   get hold(): number | undefined {
     return this.#hold
   }
@@ -62,8 +66,9 @@ export class Ring {
   }
 
   /**
-   * What there is from `offset` on, at most 64 KiB of it, once there is any; undefined at the end. The bytes are the reader's.
-   * Throws ERR_OUTPUT_LIMIT where they have been dropped, and what `signal` says when it aborts.
+   * What there is from `offset` on, at most 64 KiB of it, once there is any; undefined at the end.
+   * The bytes are the reader's. Throws ERR_OUTPUT_LIMIT where they have been dropped, and what
+   * `signal` says when it aborts.
    */
   async read(offset: number, signal: AbortSignal): Promise<Uint8Array | undefined> {
     for (;;) {

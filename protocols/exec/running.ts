@@ -1,4 +1,7 @@
-/** A program that runs, as its owner steers it: signals, the time limit, the size of its terminal, and the end of all of its tree. */
+/**
+ * A program that runs, as its owner steers it: signals, the time limit, the size of its terminal,
+ * and the end of all of its tree.
+ */
 import type { Clock, Timer } from '../../src/runtime/clock.ts'
 import { TrunkError } from '../../src/contracts/errors.ts'
 import type { ToServer } from './control.ts'

@@ -1,8 +1,10 @@
 /**
- * The serving side of `exec`. A start is decided (policy.ts), launched, and only then accepted: accepted means executed. The pipe of the start owns the command until its end was told; a
- * slot is free again when the tree is gone.
+ * The serving side of `exec`. A start is decided (policy.ts), launched, and only then accepted:
+ * accepted means executed. The pipe of the start owns the command until its end was told; a slot is
+ * free again when the tree is gone.
  *
- * Enforces: the policy; `maxCommands` of a trunk, `maxLeftovers` of the server, `startsPerSecond`; a descriptor for each stream of those that all trunks share.
+ * Enforces: the policy; `maxCommands` of a trunk, `maxLeftovers` of the server, `startsPerSecond`;
+ * a descriptor for each stream of those that all trunks share.
  */
 import { userInfo } from 'node:os'
 import { accountOf, inPool, NO_DESCRIPTOR } from '../../src/runtime/budgets.ts'
@@ -61,41 +63,67 @@ export interface CommandEvent {
 /** Options of {@link exec}. */
 export interface ExecOptions {
   /**
-   * What peers may run: `any`, which is all that this user may do on this machine, or rules. A rule is a list of arguments in which `*` stands for any one and `**`, at the end, for any
-   * further ones: `['/usr/bin/git', '**']`. Programs are followed to the real file, with the server's PATH.
+   * What peers may run: `any`, which is all that this user may do on this machine, or rules. A rule
+   * is a list of arguments in which `*` stands for any one and `**`, at the end, for any further
+   * ones: `['/usr/bin/git', '**']`. Programs are followed to the real file, with the server's PATH.
    */
   allow: 'any' | readonly CommandRule[]
-  /** What peers may run as `@name`: these arguments and, where `**` is the last of them, their own behind. @default none */
+  /**
+   * What peers may run as `@name`: these arguments and, where `**` is the last of them, their own
+   * behind. @default none
+   */
   named?: Readonly<Record<string, CommandRule>>
   /**
-   * Environment variables that peers may set: names and `PREFIX_*`. With rules never those that make a program run other code (`LD_*`, `PATH`, `NODE_OPTIONS` …).
+   * Environment variables that peers may set: names and `PREFIX_*`. With rules never those that
+   * make a program run other code (`LD_*`, `PATH`, `NODE_OPTIONS` …).
    * @default any with `allow: 'any'`, else TERM, LANG, LC_*, TZ, COLORTERM and NO_COLOR
    */
   env?: 'any' | readonly string[]
-  /** What every command has set. @default PATH and LANG of this process, HOME, USER, LOGNAME and SHELL of its user; nothing else of its environment */
+  /**
+   * What every command has set. @default PATH and LANG of this process, HOME, USER, LOGNAME and
+   * SHELL of its user; nothing else of its environment
+   */
   baseEnv?: Readonly<Record<string, string>>
   /** Where commands start. @default the home of this process's user */
   directory?: string
-  /** True: a peer's `cwd` must lie in `directory`. Says where a command starts, not where it goes. @default false */
+  /**
+   * True: a peer's `cwd` must lie in `directory`. Says where a command starts, not where it goes. @default
+   * false
+   */
   within?: boolean
-  /** Signals that peers may send. @default HUP, INT, QUIT, TERM, KILL, USR1, USR2, WINCH, CONT, TSTP and STOP */
+  /**
+   * Signals that peers may send. @default HUP, INT, QUIT, TERM, KILL, USR1, USR2, WINCH, CONT, TSTP
+   * and STOP
+   */
   signals?: readonly string[]
   /** Commands of one trunk at a time, those included whose tree is being ended. @default 64 */
   maxCommands?: number
   /** Trees with processes that commands have left behind, of all trunks together. @default 64 */
   maxLeftovers?: number
-  /** Starts of one trunk in a burst, and each second after it; above it ERR_PROCESS_LIMIT. @default as many as there is room for */
+  /**
+   * Starts of one trunk in a burst, and each second after it; above it ERR_PROCESS_LIMIT. @default
+   * as many as there is room for
+   */
   startBurst?: number
   startsPerSecond?: number
   /** Ceiling of every time limit, and what holds where none is asked for. @default none */
   maxTimeoutMs?: number
-  /** Between the signal that asks a tree to end and the one that ends it, where the peer says nothing. @default 2000 */
+  /**
+   * Between the signal that asks a tree to end and the one that ends it, where the peer says
+   * nothing. @default 2000
+   */
   killGraceMs?: number
   /** False: no command gets a terminal. @default true */
   tty?: boolean
-  /** Commands that outlive their sessions, of all trunks together, those included that have ended and are known. One that has ended gives way to a new one; 0 offers none. @default 16 */
+  /**
+   * Commands that outlive their sessions, of all trunks together, those included that have ended
+   * and are known. One that has ended gives way to a new one; 0 offers none. @default 16
+   */
   maxKept?: number
-  /** Ceiling of the time for which such a command runs, and is known after its end, without a controller. @default 86400000, a day */
+  /**
+   * Ceiling of the time for which such a command runs, and is known after its end, without a
+   * controller. @default 86400000, a day
+   */
   maxKeepMs?: number
   /** Of each output of such a command, how much is kept at most. @default 1 MiB */
   ringBytes?: number
@@ -118,7 +146,8 @@ const CLOSE_MS = 5_000
 /** `exec` as it is served. */
 export interface ExecProtocol extends Protocol {
   /**
-   * Ends the commands that outlive their sessions, which end with this process otherwise. Resolves when they are over, after 5 seconds in any case; from then on it keeps none.
+   * Ends the commands that outlive their sessions, which end with this process otherwise. Resolves
+   * when they are over, after 5 seconds in any case; from then on it keeps none.
    */
   close(): Promise<void>
 }
@@ -131,9 +160,11 @@ interface State {
 }
 
 /**
- * Lets peers run commands here. Throws ERR_BAD_ARGUMENT at once for options that make no sense, ERR_UNSUPPORTED on Windows.
+ * Lets peers run commands here. Throws ERR_BAD_ARGUMENT at once for options that make no sense,
+ * ERR_UNSUPPORTED on Windows.
  *
- * It refuses with ERR_PARAMS_INVALID, ERR_DENIED, ERR_PROCESS_LIMIT, ERR_COMMAND_NOT_FOUND, ERR_NOT_EXECUTABLE, ERR_DIRECTORY_UNUSABLE, ERR_USER_UNKNOWN, ERR_ARGUMENTS_TOO_LARGE,
+ * It refuses with ERR_PARAMS_INVALID, ERR_DENIED, ERR_PROCESS_LIMIT, ERR_COMMAND_NOT_FOUND,
+ * ERR_NOT_EXECUTABLE, ERR_DIRECTORY_UNUSABLE, ERR_USER_UNKNOWN, ERR_ARGUMENTS_TOO_LARGE,
  * ERR_COMMAND_UNKNOWN, ERR_COMMAND_EXISTS and ERR_UNSUPPORTED.
  *
  * @example
@@ -245,7 +276,10 @@ class ExecServer {
     timer.cancel()
   }
 
-  /** All that is done before the first wait is done before the streams of the command, which come behind it, are looked at. */
+  /**
+   * All that is done before the first wait is done before the streams of the command, which come
+   * behind it, are looked at.
+   */
   async #start(request: PipeRequest, params: StartRequest, state: State): Promise<void> {
     const id = keyOf(params.id)
     let name: string | undefined

@@ -1,10 +1,16 @@
-/** The bytes between a program's streams and the pipes of their own that carry them. Each side waits for the other: at most a chunk is held here. */
+/**
+ * The bytes between a program's streams and the pipes of their own that carry them. Each side waits
+ * for the other: at most a chunk is held here.
+ */
 import type { Clock } from '../../src/runtime/clock.ts'
 import { onAbort } from '../../src/runtime/on-abort.ts'
 import type { Pipe } from '../../src/contracts/types.ts'
 import type { ProgramInput, ProgramOutput } from './launch.ts'
 
-/** How long an output is silent after the leader's end before it is given up: somebody in the background holds it. */
+/**
+ * How long an output is silent after the leader's end before it is given up: somebody in the
+ * background holds it.
+ */
 export const LINGER_MS = 250
 
 /** What became of an output. */
@@ -29,7 +35,10 @@ export interface OutputSink {
   write(chunk: Uint8Array): Promise<void>
 }
 
-/** Carries an output to its end, or to that of the pipe. A peer that wants no more makes the program meet SIGPIPE. */
+/**
+ * Carries an output to its end, or to that of the pipe. A peer that wants no more makes the program
+ * meet SIGPIPE.
+ */
 export async function carryOutput(output: ProgramOutput, pipe: OutputSink, options: OutputOptions): Promise<Drained> {
   const { clock, ended, onBytes } = options
   const silence = new Silence(clock, () => output.discard())
@@ -65,7 +74,10 @@ async function isTaken(pipe: OutputSink, chunk: Uint8Array): Promise<boolean> {
   }
 }
 
-/** Calls back when nothing has been read for so long after the leader's end. Time in which the peer takes nothing does not count. */
+/**
+ * Calls back when nothing has been read for so long after the leader's end. Time in which the peer
+ * takes nothing does not count.
+ */
 class Silence {
   readonly #clock: Clock
   readonly #give: () => void
@@ -109,7 +121,10 @@ class Silence {
   }
 }
 
-/** Carries what the peer writes to the program. Resolves when either has ended; rejects where the pipe was cut: half of an input is not all of it. */
+/**
+ * Carries what the peer writes to the program. Resolves when either has ended; rejects where the
+ * pipe was cut: half of an input is not all of it.
+ */
 export async function carryInput(input: ProgramInput, pipe: Pipe, ended: Promise<unknown>): Promise<void> {
   const closed = (): void => {
     input.close()

@@ -1,7 +1,13 @@
-/** Waiting for what another process, or the kernel, does in its own time. Polls between turns of the event loop; never a fixed sleep. */
+/**
+ * Waiting for what another process, or the kernel, does in its own time. Polls between turns of the
+ * event loop; never a fixed sleep.
+ */
 import { performance } from 'node:perf_hooks'
 
-/** Keeps the process from ending until the result is called: an in-process line holds nothing that the event loop would wait for. */
+/**
+ * Keeps the process from ending until the result is called: an in-process line holds nothing that
+ * the event loop would wait for.
+ */
 export function stayAlive(): () => void {
   const timer = setInterval(() => undefined, 1_000)
   return () => clearInterval(timer)
@@ -26,7 +32,10 @@ export async function eventually(check: () => boolean, what: string, timeoutMs =
   }
 }
 
-/** Resolves with the value of `read` when it has not changed for `quietMs`: how a stopped writer is told from a slow one. */
+/**
+ * Resolves with the value of `read` when it has not changed for `quietMs`: how a stopped writer is
+ * told from a slow one.
+ */
 export async function steady(read: () => number, quietMs = 150): Promise<number> {
   let value = read()
   let since = performance.now()

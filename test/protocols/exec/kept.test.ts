@@ -1,4 +1,7 @@
-/** Commands that outlive their sessions: what is kept of them, who steers them, and when they are forgotten. */
+/**
+ * Commands that outlive their sessions: what is kept of them, who steers them, and when they are
+ * forgotten.
+ */
 import assert from 'node:assert/strict'
 import { after, afterEach, describe, it } from 'node:test'
 import type { Uint8ArrayList } from 'uint8arraylist'
