@@ -6,6 +6,15 @@
  */
 export { filesystem, type FilesystemOptions } from './filesystem/server.ts'
 export { filesystemClient } from './filesystem/client.ts'
+export { download, upload } from './filesystem/copy/copy.ts'
+export type {
+  CopyFailure,
+  CopyOptions,
+  CopyProgress,
+  CopyResult,
+  DownloadOptions,
+  LocalPath,
+} from './filesystem/copy/types.ts'
 export type {
   AttributeOptions,
   CallOptions,

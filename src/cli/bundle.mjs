@@ -30,8 +30,7 @@ const SELDOM = [
   'src/session/checksum-tools.ts',
   'src/session/token.ts',
   'src/native/load.ts',
-  'src/cli/copy/download.ts',
-  'src/cli/copy/upload.ts',
+  'protocols/filesystem/copy/copy.ts',
   'protocols/filesystem/server.ts',
   'node_modules/cli-progress/cli-progress.js',
 ]

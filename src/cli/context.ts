@@ -4,21 +4,16 @@
  * left behind when the second one ends us at once.
  */
 import { pause as pauseOf, systemClock } from '../runtime/clock.ts'
-import type { Clock, Timer } from '../runtime/clock.ts'
+import type { Clock } from '../runtime/clock.ts'
 import { TrunkError } from '../contracts/errors.ts'
-import { printableLines, rawEnvironment } from './byte-string.ts'
+import { rawEnvironment } from './byte-string.ts'
+import { printableLines } from '../runtime/printable.ts'
 import { colorsOf, type Colors } from './colors.ts'
-import { onAbort } from '../runtime/on-abort.ts'
+import { raced as racedOf, type Waiter } from '../runtime/abandon.ts'
 import { asFailure, errorLine } from './failure.ts'
 import { standardError, standardOutput } from './output.ts'
 import type { ErrorOutput, Output } from './output.ts'
 import { Owner } from './owner.ts'
-
-/**
- * How long closing what is left of an interrupted command may take: a moment, unless a disk or a
- * reader stands still.
- */
-const TIDY_MS = 500
 
 const [STDIN, STDOUT, STDERR] = [0, 1, 2] as const
 
@@ -73,50 +68,13 @@ export async function pause(context: Context, delayMs: number): Promise<void> {
   await pauseOf(context.clock, delayMs, context.signal)
 }
 
-/**
- * The outcome of `work`, unless the user interrupts first: then it rejects with the signal's reason
- * at once. For what takes no signal: the calls of the thread pool, where a FIFO without a writer or
- * a disk that is gone waits for ever.
- * @param discard gives back an outcome that comes too late
- */
-export function raced<T>(
-  { signal, owner }: Context,
-  work: Promise<T>,
-  discard: (outcome: T) => void = () => undefined,
-): Promise<T> {
-  return new Promise((resolve, reject) => {
-    const unsubscribe = onAbort(signal, () => {
-      owner.leave(work.then(discard))
-      reject(asError(signal.reason))
-    })
-    work.then(resolve, reject).finally(() => unsubscribe())
-  })
+/** {@link racedOf}, with what is left being the owner's. */
+export function raced<T>(context: Context, work: Promise<T>, discard?: (outcome: T) => void): Promise<T> {
+  return racedOf(waiterOf(context), work, discard)
 }
 
-/**
- * Waits for the end of something that the command is done with; not for ever once the user has
- * interrupted.
- */
-export async function tidied(context: Context, work: Promise<unknown>): Promise<void> {
-  const { clock, owner, signal } = context
-  await new Promise<void>((resolve, reject) => {
-    let timer: Timer | undefined
-    const unsubscribe = onAbort(signal, () => {
-      timer = clock.after(
-        TIDY_MS,
-        () => {
-          owner.leave(work)
-          resolve()
-        },
-        true,
-      )
-    })
-    const over = (): void => {
-      unsubscribe()
-      timer?.cancel()
-    }
-    work.finally(over).then(() => resolve(), reject)
-  })
+function waiterOf({ signal, clock, owner }: Context): Waiter {
+  return { signal, clock, abandon: (work) => owner.leave(work) }
 }
 
 /** Resolves when the user interrupts. */

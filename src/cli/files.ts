@@ -8,17 +8,24 @@ import { about } from './failure.ts'
 import { withTrunk } from './peer.ts'
 import type { PeerOptions } from './peer.ts'
 import { shownRemote } from './remote-path.ts'
-import type { ByteString } from './byte-string.ts'
+import type { ByteString } from '../runtime/byte-string.ts'
 
 /** The client side of the filesystem protocol. */
 export type Files = ReturnType<typeof filesystemClient>
 
 /**
  * Runs `body` with the peer's files. Every call ends with the user's interrupt: none has to be
- * told.
+ * told. The second client is for what takes the signal itself.
  */
-export function withFiles<T>(context: Context, peer: PeerOptions, body: (files: Files) => Promise<T>): Promise<T> {
-  return withTrunk(context, peer, (trunk) => body(endedBy(context.signal, filesystemClient(trunk))))
+export function withFiles<T>(
+  context: Context,
+  peer: PeerOptions,
+  body: (files: Files, own: Files) => Promise<T>,
+): Promise<T> {
+  return withTrunk(context, peer, (trunk) => {
+    const files = filesystemClient(trunk)
+    return body(endedBy(context.signal, files), files)
+  })
 }
 
 /** `files`, each call of which ends with `signal` as well. */

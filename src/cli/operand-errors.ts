@@ -2,7 +2,6 @@
  * What went wrong with single things of many, each of which the user named or is in what the user
  * named: one line each, and the rest goes on, as with cp, rm and scp.
  */
-import { TrunkError } from '../contracts/errors.ts'
 import { sayError } from './context.ts'
 import type { Context } from './context.ts'
 import { about, EXIT, reportedFailure } from './failure.ts'
@@ -36,12 +35,6 @@ export class OperandErrors {
     if (failure.status === EXIT.noSession || failure.silent || FATAL.has(failure.code)) throw failure
     this.#statuses.add(failure.status)
     this.#progress.interrupt(() => sayError(this.#context, failure))
-  }
-
-  /** Says that `subject` is left out because of what it is. */
-  skip(subject: string, type: string): void {
-    const what = type === 'symlink' ? 'symbolic links are not copied' : 'neither a file nor a directory, not copied'
-    this.report(subject, new TrunkError('ERR_NOT_REGULAR', what))
   }
 
   /**

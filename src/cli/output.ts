@@ -10,10 +10,11 @@ import type { Clock, Timer } from '../runtime/clock.ts'
 import { abortError } from '../contracts/errors.ts'
 import { onAbort } from '../runtime/on-abort.ts'
 import type { Bytes } from '../contracts/types.ts'
-import { printableLines } from './byte-string.ts'
+import { printableLines } from '../runtime/printable.ts'
 import { DescriptorOutput } from './descriptor/output.ts'
 import { isTerminal } from './descriptor/polled.ts'
-import { about, errnoOf, outputClosed } from './failure.ts'
+import { errnoOf } from '../runtime/system-errors.ts'
+import { about, outputClosed } from './failure.ts'
 import type { Owner } from './owner.ts'
 
 /** Where a command's results go. */

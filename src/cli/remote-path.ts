@@ -1,9 +1,9 @@
 /**
  * Paths on the command line: a leading colon means the peer's, `-` means standard input or output.
- * Byte strings throughout; what cuts and joins them is here.
+ * Byte strings throughout.
  */
-import { byteString, escapedText, printable, toBytes } from './byte-string.ts'
-import type { ByteString } from './byte-string.ts'
+import { byteString, type ByteString } from '../runtime/byte-string.ts'
+import { printable } from '../runtime/printable.ts'
 import { usageError } from './failure.ts'
 
 /** One side of a copy. */
@@ -11,9 +11,6 @@ export type Endpoint =
   | { readonly type: 'remote'; readonly path: ByteString }
   | { readonly type: 'local'; readonly path: ByteString }
   | { readonly type: 'standard' }
-
-/** The start of a path that joining begins with: where it is, or the top of a tree. */
-export const HERE: ByteString = byteString('')
 
 /**
  * What an argument names. A local file whose name starts with a colon, or is `-`, is written with
@@ -32,77 +29,9 @@ export function remotePath(text: string): ByteString {
   throw usageError(`a path of the peer starts with a colon: :${printable(text)}`)
 }
 
-/** `dir/`, `dir/.` and `.` are directories, whatever is there. */
-export function saysFolder(path: ByteString): boolean {
-  return /(^|\/)\.?$/.test(escapedText(path))
-}
-
-/**
- * A path as the filesystem client takes it: from the root, `''` being the root itself; bytes where
- * it is not UTF-8.
- */
-export function wirePath(path: ByteString): string | Uint8Array {
-  const names = escapedText(path)
-    .split('/')
-    .filter((part) => part !== '' && part !== '.')
-  // The client sees to it that what ends with a slash is a directory.
-  const trimmed = names.join('/') + (names.length > 0 && saysFolder(path) ? '/' : '')
-  const bytes = toBytes(byteString(trimmed))
-  return bytes.toString('utf8') === trimmed ? trimmed : bytes
-}
-
 /**
  * How a path of the peer is shown: with its colon, and nothing in it that a terminal would obey.
  */
 export function shownRemote(path: ByteString): string {
   return `:${printable(path)}`
-}
-
-/** Last part of a path; empty for a root, and `.` where the contents are meant (`dir/.`, `.`). */
-export function lastPart(path: ByteString): ByteString {
-  const parts = escapedText(path)
-    .split('/')
-    .filter((part) => part !== '')
-  return byteString(parts.at(-1) ?? '')
-}
-
-/**
- * True for a last part that is the name of something: not that of a root, nor of what is meant by
- * its contents.
- */
-export function isName(part: ByteString): boolean {
-  return !['', '.', '..'].includes(escapedText(part))
-}
-
-/** What `path` is in, without its slash; {@link HERE} for a name alone. */
-export function parentOf(path: ByteString): ByteString {
-  const text = escapedText(path)
-  return byteString(text.slice(0, Math.max(0, text.lastIndexOf('/'))))
-}
-
-/** Names in a path of a tree: 0 for its top. */
-export function depthOf(relative: ByteString): number {
-  return relative === HERE ? 0 : escapedText(relative).split('/').length
-}
-
-/** The folder of a local path, with its slash; {@link HERE} for a name alone. */
-export function folderPrefix(path: ByteString): ByteString {
-  const text = escapedText(path)
-  return byteString(text.slice(0, text.lastIndexOf('/') + 1))
-}
-
-/** `name` below `directory`. */
-export function joinPath(directory: ByteString, name: ByteString): ByteString {
-  if (directory === HERE) return name
-  const [above, below] = [escapedText(directory), escapedText(name)]
-  return byteString(above.endsWith('/') ? `${above}${below}` : `${above}/${below}`)
-}
-
-/**
- * True where `name`, sent by the peer, is one name: it cannot lead anywhere but into the directory
- * it is joined to.
- */
-export function isPlainName(name: ByteString): boolean {
-  const text = escapedText(name)
-  return isName(name) && !text.includes('/') && !text.includes('\0')
 }

@@ -3,12 +3,12 @@
  * the first thing that it cannot remove. Then it is gone through from here: each directory in it
  * the same way, so that every entry which stays is named, and everything else goes.
  */
-import { fromBytes } from './byte-string.ts'
-import type { ByteString } from './byte-string.ts'
-import { inParallel } from './copy/in-parallel.ts'
+import { shownRemote } from './remote-path.ts'
+import { joinPath, wirePath } from '../runtime/byte-path.ts'
+import { type ByteString, fromBytes } from '../runtime/byte-string.ts'
+import { inParallel } from '../runtime/in-parallel.ts'
 import { asFailure } from './failure.ts'
 import type { Files } from './files.ts'
-import { joinPath, shownRemote, wirePath } from './remote-path.ts'
 import type { OperandErrors } from './operand-errors.ts'
 
 /** Removals under way at once. */

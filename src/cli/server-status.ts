@@ -1,6 +1,6 @@
 /** What `serve` says on SIGUSR1: its sessions, and who has how much of what they share. */
 import type { Server, ServerStatus } from '../index.ts'
-import { printable } from './byte-string.ts'
+import { printable } from '../runtime/printable.ts'
 import { say, type Context } from './context.ts'
 
 /** Peers of each budget that are named. */

@@ -2,7 +2,8 @@
  * `--token-file`: a secret that both sides have; and other secrets in files. The file may be a FIFO
  * or a process substitution.
  */
-import { byteString, printable, toBytes } from './byte-string.ts'
+import { byteString, toBytes } from '../runtime/byte-string.ts'
+import { printable } from '../runtime/printable.ts'
 import type { Context } from './context.ts'
 import { readDescriptor } from './descriptor/input.ts'
 import { openToRead } from './descriptor/open.ts'

@@ -6,7 +6,7 @@ import assert from 'node:assert/strict'
 import { closeSync, openSync, symlinkSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { after, before, describe, it, type TestContext } from 'node:test'
-import { byteString } from '../../src/cli/byte-string.ts'
+import { byteString } from '../../src/runtime/byte-string.ts'
 import { endedBy, type Files } from '../../src/cli/files.ts'
 import { defineProtocol, serve, type Server } from '../../src/index.ts'
 import { serving, type Serving } from '../helpers/command-line.ts'
@@ -151,7 +151,7 @@ describe('the first signal, while the peer takes its time', { concurrency: 2, ti
 
 describe('a tree without a file', () => {
   it('lets the event loop have its turns while it is walked [R-412]', async () => {
-    const { walkLocal } = await import('../../src/cli/copy/local-tree.ts')
+    const { walkLocal } = await import('../../protocols/filesystem/copy/local-tree.ts')
     const folder = temporaryFolder()
     for (let i = 0; i < 1000; i += 1) symlinkSync('nowhere', join(folder, String(i)))
     let turns = 0

@@ -36,7 +36,7 @@ describe('the lint rule for paths', () => {
       assert.equal(result?.fatalErrorCount, 0)
       return result.messages.filter(({ ruleId }) => ruleId === 'trunkline/byte-paths').length
     }
-    for (const filePath of ['src/cli/copy/scan.ts', 'protocols/filesystem/serve-list.ts']) {
+    for (const filePath of ['src/cli/commands/cp.ts', 'protocols/filesystem/serve-list.ts']) {
       assert.equal(await faults(GOOD, filePath), 0)
       for (const text of BAD) assert.equal(await faults(text, filePath), 1, text)
     }

@@ -7,9 +7,10 @@ import { withFiles } from '../files.ts'
 import type { Files } from '../files.ts'
 import { addPeerOptions } from '../peer.ts'
 import type { PeerOptions } from '../peer.ts'
-import { remotePath, shownRemote, wirePath } from '../remote-path.ts'
+import { remotePath, shownRemote } from '../remote-path.ts'
+import { wirePath } from '../../runtime/byte-path.ts'
+import type { ByteString } from '../../runtime/byte-string.ts'
 import { each } from '../operand-errors.ts'
-import type { ByteString } from '../byte-string.ts'
 
 /** Adds the command. */
 export function addCat(program: Command, context: Context): void {

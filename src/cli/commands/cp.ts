@@ -2,28 +2,39 @@
  * `trunkline cp`: files and directories, both ways; one side is the peer's, the other is local or
  * standard input or output.
  */
+import type { Stats } from 'node:fs'
 import { lstat } from 'node:fs/promises'
 import type { Command } from 'commander'
-import { TrunkError } from '../../contracts/errors.ts'
-import { printable, toBytes } from '../byte-string.ts'
-import type { ByteString } from '../byte-string.ts'
+import {
+  download as copyDown,
+  upload as copyUp,
+  type CopyOptions,
+  type FilesystemClient,
+} from '../../../protocols/filesystem.ts'
+import { TrunkError } from '../../index.ts'
+import { isName, joinPath, lastPart, saysFolder, wirePath } from '../../runtime/byte-path.ts'
+import { fromBytes, toBytes, type ByteString } from '../../runtime/byte-string.ts'
+import { printable } from '../../runtime/printable.ts'
+import { statIfThere } from '../../runtime/stat-if-there.ts'
 import { raced } from '../context.ts'
 import type { Context } from '../context.ts'
-import { downloadFile, downloadTree } from '../copy/download.ts'
-import { counted } from '../copy/job.ts'
-import type { CopyJob } from '../copy/job.ts'
-import { statIfThere } from '../copy/local-file.ts'
+import { counted, shownBy } from '../copy/counted.ts'
 import { remoteType } from '../copy/remote-type.ts'
-import { localSizes, remoteSizes, scan } from '../copy/scan.ts'
-import { uploadFile, uploadTree } from '../copy/upload.ts'
+import { downloadSpecial, uploadSpecial, type SpecialCopy } from '../copy/special.ts'
 import { readDescriptor } from '../descriptor/input.ts'
 import { about, usageError } from '../failure.ts'
 import { atRemote, withFiles } from '../files.ts'
+import { OperandErrors } from '../operand-errors.ts'
 import { addPeerOptions } from '../peer.ts'
 import type { PeerOptions } from '../peer.ts'
 import { startProgress } from '../progress.ts'
-import { isName, joinPath, lastPart, parseEndpoint, saysFolder, shownRemote, wirePath } from '../remote-path.ts'
-import type { Endpoint } from '../remote-path.ts'
+import { parseEndpoint, shownRemote, type Endpoint } from '../remote-path.ts'
+
+/** One run of `cp`. */
+interface CopyJob extends SpecialCopy {
+  /** The client whose calls an interrupt does not end by itself: the copy does. */
+  readonly peer: FilesystemClient
+}
 
 interface CpOptions extends PeerOptions {
   recursive?: boolean
@@ -54,9 +65,9 @@ async function cp(context: Context, src: string, dst: string, options: CpOptions
     throw usageError('a directory cannot be copied from standard input or to standard output')
   }
   const label = source.type === 'standard' ? 'standard input' : labelOf(source.path)
-  await withFiles(context, options, async (files) => {
+  await withFiles(context, options, async (files, peer) => {
     const toTerminal = target.type === 'standard' && context.stdout.isTerminal
-    const job: CopyJob = { context, files, progress: startProgress(context, label, !toTerminal) }
+    const job: CopyJob = { context, files, peer, progress: startProgress(context, label, !toTerminal) }
     try {
       if (target.type === 'remote') await upload(job, source, target.path, recursive)
       else if (source.type === 'remote') await download(job, source.path, target, recursive)
@@ -77,16 +88,14 @@ async function upload(job: CopyJob, source: Endpoint, target: ByteString, recurs
     return
   }
   const local = source.path
-  const isDirectory = await at(local, raced(job.context, isLocalDirectory(local)))
+  const found = await at(local, raced(job.context, existing(local)))
+  const isDirectory = found.isDirectory()
   requireRecursive(isDirectory, recursive, printable(local))
   const remote = intoFolder(target, local, (await remoteType(job.files, target)) === 'directory')
   requireFileName(remote, isDirectory, shownRemote(remote))
-  if (!isDirectory) await uploadFile(job, local, remote).catch(blame(printable(local), shownRemote(remote)))
-  else {
-    await scan(job.progress, localSizes(local), () =>
-      uploadTree(job, local, remote).catch(blame(printable(local), shownRemote(remote))),
-    )
-  }
+  if (isDirectory || found.isFile())
+    await reported(job, (options) => copyUp(job.peer, toBytes(local), wirePath(remote), options))
+  else await uploadSpecial(job, local, remote).catch(blame(printable(local), shownRemote(remote)))
 }
 
 async function download(job: CopyJob, remote: ByteString, target: Endpoint, recursive: boolean): Promise<void> {
@@ -99,15 +108,31 @@ async function download(job: CopyJob, remote: ByteString, target: Endpoint, recu
   const status = await atRemote(remote, files.stat(wirePath(remote), { signal: context.signal }))
   const isDirectory = status.type === 'directory'
   requireRecursive(isDirectory, recursive, shownRemote(remote))
-  const existing = await at(target.path, raced(context, statIfThere(target.path)))
-  const local = intoFolder(target.path, remote, existing?.isDirectory() === true)
+  const there = await at(target.path, raced(context, statIfThere(toBytes(target.path))))
+  const local = intoFolder(target.path, remote, there?.isDirectory() === true)
   requireFileName(local, isDirectory, printable(local))
-  if (!isDirectory) await downloadFile(job, remote, local, status).catch(blame(printable(local), shownRemote(remote)))
-  else {
-    await scan(progress, remoteSizes(job, remote), () =>
-      downloadTree(job, remote, local, status).catch(blame(printable(local), shownRemote(remote))),
-    )
-  }
+  const inPlace = isDirectory ? undefined : await at(local, raced(context, statIfThere(toBytes(local))))
+  if (inPlace === undefined || inPlace.isFile())
+    await reported(job, (options) => copyDown(job.peer, wirePath(remote), toBytes(local), { ...options, stat: status }))
+  else await downloadSpecial(job, remote, local, inPlace.isFIFO()).catch(blame(printable(local), shownRemote(remote)))
+}
+
+/** A line for each entry that was not copied, and one failure for all of them at the end. */
+async function reported(job: CopyJob, copy: (options: CopyOptions) => Promise<unknown>): Promise<void> {
+  const { context, progress } = job
+  const errors = new OperandErrors(context, progress)
+  await copy({
+    signal: context.signal,
+    clock: context.clock,
+    ...shownBy(progress),
+    onAbandoned: (work) => context.owner.leave(work),
+    temporaries: context.temporaries,
+    onFailure({ side, path, error }) {
+      const name = fromBytes(path)
+      errors.report(side === 'remote' ? shownRemote(name) : printable(name), error)
+    },
+  })
+  errors.finish()
 }
 
 async function at<T>(path: ByteString, operation: Promise<T>): Promise<T> {
@@ -118,10 +143,9 @@ async function at<T>(path: ByteString, operation: Promise<T>): Promise<T> {
   }
 }
 
-async function isLocalDirectory(path: ByteString): Promise<boolean> {
-  const found = await statIfThere(path)
-  // What cannot be followed is a link to nowhere, or not there at all; either way this says why.
-  return found === undefined ? (await lstat(toBytes(path)), false) : found.isDirectory()
+/** What is there; a link to nowhere is itself. */
+async function existing(path: ByteString): Promise<Stats> {
+  return (await statIfThere(toBytes(path))) ?? (await lstat(toBytes(path)))
 }
 
 function requireRecursive(isDirectory: boolean, recursive: boolean, path: string): void {

@@ -3,7 +3,7 @@
  * src/cli/doctor/.
  */
 import type { Command } from 'commander'
-import { printable, printableJson } from '../byte-string.ts'
+import { printable, printableJson } from '../../runtime/printable.ts'
 import type { Context } from '../context.ts'
 import type { Finding } from '../doctor/findings.ts'
 import { EXIT, reportedFailure, usageError } from '../failure.ts'

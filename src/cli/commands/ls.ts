@@ -5,8 +5,10 @@
  * would obey.
  */
 import type { Command } from 'commander'
-import { byteString, escapedText, fromBytes, printable, printableJson, toBytes } from '../byte-string.ts'
-import type { ByteString } from '../byte-string.ts'
+import { remotePath, shownRemote } from '../remote-path.ts'
+import { lastPart, wirePath } from '../../runtime/byte-path.ts'
+import { byteString, type ByteString, escapedText, fromBytes, toBytes } from '../../runtime/byte-string.ts'
+import { printable, printableJson } from '../../runtime/printable.ts'
 import type { Context } from '../context.ts'
 import { asFailure } from '../failure.ts'
 import { withFiles } from '../files.ts'
@@ -14,7 +16,6 @@ import type { Files } from '../files.ts'
 import { formatMode, formatTime } from '../format.ts'
 import { addPeerOptions } from '../peer.ts'
 import type { PeerOptions } from '../peer.ts'
-import { lastPart, remotePath, shownRemote, wirePath } from '../remote-path.ts'
 import { each } from '../operand-errors.ts'
 
 /** Entries of one directory that are held to be sorted: about 2 MiB. */

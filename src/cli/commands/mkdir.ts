@@ -4,7 +4,8 @@ import type { Context } from '../context.ts'
 import { withFiles } from '../files.ts'
 import { addPeerOptions } from '../peer.ts'
 import type { PeerOptions } from '../peer.ts'
-import { remotePath, shownRemote, wirePath } from '../remote-path.ts'
+import { remotePath, shownRemote } from '../remote-path.ts'
+import { wirePath } from '../../runtime/byte-path.ts'
 import { each } from '../operand-errors.ts'
 
 /** Adds the command. */

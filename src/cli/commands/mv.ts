@@ -1,12 +1,13 @@
 /** `trunkline mv`: renames at the peer; onto an existing directory it moves into it, as mv does. */
 import type { Command } from 'commander'
-import { printable } from '../byte-string.ts'
+import { remotePath, shownRemote } from '../remote-path.ts'
+import { joinPath, lastPart, wirePath } from '../../runtime/byte-path.ts'
+import { printable } from '../../runtime/printable.ts'
 import type { Context } from '../context.ts'
 import { usageError } from '../failure.ts'
 import { atRemote, withFiles } from '../files.ts'
 import { addPeerOptions } from '../peer.ts'
 import type { PeerOptions } from '../peer.ts'
-import { joinPath, lastPart, remotePath, shownRemote, wirePath } from '../remote-path.ts'
 import { remoteType } from '../copy/remote-type.ts'
 
 /** Adds the command. */

@@ -6,7 +6,7 @@ import { pause } from '../context.ts'
 import { formatDuration } from '../format.ts'
 import { addPeerOptions, withTrunk } from '../peer.ts'
 import type { PeerOptions } from '../peer.ts'
-import { printable, printableJson } from '../byte-string.ts'
+import { printable, printableJson } from '../../runtime/printable.ts'
 
 interface PingOptions extends PeerOptions {
   count: number

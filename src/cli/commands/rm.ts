@@ -1,7 +1,9 @@
 /** `trunkline rm`: removes files of the peer, and directories with `-r`. */
 import type { Command } from 'commander'
-import { printable } from '../byte-string.ts'
-import type { ByteString } from '../byte-string.ts'
+import { remotePath, shownRemote } from '../remote-path.ts'
+import { lastPart, wirePath } from '../../runtime/byte-path.ts'
+import type { ByteString } from '../../runtime/byte-string.ts'
+import { printable } from '../../runtime/printable.ts'
 import type { Context } from '../context.ts'
 import { asFailure, usageError } from '../failure.ts'
 import { withFiles } from '../files.ts'
@@ -11,7 +13,6 @@ import type { PeerOptions } from '../peer.ts'
 import { removeTree } from '../remove-tree.ts'
 import { each } from '../operand-errors.ts'
 import type { OperandErrors } from '../operand-errors.ts'
-import { lastPart, remotePath, shownRemote, wirePath } from '../remote-path.ts'
 
 interface RmOptions extends PeerOptions {
   recursive?: boolean

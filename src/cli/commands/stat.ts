@@ -1,14 +1,15 @@
 /** `trunkline stat`: what a file of the peer is. */
 import type { Command } from 'commander'
-import { printable, printableJson } from '../byte-string.ts'
-import type { ByteString } from '../byte-string.ts'
+import { remotePath, shownRemote } from '../remote-path.ts'
+import { wirePath } from '../../runtime/byte-path.ts'
+import type { ByteString } from '../../runtime/byte-string.ts'
+import { printable, printableJson } from '../../runtime/printable.ts'
 import type { Context } from '../context.ts'
 import { atRemote, withFiles } from '../files.ts'
 import type { Files } from '../files.ts'
 import { formatBytes, formatMode, formatTable, formatTime } from '../format.ts'
 import { addPeerOptions } from '../peer.ts'
 import type { PeerOptions } from '../peer.ts'
-import { remotePath, shownRemote, wirePath } from '../remote-path.ts'
 import { each } from '../operand-errors.ts'
 
 interface StatOptions extends PeerOptions {

@@ -1,6 +1,6 @@
 /** `trunkline status`: what the session with the peer has agreed on. */
 import type { Command } from 'commander'
-import { printable, printableJson } from '../byte-string.ts'
+import { printable, printableJson } from '../../runtime/printable.ts'
 import type { Context } from '../context.ts'
 import { formatBytes, formatDuration, formatTable } from '../format.ts'
 import type { TrunkStatus } from '../../index.ts'

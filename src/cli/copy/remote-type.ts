@@ -2,8 +2,8 @@
 import { asFailure } from '../failure.ts'
 import { atRemote } from '../files.ts'
 import type { Files } from '../files.ts'
-import { wirePath } from '../remote-path.ts'
-import type { ByteString } from '../byte-string.ts'
+import { wirePath } from '../../runtime/byte-path.ts'
+import type { ByteString } from '../../runtime/byte-string.ts'
 
 /** The type of what is at `path`; undefined where there is nothing. */
 export async function remoteType(

@@ -4,20 +4,15 @@
  */
 import { get } from 'node:http'
 import { join } from 'node:path'
-import { filesystemClient } from '../../../protocols/filesystem.ts'
+import { download, filesystemClient, upload } from '../../../protocols/filesystem.ts'
 import { forwardLocal } from '../../../protocols/forward/index.ts'
 import { TrunkError } from '../../contracts/errors.ts'
 import { connect } from '../../index.ts'
 import type { Trunk } from '../../index.ts'
 import { pause } from '../context.ts'
-import { byteString } from '../byte-string.ts'
 import type { Context } from '../context.ts'
-import { downloadTree } from '../copy/download.ts'
-import type { CopyJob } from '../copy/job.ts'
-import { uploadTree } from '../copy/upload.ts'
 import type { Files } from '../files.ts'
 import { formatBytes } from '../format.ts'
-import { SILENT } from '../progress.ts'
 import { tellParent } from './child.ts'
 import { PAGE } from './guest.ts'
 import type { HostPlan, Step } from './messages.ts'
@@ -39,19 +34,18 @@ const SLOW_READER_PAUSE_MS = 100
 /** Does everything, telling the parent step by step. */
 export async function runHost(context: Context, plan: HostPlan): Promise<void> {
   const { address, token, files: tree } = plan
-  await using trunk = await connect(address, { token, name: 'demo host', signal: context.signal })
+  const { signal } = context
+  await using trunk = await connect(address, { token, name: 'demo host', signal })
   const files = filesystemClient(trunk)
-  const job: CopyJob = { context, files, progress: SILENT }
   const bytes = tree.reduce((sum, file) => sum + file.bytes, 0)
   const amount = `${tree.length} files, ${formatBytes(bytes)}`
   await step('round trip', () => ping(trunk))
   await step('copy a tree to the guest', async () => {
-    await uploadTree(job, byteString(plan.tree), byteString(REMOTE_TREE))
+    await upload(files, plan.tree, REMOTE_TREE, { signal })
     return { amount, bytes }
   })
   await step('copy it back', async () => {
-    const status = await files.stat(REMOTE_TREE)
-    await downloadTree(job, byteString(REMOTE_TREE), byteString(plan.copy), status)
+    await download(files, REMOTE_TREE, plan.copy, { signal })
     return { amount, bytes }
   })
   await step('compare SHA-256: here, guest, copy', () => compare(files, plan))

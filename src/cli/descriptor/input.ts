@@ -9,7 +9,8 @@ import { TrunkError } from '../../contracts/errors.ts'
 import { onAbort } from '../../runtime/on-abort.ts'
 import { asError } from '../context.ts'
 import type { Context } from '../context.ts'
-import { about, errnoOf } from '../failure.ts'
+import { errnoOf } from '../../runtime/system-errors.ts'
+import { about } from '../failure.ts'
 import { polledInput, standsForClosed } from './polled.ts'
 
 /** One read: the disk is not asked often. Two of them are under way. */

@@ -7,7 +7,7 @@ import { close, constants, open } from 'node:fs'
 import { pause } from '../../runtime/clock.ts'
 import { raced } from '../context.ts'
 import type { Context } from '../context.ts'
-import { errnoOf } from '../failure.ts'
+import { errnoOf } from '../../runtime/system-errors.ts'
 
 const { O_NOCTTY, O_NONBLOCK, O_RDONLY, O_WRONLY } = constants
 /** Before a FIFO that nobody reads is tried again: there is no event to wait for. */

@@ -8,7 +8,7 @@ import type { Writable } from 'node:stream'
 import { pause } from '../../runtime/clock.ts'
 import type { Clock } from '../../runtime/clock.ts'
 import { TrunkError } from '../../contracts/errors.ts'
-import { errnoOf } from '../failure.ts'
+import { errnoOf } from '../../runtime/system-errors.ts'
 import { polledOutput } from './polled.ts'
 
 /** Before a device without blocking is asked again. */

@@ -8,7 +8,7 @@ import { constants, fstatSync, readFileSync, statSync } from 'node:fs'
 import { Socket } from 'node:net'
 import type { Readable, Writable } from 'node:stream'
 import { isatty, ReadStream } from 'node:tty'
-import { byteString, toBytes } from '../byte-string.ts'
+import { byteString, toBytes } from '../../runtime/byte-string.ts'
 
 /**
  * Descriptors that blocked before a stream of ours was put on them. They are shared with other

@@ -1,5 +1,5 @@
 /** What the doctor has found, and how it is told: one line with a sign, and below it what to do. */
-import { printable } from '../byte-string.ts'
+import { printable } from '../../runtime/printable.ts'
 import type { Colors } from '../colors.ts'
 
 /** How bad it is. `note` is worth knowing and no fault. */

@@ -5,8 +5,8 @@
  */
 import { accessSync, constants, statSync, type Stats } from 'node:fs'
 import type { Clock } from '../../runtime/clock.ts'
-import { byteString, toBytes } from '../byte-string.ts'
-import { errnoOf } from '../failure.ts'
+import { byteString, toBytes } from '../../runtime/byte-string.ts'
+import { errnoOf } from '../../runtime/system-errors.ts'
 import { note, ok, problem, type Finding } from './findings.ts'
 import { at, linkAt, nameOf, namesIn, processes, textAt, type Machine, type Process } from './machine.ts'
 

@@ -8,7 +8,7 @@ import { existsSync, readFileSync, statSync, truncateSync, writeFileSync } from 
 import { open } from 'node:fs/promises'
 import { join } from 'node:path'
 import { describe, it } from 'node:test'
-import { readChunks } from '../../../src/cli/copy/local-file.ts'
+import { readChunks } from '../../../protocols/filesystem/copy/local-file.ts'
 import { asFailure } from '../../../src/cli/failure.ts'
 import { run } from '../../../src/cli/run.ts'
 import { serve } from '../../../src/index.ts'

@@ -6,20 +6,18 @@
 import { chmod, lstat, mkdir } from 'node:fs/promises'
 import { lstatSync } from 'node:fs'
 import type { Stats } from 'node:fs'
-import { MAX_SMALL_BYTES } from '../../../protocols/filesystem/file-batch.ts'
-import { keepTimes } from '../../../protocols/filesystem/times.ts'
-import { TrunkError } from '../../contracts/errors.ts'
-import type { Bytes } from '../../contracts/types.ts'
-import { byteString, printable, toBytes } from '../byte-string.ts'
-import type { ByteString } from '../byte-string.ts'
-import { raced } from '../context.ts'
-import { errnoOf } from '../failure.ts'
-import { HERE, joinPath, shownRemote, wirePath } from '../remote-path.ts'
+import type { Bytes } from '../../../src/contracts/types.ts'
+import { raced } from '../../../src/runtime/abandon.ts'
+import { HERE, joinPath, wirePath } from '../../../src/runtime/byte-path.ts'
+import { byteString, toBytes, type ByteString } from '../../../src/runtime/byte-string.ts'
+import { errnoOf } from '../../../src/runtime/system-errors.ts'
+import { MAX_SMALL_BYTES } from '../file-batch.ts'
+import { keepTimes } from '../times.ts'
 import { copyTree, FILLING_MODE } from './copy-tree.ts'
 import { outOfLocal } from './into-itself.ts'
 import { counted, MODE_BITS } from './job.ts'
 import type { Attributes, CopyJob } from './job.ts'
-import { replaceFile, writeLocalFile } from './local-file.ts'
+import { notRegular, replaceFile, writeLocalFile } from './local-file.ts'
 import { walkRemote } from './remote-tree.ts'
 import type { RemoteEntry } from './remote-tree.ts'
 import { replaceSmall } from './small-file.ts'
@@ -29,7 +27,7 @@ export type RemoteStatus = Pick<RemoteEntry, 'size' | 'mode' | 'modifiedMs'>
 
 /** What is written before the next of it is asked for: it may be borrowed. */
 function receive(job: CopyJob, remote: ByteString, { size }: RemoteStatus): AsyncGenerator<Bytes, void, undefined> {
-  const chunks = job.files.read(wirePath(remote), { signal: job.context.signal, borrowed: true })
+  const chunks = job.files.read(wirePath(remote), { signal: job.signal, borrowed: true })
   return counted<Bytes>(job.progress, chunks, size)
 }
 
@@ -42,7 +40,8 @@ export async function downloadFile(
 ): Promise<void> {
   job.progress.expect(status.size)
   job.progress.complete()
-  await writeLocalFile(job.context, local, receive(job, remote, status), status)
+  await writeLocalFile(job, local, receive(job, remote, status), status)
+  job.progress.file()
 }
 
 /**
@@ -62,26 +61,22 @@ export async function downloadTree(
     job,
     { relative: HERE, type: 'directory', size, mode, modifiedMs },
     {
-      entries: outOfLocal(job, remote, local, (isTarget) =>
-        walkRemote(job.files, remote, job.context.signal, isTarget),
-      ),
-      makeFolder: (entry) => raced(job.context, makeFolder(here(entry.relative), entry)),
+      entries: outOfLocal(job, remote, local, (isTarget) => walkRemote(job.files, remote, job.signal, isTarget)),
+      makeFolder: (entry) => raced(job, makeFolder(here(entry.relative), entry)),
       async finishFolder(relative, attributes) {
         const path = toBytes(here(relative))
         keepTimes(path, { modifiedMs: attributes.modifiedMs, accessedMs: attributes.modifiedMs })
-        await raced(job.context, chmod(path, attributes.mode))
+        await raced(job, chmod(path, attributes.mode))
       },
       async copyFile(entry) {
         const path = here(entry.relative)
         checkTarget(path)
         const source = there(entry.relative)
         if (await receiveSmall(job, source, path, entry)) return
-        await replaceFile(job.context, path, receive(job, source, entry), entry)
+        await replaceFile(job, path, receive(job, source, entry), entry)
       },
-      sourceName: (relative) => shownRemote(there(relative)),
-      // The peer's errors come with codes, this machine's with the system's own.
-      failedName: (relative, error) =>
-        error instanceof TrunkError ? shownRemote(there(relative)) : printable(here(relative)),
+      source: 'remote',
+      pathOf: (side, relative) => (side === 'remote' ? there(relative) : here(relative)),
     },
   )
 }
@@ -93,7 +88,7 @@ export async function downloadTree(
 async function receiveSmall(job: CopyJob, remote: ByteString, local: ByteString, entry: RemoteEntry): Promise<boolean> {
   const { size } = entry
   if (size > MAX_SMALL_BYTES) return false
-  const bytes = await job.files.readSmall(wirePath(remote), { size, signal: job.context.signal })
+  const bytes = await job.files.readSmall(wirePath(remote), { size, signal: job.signal })
   if (bytes === undefined) return false
   replaceSmall(local, bytes, entry)
   job.progress.add(bytes.byteLength)
@@ -108,8 +103,7 @@ async function receiveSmall(job: CopyJob, remote: ByteString, local: ByteString,
 function checkTarget(local: ByteString): void {
   const existing = lstatSync(toBytes(local), { throwIfNoEntry: false })
   if (existing === undefined || existing.isFile() || existing.isSymbolicLink()) return
-  const what = existing.isDirectory() ? 'EISDIR' : 'ENXIO'
-  throw Object.assign(new Error('exists here and is not a regular file'), { code: what })
+  throw notRegular(existing)
 }
 
 async function makeFolder(local: ByteString, entry: RemoteEntry): Promise<Attributes | undefined> {

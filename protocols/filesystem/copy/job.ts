@@ -2,9 +2,10 @@
  * What every part of one copy shares: where it reads and writes, what it tells the user, and what
  * could not be copied.
  */
-import type { Context } from '../context.ts'
-import type { Files } from '../files.ts'
-import type { Progress } from '../progress.ts'
+import type { Waiter } from '../../../src/runtime/abandon.ts'
+import type { FilesystemClient } from '../client-types.ts'
+import type { CopyErrors } from './errors.ts'
+import type { ProgressCount } from './progress.ts'
 
 /** Permission bits that a copy keeps: no setuid, setgid or sticky bit crosses. */
 export const MODE_BITS = 0o777
@@ -14,11 +15,13 @@ export const MODE_BITS = 0o777
  */
 export const TREE_CHUNK_BYTES: number = 256 * 1024
 
-/** One run of `cp`. */
-export interface CopyJob {
-  readonly context: Context
-  readonly files: Files
-  readonly progress: Progress
+/** One copy. */
+export interface CopyJob extends Waiter {
+  readonly files: FilesystemClient
+  readonly progress: ProgressCount
+  readonly errors: CopyErrors
+  /** Paths of files that are to be removed where the process ends at once. */
+  readonly temporaries: Set<Uint8Array>
 }
 
 /** What a copied file or directory is to look like. */
@@ -29,11 +32,10 @@ export interface Attributes {
 }
 
 /**
- * `chunks` as they are, counted for the progress bar. In the end it expects what there was, and no
- * longer `said` bytes.
+ * `chunks` as they are, counted. In the end what there was is expected, and no longer `said` bytes.
  */
 export async function* counted<T extends { readonly byteLength: number }>(
-  progress: Progress,
+  progress: ProgressCount,
   chunks: AsyncIterable<T>,
   said = 0,
 ): AsyncGenerator<T, void, undefined> {

@@ -1,56 +1,40 @@
 /** Copies from this machine to the peer: one file, or a tree. */
-import { closeSync, fstatSync } from 'node:fs'
-import { lstat, open } from 'node:fs/promises'
+import { lstat } from 'node:fs/promises'
 import type { FileHandle } from 'node:fs/promises'
-import { dateOf } from '../../../protocols/filesystem/times.ts'
-import { TrunkError } from '../../contracts/errors.ts'
-import { byteString, printable, toBytes } from '../byte-string.ts'
-import type { ByteString } from '../byte-string.ts'
-import { raced, tidied } from '../context.ts'
-import { readDescriptor } from '../descriptor/input.ts'
-import { openToRead } from '../descriptor/open.ts'
-import { asFailure } from '../failure.ts'
-import { HERE, joinPath, shownRemote, wirePath } from '../remote-path.ts'
+import { TrunkError } from '../../../src/contracts/errors.ts'
+import { raced, tidied } from '../../../src/runtime/abandon.ts'
+import { HERE, joinPath, wirePath } from '../../../src/runtime/byte-path.ts'
+import { byteString, toBytes, type ByteString } from '../../../src/runtime/byte-string.ts'
+import { dateOf } from '../times.ts'
 import { copyTree, FILLING_MODE } from './copy-tree.ts'
 import type { TreeEntry } from './copy-tree.ts'
 import { outOfRemote } from './into-itself.ts'
 import { counted, MODE_BITS, TREE_CHUNK_BYTES } from './job.ts'
 import type { Attributes, CopyJob } from './job.ts'
-import { openInTree, readChunks } from './local-file.ts'
+import { openInTree, openToCopy, readChunks } from './local-file.ts'
 import { walkLocal } from './local-tree.ts'
 import { SendPacer, readSmall } from './small-file.ts'
 
-/** Copies one file, or whatever can be read like one (a FIFO, `/dev/fd/63`, a device). */
+/** Copies one regular file; a link to one is followed. */
 export async function uploadFile(job: CopyJob, local: ByteString, remote: ByteString): Promise<void> {
-  const { context, files, progress } = job
-  const fd = await openToRead(context, toBytes(local))
-  if (!fstatSync(fd).isFile()) {
-    const bytes = readDescriptor(context, { fd, name: printable(local), close: true })
-    try {
-      await files.write(wirePath(remote), counted(progress, bytes), howOf(job))
-    } finally {
-      await bytes.return?.()
-    }
-    return
-  }
-  closeSync(fd)
-  const file = await raced(context, open(toBytes(local), 'r'))
+  const { progress } = job
+  const file = await raced(job, openToCopy(local), (late) => void late.close())
   try {
-    progress.expect((await raced(context, file.stat())).size)
+    progress.expect((await raced(job, file.stat())).size)
     progress.complete()
     await send(job, file, remote)
+    progress.file()
   } finally {
-    await tidied(context, file.close())
+    await tidied(job, file.close())
   }
 }
 
 async function send(job: CopyJob, file: FileHandle, remote: ByteString, chunkBytes?: number): Promise<void> {
-  const { context } = job
-  const stats = await raced(context, file.stat())
-  if (!stats.isFile()) throw new TrunkError('ERR_NOT_REGULAR', 'it is no regular file any more')
+  const stats = await raced(job, file.stat())
+  if (!stats.isFile()) throw new TrunkError('ERR_NOT_REGULAR', 'it is no regular file')
   const interruptible = {
-    read: (...args: Parameters<FileHandle['read']>) => raced(context, file.read(...args)),
-    stat: () => raced(context, file.stat()),
+    read: (...args: Parameters<FileHandle['read']>) => raced(job, file.read(...args)),
+    stat: () => raced(job, file.stat()),
   } as Pick<FileHandle, 'read' | 'stat'>
   const chunks = readChunks(interruptible, stats.size, chunkBytes)
   const attributes = { mode: stats.mode & MODE_BITS, modifiedMs: dateOf(stats.mtimeMs) }
@@ -62,7 +46,7 @@ async function send(job: CopyJob, file: FileHandle, remote: ByteString, chunkByt
  * was just copied.
  */
 function howOf(job: CopyJob): { signal: AbortSignal; durable: boolean } {
-  return { signal: job.context.signal, durable: false }
+  return { signal: job.signal, durable: false }
 }
 
 /**
@@ -93,35 +77,33 @@ export async function uploadTree(job: CopyJob, local: ByteString, remote: ByteSt
     makeFolder: ({ relative }) =>
       makeFolder(job, relative === HERE ? joinPath(local, byteString('.')) : here(relative), there(relative)),
     async finishFolder(relative, attributes) {
-      await job.files.setAttributes(wirePath(there(relative)), attributes)
+      await job.files.setAttributes(wirePath(there(relative)), { ...attributes, signal: job.signal })
     },
     async copyFile({ relative }) {
       await pacer.take()
       if (await sendSmall(job, here(relative), there(relative))) return
-      const file = await raced(job.context, openInTree(here(relative)))
+      const file = await raced(job, openInTree(here(relative)))
       try {
         await send(job, file, there(relative), TREE_CHUNK_BYTES)
       } finally {
-        await tidied(job.context, file.close())
+        await tidied(job, file.close())
       }
     },
-    sourceName: (relative) => printable(here(relative)),
-    // The peer's errors come with codes, this machine's with the system's own.
-    failedName: (relative, error) =>
-      error instanceof TrunkError ? shownRemote(there(relative)) : printable(here(relative)),
+    source: 'local',
+    pathOf: (side, relative) => (side === 'remote' ? there(relative) : here(relative)),
   })
 }
 
 async function makeFolder(job: CopyJob, local: ByteString, remote: ByteString): Promise<Attributes | undefined> {
-  const { mode, mtimeMs } = await raced(job.context, lstat(toBytes(local)))
+  const { mode, mtimeMs } = await raced(job, lstat(toBytes(local)))
   const path = wirePath(remote)
   if (path.length === 0) return undefined // the peer's root is always there
   try {
-    await job.files.mkdir(path, { mode: (mode & MODE_BITS) | FILLING_MODE })
+    await job.files.mkdir(path, { mode: (mode & MODE_BITS) | FILLING_MODE, signal: job.signal })
     return { mode: mode & MODE_BITS, modifiedMs: dateOf(mtimeMs) }
   } catch (error) {
-    if (asFailure(error).code !== 'ERR_EXISTS') throw error
-    const { type } = await job.files.stat(path, { signal: job.context.signal })
+    if (!(error instanceof TrunkError) || error.code !== 'ERR_EXISTS') throw error
+    const { type } = await job.files.stat(path, { signal: job.signal })
     if (type === 'directory') return undefined
     throw new TrunkError('ERR_NOT_DIRECTORY', 'it exists and is not a directory', { origin: 'remote', cause: error })
   }

@@ -1,16 +1,15 @@
 /**
  * Copies a tree, whichever way it goes: many entries under way at once, each only after the
- * directory that it goes into, and one line for each that cannot be copied. Directories get their
- * mode and time at the end, the deepest first, since filling one changes its time and a closed one
- * would shut us out. Holds a few words per directory, and nothing per file.
+ * directory that it goes into, and one failure for each that cannot be copied. Directories get
+ * their mode and time at the end, the deepest first, since filling one changes its time and a
+ * closed one would shut us out. Holds a few words per directory, and nothing per file.
  */
-import { TrunkError } from '../../contracts/errors.ts'
-import { printable } from '../byte-string.ts'
-import type { ByteString } from '../byte-string.ts'
-import { asError } from '../context.ts'
-import { depthOf, HERE, parentOf } from '../remote-path.ts'
-import { OperandErrors } from '../operand-errors.ts'
-import { inParallel } from './in-parallel.ts'
+import { abortError, TrunkError } from '../../../src/contracts/errors.ts'
+import { depthOf, HERE, parentOf } from '../../../src/runtime/byte-path.ts'
+import type { ByteString } from '../../../src/runtime/byte-string.ts'
+import { inParallel } from '../../../src/runtime/in-parallel.ts'
+import { printable } from '../../../src/runtime/printable.ts'
+import { sideOf, type Side } from './errors.ts'
 import type { Attributes, CopyJob } from './job.ts'
 
 /**
@@ -48,15 +47,15 @@ export interface TreeCopy<E extends TreeEntry> {
   makeFolder(entry: E): Promise<Attributes | undefined>
   finishFolder(relative: ByteString, attributes: Attributes): Promise<void>
   copyFile(entry: E): Promise<void>
-  /** How the source of an entry is shown. */
-  sourceName(relative: ByteString): string
-  /** How the side of an entry that `error` happened at is shown. */
-  failedName(relative: ByteString, error: unknown): string
+  /** Which side is read. */
+  readonly source: Side
+  /** Where an entry is, on either side. */
+  pathOf(side: Side, relative: ByteString): ByteString
 }
 
 type FolderState = 'there' | 'failed'
 
-/** Copies `root` and everything below it. Throws if anything was left out. */
+/** Copies `root` and everything below it. */
 export async function copyTree<E extends TreeEntry>(job: CopyJob, root: E, copy: TreeCopy<E>): Promise<void> {
   const run = new TreeRun(job, copy)
   await run.start(root)
@@ -66,15 +65,13 @@ export async function copyTree<E extends TreeEntry>(job: CopyJob, root: E, copy:
 
 class TreeRun<E extends TreeEntry> {
   readonly #copy: TreeCopy<E>
-  readonly #signal: AbortSignal
-  readonly #errors: OperandErrors
+  readonly #job: CopyJob
   readonly #folders = new Map<ByteString, Promise<FolderState>>()
   readonly #made: Map<ByteString, Attributes>[] = []
 
   constructor(job: CopyJob, copy: TreeCopy<E>) {
     this.#copy = copy
-    this.#signal = job.context.signal
-    this.#errors = new OperandErrors(job.context, job.progress)
+    this.#job = job
   }
 
   /** The root has to work, or there is nothing to copy into. */
@@ -85,9 +82,11 @@ class TreeRun<E extends TreeEntry> {
 
   async copyEntry(entry: E): Promise<void> {
     const { relative, type, error } = entry
-    if (this.#signal.aborted) throw asError(this.#signal.reason)
+    const { errors, progress } = this.#job
+    const { source } = this.#copy
+    this.#requireGoing()
     if (error !== undefined) {
-      this.#errors.report(this.#copy.sourceName(relative), error)
+      errors.report(source, this.#copy.pathOf(source, relative), error)
       return
     }
     const parent = this.#folders.get(parentOf(relative))
@@ -101,9 +100,9 @@ class TreeRun<E extends TreeEntry> {
       this.#folders.set(relative, state)
       await state
     } else if (type !== 'file') {
-      this.#errors.skip(this.#copy.sourceName(relative), type)
+      errors.skip(source, this.#copy.pathOf(source, relative), type)
     } else if ((await parent) === 'there') {
-      await this.#try(entry, () => this.#copy.copyFile(entry))
+      if ((await this.#try(entry, () => this.#copy.copyFile(entry))) === 'there') progress.file()
     }
   }
 
@@ -113,11 +112,11 @@ class TreeRun<E extends TreeEntry> {
         await this.#try({ relative }, () => this.#copy.finishFolder(relative, attributes))
       })
     }
-    this.#errors.finish()
   }
 
   async #makeFolder(entry: E): Promise<void> {
     const attributes = await this.#copy.makeFolder(entry)
+    this.#job.progress.directory()
     if (attributes === undefined) return
     const depth = depthOf(entry.relative)
     while (this.#made.length <= depth) this.#made.push(new Map())
@@ -126,12 +125,18 @@ class TreeRun<E extends TreeEntry> {
 
   async #try(entry: { readonly relative: ByteString }, operation: () => Promise<void>): Promise<FolderState> {
     try {
-      if (this.#signal.aborted) throw asError(this.#signal.reason)
+      this.#requireGoing()
       await operation()
       return 'there'
     } catch (error) {
-      this.#errors.report(this.#copy.failedName(entry.relative, error), error)
+      const side = sideOf(error)
+      this.#job.errors.report(side, this.#copy.pathOf(side, entry.relative), error)
       return 'failed'
     }
+  }
+
+  #requireGoing(): void {
+    const { signal } = this.#job
+    if (signal.aborted) throw abortError(signal)
   }
 }

@@ -7,12 +7,11 @@
  */
 import { lstatSync, realpathSync } from 'node:fs'
 import { unlink, writeFile } from 'node:fs/promises'
-import { TrunkError } from '../../contracts/errors.ts'
-import { freshName } from '../../runtime/fresh-bytes.ts'
-import { byteString, fromBytes, toBytes } from '../byte-string.ts'
-import type { ByteString } from '../byte-string.ts'
-import { raced, tidied } from '../context.ts'
-import { isName, joinPath, lastPart, wirePath } from '../remote-path.ts'
+import { TrunkError } from '../../../src/contracts/errors.ts'
+import { raced, tidied } from '../../../src/runtime/abandon.ts'
+import { isName, joinPath, lastPart, wirePath } from '../../../src/runtime/byte-path.ts'
+import { byteString, fromBytes, toBytes, type ByteString } from '../../../src/runtime/byte-string.ts'
+import { freshName } from '../../../src/runtime/fresh-bytes.ts'
 import type { TreeEntry } from './copy-tree.ts'
 import type { CopyJob } from './job.ts'
 
@@ -47,16 +46,21 @@ export function outOfRemote<E>(
   target: ByteString,
   walk: (isTarget: IsTarget) => AsyncIterable<E>,
 ): AsyncGenerator<E, void, undefined> {
-  const { context, files } = job
+  const { files, signal } = job
   const inTarget = (name: ByteString): string | Uint8Array => wirePath(joinPath(target, name))
   return without(walk, {
     targetName: () => (isName(lastPart(target)) ? lastPart(target) : undefined),
     async put(name) {
-      await files.write(inTarget(name), new Uint8Array(0), { exclusive: true, durable: false, mode: 0o600 })
+      await files.write(inTarget(name), new Uint8Array(0), {
+        exclusive: true,
+        durable: false,
+        mode: 0o600,
+        signal,
+      })
     },
     async take(name) {
       // also after an interrupt
-      await tidied(context, files.remove(inTarget(name), { signal: new AbortController().signal }))
+      await tidied(job, files.remove(inTarget(name)))
     },
     has: (relative, name) =>
       Promise.resolve(
@@ -72,14 +76,14 @@ export function outOfLocal<E>(
   target: ByteString,
   walk: (isTarget: IsTarget) => AsyncIterable<E>,
 ): AsyncGenerator<E, void, undefined> {
-  const { context, files } = job
+  const { files, signal } = job
   const inTarget = (name: ByteString): Buffer => toBytes(joinPath(target, name))
   return without(walk, {
     targetName: () => lastPart(fromBytes(realpathSync.native(toBytes(target), 'buffer'))),
-    put: (name) => raced(context, writeFile(inTarget(name), '', { flag: 'wx', mode: 0o600 })),
-    take: (name) => tidied(context, unlink(inTarget(name))),
+    put: (name) => raced(job, writeFile(inTarget(name), '', { flag: 'wx', mode: 0o600 })),
+    take: (name) => tidied(job, unlink(inTarget(name))),
     async has(relative, name) {
-      await files.stat(wirePath(joinPath(joinPath(source, relative), name)))
+      await files.stat(wirePath(joinPath(joinPath(source, relative), name)), { signal })
       return true
     },
   })

@@ -5,11 +5,10 @@
  * client has checked the names already; they are checked once more here, since what comes out of
  * this file is joined to local paths.
  */
-import { TrunkError } from '../../contracts/errors.ts'
-import { fromBytes } from '../byte-string.ts'
-import type { ByteString } from '../byte-string.ts'
-import type { Files } from '../files.ts'
-import { HERE, isPlainName, joinPath, wirePath } from '../remote-path.ts'
+import { TrunkError } from '../../../src/contracts/errors.ts'
+import { HERE, isPlainName, joinPath, wirePath } from '../../../src/runtime/byte-path.ts'
+import { fromBytes, type ByteString } from '../../../src/runtime/byte-string.ts'
+import type { FilesystemClient } from '../client-types.ts'
 import type { TreeEntry } from './copy-tree.ts'
 import { intoItself, NO_TARGET, type IsTarget } from './into-itself.ts'
 
@@ -26,7 +25,7 @@ export interface RemoteEntry extends TreeEntry {
  * the rest goes on. What is copied to comes with an error, without what is in it.
  */
 export async function* walkRemote(
-  files: Files,
+  files: FilesystemClient,
   root: ByteString,
   signal: AbortSignal,
   isTarget: IsTarget = NO_TARGET,
@@ -55,7 +54,7 @@ export async function* walkRemote(
 }
 
 async function* entriesOf(
-  files: Files,
+  files: FilesystemClient,
   root: ByteString,
   relative: ByteString,
   signal: AbortSignal,

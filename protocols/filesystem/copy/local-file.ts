@@ -1,27 +1,22 @@
 /**
  * Local files for a copy. Reading: whole chunks with the next one already under way. Writing is
  * atomic: a file without a name, which gets the target's when everything is there. Where there are
- * none it is a temporary file beside the target, removed when anything goes wrong; at the second
- * Ctrl-C as well.
+ * none it is a temporary file beside the target, removed when anything goes wrong.
  */
 import { constants } from 'node:fs'
-import { open, realpath, rename, stat, unlink } from 'node:fs/promises'
-import type { FileHandle } from 'node:fs/promises'
 import type { Stats } from 'node:fs'
-import { keepTimes } from '../../../protocols/filesystem/times.ts'
-import { hasNoAnonymous, nameAnonymousOver, anonymousFlags } from '../../../protocols/filesystem/anonymous-file.ts'
-import { freshName } from '../../runtime/fresh-bytes.ts'
-import type { Bytes } from '../../contracts/types.ts'
-import { byteString, fromBytes, toBytes } from '../byte-string.ts'
-import type { ByteString } from '../byte-string.ts'
-import { raced, tidied } from '../context.ts'
-import type { Context } from '../context.ts'
-import { openToWrite } from '../descriptor/open.ts'
-import { DescriptorOutput } from '../descriptor/output.ts'
-import { errnoOf } from '../failure.ts'
-import { folderPrefix, joinPath } from '../remote-path.ts'
+import { open, realpath, rename, unlink } from 'node:fs/promises'
+import type { FileHandle } from 'node:fs/promises'
+import type { Bytes } from '../../../src/contracts/types.ts'
+import { raced, tidied } from '../../../src/runtime/abandon.ts'
+import { folderPrefix, joinPath } from '../../../src/runtime/byte-path.ts'
+import { byteString, fromBytes, toBytes, type ByteString } from '../../../src/runtime/byte-string.ts'
+import { freshName } from '../../../src/runtime/fresh-bytes.ts'
+import { statIfThere } from '../../../src/runtime/stat-if-there.ts'
+import { keepTimes } from '../times.ts'
+import { hasNoAnonymous, nameAnonymousOver, anonymousFlags } from '../anonymous-file.ts'
 import { MODE_BITS } from './job.ts'
-import type { Attributes } from './job.ts'
+import type { Attributes, CopyJob } from './job.ts'
 
 /**
  * Bytes of one read: large enough that the disk is not asked often, small enough for many files at
@@ -37,6 +32,14 @@ export const READ_IN_TREE: number = constants.O_RDONLY | constants.O_NONBLOCK | 
 /** Opens a file of a tree for reading. The caller closes it. */
 export function openInTree(path: ByteString): Promise<FileHandle> {
   return open(toBytes(path), READ_IN_TREE)
+}
+
+/**
+ * Opens what the user has named: a link is followed, and a FIFO is not waited for. The caller
+ * closes it.
+ */
+export function openToCopy(path: ByteString): Promise<FileHandle> {
+  return open(toBytes(path), constants.O_RDONLY | constants.O_NONBLOCK)
 }
 
 /**
@@ -90,52 +93,29 @@ async function requireEnd(file: Pick<FileHandle, 'stat'>, size: number, at: numb
   throw Object.assign(new Error('became shorter while it was read'), { code: 'ESTALE' })
 }
 
-/**
- * Writes `chunks` to `path`. What is there already and is not a regular file (a device, a FIFO) is
- * written to as it is.
- */
+/** As {@link replaceFile}, for what the user has named: a link there is followed. */
 export async function writeLocalFile(
-  context: Context,
+  job: CopyJob,
   path: ByteString,
   chunks: AsyncIterable<Bytes>,
   attributes: Attributes,
 ): Promise<void> {
-  const existing = await raced(context, statIfThere(path))
-  if (existing !== undefined && !existing.isFile()) await writeInPlace(context, path, existing.isFIFO(), chunks)
+  const existing = await raced(job, statIfThere(toBytes(path)))
+  // renaming onto a device would replace it
+  if (existing?.isFile() === false) throw notRegular(existing)
   // Renaming onto a symbolic link would replace the link; a copy changes what it points to.
-  else
-    await replaceFile(context, existing === undefined ? path : await raced(context, resolved(path)), chunks, attributes)
+  await replaceFile(job, existing === undefined ? path : await raced(job, resolved(path)), chunks, attributes)
+}
+
+/** For what is there and cannot be replaced by a file. */
+export function notRegular(there: Stats): Error {
+  const code = there.isDirectory() ? 'EISDIR' : 'ENXIO'
+  return Object.assign(new Error('exists here and is not a regular file'), { code })
 }
 
 /** Where `path` really is. Node would give it as text, and so lose what is not UTF-8. */
 async function resolved(path: ByteString): Promise<ByteString> {
   return fromBytes(await realpath(toBytes(path), 'buffer'))
-}
-
-/** The status of what `path` leads to; undefined where there is nothing. */
-export async function statIfThere(path: ByteString): Promise<Stats | undefined> {
-  try {
-    return await stat(toBytes(path))
-  } catch (error) {
-    if (errnoOf(error) === 'ENOENT') return undefined
-    throw error
-  }
-}
-
-async function writeInPlace(
-  context: Context,
-  path: ByteString,
-  isFifo: boolean,
-  chunks: AsyncIterable<Bytes>,
-): Promise<void> {
-  const output = new DescriptorOutput(await openToWrite(context, toBytes(path), isFifo), context.clock, 'any')
-  try {
-    for await (const chunk of chunks) {
-      await raced(context, output.write(chunk instanceof Uint8Array ? [chunk] : [...chunk]))
-    }
-  } finally {
-    output.close()
-  }
 }
 
 /** For a file that nobody else has made. */
@@ -156,29 +136,29 @@ export function folderOf(path: ByteString): Buffer {
  * gives it its attributes and its name.
  */
 export async function replaceFile(
-  context: Context,
+  job: CopyJob,
   path: ByteString,
   chunks: AsyncIterable<Bytes>,
   attributes: Attributes,
 ): Promise<void> {
-  const anonymous = await raced(context, openAnonymous(folderOf(path)), (file) => void file?.close())
+  const anonymous = await raced(job, openAnonymous(folderOf(path)), (file) => void file?.close())
   if (anonymous !== undefined) {
     try {
-      await fill(context, anonymous, chunks, attributes)
+      await fill(job, anonymous, chunks, attributes)
       nameAnonymousOver(anonymous.fd, toBytes(path), () => temporaryBeside(path))
     } finally {
-      await tidied(context, anonymous.close())
+      await tidied(job, anonymous.close())
     }
     return
   }
   const temporary = temporaryBeside(path)
-  context.temporaries.add(temporary)
+  job.temporaries.add(temporary)
   try {
-    const file = await raced(context, open(temporary, WRITE_NEW, 0o600))
+    const file = await raced(job, open(temporary, WRITE_NEW, 0o600))
     try {
-      await fill(context, file, chunks, attributes)
+      await fill(job, file, chunks, attributes)
     } finally {
-      await tidied(context, file.close())
+      await tidied(job, file.close())
     }
     await rename(temporary, toBytes(path))
   } catch (error) {
@@ -186,18 +166,18 @@ export async function replaceFile(
     await unlink(temporary).catch(() => undefined)
     throw error
   } finally {
-    context.temporaries.delete(temporary)
+    job.temporaries.delete(temporary)
   }
 }
 
 async function fill(
-  context: Context,
+  job: CopyJob,
   file: FileHandle,
   chunks: AsyncIterable<Bytes>,
   attributes: Attributes,
 ): Promise<void> {
-  for await (const chunk of chunks) await raced(context, writeAll(file, chunk))
-  await raced(context, file.chmod(attributes.mode & MODE_BITS))
+  for await (const chunk of chunks) await raced(job, writeAll(file, chunk))
+  await raced(job, file.chmod(attributes.mode & MODE_BITS))
   keepTimes(file.fd, { modifiedMs: attributes.modifiedMs, accessedMs: attributes.modifiedMs })
 }
 

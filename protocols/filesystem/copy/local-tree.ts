@@ -6,9 +6,8 @@
  */
 import type { Dir, Dirent } from 'node:fs'
 import { lstat, opendir } from 'node:fs/promises'
-import { fromBytes, toBytes } from '../byte-string.ts'
-import type { ByteString } from '../byte-string.ts'
-import { HERE, joinPath } from '../remote-path.ts'
+import { HERE, joinPath } from '../../../src/runtime/byte-path.ts'
+import { fromBytes, toBytes, type ByteString } from '../../../src/runtime/byte-string.ts'
 import type { EntryType, TreeEntry } from './copy-tree.ts'
 import { intoItself, NO_TARGET, type IsTarget } from './into-itself.ts'
 

@@ -1,0 +1,44 @@
+/** Counts what a copy has done, and tells it. */
+import { notify } from '../../../src/runtime/notify.ts'
+import type { CopyProgress } from './types.ts'
+
+export class ProgressCount {
+  readonly #onProgress: ((progress: CopyProgress) => void) | undefined
+  #now: CopyProgress = { bytes: 0, files: 0, directories: 0, totalBytes: 0, isTotalKnown: false }
+
+  constructor(onProgress: ((progress: CopyProgress) => void) | undefined) {
+    this.#onProgress = onProgress
+  }
+
+  get now(): CopyProgress {
+    return this.#now
+  }
+
+  /** `bytes` more have been copied. */
+  add(bytes: number): void {
+    this.#change({ bytes: this.#now.bytes + bytes })
+  }
+
+  file(): void {
+    this.#change({ files: this.#now.files + 1 })
+  }
+
+  directory(): void {
+    this.#change({ directories: this.#now.directories + 1 })
+  }
+
+  /** `bytes` more are known to have to be copied; fewer where it is negative. */
+  expect(bytes: number): void {
+    if (bytes !== 0) this.#change({ totalBytes: this.#now.totalBytes + bytes })
+  }
+
+  /** The sum of what is expected is now complete. */
+  complete(): void {
+    this.#change({ isTotalKnown: true })
+  }
+
+  #change(part: Partial<CopyProgress>): void {
+    this.#now = { ...this.#now, ...part }
+    notify(this.#onProgress, this.#now)
+  }
+}
