@@ -4,6 +4,8 @@
  */
 export { exec } from './exec/server.ts'
 export type { CommandEvent, ExecOptions, ExecProtocol } from './exec/server.ts'
+export type { ControlGroupOptions } from './exec/bounds.ts'
+export type { LaunchLimits as CommandLimits } from './exec/launch.ts'
 export type { CommandRule } from './exec/policy.ts'
 export { execClient } from './exec/client.ts'
 export type {

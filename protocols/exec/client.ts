@@ -23,6 +23,7 @@ import {
   type LogsOptions,
 } from './client-attach.ts'
 import { ClientCommand, type CommandScope, type Exit, type RunningCommand } from './client-command.ts'
+import type { LaunchLimits } from './launch.ts'
 import { KeptOutput } from './kept-output.ts'
 import {
   decodeRequest,
@@ -52,6 +53,11 @@ export interface CommandOptions {
   killGraceMs?: number
   /** What becomes of processes that it leaves behind after a normal end. @default 'keep' */
   leftovers?: 'keep' | 'kill'
+  /**
+   * Ceilings of resources for each of its processes, where they are less than the peer's own; in
+   * the kernel's units. @default the peer's
+   */
+  limits?: LaunchLimits
   /** Kills it. */
   signal?: AbortSignal
 }

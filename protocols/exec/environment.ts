@@ -20,13 +20,11 @@ const NAME = /^[A-Za-z_][A-Za-z0-9_]*\*?$/
 export type Variables = Readonly<Record<string, string>>
 
 export class EnvironmentPolicy {
-  readonly #base: Variables
   readonly #allowed: readonly string[] | 'any'
   readonly #never: readonly string[]
 
   /** @param listed peers may run listed programs alone */
-  constructor(given: 'any' | readonly string[] | undefined, base: Variables, listed: boolean) {
-    this.#base = base
+  constructor(given: 'any' | readonly string[] | undefined, listed: boolean) {
     this.#allowed = given ?? (listed ? HARMLESS : 'any')
     this.#never = listed ? NEVER : []
     if (this.#allowed === 'any') return
@@ -40,12 +38,12 @@ export class EnvironmentPolicy {
   }
 
   /**
-   * All of a command's environment, `NAME=value` each. Throws ERR_DENIED for a name that may not be
-   * set.
+   * All of a command's environment, `NAME=value` each: `base` (nothing of it where `clear` is), and
+   * what is asked for. Throws ERR_DENIED for a name that may not be set.
    */
-  resolve(asked: Readonly<Record<string, Uint8Array | string>>, clear: boolean): Map<string, Buffer> {
+  resolve(base: Variables, asked: Readonly<Record<string, Uint8Array | string>>, clear: boolean): Map<string, Buffer> {
     const all = new Map<string, Buffer>()
-    if (!clear) for (const [name, value] of Object.entries(this.#base)) all.set(name, Buffer.from(value))
+    if (!clear) for (const [name, value] of Object.entries(base)) all.set(name, Buffer.from(value))
     for (const [name, value] of Object.entries(asked)) {
       if (!this.#may(name))
         throw new TrunkError('ERR_DENIED', `the environment variable ${name.slice(0, 64)} may not be set`)

@@ -35,12 +35,12 @@ export interface LaunchUser {
 
 /** Ceilings for the program, in the kernel's units; each is both the soft and the hard one. */
 export interface LaunchLimits {
-  readonly nofile?: number
-  readonly nproc?: number
-  readonly as?: number
-  readonly cpu?: number
-  readonly fsize?: number
-  readonly core?: number
+  readonly nofile?: number | undefined
+  readonly nproc?: number | undefined
+  readonly as?: number | undefined
+  readonly cpu?: number | undefined
+  readonly fsize?: number | undefined
+  readonly core?: number | undefined
 }
 
 /** Everything about a program that is to run. Byte strings have no NUL in them. */

@@ -6,6 +6,7 @@
 import * as v from 'valibot'
 import { TrunkError } from '../../src/contracts/errors.ts'
 import { decodeWith, type Decoded } from '../internal/decoded.ts'
+import type { LaunchLimits } from './launch.ts'
 
 /** The protocol's name on the wire. */
 export const EXEC = 'exec'
@@ -82,6 +83,8 @@ export interface StartRequest {
   killGraceMs?: number | undefined
   /** What is left after a normal end. */
   leftovers: 'keep' | 'kill'
+  /** Less than the server's count; in the kernel's units. */
+  limits?: LaunchLimits | undefined
 }
 
 /** One of its streams. */
@@ -291,6 +294,16 @@ const requestSchemas: { readonly [Op in ExecRequest['op']]: v.GenericSchema<unkn
     timeoutMs: v.optional(v.pipe(ms, v.minValue(1))),
     killGraceMs: v.optional(ms),
     leftovers: v.optional(v.picklist(['keep', 'kill']), 'keep'),
+    limits: v.optional(
+      v.strictObject({
+        nofile: v.optional(count),
+        nproc: v.optional(count),
+        as: v.optional(count),
+        cpu: v.optional(count),
+        fsize: v.optional(count),
+        core: v.optional(count),
+      }),
+    ),
   }),
   stream: v.strictObject({
     op: v.literal('stream'),

@@ -31,14 +31,16 @@ export interface PolicyOptions {
   readonly env?: 'any' | readonly string[]
 }
 
-/** What it is told of this machine. */
+/** Where a command starts, which is a matter of the user that it runs as. */
 export interface Place {
   readonly directory: Buffer
   /** A directory that is asked for must lie in it. */
   readonly confined: boolean
   readonly base: Variables
-  readonly noNewPrivileges: boolean
 }
+
+/** What a policy says of a command that it allows. */
+export type Decided = Pick<LaunchPlan, 'file' | 'argv' | 'env' | 'directory'>
 
 const REST = '**'
 const ONE = '*'
@@ -49,9 +51,8 @@ export class CommandPolicy {
   readonly #rules: readonly CommandRule[] | 'any'
   readonly #named: ReadonlyMap<string, CommandRule>
   readonly #environment: EnvironmentPolicy
-  readonly #place: Place
 
-  constructor(options: PolicyOptions, place: Place) {
+  constructor(options: PolicyOptions) {
     const { allow, named = {}, env } = options
     if (allow !== 'any' && !Array.isArray(allow))
       throw badArgument(`allow must be 'any' or rules, not ${String(allow)}`)
@@ -62,27 +63,22 @@ export class CommandPolicy {
     }
     this.#rules = allow
     this.#named = new Map(Object.entries(named))
-    this.#environment = new EnvironmentPolicy(env, place.base, allow !== 'any')
-    this.#place = place
+    this.#environment = new EnvironmentPolicy(env, allow !== 'any')
   }
 
   /** What is to be launched for a request. Throws ERR_DENIED, or as a launch does. */
-  async plan(request: StartRequest, spec: Spec): Promise<LaunchPlan> {
+  async plan(request: StartRequest, spec: Spec, place: Place): Promise<Decided> {
     const asked = spec.argv.map((argument) => Buffer.from(argument))
-    const env = this.#environment.resolve(spec.env ?? {}, request.clearEnv)
-    const directory = await this.#directoryOf(request.cwd)
+    const env = this.#environment.resolve(place.base, spec.env ?? {}, request.clearEnv)
+    const directory = await directoryOf(place, request.cwd)
     await enterable(directory)
-    const path = Buffer.from(this.#place.base['PATH'] ?? '')
+    const path = Buffer.from(place.base['PATH'] ?? '')
     const { file, argv } = await this.#decide(asked, env.get('PATH') ?? path, path, directory)
     return {
       file,
       argv,
       env: [...env].map(([name, value]) => Buffer.concat([Buffer.from(`${name}=`), value])),
       directory,
-      stdin: request.stdin,
-      stdout: request.stdout,
-      stderr: request.stderr,
-      noNewPrivileges: this.#place.noNewPrivileges,
     }
   }
 
@@ -120,22 +116,21 @@ export class CommandPolicy {
       throw new TrunkError('ERR_DENIED', 'the named command takes no arguments of the caller')
     return [...(takesRest ? rule.slice(0, -1) : rule).map((text) => Buffer.from(text)), ...rest]
   }
-
-  async #directoryOf(cwd: Uint8Array | string | undefined): Promise<Buffer> {
-    const { directory, confined } = this.#place
-    const asked = within(directory, Buffer.from(cwd ?? ''))
-    if (!confined || cwd === undefined) return asked
-    const real = await realFile(asked).catch((error: unknown) => {
-      throw launchFailure('directory', 'ENOENT', error)
-    })
-    const root = await realFile(directory)
-    const inside = real.equals(root) || root.equals(ROOT) || real.indexOf(Buffer.concat([root, ROOT])) === 0
-    if (!inside) throw new TrunkError('ERR_DENIED', 'directory: it lies outside the one that commands may start in')
-    return real
-  }
 }
 
 const ROOT = Buffer.from('/')
+
+async function directoryOf({ directory, confined }: Place, cwd: Uint8Array | string | undefined): Promise<Buffer> {
+  const asked = within(directory, Buffer.from(cwd ?? ''))
+  if (!confined || cwd === undefined) return asked
+  const real = await realFile(asked).catch((error: unknown) => {
+    throw launchFailure('directory', 'ENOENT', error)
+  })
+  const root = await realFile(directory)
+  const inside = real.equals(root) || root.equals(ROOT) || real.indexOf(Buffer.concat([root, ROOT])) === 0
+  if (!inside) throw new TrunkError('ERR_DENIED', 'directory: it lies outside the one that commands may start in')
+  return real
+}
 
 /**
  * By the arguments, and by the last part of the program's name: one file may be many programs,

@@ -6,7 +6,6 @@
  * Enforces: the policy; `maxCommands` of a trunk, `maxLeftovers` of the server, `startsPerSecond`;
  * a descriptor for each stream of those that all trunks share.
  */
-import { userInfo } from 'node:os'
 import { accountOf, inPool, NO_DESCRIPTOR } from '../../src/runtime/budgets.ts'
 import { systemClock, type Clock } from '../../src/runtime/clock.ts'
 import { badArgument, toTrunkError, TrunkError } from '../../src/contracts/errors.ts'
@@ -17,6 +16,7 @@ import { TokenBucket } from '../../src/runtime/token-bucket.ts'
 import type { PipeRequest, Protocol, Trunk } from '../../src/contracts/types.ts'
 import { unwrap } from '../internal/decoded.ts'
 import { perTrunk } from '../internal/per-trunk.ts'
+import { Bounds, type ControlGroupOptions } from './bounds.ts'
 import { Command, type Outcome } from './command.ts'
 import { encodeControl } from './control.ts'
 import { deferred } from './deferred.ts'
@@ -24,7 +24,7 @@ import { baseOf } from './environment.ts'
 import { KeptCommand } from './kept-command.ts'
 import { keyOf, KeptCommands, type Kept } from './kept-commands.ts'
 import { cut, factsOf, type Known } from './known.ts'
-import type { Ended, Launched, Launcher, LaunchPlan } from './launch.ts'
+import type { Ended, Launched, Launcher, LaunchLimits, LaunchPlan } from './launch.ts'
 import { launcherHere } from './launcher-here.ts'
 import { Leftovers } from './leftovers.ts'
 import {
@@ -43,6 +43,7 @@ import {
 } from './messages.ts'
 import { CommandPolicy, type CommandRule } from './policy.ts'
 import { Specs } from './specs.ts'
+import { Users } from './users.ts'
 
 /** What `onCommand` is told. */
 export interface CommandEvent {
@@ -81,14 +82,40 @@ export interface ExecOptions {
   env?: 'any' | readonly string[]
   /**
    * What every command has set. @default PATH and LANG of this process, HOME, USER, LOGNAME and
-   * SHELL of its user; nothing else of its environment
+   * SHELL of the user; nothing else of its environment
    */
   baseEnv?: Readonly<Record<string, string>>
-  /** Where commands start. @default the home of this process's user */
+  /**
+   * Names of the system's users as whom peers may run commands; the first is taken where a peer
+   * names none. Others than this process's own need root and the keeper. Home, groups and shell are
+   * the system's; there is no login (PAM, utmp).
+   * @default this process's own
+   */
+  users?: readonly string[]
+  /**
+   * Ceilings of resources for each process (`nofile`, `nproc`, `as`, `cpu`, `fsize`, `core`, in the
+   * kernel's units), and what holds where a peer asks for less or nothing. @default none
+   */
+  limits?: LaunchLimits
+  /** Niceness of commands, -20 to 19. @default this process's */
+  nice?: number
+  /** Bits that the files of commands are made without, `0o077`. @default this process's */
+  umask?: number
+  /**
+   * A control group (v2) that is this process's to divide: each command gets one of its own in it,
+   * with these maxima, and is ended by it. @default none
+   */
+  cgroup?: ControlGroupOptions
+  /**
+   * True: no program gains rights by a set-user-id bit (sudo). @default true, unless commands may
+   * be root's; false without the keeper
+   */
+  noNewPrivileges?: boolean
+  /** Where commands start. @default the home of the user */
   directory?: string
   /**
-   * True: a peer's `cwd` must lie in `directory`. Says where a command starts, not where it goes. @default
-   * false
+   * True: a peer's `cwd` must lie in `directory`. Says where a command starts, not where it goes.
+   * @default false
    */
   within?: boolean
   /**
@@ -194,7 +221,8 @@ class ExecServer {
   readonly #launcher: Launcher
   readonly #clock: Clock
   readonly #policy: CommandPolicy
-  readonly #user = userInfo()
+  readonly #users: Users
+  readonly #bounds: Bounds
   readonly #signals: ReadonlySet<string>
   readonly #leftovers: Leftovers
   readonly #maxCommands: number
@@ -210,16 +238,11 @@ class ExecServer {
     this.#options = options
     this.#launcher = launcher
     this.#clock = clock
-    const { username: name, homedir: home, shell } = this.#user
-    const base = options.baseEnv ?? baseOf({ name, home, shell: shell ?? '/bin/sh' }, process.env)
-    const directory = options.directory ?? home
+    const { directory = '/', users } = options
     if (!directory.startsWith('/')) throw badArgument(`directory must be an absolute path, not ${directory}`)
-    this.#policy = new CommandPolicy(options, {
-      directory: Buffer.from(directory),
-      confined: options.within ?? false,
-      base,
-      noNewPrivileges: launcher.can.noNewPrivileges,
-    })
+    this.#policy = new CommandPolicy(options)
+    this.#users = new Users(users, launcher.can.user)
+    this.#bounds = new Bounds(options, launcher.can, this.#users.haveRoot)
     this.#signals = new Set(signals)
     this.#leftovers = new Leftovers(requireInteger('maxLeftovers', options.maxLeftovers ?? 64, 0, 10_000))
     this.#maxCommands = requireInteger('maxCommands', options.maxCommands ?? 64, 1, 10_000)
@@ -365,15 +388,12 @@ class ExecServer {
 
   async #run(request: PipeRequest, spec: Spec, known: Known, holds: (launched: Launched) => void): Promise<void> {
     const params = known.request
-    if (params.user !== undefined && params.user !== this.#user.username)
-      throw new TrunkError('ERR_DENIED', 'user: this server runs commands as its own user')
     if (params.stderr === 'merge' && !this.#launcher.can.merge)
       throw new TrunkError('ERR_UNSUPPORTED', 'this server cannot merge standard error into standard output')
-    const plan = await inPool(accountOf(request.trunk).jobs, request, () => this.#policy.plan(params, spec))
-    const launched = await this.#launcher.launch(this.#withTerminal(plan, params), request.signal)
+    const { launched, user } = await this.#launch(request, params, spec)
     holds(launched)
     const { pid, tree } = launched
-    const reply: StartReply = (known.reply = { id: params.id, pid, user: this.#user.username, tree, ...keptAs(known) })
+    const reply: StartReply = (known.reply = { id: params.id, pid, user, tree, ...keptAs(known) })
     known.startedMs = this.#clock.now()
     const told = { peer: peerOf(request.trunk), argv: shown(spec.argv), pid }
     notify(this.#options.onCommand, { what: 'started', ...told })
@@ -406,6 +426,31 @@ class ExecServer {
     const hasTerm = plan.env.some((entry) => Buffer.from(entry).subarray(0, TERM.byteLength).equals(TERM))
     const env = hasTerm ? plan.env : [...plan.env, Buffer.concat([TERM, Buffer.from(term)])]
     return { ...plan, env, terminal: { columns, rows, x, y, modes } }
+  }
+
+  async #launch(request: PipeRequest, params: StartRequest, spec: Spec): Promise<{ launched: Launched; user: string }> {
+    const { stdin, stdout, stderr, limits } = params
+    const { baseEnv, directory, within = false } = this.#options
+    const { user, decided } = await inPool(accountOf(request.trunk).jobs, request, async () => {
+      const user = await this.#users.resolve(params.user)
+      const place = {
+        directory: Buffer.from(directory ?? user.home),
+        confined: within,
+        base: baseEnv ?? baseOf(user, process.env),
+      }
+      return { user, decided: await this.#policy.plan(params, spec, place) }
+    })
+    request.signal.throwIfAborted()
+    const bounds = this.#bounds.of(limits)
+    const { name, becomes } = user
+    try {
+      const plan = { ...decided, stdin, stdout, stderr, ...bounds, ...(becomes && { user: becomes }) }
+      const launched = await this.#launcher.launch(this.#withTerminal(plan, params), request.signal)
+      return { launched, user: name }
+    } catch (error) {
+      this.#bounds.giveUp(bounds)
+      throw error
+    }
   }
 
   /** Whatever goes wrong from here on, the tree is not left behind. */

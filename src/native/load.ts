@@ -268,6 +268,25 @@ export interface NativeTerminals {
   endOfFile(fd: number): number | undefined
 }
 
+/** A user as the system has it. */
+export interface NativeUser {
+  readonly uid: number
+  readonly gid: number
+  /** All of its groups, `gid` among them. */
+  readonly groups: readonly number[]
+  readonly home: string
+  readonly shell: string
+}
+
+/** Users by their names. */
+export interface NativeUsers {
+  /**
+   * Undefined where there is none of that name. Rejects with the system's error. Takes a thread of
+   * the pool.
+   */
+  findUser(name: string): Promise<NativeUser | undefined>
+}
+
 /** What the C files export. */
 export type NativeAddon = NativeDescriptors &
   NativeSwap &
@@ -278,7 +297,8 @@ export type NativeAddon = NativeDescriptors &
   NativeSockets &
   NativeTerminals &
   NativeExit &
-  NativePipes
+  NativePipes &
+  NativeUsers
 
 /** What came of loading: the addon, or a sentence that says why there is none. */
 export type NativeStatus = { readonly native: NativeAddon; readonly path: string } | { readonly problem: string }

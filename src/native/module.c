@@ -14,6 +14,7 @@ NAPI_MODULE_INIT() {
   CHECK(env, export_exit(env, exports));
   CHECK(env, export_terminal(env, exports));
   CHECK(env, export_pipes(env, exports));
+  CHECK(env, export_users(env, exports));
   CHECK(env, napi_create_object(env, &constants));
   CHECK(env, export_watch_constants(env, constants));
   CHECK(env, export_poller_constants(env, constants));

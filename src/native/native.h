@@ -87,6 +87,7 @@ napi_status export_poller(napi_env env, napi_value exports);
 napi_status export_exit(napi_env env, napi_value exports);
 napi_status export_terminal(napi_env env, napi_value exports);
 napi_status export_pipes(napi_env env, napi_value exports);
+napi_status export_users(napi_env env, napi_value exports);
 
 /*
  * The numbers that JavaScript needs to call it and to read what it gives: they are said here once.

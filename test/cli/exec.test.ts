@@ -123,6 +123,21 @@ for (const [kind, env] of [
       await eventually(() => !isAlive(Number(pid)), 'the program has ended')
     })
 
+    it('serve runs commands as the user that it names, or says that it cannot [X24]', async () => {
+      const isRoot = process.getuid?.() === 0
+      const args = ['--exec', 'any', '--exec-user', isRoot ? 'daemon' : 'root']
+      if (kind === 'spawn' || !isRoot) {
+        const { status, stderr } = await trunkline(['serve', 'tcp://127.0.0.1:0', ...args], { env })
+        assert.equal(status, 1)
+        assert.match(stderr, /^trunkline: ERR_UNSUPPORTED: /)
+        return
+      }
+      const server = await served(args)
+      assert.equal((await trunkline(['exec', '-w', '/', 'id', '-un'], { to: server.address })).stdout, 'daemon\n')
+      assert.equal((await trunkline(['exec', '-u', 'root', 'id'], { to: server.address })).status, 125)
+      await server.stop()
+    })
+
     it('serve takes no name of a command twice', async () => {
       const named = ['--exec-named', 'a=/bin/true', '--exec-named', 'a=/bin/false']
       const { status, stderr } = await trunkline(['serve', 'tcp://127.0.0.1:0', ...named])

@@ -26,6 +26,8 @@ interface ServeOptions extends ProxyFlags {
   bench?: boolean
   exec?: string[]
   execNamed?: string[]
+  execUser?: string[]
+  execNewPrivileges?: boolean
   execWithoutToken?: boolean
   budget?: string[]
   tokenFile?: string
@@ -67,6 +69,8 @@ export function addServe(program: Command, context: Context): void {
     .option('--exec <command>', 'let peers run it; any: everything; --exec-named N=COMMAND: as @N', append)
     // a screen is full
     .addOption(new Option('--exec-named <name=command>', 'let peers run it as @NAME').argParser(append).hideHelp())
+    .addOption(new Option('--exec-user <name>', 'commands run as NAME, if asked for').argParser(append).hideHelp())
+    .addOption(new Option('--exec-new-privileges', 'commands may gain rights by sudo').hideHelp())
     .addOption(new Option('--exec-without-token', 'commands for everybody who reaches the address').hideHelp())
     .option('--bench', 'let peers measure the line (trunkline doctor does)')
     .addOption(
@@ -96,11 +100,12 @@ async function protocolsOf(context: Context, options: ServeOptions): Promise<Pro
   return protocols
 }
 
-async function commandsOf(
-  context: Context,
-  { exec: rules = [], execNamed = [] }: ServeOptions,
-): Promise<Protocol | undefined> {
-  if (rules.length === 0 && execNamed.length === 0) return undefined
+async function commandsOf(context: Context, options: ServeOptions): Promise<Protocol | undefined> {
+  const { exec: rules = [], execNamed = [], execUser, execNewPrivileges } = options
+  if (rules.length === 0 && execNamed.length === 0) {
+    if (execUser === undefined && execNewPrivileges === undefined) return undefined
+    throw usageError('--exec-user and --exec-new-privileges say how commands run: say by --exec which')
+  }
   const byName = new Map<string, string[]>()
   for (const text of execNamed) {
     const at = text.indexOf('=')
@@ -111,7 +116,12 @@ async function commandsOf(
   }
   const { exec } = await import('../../../protocols/exec.ts')
   const commands = named('--exec', () =>
-    exec({ allow: rules.includes('any') ? 'any' : rules.map(words), named: Object.fromEntries(byName) }),
+    exec({
+      allow: rules.includes('any') ? 'any' : rules.map(words),
+      named: Object.fromEntries(byName),
+      ...(execUser && { users: execUser }),
+      ...(execNewPrivileges === true && { noNewPrivileges: false }),
+    }),
   )
   // what outlives its session does not outlive us
   context.owner.own(() => commands.close())
