@@ -5,22 +5,18 @@
  * Enforces: the allow-list, `connectTimeoutMs` for resolving and dialling together,
  * `maxConnections` per trunk, and a descriptor for each of those that all trunks share.
  */
-import { accountOf, NO_DESCRIPTOR } from '../../src/runtime/budgets.ts'
+import { accountOf } from '../../src/runtime/budgets.ts'
 import { systemClock, type Clock } from '../../src/runtime/clock.ts'
-import { TrunkError } from '../../src/contracts/errors.ts'
-import { defineProtocol } from '../../src/contracts/protocol.ts'
 import { requireInteger } from '../../src/contracts/limits.ts'
 import { addressPolicy } from '../tcp/policy.ts'
-import type { PipeRequest, Protocol } from '../../src/contracts/types.ts'
-import { join } from '../tcp/bridge.ts'
+import type { Protocol } from '../../src/contracts/types.ts'
 import { unwrap } from '../internal/decoded.ts'
-import { perTrunk } from '../internal/per-trunk.ts'
 import type { Lookup } from '../tcp/resolve.ts'
-import { Slots } from '../tcp/slots.ts'
 import { addressesOf } from '../tcp/tcp-fields.ts'
 import type { Attempts } from './attempt.ts'
 import { dialAllowed } from './dial-allowed.ts'
 import { decodeRequest, encodeReply, NAME, type ConnectRequest } from './messages.ts'
+import { connectionProtocol } from './serving.ts'
 
 /** Options of {@link tcpConnection}. */
 export interface TcpConnectionOptions {
@@ -38,12 +34,6 @@ export interface TcpConnectionOptions {
   lookup?: Lookup
   /** @default the machine's monotonic clock */
   clock?: Clock
-}
-
-type Settings = Required<Omit<TcpConnectionOptions, 'allow' | 'lookup' | 'maxConnections'>> & {
-  readonly lookup: Lookup | undefined
-  readonly policy: ReturnType<typeof addressPolicy>
-  readonly attempts: Attempts | undefined
 }
 
 /**
@@ -68,46 +58,20 @@ export function tcpConnection(options: TcpConnectionOptions): Protocol {
  * for at the first dial
  */
 export function connectionsOver(options: TcpConnectionOptions, attempts?: Attempts): Protocol {
-  const settings: Settings = {
+  const settings = {
     policy: addressPolicy(options.allow),
     connectTimeoutMs: requireInteger('connectTimeoutMs', options.connectTimeoutMs ?? 10_000, 1, 2 ** 31 - 1),
     lookup: options.lookup,
     clock: options.clock ?? systemClock,
     attempts,
   }
-  const maxConnections = requireInteger('maxConnections', options.maxConnections ?? 256, 1, 100_000)
-  const slotsOf = perTrunk((trunk) => new Slots(maxConnections, accountOf(trunk).descriptors))
-  return defineProtocol<ConnectRequest>({
+  return connectionProtocol<ConnectRequest>({
     name: NAME,
-    // what the other end of a connection sent before it was cut is delivered first
-    readBeforeReset: true,
+    maxConnections: requireInteger('maxConnections', options.maxConnections ?? 256, 1, 100_000),
+    clock: settings.clock,
     parse: (params) => unwrap(decodeRequest(params)),
-    async handle(request) {
-      const slots = slotsOf(request.trunk)
-      if (!slots.take()) {
-        const why = slots.full ? `this trunk has its ${slots.max} connections` : NO_DESCRIPTOR
-        throw new TrunkError('ERR_CONNECTION_LIMIT', why)
-      }
-      try {
-        await carry(request, settings)
-      } finally {
-        slots.release()
-      }
-    },
+    connect: ({ params, signal, trunk }) =>
+      dialAllowed(params, signal, { ...settings, lookups: accountOf(trunk).lookups }),
+    replyOf: (connection) => encodeReply(addressesOf(connection)),
   })
-}
-
-async function carry(request: PipeRequest<ConnectRequest>, settings: Settings): Promise<void> {
-  const connection = await dialAllowed(request.params, request.signal, {
-    ...settings,
-    lookups: accountOf(request.trunk).lookups,
-  })
-  try {
-    const pipe = request.accept(encodeReply(addressesOf(connection)))
-    await join(pipe, connection, settings.clock).over
-  } finally {
-    // Harmless after the bridge; where the pipe could not be had, the connection is not left
-    // hanging.
-    connection.reset()
-  }
 }

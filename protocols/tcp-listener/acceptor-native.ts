@@ -22,20 +22,25 @@ export function nativeSource(set: ConnectionSet, native: NativeDescriptors = set
     })
 }
 
-class NativeSource implements ConnectionSource {
+/** The queue of a listening socket. */
+export class NativeSource implements ConnectionSource {
   readonly local: Endpoint
   readonly #set: ConnectionSet
   readonly #native: NativeDescriptors
   readonly #fd: number
   readonly #watch: NativeWatch
+  readonly #isUnix: boolean
   #closed = false
 
+  /** Takes `fd` over; where this throws (a system error), it is closed. */
   constructor(set: ConnectionSet, native: NativeDescriptors, fd: number, onReady: () => void) {
     this.#set = set
     this.#native = native
     this.#fd = fd
     try {
-      this.local = native.localAddress(fd)
+      const { family, address, port } = native.localAddress(fd)
+      this.local = { address, port }
+      this.#isUnix = family === 'unix'
       this.#watch = native.watch(fd, onReady)
     } catch (error) {
       native.close(fd)
@@ -46,10 +51,10 @@ class NativeSource implements ConnectionSource {
   take(): Connection | undefined {
     const accepted = this.#native.accept(this.#fd)
     if (accepted === undefined) return undefined
-    const { fd } = accepted
+    const { fd, local, remote } = accepted
     try {
-      this.#set.native.tune(fd, 0)
-      return new NativeConnection(this.#set, fd, accepted)
+      if (!this.#isUnix) this.#set.native.tune(fd, 0)
+      return new NativeConnection(this.#set, fd, { local, remote, isUnix: this.#isUnix })
     } catch (error) {
       this.#native.close(fd)
       throw error

@@ -4,21 +4,26 @@
  * bounded and no byte is lost, but the other end sees its connection accepted before anybody asked
  * for it.
  */
-import { createServer, isIPv6, type AddressInfo, type Server } from 'node:net'
+import { createServer, isIPv6, type AddressInfo, type ListenOptions, type Server } from 'node:net'
 import type { Connection, Endpoint } from '../tcp/connection.ts'
 import { netConnection } from '../tcp/net-connection.ts'
 import type { ConnectionSource, OpenSource } from './acceptor.ts'
 
 /** A source over `net.createServer`. */
-export const netSource: OpenSource = (at, backlog, onReady) =>
-  new Promise((resolve, reject) => {
+export const netSource: OpenSource = ({ address, port }, backlog, onReady) =>
+  listenByNet({ host: address, port, backlog, ipv6Only: isIPv6(address), exclusive: true }, backlog, onReady)
+
+/** A source over `net.createServer` that listens by `options`. Rejects with the system's error. */
+export function listenByNet(options: ListenOptions, backlog: number, onReady: () => void): Promise<ConnectionSource> {
+  return new Promise((resolve, reject) => {
     const server = createServer({ pauseOnConnect: true, allowHalfOpen: true, noDelay: true })
     server.once('error', reject)
-    server.listen({ host: at.address, port: at.port, backlog, ipv6Only: isIPv6(at.address), exclusive: true }, () => {
+    server.listen(options, () => {
       server.off('error', reject)
       resolve(new NetSource(server, backlog, onReady))
     })
   })
+}
 
 class NetSource implements ConnectionSource {
   readonly local: Endpoint
@@ -27,8 +32,9 @@ class NetSource implements ConnectionSource {
 
   constructor(server: Server, maxQueued: number, onReady: () => void) {
     this.#server = server
-    const { address, port } = server.address() as AddressInfo
-    this.local = { address, port }
+    // a path is told as text: whoever asked for it knows it
+    const bound = server.address() as AddressInfo | string
+    this.local = typeof bound === 'string' ? { address: '', port: 0 } : { address: bound.address, port: bound.port }
     server.on('connection', (socket) => {
       const connection = netConnection(socket)
       if (this.#queue.length >= maxQueued) {

@@ -1,5 +1,6 @@
 /**
- * One bound port, and the requests that wait for its connections: first come, first served.
+ * One bound port or socket, and the requests that wait for its connections: first come, first
+ * served.
  *
  * Promises: a connection is taken from the {@link ConnectionSource} only for a request that waits
  * and a place that is free; a source that fails is asked again after a pause, never in a loop;
@@ -71,8 +72,17 @@ export class Acceptor {
     at: Endpoint,
     options: { open: OpenSource; backlog: number; slots: Slots; clock: Clock },
   ): Promise<Acceptor> {
-    const acceptor = new Acceptor(options.slots, options.clock)
-    acceptor.#source = await options.open(at, options.backlog, acceptor.#pump)
+    const { open, backlog, slots, clock } = options
+    return await Acceptor.over((onReady) => open(at, backlog, onReady), { slots, clock })
+  }
+
+  /** One over any source. Rejects as `open` does. */
+  static async over(
+    open: (onReady: () => void) => Promise<ConnectionSource>,
+    { slots, clock }: { slots: Slots; clock: Clock },
+  ): Promise<Acceptor> {
+    const acceptor = new Acceptor(slots, clock)
+    acceptor.#source = await open(acceptor.#pump)
     return acceptor
   }
 

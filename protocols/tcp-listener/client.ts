@@ -10,9 +10,9 @@ import { systemClock, type Clock } from '../../src/runtime/clock.ts'
 import { badArgument, TrunkError } from '../../src/contracts/errors.ts'
 import { requireInteger } from '../../src/contracts/limits.ts'
 import type { OpenOptions, Pipe, Trunk } from '../../src/contracts/types.ts'
-import { unwrap } from '../internal/decoded.ts'
+import { unwrap, type Decoded } from '../internal/decoded.ts'
 import type { TcpPipe } from '../tcp-connection/client.ts'
-import { Listening } from './listening.ts'
+import { Listening, type ListeningOptions } from './listening.ts'
 import { decodeReply, decodeRequest, encodeRequest, NAME, type ListenReply, type ListenRequest } from './messages.ts'
 
 /** Where the peer is to listen. */
@@ -76,7 +76,29 @@ export async function tcpListen(trunk: Trunk, at: TcpBind, options: TcpListenOpt
   const open = signal === undefined ? { answerTimeoutMs } : { answerTimeoutMs, signal }
   const control = await trunk.open(NAME, encodeRequest(request), open)
   const reply = listenReply(control)
-  return new Listening(trunk, control, reply, { accepts, clock: options.clock ?? systemClock })
+  return new TcpListeningAt(reply, trunk, control, {
+    name: NAME,
+    listener: reply.listener,
+    accepts,
+    clock: options.clock ?? systemClock,
+    accepted,
+  })
+}
+
+class TcpListeningAt extends Listening<TcpIncoming> implements TcpListening {
+  readonly address: { readonly host: string; readonly port: number }
+
+  constructor({ host, port }: ListenReply, trunk: Trunk, control: Pipe, options: ListeningOptions) {
+    super(trunk, control, options)
+    this.address = { host, port }
+  }
+}
+
+function accepted(reply: unknown): Decoded<number> {
+  const decoded = decodeReply(reply)
+  if (!decoded.ok) return decoded
+  if (decoded.value.op === 'accept') return { ok: true, value: decoded.value.request }
+  return { ok: false, error: new TrunkError('ERR_MESSAGE_INVALID', `${NAME} answered an accept with something else`) }
 }
 
 function listenRequest(at: TcpBind): ListenRequest {

@@ -5,8 +5,20 @@
 import type { Clock, Timer } from '../../src/runtime/clock.ts'
 import { toTrunkError, TrunkError } from '../../src/contracts/errors.ts'
 import type { Pipe, Trunk } from '../../src/contracts/types.ts'
-import type { TcpIncoming, TcpListening } from './client.ts'
-import { decodeReply, encodeRequest, NAME, type ListenReply } from './messages.ts'
+import type { Decoded } from '../internal/decoded.ts'
+import type { AcceptRequest } from './messages.ts'
+
+/** What the two protocols of listeners do not share. */
+export interface ListeningOptions {
+  /** The protocol's name. */
+  readonly name: string
+  /** The listener's number at the peer. */
+  readonly listener: number
+  readonly accepts: number
+  readonly clock: Clock
+  /** Checks a reply to a request to accept, and gives the request that it is for. */
+  accepted(reply: unknown): Decoded<number>
+}
 
 /** Refusals that pass: there is no room for a further pipe just now. */
 const PASSING: ReadonlySet<string> = new Set(['ERR_PIPE_LIMIT', 'ERR_PIPE_BACKLOG', 'ERR_PIPE_BUSY'])
@@ -15,26 +27,26 @@ const PASSING: ReadonlySet<string> = new Set(['ERR_PIPE_LIMIT', 'ERR_PIPE_BACKLO
 const MIN_PAUSE_MS = 100
 const MAX_PAUSE_MS = 5_000
 
-interface Taker {
-  readonly resolve: (pipe: TcpIncoming | undefined) => void
+interface Taker<P> {
+  readonly resolve: (pipe: P | undefined) => void
   readonly reject: (error: TrunkError) => void
 }
 
-/** See {@link TcpListening}. */
-export class Listening implements TcpListening {
-  readonly address: { readonly host: string; readonly port: number }
+/**
+ * Iterating gives each connection once, as a pipe of type `P`, which `accepted` vouches for;
+ * leaving the loop closes it.
+ */
+export class Listening<P extends Pipe> implements AsyncIterable<P>, AsyncDisposable {
   readonly #trunk: Trunk
   readonly #control: Pipe
-  readonly #listener: number
-  readonly #accepts: number
-  readonly #clock: Clock
+  readonly #options: ListeningOptions
   /**
    * Requests under way, to give them up. One each: a signal given to `open` goes on to abort the
    * pipe, and that is the application's.
    */
   readonly #underWay = new Set<AbortController>()
-  readonly #ready: TcpIncoming[] = []
-  readonly #takers: Taker[] = []
+  readonly #ready: P[] = []
+  readonly #takers: Taker<P>[] = []
   #over = false
   #lastRequest = 0
   #pause: Timer | undefined
@@ -42,18 +54,15 @@ export class Listening implements TcpListening {
   #failure: TrunkError | undefined
   #closing: Promise<void> | undefined
 
-  constructor(trunk: Trunk, control: Pipe, reply: ListenReply, options: { accepts: number; clock: Clock }) {
+  constructor(trunk: Trunk, control: Pipe, options: ListeningOptions) {
     this.#trunk = trunk
     this.#control = control
-    this.#listener = reply.listener
-    this.#accepts = options.accepts
-    this.#clock = options.clock
-    this.address = { host: reply.host, port: reply.port }
+    this.#options = options
     void this.#watchControl()
     this.#request()
   }
 
-  async *[Symbol.asyncIterator](): AsyncGenerator<TcpIncoming, void, undefined> {
+  async *[Symbol.asyncIterator](): AsyncGenerator<P, void, undefined> {
     try {
       for (;;) {
         const pipe = await this.#take()
@@ -92,7 +101,7 @@ export class Listening implements TcpListening {
     for (const pipe of this.#ready.splice(0)) pipe.abort(reason)
   }
 
-  #take(): Promise<TcpIncoming | undefined> {
+  #take(): Promise<P | undefined> {
     const pipe = this.#ready.shift()
     if (pipe !== undefined) {
       this.#request()
@@ -132,7 +141,7 @@ export class Listening implements TcpListening {
   /** Tops the requests up, so that as many are under way as there is room for connections. */
   #request(): void {
     if (this.#pause !== undefined) return
-    while (!this.#over && this.#underWay.size + this.#ready.length < this.#accepts) {
+    while (!this.#over && this.#underWay.size + this.#ready.length < this.#options.accepts) {
       this.#lastRequest += 1
       void this.#requestOne(this.#lastRequest)
     }
@@ -142,8 +151,9 @@ export class Listening implements TcpListening {
     const giveUp = new AbortController()
     this.#underWay.add(giveUp)
     try {
-      const params = encodeRequest({ op: 'accept', listener: this.#listener, request })
-      const pipe = await this.#trunk.open(NAME, params, { signal: giveUp.signal, readBeforeReset: true })
+      const { name, listener } = this.#options
+      const params: AcceptRequest = { op: 'accept', listener, request }
+      const pipe = await this.#trunk.open(name, params, { signal: giveUp.signal, readBeforeReset: true })
       this.#underWay.delete(giveUp)
       this.#arrived(pipe, request)
     } catch (error) {
@@ -157,8 +167,8 @@ export class Listening implements TcpListening {
       pipe.abort(this.#failure ?? closedError())
       return
     }
-    const reply = decodeReply(pipe.reply)
-    if (!reply.ok || reply.value.op !== 'accept' || reply.value.request !== request) {
+    const reply = this.#options.accepted(pipe.reply)
+    if (!reply.ok || reply.value !== request) {
       const error = reply.ok ? new TrunkError('ERR_MESSAGE_INVALID', 'the reply is for another request') : reply.error
       pipe.abort(error)
       this.#fail(error)
@@ -166,7 +176,7 @@ export class Listening implements TcpListening {
     }
     this.#pauseMs = MIN_PAUSE_MS
     // Checked just above: the reply is what the type says.
-    const incoming = pipe as TcpIncoming
+    const incoming = pipe as P
     const taker = this.#takers.shift()
     if (taker === undefined) this.#ready.push(incoming)
     else taker.resolve(incoming)
@@ -179,7 +189,7 @@ export class Listening implements TcpListening {
       this.#fail(error)
       return
     }
-    this.#pause ??= this.#clock.after(this.#pauseMs, () => {
+    this.#pause ??= this.#options.clock.after(this.#pauseMs, () => {
       this.#pause = undefined
       this.#request()
     })

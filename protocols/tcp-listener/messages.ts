@@ -46,7 +46,11 @@ export interface AcceptReply extends TcpAddresses {
 /** A reply of this protocol. */
 export type ListenerReply = ListenReply | AcceptReply
 
-const Id = v.pipe(v.number('must be a whole number'), v.check(isId, 'must be a whole number from 0 to 2^53 - 1'))
+/** The number of a listener, or of a request. */
+export const Id: v.GenericSchema<unknown, number> = v.pipe(
+  v.number('must be a whole number'),
+  v.check(isId, 'must be a whole number from 0 to 2^53 - 1'),
+)
 
 function isId(id: number): boolean {
   return Number.isSafeInteger(id) && id >= 0

@@ -1,34 +1,20 @@
 /**
- * The serving side of `tcp-listener`: binds for the peer, and answers each of its accept requests
- * with a connection.
- *
- * Enforces: the allow-list, `maxListeners` and `maxConnections` per trunk. A listener belongs to
- * the pipe that asked for it and is known only on the trunk of that pipe.
+ * The serving side of `tcp-listener`: what is bound, and by which rules. serving.ts does the rest.
  */
 import { formatHostPort } from '../../src/runtime/host-port.ts'
-import { accountOf, NO_DESCRIPTOR } from '../../src/runtime/budgets.ts'
+import { accountOf } from '../../src/runtime/budgets.ts'
 import { systemClock, type Clock } from '../../src/runtime/clock.ts'
-import { TrunkError } from '../../src/contracts/errors.ts'
-import { defineProtocol } from '../../src/contracts/protocol.ts'
 import { requireInteger } from '../../src/contracts/limits.ts'
 import { listenError } from '../../src/runtime/net-errors.ts'
 import { addressPolicy, type AddressPolicy } from '../tcp/policy.ts'
-import type { Pipe, PipeRequest, Protocol } from '../../src/contracts/types.ts'
-import { join } from '../tcp/bridge.ts'
+import type { PipeRequest, Protocol } from '../../src/contracts/types.ts'
 import { unwrap } from '../internal/decoded.ts'
-import { perTrunk } from '../internal/per-trunk.ts'
 import { resolveAllowed, type Lookup } from '../tcp/resolve.ts'
-import { Slots } from '../tcp/slots.ts'
+import type { Slots } from '../tcp/slots.ts'
 import { addressesOf } from '../tcp/tcp-fields.ts'
 import { Acceptor, type OpenSource } from './acceptor.ts'
-import {
-  decodeRequest,
-  encodeReply,
-  NAME,
-  type AcceptRequest,
-  type ListenerRequest,
-  type ListenRequest,
-} from './messages.ts'
+import { decodeRequest, encodeReply, NAME, type ListenRequest } from './messages.ts'
+import { listenerLimits, listenerProtocol } from './serving.ts'
 import { systemSource } from './system-source.ts'
 
 /** Options of {@link tcpListener}. */
@@ -56,20 +42,10 @@ export interface TcpListenerOptions {
 
 interface Settings {
   readonly policy: AddressPolicy
-  readonly maxListeners: number
   readonly backlog: number
   readonly lookup: Lookup | undefined
   readonly clock: Clock
   readonly open: () => OpenSource
-}
-
-/** The listeners of one trunk. */
-interface State {
-  readonly listeners: Map<number, Acceptor>
-  /** Those being bound count as well. */
-  count: number
-  nextId: number
-  readonly slots: Slots
 }
 
 /**
@@ -92,61 +68,22 @@ export function tcpListener(options: TcpListenerOptions): Protocol {
 export function listenerOver(options: TcpListenerOptions, open: () => OpenSource): Protocol {
   const settings: Settings = {
     policy: addressPolicy(options.allow),
-    maxListeners: requireInteger('maxListeners', options.maxListeners ?? 16, 1, 100_000),
     backlog: requireInteger('backlog', options.backlog ?? 128, 1, 65_535),
     lookup: options.lookup,
     clock: options.clock ?? systemClock,
     open,
   }
-  const maxConnections = requireInteger('maxConnections', options.maxConnections ?? 256, 1, 100_000)
-  const stateOf = perTrunk<State>((trunk) => ({
-    listeners: new Map(),
-    count: 0,
-    nextId: 1,
-    slots: new Slots(maxConnections, accountOf(trunk).descriptors),
-  }))
-  return defineProtocol<ListenerRequest>({
+  return listenerProtocol<ListenRequest>({
     name: NAME,
-    // what the other end of a connection sent before it was cut is delivered first
-    readBeforeReset: true,
+    ...listenerLimits(options),
+    descriptors: 1,
     parse: (params) => unwrap(decodeRequest(params)),
-    async handle(request) {
-      const state = stateOf(request.trunk)
-      const { params } = request
-      if (params.op === 'listen') await serveListen(request, params, state, settings)
-      else await serveAccept(request, params, state)
+    bind: (request, params, slots) => bind(request, params, slots, settings),
+    listening(listener, { local }) {
+      return encodeReply({ op: 'listen', listener, host: local.address, port: local.port })
     },
+    accepted: (request, connection) => encodeReply({ op: 'accept', request, ...addressesOf(connection) }),
   })
-}
-
-/** Binds, and holds the port until the pipe or its session ends. */
-async function serveListen(
-  request: PipeRequest,
-  params: ListenRequest,
-  state: State,
-  settings: Settings,
-): Promise<void> {
-  if (state.count >= settings.maxListeners) {
-    throw new TrunkError('ERR_LISTENER_LIMIT', `this trunk has its ${settings.maxListeners} listeners`)
-  }
-  const { descriptors } = accountOf(request.trunk)
-  if (!descriptors.takeOrRefuse(1)) throw new TrunkError('ERR_LISTENER_LIMIT', NO_DESCRIPTOR)
-  state.count += 1
-  const listener = state.nextId
-  state.nextId += 1
-  let acceptor: Acceptor | undefined
-  try {
-    acceptor = await bind(request, params, state.slots, settings)
-    state.listeners.set(listener, acceptor)
-    const { address, port } = acceptor.local
-    const pipe = request.accept(encodeReply({ op: 'listen', listener, host: address, port }))
-    await untilEnded(pipe)
-  } finally {
-    state.listeners.delete(listener)
-    state.count -= 1
-    acceptor?.close()
-    descriptors.give(1)
-  }
 }
 
 async function bind(request: PipeRequest, params: ListenRequest, slots: Slots, settings: Settings): Promise<Acceptor> {
@@ -162,31 +99,5 @@ async function bind(request: PipeRequest, params: ListenRequest, slots: Slots, s
     return await Acceptor.listen({ address, port }, { open: settings.open(), backlog, slots, clock })
   } catch (error) {
     throw listenError(error, formatHostPort(host, port))
-  }
-}
-
-/**
- * The pipe of a listener carries nothing; its end is the listener's. Throws when it, or its
- * session, fails.
- */
-async function untilEnded(pipe: Pipe): Promise<void> {
-  for await (const chunk of pipe.source) {
-    if (chunk.byteLength > 0) throw new TrunkError('ERR_MESSAGE_INVALID', 'the pipe of a listener carries no bytes')
-  }
-}
-
-/** Waits for a connection, then carries it. */
-async function serveAccept(request: PipeRequest, params: AcceptRequest, state: State): Promise<void> {
-  const acceptor = state.listeners.get(params.listener)
-  if (acceptor === undefined) throw new TrunkError('ERR_LISTENER_UNKNOWN', `there is no listener ${params.listener}`)
-  const connection = await acceptor.next(request.signal)
-  try {
-    const pipe = request.accept(encodeReply({ op: 'accept', request: params.request, ...addressesOf(connection) }))
-    await join(pipe, connection).over
-  } finally {
-    // Harmless after the bridge; where the pipe could not be had, the connection is not left
-    // hanging.
-    connection.reset()
-    state.slots.release()
   }
 }

@@ -14,7 +14,7 @@ import { descriptorOf } from '../../src/native/pending-error.ts'
  * With the native addon the kernel is asked. Without it, an empty write finds out, which works only
  * while our own side is open and nothing is queued on it.
  */
-export async function hiddenReset(socket: Socket): Promise<string | undefined> {
+export async function hiddenReset(socket: Socket, isUnix: boolean = false): Promise<string | undefined> {
   if (socket.destroyed) return undefined
   const native = loadNative()
   const fd = descriptorOf(socket)
@@ -24,7 +24,8 @@ export async function hiddenReset(socket: Socket): Promise<string | undefined> {
     // rest.
     return code === 'EPIPE' ? undefined : code
   }
-  if (socket.writableEnded || socket.writableLength > 0) return undefined
+  // a unix socket that was closed, well or not, takes no write
+  if (isUnix || socket.writableEnded || socket.writableLength > 0) return undefined
   return await new Promise((resolve) => {
     socket.write('', (error) => {
       resolve(

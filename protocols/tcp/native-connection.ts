@@ -12,12 +12,24 @@ import type { ConnectionSet, Member } from './connection-set.ts'
 /** What writing says of a connection that is over: reading it comes to an end of its own. */
 const WAS_CUT: ReadonlySet<string> = new Set(['ECONNRESET', 'EPIPE', 'ENOTCONN'])
 
+/** What is known of a connection. */
+export interface Ends {
+  readonly local: Endpoint
+  readonly remote: Endpoint
+  /**
+   * True for a unix socket, whose other side has what was written as soon as the system has it,
+   * whatever becomes of ours.
+   */
+  readonly isUnix?: boolean
+}
+
 /** See the top of the file. */
 export class NativeConnection implements Connection, Member {
   readonly fd: number
   readonly local: Endpoint
   readonly remote: Endpoint
   readonly #set: ConnectionSet
+  readonly #isUnix: boolean
   readonly #id: number
   /** What the socket is watched for; -1 where whoever had it before has said. */
   #wanted: number
@@ -36,11 +48,12 @@ export class NativeConnection implements Connection, Member {
    * caller's.
    * @param id of a socket that is in the set already
    */
-  constructor(set: ConnectionSet, fd: number, ends: { local: Endpoint; remote: Endpoint }, id?: number) {
+  constructor(set: ConnectionSet, fd: number, ends: Ends, id?: number) {
     this.#set = set
     this.fd = fd
     this.local = ends.local
     this.remote = ends.remote
+    this.#isUnix = ends.isUnix ?? false
     this.#wanted = id === undefined ? 0 : -1
     this.#id = id ?? set.add(this, 0)
     if (id !== undefined) set.replace(id, this)
@@ -51,7 +64,7 @@ export class NativeConnection implements Connection, Member {
   }
 
   get unacknowledged(): number {
-    return this.#closed ? 0 : this.#set.native.unacknowledged(this.fd)
+    return this.#closed || this.#isUnix ? 0 : this.#set.native.unacknowledged(this.fd)
   }
 
   onGone(callback: () => void): void {

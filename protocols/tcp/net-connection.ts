@@ -34,6 +34,11 @@ class NetConnection implements Connection {
   readonly local: Endpoint
   readonly remote: Endpoint
   readonly #socket: Socket
+  /**
+   * A unix socket: its other side has what was written as soon as the system has it, and a write of
+   * nothing fails once that side is closed.
+   */
+  readonly #isUnix: boolean
   #receiver: ConnectionReceiver | undefined
   #gone: (() => void) | undefined
   /** What was read in this turn of the event loop; see {@link afterReads}. */
@@ -52,6 +57,7 @@ class NetConnection implements Connection {
 
   constructor(socket: Socket) {
     this.#socket = socket
+    this.#isUnix = isUnixSocket(socket)
     this.local = { address: socket.localAddress ?? '', port: socket.localPort ?? 0 }
     this.remote = { address: socket.remoteAddress ?? '', port: socket.remotePort ?? 0 }
     interceptWriteErrors(socket, (error) => this.#breaks(error))
@@ -75,6 +81,7 @@ class NetConnection implements Connection {
     if (socket.destroyed || this.#broken !== undefined || socket.bytesWritten === 0) return 0
     // our end is on its way to the system
     if (this.#ending || (socket.writableEnded && !socket.writableFinished)) return 1
+    if (this.#isUnix) return 0
     return unacknowledgedOf(socket)
   }
 
@@ -131,6 +138,10 @@ class NetConnection implements Connection {
   }
 
   end(): void {
+    if (this.#isUnix) {
+      this.#socket.end()
+      return
+    }
     const socket = this.#socket
     this.#ending = true
     // an empty write finds out about a reset that nobody was told of; a shutdown would not
@@ -183,7 +194,7 @@ class NetConnection implements Connection {
     }
     // Asked while the event is being told: right after it, a socket that has ended both ways is
     // closed.
-    this.#checking = hiddenReset(this.#socket).then((code) => {
+    this.#checking = hiddenReset(this.#socket, this.#isUnix).then((code) => {
       if (code !== undefined) {
         this.#fail(Object.assign(new Error(code), { code }))
         // the kernel has told it once: nothing else closes the socket
@@ -232,6 +243,11 @@ class NetConnection implements Connection {
     this.#receiver?.closed()
     this.#receiver = undefined
   }
+}
+
+/** True for the socket of a pipe or a unix socket, which is connected and has no address. */
+function isUnixSocket(socket: Socket): boolean {
+  return !socket.destroyed && socket.remoteAddress === undefined && Object.keys(socket.address()).length === 0
 }
 
 let deliveries: (() => void)[] = []

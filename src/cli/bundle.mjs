@@ -155,6 +155,8 @@ const REST = [
   'protocols/filesystem.ts',
   'protocols/filesystem/server.ts',
   'protocols/tcp-listener.ts',
+  'protocols/unix-connection.ts',
+  'protocols/unix-listener.ts',
   'transports/memory.ts',
   'transports/serial.ts',
   'transports/stdio.ts',

@@ -12,9 +12,19 @@ import { findAddon, type AddonFile } from './addon-file.ts'
  * the CID in digits.
  */
 export interface NativeAddress {
-  readonly family: 'ipv4' | 'ipv6' | 'vsock'
+  /** That of a unix socket says no more: `address` is empty and `port` 0. */
+  readonly family: 'ipv4' | 'ipv6' | 'vsock' | 'unix'
   readonly address: string
   readonly port: number
+}
+
+/**
+ * A unix socket's: a path of at most 107 bytes, or, behind a zero byte, an abstract name of as
+ * many.
+ */
+export interface NativeLocalAddress {
+  readonly family: 'unix'
+  readonly path: Uint8Array
 }
 
 /** A connection that was accepted. Its descriptor belongs to the caller. */
@@ -54,7 +64,7 @@ export interface NativeDescriptors {
    * Makes a listening socket (close-on-exec, non-blocking, IPv6 only for IPv6) and gives its
    * descriptor.
    */
-  listen(address: NativeAddress, backlog: number): number
+  listen(address: NativeAddress | NativeLocalAddress, backlog: number): number
   localAddress(fd: number): NativeAddress
   /** Accepts one waiting connection; undefined when none waits. */
   accept(fd: number): NativeAccepted | undefined
@@ -105,16 +115,17 @@ export interface NativeSwap {
 }
 
 /**
- * What dialling by descriptor needs: AF_VSOCK, which Node does not dial, and sockets that a
- * {@link NativePoller} carries.
+ * What dialling by descriptor needs: AF_VSOCK, which Node does not dial, and sockets that a {@link
+ * NativePoller} carries.
  */
 export interface NativeVsock {
   /**
    * Begins to connect and gives the descriptor: writable when the outcome is known, which
    * `socketError` then tells. `timeoutMs` is how long the kernel may go on trying for vsock; it has
-   * no effect on other families.
+   * no effect on other families. A unix socket is connected at once, or throws: `EAGAIN` where the
+   * listener's backlog is full.
    */
-  connect(address: NativeAddress, timeoutMs: number): number
+  connect(address: NativeAddress | NativeLocalAddress, timeoutMs: number): number
   /** This machine's context id, 2 on a host. Throws ENOENT where the kernel has no vsock. */
   localCid(): number
   /**
@@ -174,8 +185,8 @@ export interface NativePoller {
   /** To be watched: readable while `read` has something to tell. */
   readonly fd: number
   /**
-   * Puts a socket in, by the name of `id` (31 bits), or says anew what it is watched for:
-   * {@link READABLE}, {@link WRITABLE}, both or 0. Failures are told in any case.
+   * Puts a socket in, by the name of `id` (31 bits), or says anew what it is watched for: {@link
+   * READABLE}, {@link WRITABLE}, both or 0. Failures are told in any case.
    */
   want(fd: number, id: number, events: number): void
   /**

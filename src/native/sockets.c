@@ -11,10 +11,12 @@
 #include <errno.h>
 #include <limits.h>
 #include <netinet/in.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/time.h>
+#include <sys/un.h>
 #include <unistd.h>
 /* after sys/socket.h, which it builds on */
 #include <linux/vm_sockets.h>
@@ -29,6 +31,7 @@ union address {
   struct sockaddr_in ipv4;
   struct sockaddr_in6 ipv6;
   struct sockaddr_vm vsock;
+  struct sockaddr_un local;
   struct sockaddr_storage storage;
 };
 
@@ -66,12 +69,36 @@ static bool parse_u32(const char *text, uint32_t *number) {
   return true;
 }
 
-/* { family, address, port } to a socket address. False: it is not one. */
+/*
+ * { path } to the address of a unix socket: a file, or, where a NUL comes first, an abstract name.
+ * False: it is none, or too long.
+ */
+static bool read_local(napi_env env, napi_value object, struct sockaddr_un *address, socklen_t *length) {
+  napi_value value;
+  uint8_t *bytes = NULL;
+  size_t size = 0;
+  if (napi_get_named_property(env, object, "path", &value) != napi_ok) return false;
+  if (!read_bytes(env, value, &bytes, &size) || size == 0) return false;
+  const bool is_abstract = bytes[0] == 0;
+  /* a path ends with a NUL, which has to fit, and holds none */
+  if (size + (is_abstract ? 0 : 1) > sizeof address->sun_path) return false;
+  if (!is_abstract && memchr(bytes, 0, size) != NULL) return false;
+  address->sun_family = AF_UNIX;
+  memcpy(address->sun_path, bytes, size);
+  *length = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + size + (is_abstract ? 0 : 1));
+  return true;
+}
+
+/*
+ * { family, address, port }, or { family, path } of a unix socket, to a socket address. False: it
+ * is not one.
+ */
 static bool read_address(napi_env env, napi_value object, union address *address, socklen_t *length) {
   char family[8], text[64];
   uint32_t port = 0;
   memset(address, 0, sizeof *address);
   if (!read_text(env, object, "family", family, sizeof family)) return false;
+  if (strcmp(family, "unix") == 0) return read_local(env, object, &address->local, length);
   if (!read_text(env, object, "address", text, sizeof text)) return false;
   if (!read_u32(env, object, "port", &port)) return false;
   if (strcmp(family, "vsock") == 0) {
@@ -117,6 +144,9 @@ static napi_value make_address(napi_env env, const union address *address) {
     family = "vsock";
     port = address->vsock.svm_port;
     snprintf(text, sizeof text, "%u", address->vsock.svm_cid);
+  } else if (address->any.sa_family == AF_UNIX) {
+    /* who connects has no name, and the listener knows its own */
+    family = "unix";
   }
   napi_value object, value;
   CHECK(env, napi_create_object(env, &object));
@@ -140,7 +170,10 @@ static napi_value fail_and_close(napi_env env, int fd, const char *syscall_name)
   return raise_errno(env, error, syscall_name);
 }
 
-/* listen({ family, address, port }, backlog): the descriptor of a listening socket. */
+/*
+ * listen({ family, address, port } or { family, path }, backlog): the descriptor of a listening
+ * socket.
+ */
 static napi_value js_listen(napi_env env, napi_callback_info info) {
   size_t count = 2;
   napi_value args[2], result;
@@ -185,7 +218,8 @@ static bool let_connecting_take(int fd, uint32_t ms) {
  * connect({ family, address, port }, timeoutMs): the descriptor of a socket that is being
  * connected. It is writable when the outcome is known; socketError says which. The time limit is
  * the kernel's own for vsock and nobody's for the others: who gives up earlier closes the
- * descriptor.
+ * descriptor. { family, path } is connected at once; EAGAIN says that its listener's backlog is
+ * full.
  */
 static napi_value js_connect(napi_env env, napi_callback_info info) {
   size_t count = 2;

@@ -18,6 +18,8 @@ const CONNECT: ReadonlyMap<string, Row> = new Map<string, Row>([
   ['EPIPE', ['ERR_CONNECT_REFUSED', 'it hung up at once']],
   ['ENOENT', ['ERR_CONNECT_REFUSED', 'there is no such socket']],
   ['ENOTSOCK', ['ERR_CONNECT_REFUSED', 'that is no socket']],
+  ['ENOTDIR', ['ERR_CONNECT_REFUSED', 'a part of the path is no folder']],
+  ['EPROTOTYPE', ['ERR_CONNECT_REFUSED', 'that is a socket of another kind']],
   ['EAGAIN', ['ERR_CONNECT_REFUSED', 'its backlog is full']],
   ['EHOSTUNREACH', ['ERR_CONNECT_UNREACHABLE', 'no route to the host']],
   ['ENETUNREACH', ['ERR_CONNECT_UNREACHABLE', 'no route to the network']],
@@ -47,6 +49,8 @@ const LISTEN: ReadonlyMap<string, Row> = new Map<string, Row>([
   ['EACCES', ['ERR_BIND_DENIED', 'permission denied']],
   ['EPERM', ['ERR_BIND_DENIED', 'permission denied']],
   ['EROFS', ['ERR_BIND_DENIED', 'the file system is read-only']],
+  ['ENOSPC', ['ERR_NO_SPACE', 'no space left']],
+  ['EDQUOT', ['ERR_QUOTA', 'disk quota exceeded']],
 ])
 
 /** A line that stood. */

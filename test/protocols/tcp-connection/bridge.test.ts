@@ -7,13 +7,12 @@ import { join } from '../../../protocols/tcp/bridge.ts'
 import type { Connection, ConnectionReceiver } from '../../../protocols/tcp/connection.ts'
 import { hiddenReset } from '../../../protocols/tcp/hidden-reset.ts'
 import { resetSocket } from '../../../protocols/tcp/reset-socket.ts'
-import { connectionsOver } from '../../../protocols/tcp-connection/server.ts'
-import { bridge, tcpConnect, type TcpPipe } from '../../../protocols/tcp-connection.ts'
+import { bridge } from '../../../protocols/tcp-connection.ts'
 import { defineProtocol, type Pipe, type Trunk } from '../../../src/index.ts'
 import { loadNative } from '../../../src/native/load.ts'
 import { eventually, steady } from '../../helpers/eventually.ts'
 import { dialLoopback, loopbackServer, textOf } from '../../helpers/loopback.ts'
-import { KINDS } from '../../helpers/tcp-kinds.ts'
+import { CONNECTION_KINDS, type Ends } from '../../helpers/connection-kinds.ts'
 import { trunkPair } from '../../helpers/trunk-pair.ts'
 
 const KIB = 1024
@@ -24,40 +23,16 @@ afterEach(() => {
   for (const thing of open.splice(0)) thing.close()
 })
 
-for (const { kind, attempts, skip } of KINDS)
-  describe(`bridge between a pipe and a TCP connection, ${kind}`, { skip }, () => {
-    interface Ends {
-      readonly near: Trunk
-      readonly far: Trunk
-      readonly pipe: TcpPipe
-      /** The target's end of the connection. */
-      readonly socket: Socket
-      /** What the far side's handlers failed with. */
-      readonly failures: string[]
+for (const { kind, skip, resets, ends: makeEnds } of CONNECTION_KINDS)
+  describe(`bridge between a pipe and a connection, ${kind}`, { skip }, () => {
+    async function ends(): Promise<Ends> {
+      const made = await makeEnds()
+      open.push(made)
+      return made
     }
 
-    /** A pipe, and the target's end of the connection that it carries. */
-    async function ends(): Promise<Ends> {
-      const failures: string[] = []
-      const server = await loopbackServer()
-      const [near, far] = await trunkPair(
-        {},
-        {
-          protocols: [connectionsOver({ allow: ['127.0.0.1:*'] }, attempts)],
-          onPipeError: (refusal) => failures.push(refusal.code),
-        },
-      )
-      open.push(server, {
-        close: () => {
-          near.abort(new Error('the test is over'))
-        },
-      })
-      const pipe = await tcpConnect(near, { host: '127.0.0.1', port: server.port })
-      await eventually(() => server.sockets.length === 1, 'the server has the connection')
-      const [socket] = server.sockets
-      assert.ok(socket)
-      return { near, far, pipe, socket, failures }
-    }
+    /** What a connection that is cut looks like at its other end. */
+    const cutLooks = resets ? 'ECONNRESET' : 'a clean end'
 
     it('passes the end of writing on, and the answer after it [R-106]', async () => {
       const { pipe, socket } = await ends()
@@ -94,45 +69,48 @@ for (const { kind, attempts, skip } of KINDS)
       await pipe.close()
     })
 
-    it('passes a reset of the connection on', async () => {
-      const { pipe, socket, failures } = await ends()
-      const reading = textOf(pipe.source)
-      resetSocket(socket)
-      await assert.rejects(reading, { code: 'ERR_CONNECTION_RESET', origin: 'remote' })
-      await assert.rejects(pipe.close(), { code: 'ERR_CONNECTION_RESET' })
-      assert.deepEqual(failures, [])
-    })
+    if (resets)
+      it('passes a reset of the connection on', async () => {
+        const { pipe, socket, failures } = await ends()
+        const reading = textOf(pipe.source)
+        resetSocket(socket)
+        await assert.rejects(reading, { code: 'ERR_CONNECTION_RESET', origin: 'remote' })
+        await assert.rejects(pipe.close(), { code: 'ERR_CONNECTION_RESET' })
+        assert.deepEqual(failures, [])
+      })
 
-    it('passes a reset of the connection on after it has ended', async () => {
-      const { pipe, socket } = await ends()
-      socket.end('last words')
-      assert.equal(await textOf(pipe.source), 'last words')
-      resetSocket(socket)
-      await assert.rejects(pipe.close(), { code: 'ERR_CONNECTION_RESET' })
-    })
+    if (resets)
+      it('passes a reset of the connection on after it has ended', async () => {
+        const { pipe, socket } = await ends()
+        socket.end('last words')
+        assert.equal(await textOf(pipe.source), 'last words')
+        resetSocket(socket)
+        await assert.rejects(pipe.close(), { code: 'ERR_CONNECTION_RESET' })
+      })
 
     for (const ended of [false, true]) {
       const when = ended ? 'after the end of writing' : 'while both directions are open'
       const cannot = ended && loadNative() === undefined ? 'only the native addon can tell' : false
-      it(`takes no reset that comes with the last data for an end, ${when}`, { skip: cannot }, async () => {
-        const { pipe, socket } = await ends()
-        if (ended) {
-          await pipe.closeWrite()
-          await once(socket.resume(), 'end')
-        }
-        // Nothing reads the pipe, so data waits in the far kernel when the reset comes.
-        for (let i = 0; i < 128; i += 1) socket.write(Buffer.alloc(64 * KIB))
-        await steady(() => socket.bytesWritten - socket.writableLength)
-        resetSocket(socket)
-        await assert.rejects(heardOf(pipe), { code: 'ERR_CONNECTION_RESET' })
-      })
+      if (resets)
+        it(`takes no reset that comes with the last data for an end, ${when}`, { skip: cannot }, async () => {
+          const { pipe, socket } = await ends()
+          if (ended) {
+            await pipe.closeWrite()
+            await once(socket.resume(), 'end')
+          }
+          // Nothing reads the pipe, so data waits in the far kernel when the reset comes.
+          for (let i = 0; i < 128; i += 1) socket.write(Buffer.alloc(64 * KIB))
+          await steady(() => socket.bytesWritten - socket.writableLength)
+          resetSocket(socket)
+          await assert.rejects(heardOf(pipe), { code: 'ERR_CONNECTION_RESET' })
+        })
     }
 
     it('passes a reset of the pipe on', async () => {
       const { near, pipe, socket } = await ends()
       const failed = errorOf(socket)
       pipe.abort(new Error('enough'))
-      assert.equal(await failed, 'ECONNRESET')
+      assert.equal(await failed, cutLooks)
       await eventually(() => near.status().pipes.length === 0, 'the pipe is gone')
     })
 
@@ -151,7 +129,7 @@ for (const { kind, attempts, skip } of KINDS)
       // Node's own socket takes a reset that comes with data for an end, so the kernel is asked.
       const cut = hiddenOrOpen(socket)
       pipe.abort(new Error('enough'))
-      assert.equal(await cut, 'ECONNRESET')
+      assert.equal(await cut, cutLooks)
       await assert.rejects(writing, /enough|reset|abort/)
       await eventually(() => far.status().pipes.length === 0, 'the handler has ended')
     })
@@ -172,8 +150,50 @@ for (const { kind, attempts, skip } of KINDS)
       const { near, socket } = await ends()
       const failed = errorOf(socket)
       near.abort(new Error('the line is cut'))
-      assert.equal(await failed, 'ECONNRESET')
+      assert.equal(await failed, cutLooks)
     })
+
+    if (!resets) {
+      it('takes a connection that is closed at once for one that has ended', async () => {
+        const { pipe, socket, failures } = await ends()
+        socket.write('last words')
+        socket.destroySoon()
+        assert.equal(await textOf(pipe.source), 'last words')
+        await pipe.close()
+        assert.deepEqual(failures, [])
+      })
+
+      it('tells whoever writes to a connection that was closed', async () => {
+        const { pipe, socket } = await ends()
+        const closed = once(socket, 'close')
+        socket.destroy()
+        await closed
+        assert.equal(await textOf(pipe.source), '')
+        await assert.rejects(
+          async () => {
+            for (;;) await pipe.write(Buffer.alloc(KIB))
+          },
+          { code: 'ERR_CONNECTION_RESET' },
+        )
+      })
+
+      it('passes on as a reset that a connection was closed with something unread', async () => {
+        const { pipe, socket } = await ends()
+        socket.pause()
+        let written = 0
+        const writing = (async () => {
+          for (;;) {
+            await pipe.write(Buffer.alloc(64 * KIB))
+            written += 64 * KIB
+          }
+        })()
+        writing.catch(() => undefined)
+        await steady(() => written)
+        socket.destroy()
+        await assert.rejects(textOf(pipe.source), { code: 'ERR_CONNECTION_RESET' })
+        await assert.rejects(writing)
+      })
+    }
 
     it('stops reading a connection whose pipe is not read, then delivers every byte [R-111]', async () => {
       const { near, pipe, socket } = await ends()
