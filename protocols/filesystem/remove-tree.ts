@@ -35,6 +35,8 @@ export interface Removing {
   readonly signal: AbortSignal
   /** Does in the thread pool what is done there. */
   readonly inPool: <T>(work: () => Promise<T>) => Promise<T>
+  /** It goes on. */
+  readonly working: () => void
 }
 
 /** A directory between the top and where the walk is. */
@@ -78,10 +80,11 @@ class Removal {
   }
 
   async run(top: Folder): Promise<void> {
-    const { signal, inPool } = this.#removing
+    const { signal, inPool, working } = this.#removing
     await this.#enter(top, '')
     for (let level = this.#levels.at(-1); level?.folder !== undefined; level = this.#levels.at(-1)) {
       signal.throwIfAborted()
+      working()
       const { folder } = level
       const directory = (level.directory ??= await inPool(() => openDirectory(folder)))
       const found = await inPool(() => directory.read())
@@ -158,13 +161,14 @@ async function closeLevel(level: Level): Promise<void> {
 
 /** Looks into every directory below `folder`, one at a time: throws where one cannot be reached. */
 async function requireReachable(folder: Folder, removing: Removing): Promise<void> {
-  const { signal, inPool } = removing
+  const { signal, inPool, working } = removing
   const names: Buffer[] = []
   const directory = await inPool(() => openDirectory(folder))
   const next = () => inPool(() => directory.read())
   try {
     for (let found = await next(); found !== null; found = await next()) {
       signal.throwIfAborted()
+      working()
       if (lstatSync(folder.entry(nameOf(found)), { throwIfNoEntry: false })?.isDirectory() === true) {
         names.push(nameOf(found))
       }
@@ -186,9 +190,10 @@ export async function removeEntry(entry: Buffer, bytes: number, removing: Removi
 }
 
 /** Gives the failure, if any, which may be that its turn never came; never rejects. */
-async function removeFile(entry: Buffer, { inPool }: Removing): Promise<unknown> {
+async function removeFile(entry: Buffer, { inPool, working }: Removing): Promise<unknown> {
   try {
     await inPool(() => unlink(entry))
+    working()
     return undefined
   } catch (error) {
     // Gone already is as good as removed.

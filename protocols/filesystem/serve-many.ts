@@ -41,7 +41,7 @@ export function serveWriteMany({ request, serving, account }: Operation<'writeMa
 
 async function writeMany(pipe: Pipe, request: ManyRequest, serving: Serving): Promise<void> {
   const files = unwrap(decodeWrites(await receiveFileBatch(pipe.borrowed)))
-  const outcomes = await eachOf(files, serving, request.signal, (file, walk) => {
+  const outcomes = await eachOf(files, serving, request, (file, walk) => {
     const { folder, name } = walk.to(file.path)
     replaceAtOnce(serving, folder, name, file)
     return undefined
@@ -61,7 +61,7 @@ export function serveReadMany({ request, serving, account }: Operation<'readMany
 async function readMany(pipe: Pipe, request: ManyRequest, serving: Serving): Promise<void> {
   const paths = unwrap(decodePaths(await receiveFileBatch(pipe.borrowed)))
   let room = FILE_BATCH_BYTES
-  const results = await eachOf<Uint8Array, SmallRead>(paths, serving, request.signal, (path, walk) => {
+  const results = await eachOf<Uint8Array, SmallRead>(paths, serving, request, (path, walk) => {
     const content = readFile(serving, walk, path, room)
     if (content === undefined) return 'unbatched'
     room -= content.byteLength
@@ -76,7 +76,7 @@ type ManyRequest = Operation<'readMany' | 'writeMany'>['request']
 async function eachOf<Item, Result>(
   items: readonly Item[],
   serving: Serving,
-  signal: AbortSignal,
+  request: ManyRequest,
   work: (item: Item, walk: Walk) => Result,
 ): Promise<(Result | TrunkError)[]> {
   const walk = new Walk(serving)
@@ -85,7 +85,8 @@ async function eachOf<Item, Result>(
     for (const item of items) {
       if (results.length > 0 && results.length % FILES_A_TURN === 0) {
         await new Promise((resolve) => setImmediate(resolve))
-        signal.throwIfAborted()
+        request.signal.throwIfAborted()
+        request.working()
       }
       try {
         results.push(work(item, walk))

@@ -83,6 +83,7 @@ export async function serveSha256({ message, request, serving, account }: Operat
       const bytes = await inPool(account.jobs, request, () => hashChunk(hash, range, at, request.signal))
       if (bytes === 0) break
       at += bytes
+      request.working()
     }
     requireEnd(range, at)
     const digest = new Uint8Array(hash.digest())

@@ -85,7 +85,13 @@ export function serveAttributes({ message, request, serving }: Operation<'setAtt
  * is.
  */
 export async function serveRemove({ message, request, serving, account }: Operation<'remove'>): Promise<void> {
-  const removing: Removing = { signal: request.signal, inPool: (work) => inPool(account.jobs, request, work) }
+  const removing: Removing = {
+    signal: request.signal,
+    inPool: (work) => inPool(account.jobs, request, work),
+    working: () => {
+      request.working()
+    },
+  }
   const { folder, name } = serving.root.parent(requirePath(message.path))
   try {
     const entry = folder.entry(name)

@@ -609,6 +609,11 @@ export interface PipeRequest<P = unknown> {
    * no `this`.
    */
   readonly accept: (reply?: unknown) => Pipe
+  /**
+   * Tells the opener that the work for it goes on: its `progressTimeoutMs` begins again. For work that is answered when all of it is done; call it as often as you like,
+   * it costs a frame in 5 s at most. Nothing is told to an opener that may still write: its bytes and your reading are progress.
+   */
+  working(): void
 }
 
 /**

@@ -13,6 +13,7 @@ import type { PipeState } from '../core/mux/pipe-state.ts'
 import type { MuxCounters } from '../core/mux/settings.ts'
 import { onAbort, requireSignal } from '../runtime/on-abort.ts'
 import { bytesAtOnce, OpenRequestCache, type OpenRequest } from './open-request.ts'
+import { HandlerRequest, type Incoming } from './handler-request.ts'
 import { watchProgress } from './pipe-progress.ts'
 import { requireProtocol } from '../contracts/protocol.ts'
 import type { Authenticator } from '../core/session/handshake.ts'
@@ -27,7 +28,6 @@ import type {
   Link,
   OpenOptions,
   Pipe,
-  PipeRequest,
   Protocol,
   Refusal,
   TransportTraits,
@@ -358,7 +358,8 @@ export class TrunkSession implements Trunk, PipeOwner {
   }
 
   /** Runs a handler from its start to its end. Never rejects. */
-  async #run({ mux, pipe, protocol, head }: Incoming): Promise<void> {
+  async #run(incoming: Incoming): Promise<void> {
+    const { mux, pipe, protocol, head } = incoming
     let accepted = false
     const wasAccepted = (): boolean => accepted
     const accept = (reply?: unknown): Pipe => {
@@ -370,7 +371,7 @@ export class TrunkSession implements Trunk, PipeOwner {
     }
     try {
       const params = parseParams(protocol, head.params)
-      await protocol.handle(new Request(this, pipe, params, head.version, accept))
+      await protocol.handle(new HandlerRequest(incoming, this, this.#parts.clock, params, accept))
       if (!wasAccepted()) throw new TrunkError('ERR_HANDLER_FAILED', 'the handler ended without an answer')
       mux.handlerEnded(pipe.state)
     } catch (thrown) {
@@ -417,14 +418,6 @@ export class TrunkSession implements Trunk, PipeOwner {
   }
 }
 
-/** A pipe that the peer has opened, and whose handler is known. */
-interface Incoming {
-  readonly mux: MuxCore
-  readonly pipe: TrunkPipe
-  readonly protocol: Protocol
-  readonly head: OpenRequest
-}
-
 const EMPTY = new Uint8Array(0)
 
 function requireMs(name: string, given: number | undefined): void {
@@ -435,28 +428,6 @@ const NO_OPTIONS: OpenOptions = {}
 
 /** Before the hello has ended there is nothing to tolerate. */
 const NO_MUX_COUNTERS: MuxCounters = { lateFrames: 0, staleCredits: 0, refusedOpens: 0 }
-
-/** An open by the peer, as its handler sees it. */
-class Request implements PipeRequest<never> {
-  readonly params: never
-  readonly version: number
-  readonly trunk: Trunk
-  readonly accept: (reply?: unknown) => Pipe
-  readonly #pipe: TrunkPipe
-
-  constructor(trunk: Trunk, pipe: TrunkPipe, params: unknown, version: number, accept: (reply?: unknown) => Pipe) {
-    this.#pipe = pipe
-    // what `parse` of the same protocol gave
-    this.params = params as never
-    this.version = version
-    this.trunk = trunk
-    this.accept = accept
-  }
-
-  get signal(): AbortSignal {
-    return this.#pipe.signal
-  }
-}
 
 function parseParams(protocol: Protocol, params: unknown): unknown {
   try {

@@ -37,6 +37,17 @@ const handlers = (clock: ManualClock, name?: string) => [
   }),
 ]
 
+/** A handler that works for its opener without end and has nothing to say yet. */
+const working = (clock: ManualClock) =>
+  protocol('filesystem', async (request) => {
+    // as an upload is taken: the sender's end is what the work begins with
+    if ((request.params as { op?: string }).op === 'write') for await (const _ of request.accept().source);
+    while (!request.signal.aborted) {
+      await new Promise<void>((resolve) => clock.after(10_000, resolve))
+      request.working()
+    }
+  })
+
 class Stand {
   readonly clock = manualClock()
   near!: Trunk
@@ -46,7 +57,7 @@ class Stand {
     const stand = new Stand()
     const { clock } = stand
     const [a, b] = memoryPair({ clock })
-    const protocols = handlers(clock, name)
+    const protocols = name === 'working' ? [working(clock)] : handlers(clock, name)
     ;[stand.near, stand.far] = await Promise.all([overLink(a, { clock }), overLink(b, { clock, protocols })])
     return stand
   }
@@ -133,6 +144,9 @@ describe('[R-398] the calls of the clients', () => {
     ['readSmall', 60_000, (files) => Promise.all([files.readSmall('a'), files.readSmall('b')])],
     ['write', 60_000, (files) => files.write('a', Uint8Array.of(1), { durable: false })],
     ['rename', 60_000, (files) => files.rename('a', 'b')],
+    ['append', 60_000, (files) => files.write('a', Uint8Array.of(1), { append: true, durable: false })],
+    ['mkdir', 60_000, (files) => files.mkdir('a')],
+    ['setAttributes', 60_000, (files) => files.setAttributes('a', { mode: 0o600 })],
     ['write that waits for the disk', 3_600_000, (files) => files.write('a', Uint8Array.of(1))],
     ['sha256', 3_600_000, (files) => files.sha256('a')],
     ['remove', 3_600_000, (files) => files.remove('a')],
@@ -143,6 +157,13 @@ describe('[R-398] the calls of the clients', () => {
       const [ms, how] = await stand.waited(call(filesystemClient(stand.near)), timeoutMs * 1.5)
       assert.equal(how, 'ERR_PIPE_STALLED')
       assert.ok(ms >= timeoutMs && ms <= timeoutMs * 1.3, `${ms} ms`)
+      await stand.end()
+    })
+
+    it(`[R-707] wait for work that goes on, however long it takes: ${what}`, async () => {
+      const stand = await Stand.make('working')
+      const [ms, how] = await stand.waited(call(filesystemClient(stand.near)), timeoutMs * 2)
+      assert.deepEqual([ms, how], [Infinity, 'waits'])
       await stand.end()
     })
   }

@@ -120,9 +120,15 @@ describe('removing a tree', { skip }, () => {
     t.after(root.use())
     const folder = root.folder([])
     chain(join(readlinkSync(folder.self), 'tree'), 41)
-    const removing: Removing = { signal: new AbortController().signal, inPool: (work) => work() }
+    let steps = 0
+    const removing: Removing = {
+      signal: new AbortController().signal,
+      inPool: (work) => work(),
+      working: () => steps++,
+    }
     await assert.rejects(emptyDirectory(folder, Buffer.from('tree'), removing, 40), { code: 'ERR_PATH_INVALID' })
     await emptyDirectory(folder, Buffer.from('tree'), removing, 41)
+    assert.ok(steps >= 41, `${steps} signs of work`)
     assert.deepEqual(readdirSync(Buffer.concat([folder.self, Buffer.from('/tree')])), [])
     folder.close()
   })

@@ -313,7 +313,11 @@ describe('a batch of more files than one turn takes', () => {
     const gone = new Error('the peer has left')
     setImmediate(() => controller.abort(gone))
     const account = new SharedBudgets().open('', {} as Trunk)
-    const request = { accept: () => pipe, signal: controller.signal } as unknown as PipeRequest<FileRequest>
+    const request = {
+      accept: () => pipe,
+      signal: controller.signal,
+      working: () => undefined,
+    } as unknown as PipeRequest<FileRequest>
     await assert.rejects(serveWriteMany({ message: { op: 'writeMany' }, request, serving, account }), gone)
     assert.equal(readdirSync(root).length, 16)
     assert.deepEqual(answers, [])
