@@ -31,7 +31,7 @@ export interface MemoryOptions {
 export interface MemoryPairOptions {
   /** Bytes under way per direction, 1 to 2^24. @default 65,536 */
   bufferBytes?: number
-  /** @default the machine's monotonic clock */
+  /** The clock of `close`. @default the machine's monotonic clock */
   clock?: Clock
   /**
    * How long `close` waits for the peer's end, in milliseconds. @default limits.closeTimeoutMs

@@ -33,11 +33,11 @@ export interface SerialDeviceOptions {
   path: string
   /** Bits a second, 50 to 12,000,000. @default 115200 */
   baud?: number
-  /** @default 'none' */
+  /** The parity bit. @default 'none' */
   parity?: 'none' | 'even' | 'odd'
   /** Frames use all of a byte. */
   dataBits?: 8
-  /** @default 1 */
+  /** The number of stop bits. @default 1 */
   stopBits?: 1 | 2
   /** `rtscts` needs its two wires. @default 'none' */
   flow?: 'none' | 'rtscts'
@@ -72,7 +72,7 @@ export interface SerialTcpOptions {
 export interface SerialExecOptions {
   /** A program, looked up in PATH; no shell is involved. */
   command: string
-  /** @default none */
+  /** Its arguments, one each; nothing is split or expanded. @default none */
   args?: readonly string[]
 }
 

@@ -17,9 +17,9 @@ import { takeStdio } from './internal/stdio-link.ts'
 export interface ExecOptions {
   /** A program, looked up in PATH; no shell is involved. */
   command: string
-  /** @default none */
+  /** Its arguments, one each; nothing is split or expanded. @default none */
   args?: readonly string[]
-  /** @default the current folder */
+  /** The folder in which it starts. @default the current folder */
   cwd?: string
   /** The child's whole environment. @default this process's */
   env?: NodeJS.ProcessEnv

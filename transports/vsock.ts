@@ -36,7 +36,9 @@ export type VsockPolicy = readonly Cid[] | ((peer: { readonly cid: number; reado
 
 /** Where to dial or listen. */
 export interface VsockOptions {
-  /** @default 'any', which is only for listening */
+  /**
+   * The machine: 2 is the host, 3 and above are guests. @default 'any', which is only for listening
+   */
   cid?: Cid
   /** 0 to 4,294,967,294; 0 only for listening: the kernel chooses. Below 1024 only for root. */
   port: number

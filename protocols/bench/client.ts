@@ -20,7 +20,7 @@ import { receive, send } from './traffic.ts'
 
 /** Options of {@link benchClient}. */
 export interface BenchClientOptions {
-  /** @default the machine's monotonic clock */
+  /** The clock that measures the time. @default the machine's monotonic clock */
   clock?: Clock
 }
 
@@ -32,7 +32,10 @@ export interface BenchRequest {
   readonly direction: BenchDirection
   /** A whole number above 0. @default as many as the time allows */
   readonly bytes?: number
-  /** Above 0. @default 1, or as long as the peer's own bound where `bytes` is given */
+  /**
+   * Longest time of the measurement, in seconds, above 0. @default 1, or as long as the peer's own
+   * bound where `bytes` is given
+   */
   readonly seconds?: number
   /** Ends it early; then it rejects with the signal's reason. */
   readonly signal?: AbortSignal
@@ -40,12 +43,14 @@ export interface BenchRequest {
 
 /** What was measured. */
 export interface BenchResult {
+  /** Which way the bytes went: what was asked for. */
   readonly direction: BenchDirection
   /**
    * What reached its reader within the time: fewer than were asked for where the time or the peer's
    * bound came first.
    */
   readonly bytes: number
+  /** From the first byte to the last, in milliseconds, by the clock of this side. */
   readonly milliseconds: number
   /** Each way, for `echo`. */
   readonly bytesPerSecond: number

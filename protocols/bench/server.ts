@@ -20,7 +20,7 @@ export interface BenchOptions {
   maxBytes?: number
   /** Longest time of one measurement in seconds; one that asks for more gets this. @default 60 */
   maxSeconds?: number
-  /** @default the machine's monotonic clock */
+  /** The clock that bounds a measurement. @default the machine's monotonic clock */
   clock?: Clock
 }
 

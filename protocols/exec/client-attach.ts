@@ -20,25 +20,31 @@ import {
 
 /** A command that a peer tells of. */
 export interface CommandInfo {
-  /** In hex. */
+  /** The id of the command, in hex. */
   readonly id: string
   /** Of one that is kept. */
   readonly name?: string
+  /** Its process id at the peer. */
   readonly pid: number
+  /** The name of the user as whom it runs. */
   readonly user: string
   /** Its first 1,024 bytes; what is not UTF-8 is replaced. */
   readonly argv: readonly string[]
+  /** Whether its first process still runs. */
   readonly state: 'running' | 'exited'
   /** It outlives its session. */
   readonly kept: boolean
+  /** True where it has a terminal. */
   readonly tty: boolean
   /** Since its start, and since its end. */
   readonly ageMs: number
+  /** Milliseconds since its end; left out while it runs. */
   readonly endedMs?: number
   /** How it has ended: one of both. */
   readonly exit?: { readonly code: number | null; readonly signal: string | null }
   /** Somebody steers it. */
   readonly controlled: boolean
+  /** The number of sessions that look on without steering it. */
   readonly watchers: number
   /** Of each output, the offset of the first byte that is there, and of the one behind the last. */
   readonly offsets: { readonly [Name in OutputName]?: readonly [first: number, next: number] }
@@ -48,10 +54,11 @@ export interface CommandInfo {
 export interface OutputOffsets {
   /** Or of what a terminal shows. */
   stdout?: number
+  /** Offset in what it writes to its standard error, in bytes. */
   stderr?: number
 }
 
-/** Options of {@link attach}. */
+/** Options of `attach`. */
 export interface AttachOptions {
   /**
    * The outputs from these offsets on (a number: `stdout`), or what comes from now on. @default all
@@ -66,7 +73,7 @@ export interface AttachOptions {
   signal?: AbortSignal
 }
 
-/** Options of {@link logs}. */
+/** Options of `logs`. */
 export interface LogsOptions {
   /** Goes on with what comes. @default false, to what there is by now */
   follow?: boolean
@@ -74,6 +81,7 @@ export interface LogsOptions {
   from?: number | OutputOffsets
   /** The last so many bytes of each output, in place of `from`. */
   tailBytes?: number
+  /** Ends the reading; it then rejects with the reason of the signal. */
   signal?: AbortSignal
 }
 

@@ -14,6 +14,7 @@ import { decodeStreamReply, MAX_SIZE, type OutputName, type StartReply } from '.
 
 /** How a command has ended: one of `code` and `signal`. */
 export interface Exit {
+  /** The exit status, 0 to 255; null where a signal ended it. */
   readonly code: number | null
   /** `TERM`: the signal that ended it. */
   readonly signal: string | null
@@ -25,7 +26,9 @@ export interface Exit {
   readonly leftovers: number
   /** Of the command and of what it has waited for, where the peer counts. */
   readonly userMs?: number | undefined
+  /** Processor time in the kernel, in milliseconds, counted as `userMs` is. */
   readonly systemMs?: number | undefined
+  /** Largest resident memory, in KiB, counted as `userMs` is. */
   readonly maxRssKiB?: number | undefined
 }
 
@@ -51,6 +54,7 @@ export type CommandScope = 'leader' | 'group' | 'tree' | 'foreground'
 export interface RunningCommand extends AsyncDisposable {
   /** Unique on the trunk, in hex. */
   readonly id: string
+  /** Its process id at the peer. */
   readonly pid: number
   /** As whom it runs. */
   readonly user: string
@@ -65,6 +69,7 @@ export interface RunningCommand extends AsyncDisposable {
   readonly stdin?: Pipe
   /** Of a command with a terminal, what that shows. */
   readonly stdout?: CommandOutput
+  /** What it writes to its standard error; left out with `merge`, `none` and a terminal. */
   readonly stderr?: CommandOutput
   /**
    * Resolves when it has ended, whatever its output does; rejects where that was not told:

@@ -47,15 +47,21 @@ import { Users } from './users.ts'
 
 /** What `onCommand` is told. */
 export interface CommandEvent {
+  /** What has happened to the command. */
   readonly what: 'started' | 'exited' | 'refused'
+  /** The address of the peer that asked for it. */
   readonly peer: string
   /** As it was asked for; its first 1,024 bytes. */
   readonly argv: readonly string[]
+  /** Its process id; left out where it was refused. */
   readonly pid?: number
   /** Of `exited`. */
   readonly code?: number | null
+  /** Of `exited`: the signal that ended it, `TERM`; null where it ended by itself. */
   readonly signal?: string | null
+  /** Of `exited`: true where the time limit ended it. */
   readonly timedOut?: boolean
+  /** Of `exited`: the number of processes that it left behind. */
   readonly leftovers?: number
   /** Of `refused`. */
   readonly error?: TrunkError
@@ -132,6 +138,7 @@ export interface ExecOptions {
    * as many as there is room for
    */
   startBurst?: number
+  /** Starts a second that one trunk regains after its burst. */
   startsPerSecond?: number
   /** Ceiling of every time limit, and what holds where none is asked for. @default none */
   maxTimeoutMs?: number
@@ -158,7 +165,7 @@ export interface ExecOptions {
   maxRingBytes?: number
   /** Told of each start, exit and refusal. Must not throw. */
   onCommand?: (event: CommandEvent) => void
-  /** @default the machine's monotonic clock */
+  /** The clock of all time limits. @default the machine's monotonic clock */
   clock?: Clock
 }
 

@@ -11,6 +11,7 @@ import type { FilePath } from './path.ts'
  * where it is atomic.
  */
 export interface CallOptions {
+  /** Gives the call up when it aborts; it then rejects with the reason of the signal. */
   signal?: AbortSignal
 }
 
@@ -22,14 +23,14 @@ export interface ClientOptions {
    * answered when all is done, have an hour, or this where it is more. @default 60,000
    */
   progressTimeoutMs?: number
-  /** @default the machine's */
+  /** The clock that bounds the waiting. @default the machine's */
   clock?: Clock
 }
 
 /** Which part of a file; the file's end cuts it. */
 export interface RangeOptions extends CallOptions {
   /**
-   * The bytes of an item are borrowed until the next one is asked for, as {@link Pipe.borrowed}
+   * The bytes of an item are borrowed until the next one is asked for, as `Pipe.borrowed`
    * says. @default false
    */
   borrowed?: boolean
@@ -74,19 +75,23 @@ export interface WriteOptions extends CallOptions {
 export interface AttributeOptions extends CallOptions {
   /** Permission bits; setuid, setgid and sticky are dropped by the server. */
   mode?: number
+  /** Time of the last change of the content, in milliseconds since 1970, with fractions. */
   modifiedMs?: number
+  /** Time of the last access, in milliseconds since 1970, with fractions. */
   accessedMs?: number
 }
 
 /** What an entry is and how it looks. Links are described themselves, not what they point to. */
 export interface FileStat {
+  /** Whether it is a file, a directory, a link or something else. */
   type: FileType
-  /** Bytes. */
+  /** Length of the content in bytes. */
   size: number
   /** Permission bits and setuid, setgid, sticky: 0 to 0o7777. */
   mode: number
   /** Milliseconds since 1970, with fractions. */
   modifiedMs: number
+  /** Time of the last access, in milliseconds since 1970, with fractions. */
   accessedMs: number
   /** Names that the file has. */
   links: number
@@ -99,10 +104,15 @@ export interface FileEntry {
    * {@link nameBytes}.
    */
   name: string
+  /** The name as the disk has it, without a slash and never empty. */
   nameBytes: Uint8Array
+  /** Whether it is a file, a directory, a link or something else. */
   type: FileType
+  /** Length of the content in bytes. */
   size: number
+  /** Permission bits and setuid, setgid, sticky: 0 to 0o7777. */
   mode: number
+  /** Time of the last change of the content, in milliseconds since 1970, with fractions. */
   modifiedMs: number
 }
 
@@ -117,6 +127,7 @@ export type WriteSource = Bytes | Source<Bytes>
  * ERR_MESSAGE_INVALID and ERR_NAME_INVALID otherwise.
  */
 export interface FilesystemClient {
+  /** What one entry is. Rejects with ERR_NOT_FOUND where there is none. */
   stat(path: FilePath, options?: CallOptions): Promise<FileStat>
   /**
    * The entries of a directory, in the disk's order, unbounded in number and bounded in memory.
@@ -142,6 +153,7 @@ export interface FilesystemClient {
    * wait for the disk share pipes, as those of {@link readSmall} do.
    */
   write(path: FilePath, source: WriteSource, options?: WriteOptions): Promise<{ bytes: number }>
+  /** Makes a directory; with `recursive` also those above it, and one that is there is no error. */
   mkdir(path: FilePath, options?: CallOptions & { recursive?: boolean; mode?: number }): Promise<void>
   /**
    * Removes a file, a link itself, or a directory: an empty one, or with `recursive` all that is in
@@ -150,6 +162,7 @@ export interface FilesystemClient {
   remove(path: FilePath, options?: CallOptions & { recursive?: boolean }): Promise<void>
   /** ERR_EXISTS if `to` exists, unless `replace`. */
   rename(from: FilePath, to: FilePath, options?: CallOptions & { replace?: boolean }): Promise<void>
+  /** Sets permission bits and times of a file or directory. */
   setAttributes(path: FilePath, options: AttributeOptions): Promise<void>
   /** The SHA-256 of a range, 32 bytes, made by the peer. */
   sha256(path: FilePath, options?: RangeOptions): Promise<Uint8Array>

@@ -30,6 +30,7 @@ export interface ForwardFailure {
   readonly phase: 'connect' | 'listen'
   /** Which forward, for messages: its {@link Forward.description}. */
   readonly forward: string
+  /** Why the connection was given up. */
   readonly error: TrunkError
 }
 
@@ -50,7 +51,7 @@ export interface ForwardOptions {
   maxConnections?: number
   /** Told of each {@link ForwardFailure}. Must not throw. */
   onFailure?: (failure: ForwardFailure) => void
-  /** @default the machine's monotonic clock */
+  /** The clock of all time limits. @default the machine's monotonic clock */
   clock?: Clock
 }
 
@@ -103,6 +104,7 @@ export interface Forward extends AsyncDisposable {
    * `127.0.0.1:8080 -> HOST:PORT`, and `peer 127.0.0.1:8080 -> HOST:PORT` where the peer listens.
    */
   readonly description: string
+  /** A snapshot of what it carries. */
   status(): ForwardStatus
   /**
    * The present status, then each change. A slow reader is given the latest one and not those

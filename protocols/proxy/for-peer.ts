@@ -41,7 +41,7 @@ export interface ProxyOptions extends HandshakeOptions {
   lookup?: Lookup
   /** Told of each client that was refused, or could not be connected. */
   onRefused?: (error: TrunkError) => void
-  /** @default the machine's monotonic clock */
+  /** The clock of all time limits. @default the machine's monotonic clock */
   clock?: Clock
 }
 
@@ -70,6 +70,12 @@ export type ServePipe = (pipe: Pipe) => Promise<void>
  * `onRefused`.
  *
  * Rejects with ERR_BAD_ARGUMENT for a bad rule or number before anything is taken.
+ *
+ * @example
+ * ```ts
+ * const listening = await tcpListen(trunk, { host: '127.0.0.1', port: 1080 })
+ * await proxyConnections(listening, { allow: ['*.example.com:443'] })
+ * ```
  */
 export async function proxyConnections(connections: AsyncIterable<Pipe>, options: ProxyOptions): Promise<void> {
   const maxConnections = requireInteger('maxConnections', options.maxConnections ?? 256, 1, 100_000)

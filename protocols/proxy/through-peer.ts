@@ -18,7 +18,7 @@ import { failureReply, successReply, type HandshakeOptions, type ProxyRequest } 
 export interface ProxySocketOptions extends HandshakeOptions {
   /** Aborting it resets the client, and the connection that the peer has made for it. */
   signal?: AbortSignal
-  /** @default the machine's monotonic clock */
+  /** The clock of all time limits. @default the machine's monotonic clock */
   clock?: Clock
 }
 
@@ -28,6 +28,13 @@ export interface ProxySocketOptions extends HandshakeOptions {
  * when the connection is over, however it ended, or the client has left; rejects, when the client
  * was told and the socket is closed, with why there was none.
  * @param socket a TCP connection, connected; nobody else may read or write it from the call on
+ *
+ * @example
+ * ```ts
+ * createServer((socket) => {
+ *   proxySocket(trunk, socket).catch((error) => console.error(error.message))
+ * }).listen(1080, '127.0.0.1')
+ * ```
  */
 export async function proxySocket(trunk: Trunk, socket: Socket, options: ProxySocketOptions = {}): Promise<void> {
   await proxyThroughPeer(trunk, netConnection(socket), options)

@@ -12,7 +12,9 @@ import { decodeReply, decodeRequest, encodeRequest, NAME } from './messages.ts'
  * 65535.
  */
 export interface TcpTarget {
+  /** An IP address, or a name that the peer resolves. */
   readonly host: string
+  /** A port from 1 to 65,535. */
   readonly port: number
 }
 

@@ -32,7 +32,7 @@ export interface TcpConnectionOptions {
   maxConnections?: number
   /** How names are resolved. @default the system's resolver */
   lookup?: Lookup
-  /** @default the machine's monotonic clock */
+  /** The clock of all time limits. @default the machine's monotonic clock */
   clock?: Clock
 }
 

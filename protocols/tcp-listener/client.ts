@@ -31,7 +31,7 @@ export interface TcpListenOptions extends Pick<OpenOptions, 'signal' | 'answerTi
    * @default 2
    */
   accepts?: number
-  /** @default the machine's monotonic clock */
+  /** The clock of all time limits. @default the machine's monotonic clock */
   clock?: Clock
 }
 

@@ -36,7 +36,7 @@ export interface TcpListenerOptions {
   backlog?: number
   /** How names to bind are resolved. @default the system's resolver */
   lookup?: Lookup
-  /** @default the machine's monotonic clock */
+  /** The clock of all time limits. @default the machine's monotonic clock */
   clock?: Clock
 }
 

@@ -34,9 +34,13 @@ export const Host: v.GenericSchema<unknown, string> = v.pipe(
 
 /** The two ends of a TCP connection, as the side that holds its socket sees them. */
 export interface TcpAddresses {
+  /** IP address of the end whose socket this side holds. */
   readonly localAddress: string
+  /** Port of that end. */
   readonly localPort: number
+  /** IP address of the far end. */
   readonly remoteAddress: string
+  /** Port of the far end. */
   readonly remotePort: number
 }
 

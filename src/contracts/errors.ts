@@ -175,8 +175,11 @@ export interface TrunkErrorOptions extends ErrorOptions {
  */
 export class TrunkError extends Error {
   override readonly name = 'TrunkError'
+  /** What happened: the one member to match on. A code of {@link ERROR_CODES}, or of a plugin. */
   readonly code: ErrorCode
+  /** What the error has ended. */
   readonly scope: ErrorScope
+  /** Whether this side raised it, or the peer sent it. */
   readonly origin: 'local' | 'remote'
 
   constructor(code: ErrorCode, message: string, options: TrunkErrorOptions = {}) {

@@ -9,6 +9,7 @@ import type { Limits } from './limits.ts'
 
 /** A timer that was started; `cancel()` is harmless after it fired. */
 export interface Timer {
+  /** Stops the timer; its callback is not called any more. */
   cancel(): void
 }
 
@@ -41,9 +42,13 @@ export type Bytes = Uint8Array | Uint8ArrayList
  *   either nothing of the link is left: no descriptor, listener or timer.
  */
 export interface Link {
+  /** What comes from the peer, in order. Iterated once. */
   readonly source: AsyncIterable<Bytes>
+  /** Sends all of `source` to the peer and ends the writing side. Called once. */
   readonly sink: (source: AsyncIterable<Bytes>) => Promise<void>
+  /** Ends both sides gracefully; never rejects because of the peer. */
   close(): Promise<void>
+  /** Drops the link at once; what waits on it fails with `reason`. */
   abort(reason: Error): void
   /** Who is at the other end, for messages and `status()`: `127.0.0.1:41234`. */
   readonly peer?: string
@@ -113,6 +118,7 @@ export interface Transport {
   readonly scheme: string
   /** The address as a user would write it. */
   readonly address: string
+  /** Facts about the links that it gives; they choose the framing. */
   readonly traits: TransportTraits
   /**
    * Dials. Rejects with a `TrunkError` (ERR_CONNECT_*, ERR_NAME_NOT_FOUND …) or, when `signal`
@@ -125,8 +131,11 @@ export interface Transport {
 
 /** What {@link Transport} calls are given. */
 export interface TransportOptions {
+  /** Ends the dialling or the wait when it aborts. */
   readonly signal: AbortSignal
+  /** The clock of all time limits. */
   readonly clock: Clock
+  /** The limits of the session to be, with their defaults filled in. */
   readonly limits: Readonly<Limits>
   /**
    * Told why a listener has nothing to listen at yet, where it waits: a device that is missing, or
@@ -142,6 +151,7 @@ export interface TransportOptions {
 export interface Listener extends AsyncIterable<Link> {
   /** The real address: the port that was chosen for port 0. */
   readonly address: string
+  /** Frees the address; links that were accepted live on. Rejects where that fails. */
   close(): Promise<void>
 }
 
@@ -174,7 +184,7 @@ export interface TrunkOptions {
   name?: string
   /** Told of each open that was refused here, and of each handler that failed. Must not throw. */
   onPipeError?: (refusal: Refusal) => void
-  /** @default the machine's monotonic clock */
+  /** The clock of all time limits and of the keepalive. @default the machine's monotonic clock */
   clock?: Clock
 }
 
@@ -226,9 +236,13 @@ export interface LinkOptions
 
 /** An open that was refused, or a handler that failed after it accepted. */
 export interface Refusal {
+  /** The address of the peer that asked, or its name where it has no address. */
   readonly peer: string
+  /** The protocol that it asked for. */
   readonly protocol: string
+  /** Why: the code that the peer has got, too. */
   readonly code: ErrorCode
+  /** The same as a sentence. It stays here where the error was no `TrunkError`. */
   readonly message: string
   /** False when the pipe had been accepted before. */
   readonly refused: boolean
@@ -240,6 +254,7 @@ export interface Server extends AsyncIterable<Trunk>, AsyncDisposable {
   readonly address: string
   /** The trunks that stand now. */
   readonly trunks: ReadonlySet<Trunk>
+  /** A snapshot; it costs the more, the more trunks there are. */
   status(): ServerStatus
   /**
    * Stops accepting, closes every trunk gracefully. Settles within `closeTimeoutMs`; rejects, when
@@ -279,13 +294,17 @@ export interface BudgetSizes {
 export interface PeerUse {
   /** The address; empty where there is none. */
   readonly peer: string
+  /** How much it holds now, in units of the budget. */
   readonly used: number
+  /** The number of its operations that wait for some of it. */
   readonly waiting: number
 }
 
 /** How one budget stands. */
 export interface BudgetStatus {
+  /** The size of the budget, in its unit. */
   readonly max: number
+  /** How much of it is taken now. */
   readonly used: number
   /** Operations that wait for some of it. */
   readonly waiting: number
@@ -303,14 +322,17 @@ export type BudgetsStatus = Readonly<Record<keyof BudgetSizes, BudgetStatus>>
 
 /** What trunks share, made by `createBudgets`. */
 export interface Budgets {
+  /** A snapshot of all budgets. */
   status(): BudgetsStatus
 }
 
 /** What {@link Server.status} gives. */
 export interface ServerStatus {
+  /** The real address, as {@link Server.address}. */
   readonly address: string
   /** Sessions that stand, and links that are in their hello. */
   readonly sessions: number
+  /** The number of links that are in their hello exchange. */
   readonly handshakes: number
   /** Links that were cut in their hello to make room for others. */
   readonly cutHandshakes: number
@@ -363,10 +385,15 @@ export type WaitsFor = 'nothing' | 'accept' | 'credit' | 'line' | 'reader' | 'ha
 
 /** One pipe in {@link TrunkStatus}. */
 export interface PipeStatus {
+  /** The number of the pipe, unique in its session. */
   readonly id: number
+  /** The protocol that it was opened for. */
   readonly protocol: string
+  /** `outbound` where this side opened it. */
   readonly direction: 'outbound' | 'inbound'
+  /** Bytes of data that came and were read here. */
   readonly bytesRead: number
+  /** Bytes of data that were handed to the link. */
   readonly bytesWritten: number
   /** Bytes that the peer still lets us send. */
   readonly creditLeft: number
@@ -374,6 +401,7 @@ export interface PipeStatus {
   readonly unread: number
   /** Milliseconds since the open. */
   readonly ageMs: number
+  /** What has to happen before it goes on. */
   readonly waitsFor: WaitsFor
 }
 
@@ -406,21 +434,30 @@ export interface TrunkStatus {
    * is about its last one.
    */
   readonly state: 'connecting' | 'waiting' | 'open' | 'closing' | 'closed'
+  /** The address that was dialled or listened at. */
   readonly address: string
+  /** The peer as its hello says it, and the address that the link knows. */
   readonly peer: {
     readonly name: string
     readonly address: string
     readonly epoch: string
     readonly protocols: readonly string[]
   }
+  /** The scheme of the address, and the facts about the link. */
   readonly transport: { readonly scheme: string; readonly traits: TransportTraits }
+  /** The version of the wire format that both speak. */
   readonly version: number
+  /** Milliseconds since the session was established. */
   readonly ageMs: number
   /** Smoothed round trip in milliseconds; undefined before the first answer. */
   readonly roundTripMs: number | undefined
+  /** Bytes that have come through the link, headers included. */
   readonly bytesRead: number
+  /** Bytes that were handed to the link, headers included. */
   readonly bytesWritten: number
+  /** The pipes of the session that are not over yet. */
   readonly pipes: readonly PipeStatus[]
+  /** What was tolerated from the peer. */
   readonly counters: TrunkCounters
 }
 
@@ -444,6 +481,7 @@ export interface Trunk extends AsyncDisposable {
   handle(protocol: Protocol): void
   /** Round trip in milliseconds. */
   ping(options?: { signal?: AbortSignal }): Promise<number>
+  /** A snapshot; it costs the more, the more pipes there are. */
   status(): TrunkStatus
   /**
    * Graceful: no new pipes, existing ones finish, then the link closes. What has not finished after
@@ -467,6 +505,7 @@ export interface Trunk extends AsyncDisposable {
  * session is established. `waiting`: until the next attempt. `closed`: for good.
  */
 export interface ConnectionStatus {
+  /** Where the connection is, in the words above. */
   readonly state: 'connecting' | 'open' | 'waiting' | 'closed'
   /**
    * Attempts at the next session so far, the present one included; while one is established, how
@@ -500,6 +539,7 @@ export interface ConnectionStatus {
  * - It keeps the process alive until it is closed, between sessions as well.
  */
 export interface ReconnectingTrunk extends Trunk {
+  /** Where the connection is now; `watch` gives each change. */
   readonly connection: ConnectionStatus
   /**
    * The present status, then each change. A slow reader is given the latest one and not those
@@ -527,7 +567,9 @@ export interface ReconnectingTrunk extends Trunk {
  * ```
  */
 export interface Pipe extends AsyncIterable<Uint8ArrayList>, AsyncDisposable {
+  /** The number of the pipe, unique in its session. */
   readonly id: number
+  /** The protocol that it was opened for. */
   readonly protocol: string
   /** What the peer's handler gave to `accept`; undefined on the accepting side. */
   readonly reply: unknown
@@ -599,8 +641,11 @@ export interface Pipe extends AsyncIterable<Uint8ArrayList>, AsyncDisposable {
 
 /** An open by the peer, as its handler sees it. */
 export interface PipeRequest<P = unknown> {
+  /** What `parse` of the protocol made of the parameters. */
   readonly params: P
+  /** The version that the opener asked for; 1 where it named none. */
   readonly version: number
+  /** The trunk through which the peer asks. */
   readonly trunk: Trunk
   /** Aborts when the pipe or its session fails, before and after accepting. */
   readonly signal: AbortSignal
@@ -624,20 +669,25 @@ export interface PipeRequest<P = unknown> {
 export interface Protocol {
   /** 1 to 255 bytes of UTF-8. */
   readonly name: string
-  /** @default 1 */
+  /** The version that is served; another one is refused with ERR_PROTOCOL_VERSION. @default 1 */
   readonly version?: number
   /** As for `open`: its pipes give what came before a reset. @default false */
   readonly readBeforeReset?: boolean
   /** The request's parameters, checked; throws what refuses the open. */
   parse(params: unknown): unknown
+  /** Serves one pipe, from its open to its end. */
   handle(request: PipeRequest<never>): Promise<void>
 }
 
 /** What `defineProtocol` takes. */
 export interface ProtocolDefinition<P> {
   name: string
+  /** The version that is served. */
   version?: number
+  /** As for `open`: pipes give what came before a reset. */
   readBeforeReset?: boolean
+  /** Turns what the peer sent into parameters; what it throws refuses the open. */
   parse(params: unknown): P
+  /** Serves one pipe, from its open to its end. */
   handle(request: PipeRequest<P>): Promise<void>
 }

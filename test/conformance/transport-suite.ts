@@ -16,7 +16,9 @@ export type ConformancePoint = 'half-close' | 'direct' | 'listen' | 'dial' | 'ab
 
 /** Two connected links. */
 export interface LinkPair {
+  /** The end that dialled. */
   readonly near: Link
+  /** The end that was accepted. */
   readonly far: Link
   /** Frees what belongs to neither link. */
   readonly done: () => Promise<void>

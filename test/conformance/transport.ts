@@ -30,7 +30,7 @@ import {
   withPair,
 } from './transport-suite.ts'
 
-export type { ConformanceOptions, LinkPair } from './transport-suite.ts'
+export type { ConformanceOptions, ConformancePoint, LinkPair } from './transport-suite.ts'
 
 /** Sent each way at once: more than every buffer on the way. */
 const BULK_BYTES = 10 * MIB

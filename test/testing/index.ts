@@ -26,4 +26,9 @@
 export { manualClock, type ManualClock } from '../helpers/manual-clock.ts'
 export { trunkPair } from '../helpers/trunk-pair.ts'
 export { memoryPair, type MemoryPairOptions } from '../../transports/memory.ts'
-export { transportConformance, type ConformanceOptions, type LinkPair } from '../conformance/transport.ts'
+export {
+  transportConformance,
+  type ConformanceOptions,
+  type ConformancePoint,
+  type LinkPair,
+} from '../conformance/transport.ts'

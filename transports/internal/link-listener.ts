@@ -75,6 +75,7 @@ export class LinkListener implements Listener {
     }
   }
 
+  /** Frees the address; see {@link Listener.close}. */
   close(): Promise<void> {
     this.#closing ??= this.#close()
     return this.#closing
