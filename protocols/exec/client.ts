@@ -58,15 +58,15 @@ export interface CommandOptions {
    * the kernel's units. @default the peer's
    */
   limits?: LaunchLimits
-  /** Kills it. */
+  /** Kills the command when it aborts. */
   signal?: AbortSignal
 }
 
 /** Options of {@link ExecClient.start}. */
 export interface StartOptions extends CommandOptions {
-  /** @default 'none' */
+  /** Whether we write its standard input; `none` is an input that has ended. @default 'none' */
   stdin?: 'pipe' | 'none'
-  /** @default 'pipe' */
+  /** Whether we read its standard output; `none` drops it at the peer. @default 'pipe' */
   stdout?: 'pipe' | 'none'
   /** `merge`: into `stdout`, in the order in which it was written. @default 'pipe' */
   stderr?: 'pipe' | 'merge' | 'none'
@@ -78,11 +78,11 @@ export interface StartOptions extends CommandOptions {
 
 /** A command's terminal. */
 export interface TerminalOptions {
-  /** @default 80 */
+  /** Width in characters. @default 80 */
   columns?: number
-  /** @default 24 */
+  /** Height in lines. @default 24 */
   rows?: number
-  /** TERM. @default 'xterm-256color' */
+  /** The variable TERM: the kind of the terminal. @default 'xterm-256color' */
   term?: string
   /**
    * By stty's names: flags (iutf8, echo, icanon, isig, ixon, icrnl, onlcr, opost) and the numbers
@@ -133,11 +133,15 @@ export interface RunOptions extends CommandOptions {
 export interface RunResult extends Exit {
   /** As UTF-8; what is none of it is replaced. */
   readonly stdout: string
+  /** The standard error, as `stdout` is. */
   readonly stderr: string
+  /** The standard output as it was written. */
   readonly stdoutBytes: Uint8Array
+  /** The standard error as it was written. */
   readonly stderrBytes: Uint8Array
   /** Bytes that were dropped in the middle. */
   readonly stdoutDropped: number
+  /** Bytes of the standard error that were dropped in the middle. */
   readonly stderrDropped: number
 }
 

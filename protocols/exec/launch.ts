@@ -35,11 +35,17 @@ export interface LaunchUser {
 
 /** Ceilings for the program, in the kernel's units; each is both the soft and the hard one. */
 export interface LaunchLimits {
+  /** Open descriptors of one process (RLIMIT_NOFILE). */
   readonly nofile?: number | undefined
+  /** Processes of its user, all together (RLIMIT_NPROC). */
   readonly nproc?: number | undefined
+  /** Address space of one process, in bytes (RLIMIT_AS). */
   readonly as?: number | undefined
+  /** Processor time of one process, in seconds (RLIMIT_CPU). */
   readonly cpu?: number | undefined
+  /** Length of a file that it writes, in bytes (RLIMIT_FSIZE). */
   readonly fsize?: number | undefined
+  /** Length of a memory image, in bytes; 0 writes none (RLIMIT_CORE). */
   readonly core?: number | undefined
 }
 

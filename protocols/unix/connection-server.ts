@@ -28,7 +28,7 @@ export interface UnixConnectionOptions {
   connectTimeoutMs?: number
   /** Connections that one trunk may have at a time, those being connected included. @default 256 */
   maxConnections?: number
-  /** @default the machine's monotonic clock */
+  /** The clock of all time limits. @default the machine's monotonic clock */
   clock?: Clock
 }
 

@@ -22,7 +22,7 @@ export interface UnixBind {
 export interface UnixListenOptions extends Pick<OpenOptions, 'signal' | 'answerTimeoutMs'> {
   /** Connections asked for ahead of the application, 1 to 32, as for `tcp-listener`. @default 2 */
   accepts?: number
-  /** @default the machine's monotonic clock */
+  /** The clock of all time limits. @default the machine's monotonic clock */
   clock?: Clock
 }
 

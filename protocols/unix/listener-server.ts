@@ -32,7 +32,7 @@ export interface UnixListenerOptions {
   maxConnections?: number
   /** Connections that the kernel holds for each listener before it turns more away. @default 128 */
   backlog?: number
-  /** @default the machine's monotonic clock */
+  /** The clock of all time limits. @default the machine's monotonic clock */
   clock?: Clock
 }
 

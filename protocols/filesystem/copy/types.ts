@@ -55,7 +55,7 @@ export interface CopyOptions extends CallOptions {
    * has to end at once. Only where the file system has no files without a name.
    */
   temporaries?: Set<Uint8Array>
-  /** @default the machine's monotonic clock */
+  /** The clock of all time limits. @default the machine's monotonic clock */
   clock?: Clock
 }
 
@@ -67,8 +67,11 @@ export interface DownloadOptions extends CopyOptions {
 
 /** What became of a copy. */
 export interface CopyResult {
+  /** Bytes of content that were copied. */
   readonly bytes: number
+  /** The number of files that were copied. */
   readonly files: number
+  /** The number of directories that were copied. */
   readonly directories: number
   /** Entries that were told to `onFailure`. */
   readonly failed: number
