@@ -3,7 +3,7 @@
  * one run, in rounds that take turns. Both sides' processor time counts. Run it after
  * `npm run build`:
  *
- * node --import tsx test/bench/real-work/main.ts [--only file,tree,forward,serial] [--rounds N]
+ * node --import tsx test/bench/real-work/main.ts [--only file,tree,forward,serial,sharing] [--rounds N]
  * [--size BYTES] [--files N] [--seconds N] [--folder DIR] [--json FILE]
  *
  * Needs Linux and, for what trunkline is compared with, Debian's openssh-server, openssh-client,
@@ -17,8 +17,9 @@ import { parseArgs } from 'node:util'
 import { measureCopies } from './copying.ts'
 import { measureForwards } from './forwarding.ts'
 import { measureSerial } from './serial-line.ts'
+import { measureSharing } from './sharing.ts'
 
-const PARTS = ['file', 'tree', 'forward', 'serial'] as const
+const PARTS = ['file', 'tree', 'forward', 'serial', 'sharing'] as const
 
 const { values } = parseArgs({
   options: {
@@ -50,5 +51,8 @@ if (parts.includes('forward')) {
   results['forwarding'] = await measureForwards({ rounds, seconds: Number(values.seconds), folder: own })
 }
 if (parts.includes('serial')) results['serial'] = await measureSerial()
+if (parts.includes('sharing')) {
+  results['sharing'] = await measureSharing({ rounds, folder: mkdtempSync(join(folder, 'sharing-')) })
+}
 if (values.json !== undefined) writeFileSync(values.json, `${JSON.stringify(results, undefined, 2)}\n`)
 process.exit(0)
