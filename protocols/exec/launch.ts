@@ -77,6 +77,8 @@ export interface LaunchPlan {
    * runs, and removed when it is empty.
    */
   readonly controlGroup?: Uint8Array
+  /** Between asking the tree to end and killing it, where this process is gone. @default 2000 */
+  readonly graceMs?: number
   /** No program of the tree gains rights by a set-user-id bit. */
   readonly noNewPrivileges: boolean
 }

@@ -14,6 +14,8 @@ export const EXEC = 'exec'
 export const MAX_ARGUMENTS = 1024
 /** Arguments and environment together, as the `spec` pipe carries them. */
 export const MAX_SPEC_BYTES: number = 1024 * 1024
+/** Longest time between TERM and KILL. */
+export const MAX_GRACE_MS = 60_000
 /** Longest wait that a timer keeps. */
 export const MAX_MS: number = 2 ** 31 - 1
 

@@ -6,7 +6,7 @@ import type { Clock, Timer } from '../../src/runtime/clock.ts'
 import { TrunkError } from '../../src/contracts/errors.ts'
 import type { ToServer } from './control.ts'
 import type { Launched, ProgramInput, ProgramOutput, SignalScope } from './launch.ts'
-import type { OutputName, StartRequest } from './messages.ts'
+import { MAX_GRACE_MS, type OutputName, type StartRequest } from './messages.ts'
 
 /** What a command is told of its server. */
 export interface CommandOptions {
@@ -16,9 +16,6 @@ export interface CommandOptions {
   /** False: that signal may not be sent. */
   readonly maySignal: (name: string) => boolean
 }
-
-/** Longest time between TERM and KILL. */
-const MAX_GRACE_MS = 60_000
 
 /** The outputs that a command has. */
 export function outputsOf({ tty, stdout, stderr }: StartRequest): OutputName[] {

@@ -30,6 +30,7 @@ import { Leftovers } from './leftovers.ts'
 import {
   decodeRequest,
   EXEC,
+  MAX_GRACE_MS,
   MAX_MS,
   RING_BYTES,
   type AttachRequest,
@@ -449,11 +450,12 @@ class ExecServer {
     })
     request.signal.throwIfAborted()
     const bounds = this.#bounds.of(limits)
-    const { name, becomes } = user
     try {
-      const plan = { ...decided, stdin, stdout, stderr, ...bounds, ...(becomes && { user: becomes }) }
+      const streams = { stdin, stdout, stderr }
+      const graceMs = Math.min(params.killGraceMs ?? this.#killGraceMs, MAX_GRACE_MS)
+      const plan = { ...decided, ...streams, ...bounds, graceMs, ...(user.becomes && { user: user.becomes }) }
       const launched = await this.#launcher.launch(this.#withTerminal(plan, params), request.signal)
-      return { launched, user: name }
+      return { launched, user: user.name }
     } catch (error) {
       this.#bounds.giveUp(bounds)
       throw error

@@ -138,6 +138,15 @@ for (const [kind, env] of [
       await server.stop()
     })
 
+    it('[R-608] doctor says what this machine starts commands with [X44]', async () => {
+      const { status, stdout } = await trunkline(['doctor', '--here', '--json'], { env })
+      const { findings } = JSON.parse(stdout) as { findings: { check: string; level: string; what: string }[] }
+      const told = findings.map(({ check, level }) => `${check} ${level}`).filter((line) => !line.startsWith('addon'))
+      assert.equal(status, 0)
+      assert.deepEqual(told, kind === 'keeper' ? ['keeper ok', 'tree ok'] : ['keeper note'])
+      if (kind === 'keeper') assert.match(stdout, /tree: keeper/)
+    })
+
     it('serve takes no name of a command twice', async () => {
       const named = ['--exec-named', 'a=/bin/true', '--exec-named', 'a=/bin/false']
       const { status, stderr } = await trunkline(['serve', 'tcp://127.0.0.1:0', ...named])

@@ -66,7 +66,7 @@ async function launch(file: string, plan: LaunchPlan, signal: AbortSignal): Prom
     tree.end(0)
   }
   signal.addEventListener('abort', giveUp)
-  tree.write(encodePlan(plan, ORPHAN_GRACE_MS))
+  tree.write(encodePlan(plan, plan.graceMs ?? ORPHAN_GRACE_MS))
   const answer = await tree.answer
   signal.removeEventListener('abort', giveUp)
   if (answer?.kind === 'started' && !signal.aborted) {

@@ -12,6 +12,7 @@ import { readToken } from '../token-file.ts'
 
 interface DoctorOptions extends Pick<PeerOptions, 'to' | 'tokenFile'> {
   json?: boolean
+  here?: boolean
 }
 
 /** Adds the command. */
@@ -24,6 +25,7 @@ export function addDoctor(program: Command, context: Context): void {
     // Not those of the other commands: it waits for nothing, and says what is not there.
     .option('--to <address>', 'the peer (default: $TRUNKLINE_TO)')
     .option('--token-file <file>', 'file with the secret that both sides have')
+    .option('--here', 'examine no line, but what this machine starts commands with')
     .option('--json', 'the findings as one JSON object')
     .addHelpText('after', '\nIt exits 0 when nothing is wrong and 1 when a problem was found.')
     .addHelpText('after', '\nExample:\n  $ trunkline doctor serial:///dev/virtio-ports/trunkline')
@@ -33,16 +35,30 @@ export function addDoctor(program: Command, context: Context): void {
 }
 
 async function doctor(context: Context, address: string | undefined, options: DoctorOptions): Promise<void> {
+  if (options.here === true) {
+    const { examineCommands } = await import('../doctor/commands.ts')
+    await tell(context, 'this machine', options, examineCommands(context.signal))
+    return
+  }
   if (address === undefined || address === '') {
     throw usageError('which line? Give its ADDRESS, or set TRUNKLINE_TO')
   }
   // loaded here: every other command starts without them
   const { examine } = await import('../doctor/examine.ts')
+  const token = await readToken(context, options.tokenFile)
+  await tell(context, address, options, examine(context, address, token))
+}
+
+async function tell(
+  context: Context,
+  address: string,
+  options: DoctorOptions,
+  examined: AsyncIterable<Finding>,
+): Promise<void> {
   const { linesOf, summaryOf } = await import('../doctor/findings.ts')
   const { stdout, colors } = context
-  const token = await readToken(context, options.tokenFile)
   const findings: Finding[] = []
-  for await (const finding of examine(context, address, token)) {
+  for await (const finding of examined) {
     if (findings.length === 0 && options.json !== true) await stdout.line(printable(address))
     findings.push(finding)
     if (options.json !== true) await stdout.line(linesOf(finding, colors).join('\n'))
