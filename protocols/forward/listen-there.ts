@@ -189,7 +189,7 @@ class RemoteListener {
   }
 }
 
-/** Asked anew after a wait, as the compiler does not know. */
+/** Asked again after a wait, as the compiler does not know. */
 function isOver(forward: RunningForward): boolean {
   return forward.isClosed
 }

@@ -112,7 +112,7 @@ export class ConnectionSet {
     const readBuffer = this.#readBuffers.get(chunk.buffer)
     if (readBuffer === undefined) return
     readBuffer.held -= 1
-    // the one in use is begun anew before the next read
+    // the one in use is begun again before the next read
     if (readBuffer.held > 0 || readBuffer === this.#readBuffer) return
     if (this.#spare.length < MAX_SPARE_BUFFERS && this.#open !== undefined) this.#spare.push(readBuffer)
     else this.#readBuffers.delete(readBuffer.bytes.buffer)

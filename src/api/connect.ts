@@ -35,9 +35,9 @@ const PLAIN_TRAITS: TransportTraits = { lossless: true, connected: true, preferr
  * behind then.
  *
  * With `retry: true` it tries until there is a session; it rejects with the signal's reason, or
- * with an error that trying again cannot mend. With `reconnect: true` it tries until there is a
+ * with an error that trying again cannot cure. With `reconnect: true` it tries until there is a
  * session, and the trunk that it gives finds the peer again whenever it was lost. It rejects with
- * the signal's reason, or with an error that trying again cannot mend.
+ * the signal's reason, or with an error that trying again cannot cure.
  *
  * @example
  * ```ts

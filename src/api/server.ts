@@ -135,7 +135,7 @@ export class TrunkServer implements Server {
 
   /**
    * A line that outlives its sessions: one after the other, for as long as the line is there. A
-   * peer that starts anew all the time, or noise, costs a session a second at most.
+   * peer that starts again all the time, or noise, costs a session a second at most.
    */
   async #serveShared(raw: Link): Promise<void> {
     const { clock } = this.#settings

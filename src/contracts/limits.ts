@@ -74,7 +74,9 @@ export interface Limits {
   maxHandshakes: number
   /** Dialling the peer, by a transport. */
   connectTimeoutMs: number
-  /** First wait before connecting or opening a device anew; it doubles with each attempt, ±20 %. */
+  /**
+   * First wait before connecting or opening a device again; it doubles with each attempt, ±20 %.
+   */
   reconnectMinMs: number
   /** Longest such wait. */
   reconnectMaxMs: number

@@ -198,7 +198,7 @@ export interface ConnectOptions extends TrunkOptions, Elsewhere<'role' | 'traits
   /**
    * True: `connect` tries until there is a session, with waits from `reconnectMinMs` to
    * `reconnectMaxMs`, and rejects with the signal's reason or an error that trying again cannot
-   * mend. The trunk is that one session: when it is lost, it is over. @default false
+   * cure. The trunk is that one session: when it is lost, it is over. @default false
    */
   retry?: boolean
   /**
@@ -252,7 +252,7 @@ export interface Refusal {
 export interface Server extends AsyncIterable<Trunk>, AsyncDisposable {
   /** The real address. */
   readonly address: string
-  /** The trunks that stand now. */
+  /** The trunks that are established now. */
   readonly trunks: ReadonlySet<Trunk>
   /** A snapshot; it costs the more, the more trunks there are. */
   status(): ServerStatus
@@ -330,7 +330,7 @@ export interface Budgets {
 export interface ServerStatus {
   /** The real address, as {@link Server.address}. */
   readonly address: string
-  /** Sessions that stand, and links that are in their hello. */
+  /** Sessions that are established, and links that are in their hello. */
   readonly sessions: number
   /** The number of links that are in their hello exchange. */
   readonly handshakes: number
@@ -534,7 +534,7 @@ export interface ConnectionStatus {
  * - Protocols are served in every session; a handler's `request.trunk` is the one session that the
  *   pipe is of.
  * - `close` and `abort` end it for good, at once where no session is established. So does an error
- *   that trying again cannot mend (a wrong token, no common version, no right to the device …):
+ *   that trying again cannot cure (a wrong token, no common version, no right to the device …):
  *   `closed` rejects with it. The peer's own `close` is a loss like any other.
  * - It keeps the process alive until it is closed, between sessions as well.
  */
@@ -655,8 +655,10 @@ export interface PipeRequest<P = unknown> {
    */
   readonly accept: (reply?: unknown) => Pipe
   /**
-   * Tells the opener that the work for it goes on: its `progressTimeoutMs` begins again. For work that is answered when all of it is done; call it as often as you like,
-   * it costs a frame in 5 s at most. Nothing is told to an opener that may still write: its bytes and your reading are progress.
+   * Tells the opener that the work for it goes on: its `progressTimeoutMs` begins again. For work
+   * that is answered when all of it is done; call it as often as you like, it costs a frame in 5 s
+   * at most. Nothing is told to an opener that may still write: its bytes and your reading are
+   * progress.
    */
   working(): void
 }

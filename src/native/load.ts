@@ -185,7 +185,7 @@ export interface NativePoller {
   /** To be watched: readable while `read` has something to tell. */
   readonly fd: number
   /**
-   * Puts a socket in, by the name of `id` (31 bits), or says anew what it is watched for: {@link
+   * Puts a socket in, by the name of `id` (31 bits), or says again what it is watched for: {@link
    * READABLE}, {@link WRITABLE}, both or 0. Failures are told in any case.
    */
   want(fd: number, id: number, events: number): void
@@ -344,7 +344,7 @@ function open({ path, load: loadFile }: AddonFile): NativeStatus {
   try {
     const native = loadFile() as NativeAddon
     if (!isOfTheseSources(native))
-      return { problem: `the native addon ${path} is of other sources than this: build it anew` }
+      return { problem: `the native addon ${path} is of other sources than this: build it again` }
     return { native, path }
   } catch (error) {
     // A file for another system or an older libc: as good as none.

@@ -2,7 +2,7 @@
  * Random bytes that a machine which was set back does not say twice. Node's own (`randomBytes`,
  * `randomUUID`) come from a pool in this process's memory, and that memory is part of a snapshot:
  * restored twice, it gives the same bytes twice. The kernel is told of the restoring (VMGENID) and
- * starts its generator anew; where it is not, the clock at least has moved between two readings.
+ * starts its generator again; where it is not, the clock at least has moved between two readings.
  *
  * Promises: never worse than `randomBytes`. Bound: 32 bytes a call, some 20 µs.
  *

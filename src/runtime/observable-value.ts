@@ -21,7 +21,7 @@ export class ObservableValue<T> {
   set(value: T): void {
     this.#value = value
     this.#version++
-    // a copy: whoever is given the value may wait anew
+    // a copy: whoever is given the value may wait again
     for (const look of [...this.#waiting]) look()
   }
 

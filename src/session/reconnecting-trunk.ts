@@ -49,7 +49,7 @@ export interface ReconnectingParts {
 
 /**
  * Resolves when the first session is established; rejects with the signal's reason, or with an
- * error that trying again cannot mend.
+ * error that trying again cannot cure.
  */
 export async function connectLasting(
   parts: ReconnectingParts,

@@ -1,7 +1,7 @@
 /**
  * Dials until there is an answer: one attempt at a time, with a wait after each that failed.
  * Promises: it goes on for ever unless the signal aborts, which ends an attempt and a wait at once,
- * or an error comes that trying again cannot mend. Leaves no timer and no listener behind.
+ * or an error comes that trying again cannot cure. Leaves no timer and no listener behind.
  */
 import type { Backoff } from '../runtime/backoff.ts'
 import { pause, type Clock } from '../runtime/clock.ts'
@@ -23,7 +23,7 @@ const PERMANENT_CODES: ReadonlySet<string> = new Set([
 ])
 
 /**
- * True where trying again is of use: nobody is there yet, the line was cut, the peer started anew.
+ * True where trying again is of use: nobody is there yet, the line was cut, the peer started again.
  */
 export function isRetryable(error: TrunkError): boolean {
   return error.scope !== 'argument' && !PERMANENT_CODES.has(error.code)

@@ -48,7 +48,7 @@ function measured({ status, stdout, stderr }: Outcome): Measured {
 const QUICK = ['--seconds', '0.3'] as const
 
 describe('trunkline bench', () => {
-  it('R-300: shows the round trip, the rate each way and how it went, over TCP', async () => {
+  it('shows the round trip, the rate each way and how it went, over TCP [R-300]', async () => {
     const server = await serving(['--bench'])
     const { status, stdout, stderr } = await trunkline(['bench', server.address, ...QUICK])
     assert.deepEqual([status, stderr], [0, ''])
@@ -62,7 +62,7 @@ describe('trunkline bench', () => {
     await server.stop()
   })
 
-  it('R-301: takes the peer from --to and $TRUNKLINE_TO, over a unix socket, and gives one JSON object', async () => {
+  it('takes the peer from --to and $TRUNKLINE_TO, over a unix socket, and gives one JSON object [R-301]', async () => {
     const server = await serving(['--bench'], `unix://${join(temporaryFolder(), 'line.sock')}`)
     const { address, peer } = measured(await trunkline(['bench', '--json', ...QUICK], { to: server.address }))
     assert.deepEqual([address, peer], [server.address, 'trunkline'])
@@ -70,12 +70,12 @@ describe('trunkline bench', () => {
     await server.stop()
   })
 
-  it('R-302: measures a child process', async () => {
+  it('measures a child process [R-302]', async () => {
     const to = `exec:${process.execPath} ${BINARY} serve stdio: --bench`
     measured(await trunkline(['bench', to, '--json', ...QUICK]))
   })
 
-  it('R-303: measures a serial line, no faster than it is, and answers beside the bulk', async () => {
+  it('measures a serial line, no faster than it is, and answers beside the bulk [R-303]', async () => {
     const rate = 60_000
     const line = await ptyPair({ rate })
     const server = await serving(['--bench'], `serial://${line.far}`)
@@ -89,7 +89,7 @@ describe('trunkline bench', () => {
     await line.close()
   })
 
-  it('R-304: ends with 4 where the peer does not offer it, before anything is measured', async () => {
+  it('ends with 4 where the peer does not offer it, before anything is measured [R-304]', async () => {
     const server = await serving([])
     const { status, stdout, stderr } = await trunkline(['bench', server.address])
     assert.equal(stdout, '')
@@ -99,7 +99,7 @@ describe('trunkline bench', () => {
     await server.stop()
   })
 
-  it('R-305: ends with 1 when the user interrupts, and with 3 when the peer goes away', async () => {
+  it('ends with 1 when the user interrupts, and with 3 when the peer goes away [R-305]', async () => {
     const server = await serving(['--bench'])
     // while it measures the round trip, and while it measures a rate
     for (const [lines, seconds] of [

@@ -49,7 +49,7 @@ async function run(args: string[], env: Record<string, string> = {}): Promise<{ 
 }
 
 describe('a path here that is not UTF-8', { skip }, () => {
-  it('R-433: is the one that is replaced, and its look-alike stays', async () => {
+  it('is the one that is replaced, and its look-alike stays [R-433]', async () => {
     assert.deepEqual(await run(['cp', ':f', join(here, NAME, 'plain')]), { status: 0, stderr: '' })
     assert.equal(readFileSync(at(here, NAME, 'plain'), 'utf8'), 'new')
     symlinkSync(at(here, NAME, 'plain'), join(here, 'link'))
@@ -61,7 +61,7 @@ describe('a path here that is not UTF-8', { skip }, () => {
     assert.equal(readFileSync(join(root, 'tree/plain'), 'utf8'), 'newer')
   })
 
-  it('R-433: is the token file that is read, also where the environment names it', async () => {
+  it('is the token file that is read, also where the environment names it [R-433]', async () => {
     writeFileSync(at(here, NAME, 'token'), 'sixteen bytes and more')
     const held = await serve('tcp://127.0.0.1:0', {
       token: 'sixteen bytes and more',
@@ -73,7 +73,7 @@ describe('a path here that is not UTF-8', { skip }, () => {
     await held.close()
   })
 
-  it('R-433: is the folder that is served, named whole or as the one that serve was started in', async () => {
+  it('is the folder that is served, named whole or as the one that serve was started in [R-433]', async () => {
     const folder = at(here, NAME).toString('latin1')
     for (const [cwd, given] of [
       ['/', folder],
@@ -90,7 +90,7 @@ describe('a path here that is not UTF-8', { skip }, () => {
     }
   })
 
-  it('R-433: reaches a command through the shell and the environment as the bytes that it is', async () => {
+  it('reaches a command through the shell and the environment as the bytes that it is [R-433]', async () => {
     writeFileSync(at(here, NAME, 'token'), 'short')
     const file = at(here, NAME, 'token').toString('latin1')
     const { child, stderr } = await shell(
@@ -104,7 +104,7 @@ describe('a path here that is not UTF-8', { skip }, () => {
 })
 
 describe('what cannot take bytes', { skip }, () => {
-  it('R-434: refuses an address, an option and a root that are no text', async () => {
+  it('refuses an address, an option and a root that are no text [R-434]', async () => {
     for (const args of [
       ['ls', '--to', `unix://${here}/${NAME}`],
       ['ls', '--to', `exec:${NAME}`],
@@ -121,7 +121,7 @@ describe('what cannot take bytes', { skip }, () => {
     assert.ok(filesystem({ root: at(here, NAME) }))
   })
 
-  it('R-434: refuses arguments that have lost bytes where nobody tells which', async () => {
+  it('refuses arguments that have lost bytes where nobody tells which [R-434]', async () => {
     // this process was not started with it, so /proc does not have it
     assert.throws(() => rawArguments(['ls', `:${DECOY}`]), { code: 'ERR_BAD_ARGUMENT' })
     assert.equal((await run(['ls', `:${DECOY}`])).status, 2)

@@ -69,7 +69,7 @@ async function served(t: TestContext, older = false) {
 
 describe('cp -r of many small files', () => {
   for (const older of [false, true]) {
-    it(`R-339: copies them there and back with modes and times, ${older ? 'a pipe each' : 'many to a pipe'}`, async (t) => {
+    it(`copies them there and back with modes and times, ${older ? 'a pipe each' : 'many to a pipe'} [R-339]`, async (t) => {
       const { root, ops, copy, said } = await served(t, older)
       const here = temporaryFolder()
       makeTree(join(here, 'tree'))
@@ -84,7 +84,7 @@ describe('cp -r of many small files', () => {
     })
   }
 
-  it('R-339: says which could not be copied, in one line each, and copies the others', async (t) => {
+  it('says which could not be copied, in one line each, and copies the others [R-339]', async (t) => {
     const { root, copy, said } = await served(t)
     const here = temporaryFolder()
     makeTree(join(here, 'tree'))

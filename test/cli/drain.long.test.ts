@@ -72,14 +72,14 @@ async function forwarding(
 
 describe('SIGTERM', { concurrency: 2, timeout: 120_000 }, () => {
   for (const kind of ['tcp', 'unix', 'serial'] as const) {
-    it(`R-254: a server drains five seconds, no longer, and exits 0 (${kind})`, async (t) => {
+    it(`a server drains five seconds, no longer, and exits 0 (${kind}) [R-254]`, async (t) => {
       const { server } = await forwarding(t, kind)
       const { status, signal } = await terminated(server, [DRAIN_MS - 500, DRAIN_MS + LINGER_MS + SLACK_MS])
       assert.deepEqual([status, signal], [0, null])
     })
   }
 
-  it('R-254: what finishes while a server drains is whole, and then it does not wait any longer', async (t) => {
+  it('what finishes while a server drains is whole, and then it does not wait any longer [R-254]', async (t) => {
     const folder = temporaryFolder()
     const bytes = 300_000
     writeFileSync(join(folder, 'file'), pattern(bytes))
@@ -98,7 +98,7 @@ describe('SIGTERM', { concurrency: 2, timeout: 120_000 }, () => {
   })
 
   for (const how of ['read', 'stuck'] as const) {
-    it(`R-254: a server whose peer is in a black hole (${how}) is not kept longer by it`, async (t) => {
+    it(`a server whose peer is in a black hole (${how}) is not kept longer by it [R-254]`, async (t) => {
       const server = await serving(['--bench'])
       killed(t, server.running)
       const proxy = await faultProxy(proxyTarget(server.address))
@@ -112,7 +112,7 @@ describe('SIGTERM', { concurrency: 2, timeout: 120_000 }, () => {
     })
   }
 
-  it('R-254: a forward whose peer is stopped is not kept longer by it', async (t) => {
+  it('a forward whose peer is stopped is not kept longer by it [R-254]', async (t) => {
     const { server, forward } = await forwarding(t, 'tcp')
     server.child.kill('SIGSTOP')
     const { status, signal } = await terminated(forward, [0, DRAIN_MS + LINGER_MS + SLACK_MS])

@@ -70,7 +70,7 @@ const REFUSED: readonly (readonly [fault: string, ...args: string[]])[] = [
 ]
 
 describe('an operand that ends with a slash', () => {
-  it('R-431: of a file, or of something new, fails and changes nothing', async () => {
+  it('of a file, or of something new, fails and changes nothing [R-431]', async () => {
     for (const [fault, ...args] of REFUSED) {
       const { status, stdout, stderr } = await run(...args)
       assert.ok(stderr.startsWith(`trunkline: ERR_NOT_DIRECTORY: ${fault}: `), `${args.join(' ')}: ${stderr}`)
@@ -82,7 +82,7 @@ describe('an operand that ends with a slash', () => {
     }
   })
 
-  it('R-431: takes files that are moved there into a directory, or loses none of them', async () => {
+  it('takes files that are moved there into a directory, or loses none of them [R-431]', async () => {
     assert.equal((await run('mv', ':file', ':done/')).status, 1)
     assert.equal((await run('mv', ':other', ':done/')).status, 1)
     assert.equal((await run('mkdir', ':done/')).status, 0)

@@ -105,7 +105,7 @@ describe('forward', () => {
     assert.equal(await received(other), 'answer to 1')
   })
 
-  it('R-349: leaves what comes beyond 256 connections to the kernel, whole, and serves it when one has ended', async () => {
+  it('leaves what comes beyond 256 connections to the kernel, whole, and serves it when one has ended [R-349]', async () => {
     const echo = await loopbackServer((socket) => socket.pipe(socket))
     const own = start(['forward', '-L', `0:127.0.0.1:${echo.port}`], { to: server.address })
     const [line = ''] = await own.lines(1)

@@ -86,7 +86,7 @@ after(async () => {
 for (const where of ['-D', '-R', '--proxy']) {
   describe(`the proxy of ${where}`, { skip: NO_CURL }, () => {
     for (const [client, options] of Object.entries(CLIENTS)) {
-      it(`R-547: serves curl ${client}, a page and an upload, and tells what is true of others`, async () => {
+      it(`serves curl ${client}, a page and an upload, and tells what is true of others [R-547]`, async () => {
         const through = options(ports[where] ?? 0)
         const url = `http://localhost:${port}/a?b`
         // `serve --proxy` has the port some time after the peer is there
@@ -164,7 +164,7 @@ describe('the proxies of the command line', () => {
     files.closeAllConnections()
   })
 
-  it('R-548: leave sessions alone whose peer does not listen, and say where it may not', async () => {
+  it('leave sessions alone whose peer does not listen, and say where it may not [R-548]', async () => {
     const quiet = start(['ping', '-c', '1'], { to: proxying.address })
     assert.equal((await quiet.ended).status, 0)
     const elsewhere = start(['forward', '--listen', '127.0.0.2:*'], { to: proxying.address })
@@ -174,7 +174,7 @@ describe('the proxies of the command line', () => {
     assert.equal(proxying.said().filter((line) => line.includes('proxy at')).length, 1)
   })
 
-  it('R-549: ask for the password in a file, SOCKS and HTTP alike', { skip: NO_CURL }, async () => {
+  it('ask for the password in a file, SOCKS and HTTP alike [R-549]', { skip: NO_CURL }, async () => {
     const file = join(temporaryFolder(), 'login')
     writeFileSync(file, 'me:a secret\n')
     const own = start(['forward', '-D', '0', '--proxy-auth-file', file], { to: server.address })

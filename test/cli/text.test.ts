@@ -147,7 +147,7 @@ describe('numbers', () => {
     assert.equal(formatTime(1e300), '-')
   })
 
-  it('R-306: over time are bars up to the largest', () => {
+  it('over time are bars up to the largest [R-306]', () => {
     assert.equal(sparkline([0, 1, 2, 3, 4, 5, 6, 7]), '▁▂▃▄▅▆▇█')
     assert.equal(sparkline([500, 1000, 0, -1]), '▅█▁▁')
     assert.deepEqual([sparkline([]), sparkline([0, 0])], ['', '▁▁'])

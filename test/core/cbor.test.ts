@@ -31,7 +31,7 @@ describe('CBOR', () => {
   })
 
   for (const { name, hex: text, value, integer } of fixture.taken) {
-    it(`R-379: takes ${name}, in a hello or anywhere`, () => {
+    it(`takes ${name}, in a hello or anywhere [R-379]`, () => {
       assert.equal(decode(fromHex(text)), integer === undefined ? value : BigInt(integer))
     })
   }

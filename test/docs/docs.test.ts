@@ -120,7 +120,7 @@ describe('docs/reference/api.md', () => {
 })
 
 describe('docs/guide/security.md', () => {
-  it('R-303: says of each limit what it stops', () => {
+  it('says of each limit what it stops [R-303]', () => {
     const page = readPage('docs/guide/security.md')
     const rows = page.split('\n').filter((line) => line.startsWith('| `'))
     const missing = [...Object.keys(LIMIT_BOUNDS), ...Object.keys(BUDGET_BOUNDS)].filter(

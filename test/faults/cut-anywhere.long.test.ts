@@ -103,7 +103,7 @@ const after = (way: Way, from: number, to: number, by: Cut | 'alternating', step
 describe('a session that is cut after N bytes', { timeout: 200_000 }, () => {
   for (const way of ['there', 'back'] as const) {
     for (const odd of ['end', 'reset'] as const) {
-      it(`R-240: for each N of what goes ${way}, by ${odd} (tcp): nothing ends well with bytes missing`, async (t) => {
+      it(`for each N of what goes ${way}, by ${odd} (tcp): nothing ends well with bytes missing [R-240]`, async (t) => {
         await expectNoLeaks(async () => {
           const peer = await RecordedPeer.start(t, TCP)
           const carried = await record(peer)
@@ -114,7 +114,7 @@ describe('a session that is cut after N bytes', { timeout: 200_000 }, () => {
     }
   }
 
-  it('R-241: the same over a unix socket, every seventh N of both ways', async (t) => {
+  it('the same over a unix socket, every seventh N of both ways [R-241]', async (t) => {
     const path = join(temporaryFolder(), 's')
     await expectNoLeaks(async () => {
       const peer = await RecordedPeer.start(t, `unix://${path}`)
@@ -127,7 +127,7 @@ describe('a session that is cut after N bytes', { timeout: 200_000 }, () => {
     })
   })
 
-  it('R-242: by silence, every 23rd N of both ways: keepalive or the hello’s time finds it, on both sides', async (t) => {
+  it('by silence, every 23rd N of both ways: keepalive or the hello’s time finds it, on both sides [R-242]', async (t) => {
     await expectNoLeaks(async () => {
       const peer = await RecordedPeer.start(t, TCP, SILENT_LIMITS)
       const { there, back } = await record(peer)

@@ -26,7 +26,7 @@ async function endOf(socket: Socket): Promise<string> {
 
 for (const { kind, attempts, skip } of KINDS)
   describe(`a dial that is given up, ${kind}`, { skip }, () => {
-    it('R-243: when the kernel has connected it and nobody was told yet, is reset', async () => {
+    it('when the kernel has connected it and nobody was told yet, is reset [R-243]', async () => {
       await expectNoLeaks(async () => {
         for (let round = 0; round < 20; round++) {
           let ended = (_how: Promise<string>): void => undefined

@@ -133,7 +133,7 @@ describe('a noisy serial line', { concurrency: true, timeout: 200_000 }, () => {
     'all of it': NOISES,
   }
   for (const [what, noises] of Object.entries(LINES)) {
-    it(`R-261: (${what}) transfers get there over restarts, whole or not at all`, async (t) => {
+    it(`(${what}) transfers get there over restarts, whole or not at all [R-261]`, async (t) => {
       const line = new NoisyLine({ seed: seedOf(t), noises, everyBytes: EVERY_BYTES })
       const folder = temporaryFolder(t)
       const pair = await ptyPair({ via: line.via })
@@ -163,7 +163,7 @@ describe('a noisy serial line', { concurrency: true, timeout: 200_000 }, () => {
     })
   }
 
-  it('R-262: with a guest that is killed and started again meanwhile', async (t) => {
+  it('with a guest that is killed and started again meanwhile [R-262]', async (t) => {
     const line = new NoisyLine({ seed: seedOf(t), everyBytes: EVERY_BYTES })
     const folder = temporaryFolder(t)
     const pair = await ptyPair({ via: line.via })
@@ -209,7 +209,7 @@ describe('a noisy serial line', { concurrency: true, timeout: 200_000 }, () => {
 })
 
 describe('a serial line that is too noisy for any session', { timeout: 60_000 }, () => {
-  it('R-263: keeps nobody who gives it up: all that waited settles, and nothing is left', async (t) => {
+  it('keeps nobody who gives it up: all that waited settles, and nothing is left [R-263]', async (t) => {
     await compiledFixture('pty')
     const folder = temporaryFolder(t)
     await expectNoLeaks(async () => {

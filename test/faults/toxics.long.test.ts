@@ -80,7 +80,7 @@ describe('a session on a bad network', { timeout: 100_000 }, () => {
   }
   for (const [what, options] of Object.entries(BAD)) {
     for (const kind of ['tcp', 'unix'] as const) {
-      it(`R-244: (${what}, ${kind}) does everything, whole`, async (t) => {
+      it(`(${what}, ${kind}) does everything, whole [R-244]`, async (t) => {
         const folder = temporaryFolder()
         await expectNoLeaks(async () => {
           const peer = await RecordedPeer.start(t, kind === 'tcp' ? TCP : `unix://${join(folder, 'served')}`)
@@ -95,7 +95,7 @@ describe('a session on a bad network', { timeout: 100_000 }, () => {
     }
   }
 
-  it('R-245: that is late: a round trip says so, and bulk is not slowed to one window a round trip', async (t) => {
+  it('that is late: a round trip says so, and bulk is not slowed to one window a round trip [R-245]', async (t) => {
     await expectNoLeaks(async () => {
       const { trunk, close } = await stage(t, { there: { latencyMs: 40 }, back: { latencyMs: 40 } })
       const ms = await trunk.ping()
@@ -109,7 +109,7 @@ describe('a session on a bad network', { timeout: 100_000 }, () => {
     })
   })
 
-  it('R-246: that is slow: bulk one way takes its time and is whole, and keepalive lets it', async (t) => {
+  it('that is slow: bulk one way takes its time and is whole, and keepalive lets it [R-246]', async (t) => {
     await expectNoLeaks(async () => {
       // what is under way takes far longer than keepalive and its answer: only what the peer says
       // of what it parsed is a sign of life
@@ -129,7 +129,7 @@ describe('a session on a bad network', { timeout: 100_000 }, () => {
   })
 
   for (const how of ['read', 'stuck'] as const) {
-    it(`R-247: a black hole (${how === 'read' ? 'swallows' : 'takes nothing'}) is found within keepalive's bound on both sides, and all that waits has a code`, async (t) => {
+    it(`a black hole (${how === 'read' ? 'swallows' : 'takes nothing'}) is found within keepalive's bound on both sides, and all that waits has a code [R-247]`, async (t) => {
       await expectNoLeaks(async () => {
         const { trunk, proxy, server, codes, close } = await stage(t, {}, SHORT)
         const pipe = await trunk.open('stall')
@@ -153,7 +153,7 @@ describe('a session on a bad network', { timeout: 100_000 }, () => {
     })
   }
 
-  it('R-248: a line that is slow to close keeps nobody longer than the goodbye’s second', async (t) => {
+  it('a line that is slow to close keeps nobody longer than the goodbye’s second [R-248]', async (t) => {
     await expectNoLeaks(async () => {
       const { trunk, codes, close } = await stage(t, { there: { slowCloseMs: 20_000 }, back: { slowCloseMs: 20_000 } })
       await took(() => trunk.close(), 0, LINGER_MS + SLACK_MS)
@@ -166,7 +166,7 @@ describe('a session on a bad network', { timeout: 100_000 }, () => {
   })
 
   for (const how of ['end', 'reset'] as const) {
-    it(`R-249: a network that cuts by ${how} in bulk: both sides know at once, and no reader was told of an end`, async (t) => {
+    it(`a network that cuts by ${how} in bulk: both sides know at once, and no reader was told of an end [R-249]`, async (t) => {
       await expectNoLeaks(async () => {
         const { trunk, proxy, codes, server, close } = await stage(t)
         const pipe = await trunk.open('produce', 2 ** 30)
@@ -186,7 +186,7 @@ describe('a session on a bad network', { timeout: 100_000 }, () => {
     })
   }
 
-  it('R-250: with reconnect, each cut is followed by a session that works, and a closed network by one when it is back', async (t) => {
+  it('with reconnect, each cut is followed by a session that works, and a closed network by one when it is back [R-250]', async (t) => {
     await expectNoLeaks(async () => {
       const server = await serve(TCP, { protocols: [echo] })
       const proxy = await faultProxy(proxyTarget(server.address), { back: { jitterMs: 5 } })

@@ -43,7 +43,7 @@ describe('crowds without manners', { timeout: 120_000 }, () => {
     await trunk.close()
   }
 
-  it('R-226: three hundred that stop in the middle of the hello are given up in time, and cost little', async () => {
+  it('three hundred that stop in the middle of the hello are given up in time, and cost little [R-226]', async () => {
     const address = await victim.call('serve', { limits: { helloTimeoutMs: 2_000, keepaliveMs: 60_000 } })
     await served(address)
     await victim.call('end')
@@ -69,7 +69,7 @@ describe('crowds without manners', { timeout: 120_000 }, () => {
     await nothingLeftOf(victim, resources, heap)
   })
 
-  it('R-227: a hello that comes byte by byte has no more time than one that does not come', async () => {
+  it('a hello that comes byte by byte has no more time than one that does not come [R-227]', async () => {
     const address = await victim.call('serve', { limits: { helloTimeoutMs: 1_000 } })
     await victim.call('begin')
     const peers = await Promise.all(Array.from({ length: 20 }, () => dialRaw(address)))
@@ -88,7 +88,7 @@ describe('crowds without manners', { timeout: 120_000 }, () => {
     await victim.call('end')
   })
 
-  it('R-228: fifty that open a pipe, grant everything and never read are given up, and little is held for them', async () => {
+  it('fifty that open a pipe, grant everything and never read are given up, and little is held for them [R-228]', async () => {
     const resources = await victim.call('resources')
     const address = await victim.call('serve', { limits: { keepaliveMs: 1_500, keepaliveTimeoutMs: 1_500 } })
     const trunk = await connect(address)
@@ -113,7 +113,7 @@ describe('crowds without manners', { timeout: 120_000 }, () => {
     await nothingLeftOf(victim, resources, base)
   })
 
-  it('R-229: a server that stops in the middle of its hello, or says nothing, is given up by each of a hundred clients', async () => {
+  it('a server that stops in the middle of its hello, or says nothing, is given up by each of a hundred clients [R-229]', async () => {
     const raw = await listenRaw()
     const once = victim.call('connect', raw.address, { limits: { helloTimeoutMs: 300 } })
     assert.equal(await once, 'ERR_HELLO_TIMEOUT')

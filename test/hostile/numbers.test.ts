@@ -48,7 +48,7 @@ async function sends(one: WireFrame, fine: boolean): Promise<void> {
   await over(session)
 }
 
-describe('R-231: offsets and numbers of eight bytes', () => {
+describe('offsets and numbers of eight bytes [R-231]', () => {
   for (const edge of EDGES) {
     const word = bigEndian(edge, 8)
     const isOffset = edge <= LARGEST_OFFSET
@@ -61,7 +61,7 @@ describe('R-231: offsets and numbers of eight bytes', () => {
   }
 })
 
-describe('R-232: pipe ids', () => {
+describe('pipe ids [R-232]', () => {
   for (const edge of [0n, 2n ** 31n - 1n, 2n ** 31n, 2n ** 31n + 1n, 2n ** 32n - 2n, 2n ** 32n - 1n]) {
     const id = Number(edge)
     it(`OPEN of ${edge}`, () => sends(frame(TYPE.OPEN, id, cbor({ protocol: 'hold' })), id % 2 === 1))
@@ -83,7 +83,7 @@ describe('R-232: pipe ids', () => {
   })
 })
 
-describe('R-233: codes in a status', () => {
+describe('codes in a status [R-233]', () => {
   for (const [number, fine] of [
     [0, false],
     [1, true],
@@ -111,7 +111,7 @@ const LIMITS: Readonly<Record<string, readonly [min: bigint, max: bigint]>> = {
   resetRate: [1n, 2n ** 31n - 1n],
 }
 
-describe('R-234: limits in a hello', () => {
+describe('limits in a hello [R-234]', () => {
   async function meets(fields: HelloFields, fine: boolean): Promise<void> {
     if (fine) {
       const session = await rawSession({ protocols: [waitingProtocol()] }, { epoch: HIGHEST_EPOCH, ...fields })

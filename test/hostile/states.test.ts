@@ -156,7 +156,7 @@ for (const [side, states] of [
   ['accepted', ACCEPTOR],
   ['opened', OPENER],
 ] as const) {
-  describe(`R-230: each frame in each state of a pipe that we ${side}`, { timeout: 60_000 }, () => {
+  describe(`each frame in each state of a pipe that we ${side} [R-230]`, { timeout: 60_000 }, () => {
     for (const { name: state, id, reach, allowed } of states) {
       for (const name of ALL) {
         const fine = allowed.includes(name)

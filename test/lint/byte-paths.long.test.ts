@@ -29,7 +29,7 @@ const BAD = [
 ]
 
 describe('the lint rule for paths', () => {
-  it('R-432: wants bytes for node:fs, and names as bytes from it, in the command line and in the filesystem protocol', async () => {
+  it('wants bytes for node:fs, and names as bytes from it, in the command line and in the filesystem protocol [R-432]', async () => {
     const eslint = new ESLint({ cwd: root })
     const faults = async (text: string, filePath: string): Promise<number> => {
       const [result] = await eslint.lintText(text, { filePath })

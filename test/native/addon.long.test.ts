@@ -151,7 +151,7 @@ describe('native addon build', { skip }, () => {
     assert.ok(existsSync(output))
   })
 
-  it('R-461: checks its stack and its copies, and can write to no table once it is loaded', () => {
+  it('checks its stack and its copies, and can write to no table once it is loaded [R-461]', () => {
     const output = join(folder, 'hardened.node')
     execFileSync(process.execPath, ['src/native/build.mjs', '--output', output], { cwd: root })
     const { segments, dynamic, text } = readElf(readFileSync(output))
@@ -166,7 +166,7 @@ describe('native addon build', { skip }, () => {
     assert.ok(((dynamic.get(DT_FLAGS_1) ?? 0) & NOW) !== 0, 'binds later')
   })
 
-  it('R-455: takes the headers of npm’s package node, which lie elsewhere than its binary', () => {
+  it('takes the headers of npm’s package node, which lie elsewhere than its binary [R-455]', () => {
     const modules = join(folder, 'node_modules')
     const binary = join(modules, 'node/bin/node')
     mkdirSync(join(modules, 'node/bin'), { recursive: true })
@@ -318,7 +318,7 @@ describe('native addon loader', () => {
     assert.match(ask('bare', SRC), /"problem":"the native addon was not built/)
   })
 
-  it('R-453: finds no neighbour’s, neither from src nor from dist, and none of a package around it', { skip }, () => {
+  it('finds no neighbour’s, neither from src nor from dist, and none of a package around it [R-453]', { skip }, () => {
     build('build', 'Release')
     for (const levels of [SRC, DIST])
       assert.match(ask('neighbour', levels), /"problem":"the native addon was not built/)
@@ -327,7 +327,7 @@ describe('native addon loader', () => {
     assert.match(ask('app/lib', SRC), /"problem":"the native addon was not built/)
   })
 
-  it('R-462: does not use an addon that was built from other sources', { skip }, () => {
+  it('does not use an addon that was built from other sources [R-462]', { skip }, () => {
     const sources = join(folder, 'other', 'src', 'native')
     cpSync(join(root, 'src/native'), sources, { recursive: true })
     const module = readFileSync(join(sources, 'module.c'), 'utf8')
@@ -338,7 +338,7 @@ describe('native addon loader', () => {
     assert.match(ask('other', SRC), /"problem":"the native addon .* is of other sources than this: build it anew"/)
   })
 
-  it('R-454: gives a sentence where the addon is switched off', { skip }, () => {
+  it('gives a sentence where the addon is switched off [R-454]', { skip }, () => {
     build('off', 'build', 'Release')
     assert.match(ask('off', SRC), /"path":/)
     assert.match(ask('off', SRC, '1'), /"problem":"the native addon is switched off \(TRUNKLINE_NO_ADDON\)"/)

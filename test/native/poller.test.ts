@@ -108,7 +108,7 @@ describe('the poller', { skip }, () => {
     assert.deepEqual(said, ['7 "last"', '7 -104'])
   })
 
-  it('R-340: reads first from whoever was not reached the last time', async () => {
+  it('reads first from whoever was not reached the last time [R-340]', async () => {
     const set = poller()
     const made = await pairs(40)
     for (const [index, { fd, other }] of made.entries()) {
@@ -125,7 +125,7 @@ describe('the poller', { skip }, () => {
     assert.equal(reached.size, 40)
   })
 
-  it('R-341: is not woken again and again by a connection whose ends have both come and that nobody reads', async () => {
+  it('is not woken again and again by a connection whose ends have both come and that nobody reads [R-341]', async () => {
     const set = poller()
     const [pair] = await pairs(1)
     pair!.other.end('rest')
@@ -138,7 +138,7 @@ describe('the poller', { skip }, () => {
     assert.deepEqual([...told(set), ...told(set)], ['1 "rest"', '1 ""'])
   })
 
-  it('R-342: tells of a reset although nobody reads', async () => {
+  it('tells of a reset although nobody reads [R-342]', async () => {
     const set = poller()
     const [pair] = await pairs(1)
     set.want(pair!.fd, 1, 0)
@@ -146,7 +146,7 @@ describe('the poller', { skip }, () => {
     assert.deepEqual(await toldSoon(set, 1), ['1 -104'])
   })
 
-  it('R-347: keeps what came before a reset for whoever reads again, and the reset behind it', async () => {
+  it('keeps what came before a reset for whoever reads again, and the reset behind it [R-347]', async () => {
     const set = poller()
     const [pair] = await pairs(1)
     set.want(pair!.fd, 1, 0)
@@ -209,7 +209,7 @@ describe('the poller', { skip }, () => {
     await nothingLeft(handles)
   })
 
-  it('R-456: takes no number that is not whole or of 31 bits, and another object’s methods neither', async () => {
+  it('takes no number that is not whole or of 31 bits, and another object’s methods neither [R-456]', async () => {
     const set = poller()
     const [pair] = await pairs(1)
     const { fd } = pair!
@@ -269,7 +269,7 @@ describe('the poller', { skip }, () => {
     native.close(fd)
   })
 
-  it('R-457: closes its sockets when it was dropped and is collected', async () => {
+  it('closes its sockets when it was dropped and is collected [R-457]', async () => {
     const [pair] = await pairs(1)
     const { fd, other } = pair!
     const ended = once(other.resume(), 'end')
@@ -283,7 +283,7 @@ describe('the poller', { skip }, () => {
     await eventually(() => (collect(), over), 'the connection is closed')
   })
 
-  it('R-458: closes nothing of somebody else’s whose number was its socket’s', async () => {
+  it('closes nothing of somebody else’s whose number was its socket’s [R-458]', async () => {
     for (const end of ['close', 'drop'] as const) {
       const set = poller()
       const [pair] = await pairs(1)
@@ -299,7 +299,7 @@ describe('the poller', { skip }, () => {
     }
   })
 
-  it('R-459: sends nothing of memory that was taken away while it looked at the chunks', async () => {
+  it('sends nothing of memory that was taken away while it looked at the chunks [R-459]', async () => {
     const [pair] = await pairs(1)
     const { fd, other } = pair!
     const first = new Uint8Array(64 * 1024).fill(1)
@@ -316,7 +316,7 @@ describe('the poller', { skip }, () => {
     native.close(fd)
   })
 
-  it('R-343: leaves no connection open when its thread ends', async () => {
+  it('leaves no connection open when its thread ends [R-343]', async () => {
     const server = createServer({ allowHalfOpen: true }).listen(0, '127.0.0.1')
     open.push(() => server.close())
     await once(server, 'listening')

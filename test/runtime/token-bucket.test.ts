@@ -14,11 +14,11 @@ function spent(): TokenBucket {
 }
 
 describe('a token bucket', () => {
-  it('R-307: gives its burst at once and not one more', () => {
+  it('gives its burst at once and not one more [R-307]', () => {
     assert.ok(!spent().take(STARTED_AT))
   })
 
-  it('R-307: says to the millisecond when the next token is there', () => {
+  it('says to the millisecond when the next token is there [R-307]', () => {
     const bucket = spent()
     assert.ok(!bucket.take(STARTED_AT + 100))
     const at = bucket.nextAt()
@@ -28,14 +28,14 @@ describe('a token bucket', () => {
     assert.ok(!bucket.take(at))
   })
 
-  it('R-307: keeps no more than its burst however long nobody takes any', () => {
+  it('keeps no more than its burst however long nobody takes any [R-307]', () => {
     const bucket = spent()
     const later = STARTED_AT + 3_600_000
     for (let i = 0; i < BURST; i++) assert.ok(bucket.take(later))
     assert.ok(!bucket.take(later))
   })
 
-  it('R-307: loses and gives nothing for a clock that goes back', () => {
+  it('loses and gives nothing for a clock that goes back [R-307]', () => {
     const bucket = spent()
     assert.ok(!bucket.take(STARTED_AT - 10_000))
     assert.ok(!bucket.take(STARTED_AT - 10_000 + 1000 / PER_SECOND - 1))

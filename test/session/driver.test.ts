@@ -283,7 +283,7 @@ describe('a driver and time', () => {
     assert.deepEqual(stand.asked(), ['tick 70500'])
   })
 
-  it('has one timer: for what is earlier it is started anew, for what is later it only looks again', async () => {
+  it('has one timer: for what is earlier it is started again, for what is later it only looks again', async () => {
     const stand = new Stand()
     stand.engine.at = 500
     await stand.start()
@@ -493,7 +493,7 @@ describe('a driver whose engine has ended', () => {
     assert.deepEqual(stand.line, ['write 1', 'end', 'close'])
   })
 
-  it('R-360: lets go of the batch that the line held when it is closed or aborted, and not before', async () => {
+  it('lets go of the batch that the line held when it is closed or aborted, and not before [R-360]', async () => {
     for (const [error, end] of [
       [undefined, 'close'],
       [PROTOCOL, 'abort ERR_PROTOCOL_VIOLATION'],

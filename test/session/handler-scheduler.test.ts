@@ -12,7 +12,7 @@ describe('the starts of handlers', () => {
     assert.equal(started.length, MAX_STARTS)
   })
 
-  it('R-329: come in portions, a turn for each and in order, where one read brings thousands', async () => {
+  it('come in portions, a turn for each and in order, where one read brings thousands [R-329]', async () => {
     const started: number[] = []
     const starts = new HandlerScheduler<number>((pipe) => started.push(pipe))
     const count = 3 * MAX_STARTS + 10

@@ -15,7 +15,7 @@ describe('a whole session under a virtual clock', () => {
 
 describe('a broken core is noticed by the simulation', () => {
   for (const [name, { breaks, batch, state }] of Object.entries(SABOTAGES)) {
-    it(`R-300: that ${name}`, () => {
+    it(`that ${name} [R-300]`, () => {
       const seen = new Set<string>()
       for (let seed = 1; seed <= 40; seed++) {
         const { faults } = simulate(seed, {
@@ -30,7 +30,7 @@ describe('a broken core is noticed by the simulation', () => {
     })
   }
 
-  it('R-301: that throws dice of its own', () => {
+  it('that throws dice of its own [R-301]', () => {
     for (let seed = 1; seed <= 40; seed++) {
       if (simulate(seed, { spoil: ownDice }).trace !== simulate(seed, { spoil: ownDice }).trace) return
     }

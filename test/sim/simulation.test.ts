@@ -26,7 +26,7 @@ describe('a whole session under a virtual clock', () => {
 })
 
 describe('what a seed decides', () => {
-  it('R-302: windows below 1 KiB, limits of one to three pipes, cuts of each kind', () => {
+  it('windows below 1 KiB, limits of one to three pipes, cuts of each kind [R-302]', () => {
     const windows: number[] = []
     const pipes: number[] = []
     const random = new Random(1)

@@ -6,7 +6,7 @@ import { simulateTrunks } from './trunk-world.ts'
 const SEEDS = 150
 
 describe('whole trunks under a virtual clock', () => {
-  it(`R-363: leave no promise pending when both cores are quiet, for ${SEEDS} seeds`, async () => {
+  it(`leave no promise pending when both cores are quiet, for ${SEEDS} seeds [R-363]`, async () => {
     let promises = 0
     const cuts = new Set<string>()
     for (let seed = 1; seed <= SEEDS; seed++) {

@@ -21,7 +21,7 @@ describe('a link that a server of Node’s has accepted', () => {
     // a name is resolved by Node, which then listens
     ['tcp', () => tcp({ host: 'localhost', port: 0 })],
   ] as const) {
-    it(`R-463: is read into read buffers, not into fresh memory for each read, over ${name}`, async () => {
+    it(`is read into read buffers, not into fresh memory for each read, over ${name} [R-463]`, async () => {
       const before = countHandles()
       const listener = await listening().listen(transportOptions())
       const dialled = (name === 'unix' ? unix : tcp)(listener.address).connect(transportOptions())

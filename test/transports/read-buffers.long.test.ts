@@ -153,7 +153,7 @@ describe('read buffers', () => {
 })
 
 describe('a read buffer reader', () => {
-  it('R-344: lets others have a turn after a full read that took long, and after no other', async () => {
+  it('lets others have a turn after a full read that took long, and after no other [R-344]', async () => {
     let now = 0
     let takes = 0
     let resumed = 0

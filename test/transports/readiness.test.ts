@@ -28,7 +28,7 @@ function watched(): { poller: Poller; told: (number | string)[]; readiness: Retu
 }
 
 describe('the readiness that serialport tells', () => {
-  it('R-450: is told in the next turn, never from within the poller, and both events of a turn together', async () => {
+  it('is told in the next turn, never from within the poller, and both events of a turn together [R-450]', async () => {
     const { poller, told, readiness } = watched()
     readiness.want(READABLE | WRITABLE)
     poller.emit('readable', null)
@@ -98,7 +98,7 @@ describe('what a terminal’s readiness schedules', () => {
 
   for (const addon of [true, false]) {
     const missing = addon && 'problem' in nativeStatus() ? 'there is no native addon' : false
-    it(`R-451: runs at once ${addon ? 'with' : 'without'} the native addon`, { skip: missing }, async () => {
+    it(`runs at once ${addon ? 'with' : 'without'} the native addon [R-451]`, { skip: missing }, async () => {
       const pty = await openPty()
       const child = spawn(process.execPath, typeScript('--input-type=module', '-e', program(pty.path)), {
         cwd: ROOT,

@@ -13,7 +13,7 @@ import { eventually } from '../helpers/eventually.ts'
 const skip = loadNative() === undefined ? 'only the native addon can tell' : false
 
 for (const bytes of [10, 100_000])
-  it(`R-380: a link tells ${bytes} bytes and the reset that came with them, and no end`, { skip }, async () => {
+  it(`a link tells ${bytes} bytes and the reset that came with them, and no end [R-380]`, { skip }, async () => {
     let peer: Socket | undefined
     const server = createServer((socket) => {
       socket.on('error', () => undefined)

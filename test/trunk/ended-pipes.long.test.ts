@@ -131,10 +131,10 @@ describe('50,000 pipes that are over', { timeout: 1_800_000 }, () => {
   }
 
   for (const [name, read] of Object.entries(READERS)) {
-    it(`R-366: leave nothing behind: ${name}`, () => leavesNothing(async () => read(await trunk.open('give'))))
+    it(`leave nothing behind: ${name} [R-366]`, () => leavesNothing(async () => read(await trunk.open('give'))))
   }
 
-  it('R-366: leave nothing behind: opened with a signal that outlives them', async () => {
+  it('leave nothing behind: opened with a signal that outlives them [R-366]', async () => {
     const { signal } = new AbortController()
     await leavesNothing(async () => {
       const pipe = await trunk.open('give', undefined, { signal, body: new Uint8Array(0) })
@@ -143,10 +143,10 @@ describe('50,000 pipes that are over', { timeout: 1_800_000 }, () => {
     })
   })
 
-  it('R-366: leave nothing behind: refused', () =>
+  it('leave nothing behind: refused [R-366]', () =>
     leavesNothing(() => assert.rejects(trunk.open('nobody-has-this'), { code: 'ERR_PROTOCOL_UNKNOWN' })))
 
-  it('R-366: leave nothing behind: filesystem', async () => {
+  it('leave nothing behind: filesystem [R-366]', async () => {
     const files = filesystemClient(trunk)
     const kinds = [
       async () => {
@@ -167,10 +167,10 @@ describe('50,000 pipes that are over', { timeout: 1_800_000 }, () => {
     await leavesNothing(async () => kinds[turn++ % kinds.length]?.())
   })
 
-  it('R-366: leave nothing behind: tcp-connection', () =>
+  it('leave nothing behind: tcp-connection [R-366]', () =>
     leavesNothing(async () => READERS['borrowed']?.(await tcpConnect(trunk, { host: '127.0.0.1', port }))))
 
-  it('R-366: leave nothing behind: tcp-listener', async () => {
+  it('leave nothing behind: tcp-listener [R-366]', async () => {
     const listening = await tcpListen(trunk, { port: 0 }, { accepts: 8 })
     const taken = listening[Symbol.asyncIterator]()
     await leavesNothing(async () => {
@@ -184,7 +184,7 @@ describe('50,000 pipes that are over', { timeout: 1_800_000 }, () => {
     await listening.close()
   })
 
-  it('R-366: leave nothing behind: bench', async () => {
+  it('leave nothing behind: bench [R-366]', async () => {
     const client = benchClient(trunk)
     await leavesNothing(async () => {
       await client.measure({ direction: 'read', bytes: 5000 })

@@ -135,7 +135,7 @@ describe(
   { concurrency: 3, timeout: 200_000 },
   () => {
     for (const kind of KINDS) {
-      it(`R-264: after a clean close (${kind})`, async (t) => {
+      it(`after a clean close (${kind}) [R-264]`, async (t) => {
         const { address } = await served(t, kind)
         const running = program(
           t,
@@ -150,7 +150,7 @@ describe(
         assert.deepEqual(await leaves(running), ['all of it'])
       })
 
-      it(`R-265: when nobody is there (${kind})`, async (t) => {
+      it(`when nobody is there (${kind}) [R-265]`, async (t) => {
         const address = kind === 'exec' ? 'exec:false' : (await places(t, kind)).connect
         const running = program(
           t,
@@ -162,7 +162,7 @@ describe(
         assert.match((await leaves(running)).join(), expected)
       })
 
-      it(`R-266: that gives reconnecting up: while it waits, and with a session (${kind})`, async (t) => {
+      it(`that gives reconnecting up: while it waits, and with a session (${kind}) [R-266]`, async (t) => {
         const nobody = kind === 'exec' ? 'exec:false' : (await places(t, kind)).connect
         const { address } = await served(t, kind)
         const running = program(
@@ -185,7 +185,7 @@ describe(
 
     for (const kind of ['tcp', 'unix'] as const) {
       for (const how of ['end', 'reset'] as const) {
-        it(`R-267: after a cut by ${how} (${kind})`, async (t) => {
+        it(`after a cut by ${how} (${kind}) [R-267]`, async (t) => {
           const proxy = await proxied(t, kind)
           const running = program(t, WAITS(proxy.address))
           await isOpen(running)
@@ -194,7 +194,7 @@ describe(
         })
       }
 
-      it(`R-267: after a black hole (${kind})`, async (t) => {
+      it(`after a black hole (${kind}) [R-267]`, async (t) => {
         const proxy = await proxied(t, kind)
         const running = program(t, WAITS(proxy.address))
         await isOpen(running)
@@ -204,7 +204,7 @@ describe(
     }
 
     for (const kind of KINDS) {
-      it(`R-268: after its peer was killed (${kind})`, async (t) => {
+      it(`after its peer was killed (${kind}) [R-268]`, async (t) => {
         let guest: ChildProgram | undefined
         let address = EXEC
         if (kind !== 'exec') {
@@ -229,7 +229,7 @@ describe(
     }
 
     for (const kind of ['tcp', 'unix', 'serial'] as const) {
-      it(`R-269: that serves, and closes with idle clients (${kind})`, async (t) => {
+      it(`that serves, and closes with idle clients (${kind}) [R-269]`, async (t) => {
         const place = await places(t, kind)
         const clients = kind === 'serial' ? 1 : 3
         const running = program(

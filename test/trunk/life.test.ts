@@ -246,7 +246,7 @@ describe('close', () => {
     await closed(near, far)
   })
 
-  it('R-367: delivers what was written before `await using` leaves the block, ended there or not', async () => {
+  it('delivers what was written before `await using` leaves the block, ended there or not [R-367]', async () => {
     for (const ends of [true, false]) {
       const test = manual()
       const [near, far] = await trunkPair({}, { protocols: [test.protocol] })
@@ -265,7 +265,7 @@ describe('close', () => {
     }
   })
 
-  it('R-367: ends a sink before it ends the pipe that `await using` leaves', async () => {
+  it('ends a sink before it ends the pipe that `await using` leaves [R-367]', async () => {
     const test = manual()
     const [near, far] = await trunkPair({}, { protocols: [test.protocol] })
     const reading = test.next().then(async ({ pipe, finish }) => {
@@ -287,7 +287,7 @@ describe('close', () => {
     await closed(near, far)
   })
 
-  it('R-367: breaks off a pipe whose peer does not finish within closeTimeoutMs after it was left', async () => {
+  it('breaks off a pipe whose peer does not finish within closeTimeoutMs after it was left [R-367]', async () => {
     const clock = manualClock()
     const test = manual()
     const [near, far] = await trunkPair({ clock, limits: { closeTimeoutMs: 700 } }, { protocols: [test.protocol] })
@@ -304,7 +304,7 @@ describe('close', () => {
     await closed(near, far)
   })
 
-  it('R-367: tells a reader that is not done when `await using` leaves the block, and no other', async () => {
+  it('tells a reader that is not done when `await using` leaves the block, and no other [R-367]', async () => {
     const [near, far] = await trunkPair({}, { protocols: [produce] })
     const pipe = await near.open('produce', 3_000_000)
     const first = await pipe.source.next()

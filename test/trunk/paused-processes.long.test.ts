@@ -126,7 +126,7 @@ const noLosses = (guest: ChildProgram): void => {
 }
 
 describe('processes that are stopped and go on', { concurrency: true, timeout: 180_000 }, () => {
-  it('R-255: the peer, for a minute, with limits that allow it: every session goes on where it was, over tcp, unix and a serial line', async (t) => {
+  it('the peer, for a minute, with limits that allow it: every session goes on where it was, over tcp, unix and a serial line [R-255]', async (t) => {
     const { guest, addresses } = await guestAt(t, PATIENT)
     const trunks = await Promise.all(addresses.map((address) => connect(address, { limits: PATIENT })))
     const works = trunks.map((trunk, i) => steadyEcho(trunk, bytesFor(addresses[i] ?? '')))
@@ -140,7 +140,7 @@ describe('processes that are stopped and go on', { concurrency: true, timeout: 1
     noLosses(guest)
   })
 
-  it('R-256: we ourselves, for a minute, at the default limits, with a peer whose limits allow it', async (t) => {
+  it('we ourselves, for a minute, at the default limits, with a peer whose limits allow it [R-256]', async (t) => {
     const { served, reached } = await lines(t)
     const ends: string[] = []
     const servers = await Promise.all(served.map((at) => serve(at, { protocols: [echo], limits: PATIENT })))
@@ -160,7 +160,7 @@ describe('processes that are stopped and go on', { concurrency: true, timeout: 1
     assert.deepEqual([ends, host.lines.filter((line) => line.startsWith('ended')), host.errors()], [[], [], ''])
   })
 
-  it('R-257: both at once, for a minute, at the default limits: the machine slept, and nothing happened', async (t) => {
+  it('both at once, for a minute, at the default limits: the machine slept, and nothing happened [R-257]', async (t) => {
     const { guest, addresses } = await guestAt(t, {})
     const host = program(t, HOST(addresses, {}))
     const rounds = (): number[] => addresses.map((address) => count(host.lines, `round ${address}`))
@@ -172,7 +172,7 @@ describe('processes that are stopped and go on', { concurrency: true, timeout: 1
     noLosses(guest)
   })
 
-  it('R-258: the peer, for less than keepalive’s bound, at the default limits', async (t) => {
+  it('the peer, for less than keepalive’s bound, at the default limits [R-258]', async (t) => {
     const { guest, addresses } = await guestAt(t, {})
     const trunks = await Promise.all(addresses.map((address) => connect(address)))
     await paused([guest], SHORT_PAUSE_MS)
@@ -182,7 +182,7 @@ describe('processes that are stopped and go on', { concurrency: true, timeout: 1
     noLosses(guest)
   })
 
-  it('R-259: the peer, for a minute, at the default limits: found in time, one loss, and one new session when it goes on', async (t) => {
+  it('the peer, for a minute, at the default limits: found in time, one loss, and one new session when it goes on [R-259]', async (t) => {
     const { guest, addresses } = await guestAt(t, {})
     const statuses: (ConnectionStatus & { at: number })[] = []
     const trunk = await connect(addresses[0] ?? '', {
@@ -217,7 +217,7 @@ describe('processes that are stopped and go on', { concurrency: true, timeout: 1
     await trunk.close()
   })
 
-  it('R-260: we ourselves, again and again, each time beyond the peer’s time to answer: its answer had come, so it is not dead', async (t) => {
+  it('we ourselves, again and again, each time beyond the peer’s time to answer: its answer had come, so it is not dead [R-260]', async (t) => {
     const seed = Number(process.env.PAUSE_SEED ?? Math.floor(Math.random() * 1e6))
     t.diagnostic(`seed ${seed}: PAUSE_SEED=${seed} node test/run.mjs test/trunk/paused`)
     const random = new Random(seed)

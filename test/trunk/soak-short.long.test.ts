@@ -13,7 +13,7 @@ const HEAP_BYTES = 12 * 2 ** 20
 
 describe('processes that are killed and stopped at random while traffic goes on', () => {
   it(
-    'R-135: 20 s of seeded chaos on TCP and on a pty leave no wrong byte, no descriptor and no handle',
+    '20 s of seeded chaos on TCP and on a pty leave no wrong byte, no descriptor and no handle [R-135]',
     { skip: process.platform !== 'linux' && 'the pseudo-terminals are made for Linux' },
     async (t) => {
       t.diagnostic(`replay: TRUNKLINE_SEED=${SEED} node test/run.mjs soak-short`)

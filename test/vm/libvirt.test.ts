@@ -1,7 +1,7 @@
 /**
  * The snippets of docs/guide/transports/serial.md for libvirt, run by libvirt: from `virsh define`
  * to a forward of a guest's port that comes back after `destroy` and `start`, and, where trunkline
- * listens, after trunkline was started anew. What the page says of the folder is run as it stands.
+ * listens, after trunkline was started again. What the page says of the folder is run as it stands.
  */
 import assert from 'node:assert/strict'
 import { connect } from 'node:net'
@@ -70,7 +70,7 @@ describe('libvirt', () => {
     const listens = xml.includes("mode='connect'")
     const isUart = xml.includes('isa-serial')
     const name = `${isUart ? 'a UART' : 'a virtio port'} ${listens ? 'that connects to us' : 'with a socket of its own'}`
-    const again = listens ? ', and after trunkline was started anew' : ''
+    const again = listens ? ', and after trunkline was started again' : ''
     it(`has a forward that comes back after destroy and start${again}, over ${name} [R-471]`, async () => {
       const ports = isUart ? [] : [PORT_NAME]
       const domain = await libvirt.define(await prepareBed(), xml, { ports, app })

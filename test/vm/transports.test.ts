@@ -1,7 +1,7 @@
 /**
  * The installed package over real lines between a guest and its host: one program (program.mjs),
  * told nothing but another address. For each line it copies files both ways, forwards a TCP
- * connection, and is killed and started anew on either side; and it says what the same line does
+ * connection, and is killed and started again on either side; and it says what the same line does
  * without trunkline. Prints two tables.
  *
  * Environment: TRUNKLINE_VM_SEED replays the moments of the kills; TRUNKLINE_VM_RESTARTS is how

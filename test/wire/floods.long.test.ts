@@ -42,7 +42,7 @@ describe('floods by hand', { timeout: 60_000 }, () => {
     await endsWith(session, 'ERR_REFUSAL_FLOOD', 29)
   })
 
-  it('R-330: never starts the handler of a pipe that was reset before its turn, and frees its place', async () => {
+  it('never starts the handler of a pipe that was reset before its turn, and frees its place [R-330]', async () => {
     let started = 0
     const session = await standing({
       protocols: [

@@ -5,7 +5,7 @@
  *
  * Connecting reaches a port of the guest's. A guest that is not ready (no socket yet, nobody who
  * accepts, a hang-up before the answer) is waited for with back-off, until
- * `limits.connectTimeoutMs`; what waiting cannot mend is an error at once. Listening gives what the
+ * `limits.connectTimeoutMs`; what waiting cannot cure is an error at once. Listening gives what the
  * guest sends to a port of the host's, by the file PATH_PORT, which is made and removed as the unix
  * transport does. Bounds: those of unix, 2 s for one attempt.
  *

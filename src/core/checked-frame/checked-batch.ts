@@ -44,7 +44,7 @@ export class CheckedBatch implements Batch {
     return this.#position < FULL_BYTES
   }
 
-  /** Empties the batch: its bytes are written anew. */
+  /** Empties the batch: its bytes are written again. */
   reset(): void {
     this.#position = 0
   }

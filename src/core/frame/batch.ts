@@ -63,7 +63,7 @@ export class FrameBatch implements Batch {
     return this.#position + SCRATCH_RESERVE <= this.#scratch.byteLength
   }
 
-  /** Empties the batch: its scratch buffer is written anew. */
+  /** Empties the batch: its scratch buffer is written again. */
   reset(): void {
     if (!this.hasRoom && this.#scratch.byteLength < SCRATCH_BYTES) this.#scratch = new Uint8Array(SCRATCH_BYTES)
     this.#parts = []

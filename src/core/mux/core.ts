@@ -206,7 +206,10 @@ export class MuxCore {
     this.#table.settle(pipe)
   }
 
-  /** Says by a credit that the work for a pipe goes on whose opener has ended: it sends nothing for it, and sees progress. */
+  /**
+   * Says by a credit that the work for a pipe goes on whose opener has ended: it sends nothing for
+   * it, and sees progress.
+   */
   working(pipe: PipeState): void {
     if (pipe.finalOffset < 0 || pipe.doneSent || (pipe.phase !== 'open' && pipe.phase !== 'opening')) return
     this.#outbox.list(pipe, Pending.CREDIT)

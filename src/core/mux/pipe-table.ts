@@ -123,7 +123,7 @@ export class PipeTable {
   /**
    * Nobody here waits for the pipe any more, and the peer owes something: from here on it has
    * `orphanTimeoutMs` to say where it ended, or to let more of what goes before a reset leave.
-   * Repeated, its time begins anew.
+   * Repeated, its time begins again.
    */
   orphan(pipe: PipeState, now: number): void {
     pipe.orphanedAt = now
@@ -183,7 +183,7 @@ export class PipeTable {
     this.#orphans.clear()
   }
 
-  /** Gives every orphan its time anew. */
+  /** Gives every orphan its time again. */
   renewOrphans(now: number): void {
     for (const orphan of this.#orphans) orphan.orphanedAt = now
   }

@@ -343,7 +343,7 @@ export class Attachment implements FramingHost {
   /** The line or a frame made the link useless. */
   #fail(thrown: unknown, code: 'ERR_PROTOCOL_VIOLATION' | 'ERR_LINE_DAMAGED', sentence: string): void {
     const error = toTrunkError(thrown, code, sentence)
-    // who started anew does not know this session: there is nobody to tell
+    // who started again does not know this session: there is nobody to tell
     this.#host.lost(error, error.code !== 'ERR_PEER_RESTARTED')
   }
 

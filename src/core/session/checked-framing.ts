@@ -411,7 +411,7 @@ function firstOf(before: Uint8Array, chunk: Uint8Array): Uint8Array {
 }
 
 function restarted(how: string): TrunkError {
-  return new TrunkError('ERR_PEER_RESTARTED', `the peer has started anew: ${how}`)
+  return new TrunkError('ERR_PEER_RESTARTED', `the peer has started again: ${how}`)
 }
 
 function sameBytes(a: Uint8Array, b: Uint8Array): boolean {

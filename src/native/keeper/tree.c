@@ -1,7 +1,7 @@
 /*
  * The descendants, as /proc has them: read whole each time, since the lists of children that the
  * kernel keeps leave out some while others end. A process is signalled by a descriptor that is
- * compared with what was read, so that a number that was given anew in between hits nobody.
+ * compared with what was read, so that a number that was given again in between hits nobody.
  */
 #include "keeper.h"
 

@@ -61,7 +61,7 @@ describe('golden vectors of connectionless links', () => {
     })
   }
 
-  it('R-379: writes and reads frames as long as they are beside each other, both ways, however the line cuts them', () => {
+  it('writes and reads frames as long as they are beside each other, both ways, however the line cuts them [R-379]', () => {
     for (const from of ['a', 'b'] as const) {
       const sent = golden.bulk.filter((vector) => vector.from === from)
       const runningCrc = sumOf(from === 'a' ? golden.runningCrcs.aToB : golden.runningCrcs.bToA)

@@ -33,7 +33,7 @@ function* flips(bytes: Uint8Array, at: number, length: number): Generator<Uint8A
 }
 
 describe('the checks of a checked frame', () => {
-  it('R-304: fail for each bit of each of their bytes, wherever they stand', () => {
+  it('fail for each bit of each of their bytes, wherever they stand [R-304]', () => {
     for (const sum of SUMS) {
       const check = new Uint8Array(CHECK_BYTES + 2 * MARGIN)
       writeCheck(check, MARGIN, sum)
@@ -50,7 +50,7 @@ describe('the checks of a checked frame', () => {
     }
   })
 
-  it('R-304: carry all 32 bits of a sum, and no byte above 127', () => {
+  it('carry all 32 bits of a sum, and no byte above 127 [R-304]', () => {
     for (let bit = 0; bit < 32; bit++) {
       const checksum = new Uint8Array(CHECKSUM_BYTES)
       writeChecksum(checksum, 0, (1 << bit) >>> 0)
@@ -63,7 +63,7 @@ describe('the checks of a checked frame', () => {
 describe('stuffing', () => {
   const HALF = SYNC_WORD.subarray(0, 4)
 
-  it('R-305: leaves a payload alone that holds no whole sync word, halves of one included', () => {
+  it('leaves a payload alone that holds no whole sync word, halves of one included [R-305]', () => {
     for (const payload of [
       new Uint8Array(0),
       SYNC_WORD.subarray(0, 7),
@@ -75,7 +75,7 @@ describe('stuffing', () => {
     }
   })
 
-  it('R-305: takes the word out of any payload and gives it back, within the length that it announces', () => {
+  it('takes the word out of any payload and gives it back, within the length that it announces [R-305]', () => {
     for (const around of [0, 1, 5]) {
       const rest = new Uint8Array(around).fill(1)
       for (const payload of [
@@ -92,7 +92,7 @@ describe('stuffing', () => {
     }
   })
 
-  it('R-305: takes nothing in which a zero is missing, at the end either', () => {
+  it('takes nothing in which a zero is missing, at the end either [R-305]', () => {
     assert.equal(unstuff(concat(HALF, Uint8Array.of(1)), checksumTools), undefined)
     assert.equal(unstuff(HALF, checksumTools), undefined)
   })

@@ -30,7 +30,7 @@ describe('status', () => {
     })
   }
 
-  it('R-306: finds no status whose name goes on behind its end', () => {
+  it('finds no status whose name goes on behind its end [R-306]', () => {
     const name = Buffer.from('ERR_OF_A_PLUGIN')
     for (let missing = 0; missing < 3; missing++) {
       const payload = Uint8Array.of(0, 0, name.byteLength, ...name.subarray(0, name.byteLength - missing))

@@ -12,7 +12,7 @@ const CUT = new TrunkError('ERR_CONNECTION_RESET', 'cut')
 const KIB = 1024
 
 describe('a reset behind what was written', () => {
-  it('R-375: leaves after the last byte, however long the peer’s credit takes, and is told when it does', async () => {
+  it('leaves after the last byte, however long the peer’s credit takes, and is told when it does [R-375]', async () => {
     const seat = new MuxSeat({ initialWindowBytes: 100 })
     const pipe = seat.holdOpened()
     const writing = pipe.write(pattern(20 * KIB))
@@ -29,7 +29,7 @@ describe('a reset behind what was written', () => {
     assert.equal(pipe.error?.code, 'ERR_CONNECTION_RESET')
   })
 
-  it('R-375: does not wait where nothing is before it, nor for a batch that has left', async () => {
+  it('does not wait where nothing is before it, nor for a batch that has left [R-375]', async () => {
     const seat = new MuxSeat()
     const pipe = seat.holdOpened()
     await pipe.write(pattern(10))
@@ -38,7 +38,7 @@ describe('a reset behind what was written', () => {
     assert.deepEqual(seat.said(), ['RESET 1 6'])
   })
 
-  it('R-375: waits for the batch that the line holds, whose memory is its writers’ only then', async () => {
+  it('waits for the batch that the line holds, whose memory is its writers’ only then [R-375]', async () => {
     const seat = new MuxSeat()
     const pipe = seat.holdOpened()
     const writing = pipe.write(pattern(10 * KIB))
@@ -50,7 +50,7 @@ describe('a reset behind what was written', () => {
     assert.deepEqual(seat.said(), ['RESET 1 6'])
   })
 
-  it('R-375: follows an end that was written, and is none', async () => {
+  it('follows an end that was written, and is none [R-375]', async () => {
     const seat = new MuxSeat()
     const ended = seat.holdOpened()
     void ended.write(pattern(10))
@@ -68,7 +68,7 @@ describe('a reset behind what was written', () => {
     assert.deepEqual(seat.said(), ['RESET 3 6'])
   })
 
-  it('R-375: of a handler that has ended meanwhile frees the slot', () => {
+  it('of a handler that has ended meanwhile frees the slot [R-375]', () => {
     const seat = new MuxSeat()
     const pipe = seat.holdAccepted(2)
     void pipe.write(pattern(10))
@@ -79,7 +79,7 @@ describe('a reset behind what was written', () => {
     assert.equal(seat.mux.pipes.size, 0)
   })
 
-  it('R-375: takes nothing more from its users, and drops what comes', async () => {
+  it('takes nothing more from its users, and drops what comes [R-375]', async () => {
     const seat = new MuxSeat({ initialWindowBytes: 100 })
     const pipe = seat.holdOpened()
     const reading = pipe.source.next()
@@ -93,7 +93,7 @@ describe('a reset behind what was written', () => {
     assert.equal(await fate(pipe.abortWhenWritten(new Error('again'))), 'waits')
   })
 
-  it('R-375: is sent without the rest where the peer lets none of it leave, a minute after the last that did', async () => {
+  it('is sent without the rest where the peer lets none of it leave, a minute after the last that did [R-375]', async () => {
     const seat = new MuxSeat({ initialWindowBytes: 100 })
     const pipe = seat.holdOpened()
     void pipe.write(pattern(300))
@@ -112,7 +112,7 @@ describe('a reset behind what was written', () => {
     assert.equal(await fate(cut), 'well')
   })
 
-  it('R-375: is over with the session, with a reset by the peer, and with an abort', async () => {
+  it('is over with the session, with a reset by the peer, and with an abort [R-375]', async () => {
     for (const [code, end] of [
       ['ERR_LINK_LOST', (seat: MuxSeat) => seat.mux.fail(new TrunkError('ERR_LINK_LOST', 'lost'))],
       ['ERR_PIPE_RESET', (seat: MuxSeat) => seat.take('RESET', 1, status(64))],
@@ -134,7 +134,7 @@ describe('a reset behind what was written', () => {
     assert.deepEqual(seat.said(), ['RESET 1 23'])
   })
 
-  it('R-375: goes behind the END that answers a stop by the peer', () => {
+  it('goes behind the END that answers a stop by the peer [R-375]', () => {
     const seat = new MuxSeat({ initialWindowBytes: 100 })
     const pipe = seat.holdOpened()
     void pipe.write(pattern(300)).catch(() => undefined)
@@ -159,7 +159,7 @@ describe('a reset by the peer, where the pipe reads before it', () => {
     return pipe
   }
 
-  it('R-376: is told when what came before was read, and writing hears of it at once', async () => {
+  it('is told when what came before was read, and writing hears of it at once [R-376]', async () => {
     const seat = new MuxSeat()
     const pipe = await unread(seat, false)
     assert.equal(await fate(pipe.write(pattern(1))), 'ERR_PIPE_RESET')
@@ -171,13 +171,13 @@ describe('a reset by the peer, where the pipe reads before it', () => {
     assert.equal(pipe.state.receiveQueue, undefined)
   })
 
-  it('R-376: comes behind an end that came before it', async () => {
+  it('comes behind an end that came before it [R-376]', async () => {
     const pipe = await unread(new MuxSeat(), true)
     assert.equal((await pipe.borrowed.next()).value?.byteLength, 5000)
     assert.deepEqual(await pipe.borrowed.next(), { done: true, value: undefined })
   })
 
-  it('R-376: frees the slot at once, and keeps what is unread through the end of the session', async () => {
+  it('frees the slot at once, and keeps what is unread through the end of the session [R-376]', async () => {
     const seat = new MuxSeat()
     const pipe = await unread(seat, false)
     assert.equal(seat.mux.pipes.size, 0)
@@ -185,7 +185,7 @@ describe('a reset by the peer, where the pipe reads before it', () => {
     assert.equal((await pipe.source.next()).value?.byteLength, 5000)
   })
 
-  it('R-376: is the same for the loss of the session', async () => {
+  it('is the same for the loss of the session [R-376]', async () => {
     const seat = new MuxSeat()
     const pipe = seat.holdOpened()
     pipe.state.readsBeforeReset = true
@@ -196,7 +196,7 @@ describe('a reset by the peer, where the pipe reads before it', () => {
     assert.equal(await fate(pipe.source.next()), 'ERR_LINK_LOST')
   })
 
-  it('R-376: leaves nothing where the reader stops, the pipe is aborted, or its handler has ended', async () => {
+  it('leaves nothing where the reader stops, the pipe is aborted, or its handler has ended [R-376]', async () => {
     for (const give of [
       (pipe: Awaited<ReturnType<typeof unread>>) => void pipe.source.return(),
       (pipe: Awaited<ReturnType<typeof unread>>) => pipe.stopReading(),
@@ -216,7 +216,7 @@ describe('a reset by the peer, where the pipe reads before it', () => {
     assert.deepEqual(seat.said(), ['DONE 2 0'])
   })
 
-  it('R-376: gives the growth of its window back when it is read, and not before', async () => {
+  it('gives the growth of its window back when it is read, and not before [R-376]', async () => {
     const seat = new MuxSeat({ initialWindowBytes: 1000, maxWindowBytes: 8000, windowPoolBytes: 3000 })
     seat.roundTrip = 10
     const grow = async (pipe: Awaited<ReturnType<typeof unread>>): Promise<number> => {
@@ -237,7 +237,7 @@ describe('a reset by the peer, where the pipe reads before it', () => {
     assert.equal(await grow(seat.holdOpened()), 4000)
   })
 
-  it('R-376: drops what is unread where the pipe did not ask for it: a cut file is a cut file', async () => {
+  it('drops what is unread where the pipe did not ask for it: a cut file is a cut file [R-376]', async () => {
     const seat = new MuxSeat()
     const pipe = seat.holdOpened()
     seat.take('DATA', pipe.id, pattern(10))

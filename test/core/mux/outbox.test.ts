@@ -373,7 +373,7 @@ describe('what leaves: data', () => {
     assert.deepEqual(seat.said(), ['DATA 1 1024'])
   })
 
-  it('R-324: has half as much under way to a peer that answers within 2 ms, and all of it to one further away', () => {
+  it('has half as much under way to a peer that answers within 2 ms, and all of it to one further away [R-324]', () => {
     for (const [roundTrip, sent] of [
       [undefined, 7],
       [2, 7],
@@ -391,7 +391,7 @@ describe('what leaves: data', () => {
     }
   })
 
-  it('R-325: takes more ahead of the line to a low-latency peer: as far as the credit lasts, and shared by the pipes that have something to send', () => {
+  it('takes more ahead of the line to a low-latency peer: as far as the credit lasts, and shared by the pipes that have something to send [R-325]', () => {
     const seat = new MuxSeat({ maxInFlightBytes: 8192, splitBytes: 1024, initialWindowBytes: 100_000 })
     const [pipe, other, third] = [seat.opened(), seat.opened(), seat.opened()]
     const rooms = (): number[] => [pipe, other, third].map((each) => seat.mux.room(each))
@@ -413,7 +413,7 @@ describe('what leaves: data', () => {
     assert.equal(seat.mux.room(pipe) + pipe.queued, 65_536)
   })
 
-  it('R-325: has small writes wait where what they may be ahead is used up, for half of it', () => {
+  it('has small writes wait where what they may be ahead is used up, for half of it [R-325]', () => {
     const seat = new MuxSeat({ maxInFlightBytes: 1024, splitBytes: 1024 })
     const pipe = seat.opened()
     seat.offset('CREDIT', pipe.id, 1_000_000)

@@ -139,7 +139,7 @@ function beside(bytesPerMs: number, othersMs: (now: number) => number, seconds: 
 
 describe('the pace where others make the round trip long', () => {
   for (const othersMs of [150, 300, 600]) {
-    it(`R-368: does not starve behind ${othersMs} ms of theirs, whatever it sends`, () => {
+    it(`does not starve behind ${othersMs} ms of theirs, whatever it sends [R-368]`, () => {
       const rates = beside(50_000, () => othersMs, 60)
       const late = rates.slice(30)
       const mean = late.reduce((sum, rate) => sum + rate, 0) / late.length
@@ -148,7 +148,7 @@ describe('the pace where others make the round trip long', () => {
     })
   }
 
-  it('R-368: does not starve where their time differs from turn to turn', () => {
+  it('does not starve where their time differs from turn to turn [R-368]', () => {
     const rates = beside(50_000, (now) => 100 + 250 * Math.abs(Math.sin(now / 170)), 60)
     const late = rates.slice(30)
     const mean = late.reduce((sum, rate) => sum + rate, 0) / late.length
@@ -157,7 +157,7 @@ describe('the pace where others make the round trip long', () => {
     assert.ok(Math.min(...late) > 15, `${Math.min(...late).toFixed(1)} KB/s in the worst second`)
   })
 
-  it('R-368: comes back when a busy time is over, and starves in none that follows', () => {
+  it('comes back when a busy time is over, and starves in none that follows [R-368]', () => {
     const rates = beside(50_000, (now) => (Math.floor(now / 20_000) % 2 === 0 ? 1 : 250), 80)
     for (const [from, least] of [
       [10, 5000],
@@ -170,7 +170,7 @@ describe('the pace where others make the round trip long', () => {
   })
 
   for (const bytesPerMs of [11.52, 300]) {
-    it(`R-369: keeps a message from waiting long beside bulk both ways at ${bytesPerMs} KB/s`, () => {
+    it(`keeps a message from waiting long beside bulk both ways at ${bytesPerMs} KB/s [R-369]`, () => {
       // whose answers wait behind the other's bulk: neither may take that for a reason to have more
       // under way
       const ends = [0, 1].map(() => ({

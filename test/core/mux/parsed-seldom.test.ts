@@ -33,7 +33,7 @@ function sentWithin(seat: MuxSeat, step: number, ms: number): number {
 }
 
 describe('a line whose speed nobody tells, with a peer that seldom says PARSED', () => {
-  it('R-378: goes on where the peer only answers pings: nothing is parsed that is not said in the end', () => {
+  it('goes on where the peer only answers pings: nothing is parsed that is not said in the end [R-378]', () => {
     for (const step of [256 * KIB, Infinity]) {
       const seat = new MuxSeat({ paced: true, initialWindowBytes: 8 * KIB * KIB })
       seat.mux.write(seat.opened(), pattern(8 * KIB * KIB))
@@ -43,7 +43,7 @@ describe('a line whose speed nobody tells, with a peer that seldom says PARSED',
     }
   })
 
-  it('R-378: does not ask a peer that says it in time, nor while nothing waits', () => {
+  it('does not ask a peer that says it in time, nor while nothing waits [R-378]', () => {
     const seat = new MuxSeat({ paced: true, initialWindowBytes: KIB * KIB })
     const pipe = seat.opened()
     seat.mux.write(pipe, pattern(KIB * KIB))
@@ -55,7 +55,7 @@ describe('a line whose speed nobody tells, with a peer that seldom says PARSED',
     assert.equal(idle.asked, 0)
   })
 
-  it('R-378: asks once for each time that it waits, after 100 ms', () => {
+  it('asks once for each time that it waits, after 100 ms [R-378]', () => {
     const seat = new MuxSeat({ paced: true, initialWindowBytes: KIB * KIB })
     seat.mux.write(seat.opened(), pattern(KIB * KIB))
     seat.pull()
@@ -67,7 +67,7 @@ describe('a line whose speed nobody tells, with a peer that seldom says PARSED',
 })
 
 describe('a line that tells, with a peer that never says PARSED', () => {
-  it('R-378: goes on by the answers to pings', () => {
+  it('goes on by the answers to pings [R-378]', () => {
     const seat = new MuxSeat({ maxInFlightBytes: 64 * KIB, initialWindowBytes: KIB * KIB })
     seat.mux.write(seat.opened(), pattern(KIB * KIB))
     assert.ok(sentWithin(seat, Infinity, 2000) > KIB * KIB)

@@ -54,7 +54,7 @@ describe('views of the link’s chunks', () => {
     assert.deepEqual(bytes, expected.flat())
   })
 
-  it('R-365: are let go of with their pipe, and what may still be read is copied out', () => {
+  it('are let go of with their pipe, and what may still be read is copied out [R-365]', () => {
     const released: Uint8Array[] = []
     const retained = new RetainedChunks((piece) => released.push(piece))
     const readBuffer = new Uint8Array(64 * 1024).fill(7)
@@ -237,7 +237,7 @@ describe('views of the link’s chunks', () => {
     assert.equal(released.filter(({ buffer }) => buffer === chunk.buffer).length, 3)
   })
 
-  it('R-326: of a large chunk are weighed at its end: as much as its readers have left', () => {
+  it('of a large chunk are weighed at its end: as much as its readers have left [R-326]', () => {
     for (const read of [false, true]) {
       const released: Uint8Array[] = []
       const retained = new RetainedChunks((piece) => released.push(piece))

@@ -25,14 +25,14 @@ function turns(scheduler: Scheduler): number[] {
 }
 
 describe('the scheduler', () => {
-  it('R-308: lets a small message pass a large copy that came before it', () => {
+  it('lets a small message pass a large copy that came before it [R-308]', () => {
     const scheduler = new Scheduler(SPLIT_BYTES)
     scheduler.enter(pipe(1, LARGE))
     scheduler.enter(pipe(3, SMALL))
     assert.deepEqual(turns(scheduler), [3, 1])
   })
 
-  it('R-365: keeps no pipe that is over, also where no turn comes', () => {
+  it('keeps no pipe that is over, also where no turn comes [R-365]', () => {
     const scheduler = new Scheduler(SPLIT_BYTES)
     const stays = [pipe(2, LARGE), pipe(4, SMALL)]
     for (const each of stays) scheduler.enter(each)
@@ -50,7 +50,7 @@ describe('the scheduler', () => {
     assert.equal(scheduler.entered, 0)
   })
 
-  it('R-308: lets no more than one split of small messages pass before a copy has its turn', () => {
+  it('lets no more than one split of small messages pass before a copy has its turn [R-308]', () => {
     const scheduler = new Scheduler(SPLIT_BYTES)
     scheduler.enter(pipe(1, LARGE))
     scheduler.enter(pipe(3, LARGE))
@@ -58,7 +58,7 @@ describe('the scheduler', () => {
     assert.deepEqual(turns(scheduler), [5, 7, 1, 9, 11, 3, 13, 15])
   })
 
-  it('R-308: gives all turns to small messages where there is nothing else, and to copies in the order they came', () => {
+  it('gives all turns to small messages where there is nothing else, and to copies in the order they came [R-308]', () => {
     const scheduler = new Scheduler(SPLIT_BYTES)
     for (let id = 1; id < 21; id += 2) scheduler.enter(pipe(id, SMALL))
     assert.deepEqual(turns(scheduler), [1, 3, 5, 7, 9, 11, 13, 15, 17, 19])
@@ -72,7 +72,7 @@ describe('the scheduler', () => {
     assert.ok(!one.scheduled && !other.scheduled)
   })
 
-  it('R-308: takes for small what has 4 KiB queued, and not a byte more', () => {
+  it('takes for small what has 4 KiB queued, and not a byte more [R-308]', () => {
     const scheduler = new Scheduler(LARGE)
     const queued = [4097, 4096, 4097, 1, 5000, 0]
     queued.forEach((bytes, at) => {
@@ -81,14 +81,14 @@ describe('the scheduler', () => {
     assert.deepEqual(turns(scheduler), [1, 3, 5, 0, 2, 4])
   })
 
-  it('R-308: counts a pipe that has only its end to say as a byte', () => {
+  it('counts a pipe that has only its end to say as a byte [R-308]', () => {
     const scheduler = new Scheduler(3)
     scheduler.enter(pipe(0, LARGE))
     for (let id = 1; id < 7; id++) scheduler.enter(pipe(id, 0))
     assert.deepEqual(turns(scheduler), [1, 2, 3, 0, 4, 5, 6])
   })
 
-  it('R-308: gives a copy its turn at once where small messages had theirs before it came', () => {
+  it('gives a copy its turn at once where small messages had theirs before it came [R-308]', () => {
     const scheduler = new Scheduler(SPLIT_BYTES)
     const small = (id: number): void => {
       scheduler.enter(pipe(id, SPLIT_BYTES - 1))

@@ -383,7 +383,7 @@ describe('an engine at its frames', () => {
     )
   })
 
-  it('R-325: tells the muxer how near the peer is', () => {
+  it('tells the muxer how near the peer is [R-325]', () => {
     for (const [first, second, room] of [
       [0, 50, 262_144],
       [1.9, 50, 262_144],

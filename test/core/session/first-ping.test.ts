@@ -21,7 +21,7 @@ const LISTENER: PipeListener = {
 }
 
 describe('the first ping of a checked session', () => {
-  it('R-323: is not believed; data wait until a second one was answered, all else does not', () => {
+  it('is not believed; data wait until a second one was answered, all else does not [R-323]', () => {
     const seat = new CheckedSeat()
     const voice = new CheckedVoice()
     voice.hear(seat.say())

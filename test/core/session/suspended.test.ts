@@ -39,7 +39,7 @@ function line(clock: Clock): { readonly peer: RawPeer; readonly starting: Promis
 }
 
 describe('a side that stood still itself', { timeout: 60_000 }, () => {
-  it('R-251: in the hello: gives the peer the whole time again, and no more than that', async () => {
+  it('in the hello: gives the peer the whole time again, and no more than that [R-251]', async () => {
     for (const answers of [true, false]) {
       const { clock, inner, sleep } = sleepyClock()
       const { peer, starting } = line(clock)
@@ -61,7 +61,7 @@ describe('a side that stood still itself', { timeout: 60_000 }, () => {
     }
   })
 
-  it('R-252: in a graceful close: its pipes get the whole time again, and no more than that', async () => {
+  it('in a graceful close: its pipes get the whole time again, and no more than that [R-252]', async () => {
     for (const finishes of [true, false]) {
       const { clock, inner, sleep } = sleepyClock()
       const { peer, starting } = line(clock)
@@ -90,7 +90,7 @@ describe('a side that stood still itself', { timeout: 60_000 }, () => {
     }
   })
 
-  it('R-320: with a stop that is unanswered: the peer gets the whole time again, and no more than that', async () => {
+  it('with a stop that is unanswered: the peer gets the whole time again, and no more than that [R-320]', async () => {
     const { clock, inner, sleep } = sleepyClock()
     const { peer, starting } = line(clock)
     await peer.hello({ epoch: HIGHEST_EPOCH })
@@ -115,7 +115,7 @@ describe('a side that stood still itself', { timeout: 60_000 }, () => {
     await peer.ended
   })
 
-  it('R-253: reads what had arrived before it looks at the time (the machine’s clock)', async () => {
+  it('reads what had arrived before it looks at the time (the machine’s clock) [R-253]', async () => {
     const server = await loopbackServer()
     const near = await dialLoopback(server.port)
     await eventually(() => server.sockets.length === 1, 'the connection')
@@ -139,7 +139,7 @@ describe('a side that stood still itself', { timeout: 60_000 }, () => {
     server.close()
   })
 
-  it('R-253: and what had arrived may give the wait up', async () => {
+  it('and what had arrived may give the wait up [R-253]', async () => {
     const server = await loopbackServer()
     const near = await dialLoopback(server.port)
     await eventually(() => server.sockets.length === 1, 'the connection')

@@ -32,7 +32,7 @@ describe('files without a name', () => {
   })
 
   it(
-    'R-350: a machine without /proc gets its copies all the same',
+    'a machine without /proc gets its copies all the same [R-350]',
     { skip: unshare ? false : 'it takes root' },
     async () => {
       const folder = temporaryFolder()

@@ -84,7 +84,7 @@ async function writeOver(t: TestContext, root: string, passing: Passing, size: S
 describe('a write whose line is cut', () => {
   for (const size of Object.keys(SIZES) as Size[]) {
     for (const way of ['there', 'back'] as const) {
-      it(`R-272: ${size}, after each byte ${way}, leaves the target whole and nothing else`, async (t) => {
+      it(`${size}, after each byte ${way}, leaves the target whole and nothing else [R-272]`, async (t) => {
         const root = temporaryFolder(t)
         const whole = await writeOver(t, root, { there: Infinity, back: Infinity }, size)
         assert.deepEqual([whole.ended, whole.content], ['resolved', AFTER])

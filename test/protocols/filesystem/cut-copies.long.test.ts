@@ -133,7 +133,7 @@ for (const { way, data, target, args } of WAYS) {
       return { here, folder, words, total, random: new Random(SEED) }
     }
 
-    it('R-273: cut by its line anywhere leaves old files or new ones', async (t) => {
+    it('cut by its line anywhere leaves old files or new ones [R-273]', async (t) => {
       const { here, folder, words, total, random } = await prepared(t)
       const seen = new Set<number>()
       for (let round = 0; round < ROUNDS; round++) {
@@ -153,7 +153,7 @@ for (const { way, data, target, args } of WAYS) {
       assert.ok(seen.size > 1, [...seen].join())
     })
 
-    it('R-274: interrupted anywhere leaves old files or new ones', async (t) => {
+    it('interrupted anywhere leaves old files or new ones [R-274]', async (t) => {
       const { here, folder, words, total, random } = await prepared(t)
       for (let round = 0; round < ROUNDS / 2; round++) {
         const name = `stopped-${round}`
@@ -177,7 +177,7 @@ for (const { way, data, target, args } of WAYS) {
 }
 
 describe('a copy to the peer', () => {
-  it('R-275: whose program is killed anywhere leaves old files or new ones at the peer', async (t) => {
+  it('whose program is killed anywhere leaves old files or new ones at the peer [R-275]', async (t) => {
     const here = await world(t)
     const random = new Random(SEED)
     const large = join(here.local, 'large')
@@ -231,7 +231,7 @@ describe('a file that is written when its program is killed', () => {
 
   const names = (folder: string): string[] => readdirSync(folder).sort()
 
-  it('R-327: leaves nothing of it at the peer when the peer dies', { skip }, async (t) => {
+  it('leaves nothing of it at the peer when the peer dies [R-327]', { skip }, async (t) => {
     const random = new Random(SEED)
     for (let round = 0; round < 3; round++) {
       const { remote, local, server, address } = await prepared(t)
@@ -248,7 +248,7 @@ describe('a file that is written when its program is killed', () => {
     }
   })
 
-  it('R-328: leaves nothing of it here when the copy dies', { skip }, async (t) => {
+  it('leaves nothing of it here when the copy dies [R-328]', { skip }, async (t) => {
     const random = new Random(SEED + 1)
     for (let round = 0; round < 3; round++) {
       const { local, address } = await prepared(t)

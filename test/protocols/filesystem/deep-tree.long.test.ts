@@ -31,7 +31,7 @@ describe('a tree of many levels', () => {
     [80, 70],
   ] as const) {
     const how = terminal > 0 ? 'while its size is found out for the progress bar' : 'in a pipe'
-    it(`R-279: of ${levels} is copied from the peer and back, ${how}`, { timeout: 120_000 }, async (t) => {
+    it(`of ${levels} is copied from the peer and back, ${how} [R-279]`, { timeout: 120_000 }, async (t) => {
       const base = temporaryFolder(t)
       const [root, here] = [join(base, 'root'), join(base, 'here')]
       const deep = Array<string>(levels).fill('d')
@@ -74,7 +74,7 @@ const skip = process.platform !== 'linux' && 'needs descriptors of directories'
 
 describe('removing a tree', { skip }, () => {
   it(
-    'R-440: goes deeper than paths do, and holds a few descriptors whatever the depth',
+    'goes deeper than paths do, and holds a few descriptors whatever the depth [R-440]',
     { timeout: 120_000 },
     async (t) => {
       const { root, files } = await serveFolder(t)
@@ -94,7 +94,7 @@ describe('removing a tree', { skip }, () => {
     },
   )
 
-  it('R-441: refuses what no path reaches before anything is removed, where it walks by paths', async (t) => {
+  it('refuses what no path reaches before anything is removed, where it walks by paths [R-441]', async (t) => {
     const folder = temporaryFolder(t)
     const options = { readOnly: false, maxHandles: 64, maxFileBytes: 2 ** 40, allowHardLinkWrites: false }
     const { files } = await serveProtocol(t, fileProtocol(new Serving(new Root(Buffer.from(folder), false), options)))
@@ -115,7 +115,7 @@ describe('removing a tree', { skip }, () => {
     await (await serveFolder(t, { root: folder })).files.remove('tree', { recursive: true })
   })
 
-  it('R-442: ends at a number of levels that memory allows', async (t) => {
+  it('ends at a number of levels that memory allows [R-442]', async (t) => {
     const root = new Root(Buffer.from(temporaryFolder(t)))
     t.after(root.use())
     const folder = root.folder([])
@@ -133,7 +133,7 @@ describe('removing a tree', { skip }, () => {
     folder.close()
   })
 
-  it('R-443: stops where a directory that it let go of was moved, and removes nothing elsewhere', async (t) => {
+  it('stops where a directory that it let go of was moved, and removes nothing elsewhere [R-443]', async (t) => {
     const { root, files } = await serveFolder(t)
     const [upper, lower] = [join(root, 'tree', 'u/'.repeat(20)), 'l/'.repeat(20)]
     mkdirSync(join(upper, lower), { recursive: true })

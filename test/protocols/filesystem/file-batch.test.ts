@@ -35,7 +35,7 @@ describe('a batch of small files', () => {
     { path: Buffer.from('c'), content: pattern(MAX_SMALL_BYTES, 3), mode: 0, modifiedMs: -1 },
   ]
 
-  it('R-330: comes out as it went in, of each kind', () => {
+  it('comes out as it went in, of each kind [R-330]', () => {
     const written = decodeWrites(encodeWrites(writes))
     assert.ok(written.ok)
     assert.deepEqual(
@@ -61,7 +61,7 @@ describe('a batch of small files', () => {
     }
   })
 
-  it('R-330: that was filled is accepted, whatever is said about each file', () => {
+  it('that was filled is accepted, whatever is said about each file [R-330]', () => {
     const longest = new TrunkError('ERR_NOT_FOUND', '\u20ac'.repeat(10_000))
     const sentences = encodeDone(Array.from({ length: MAX_BATCH_FILES }, () => longest))
     const full = Array.from({ length: MAX_BATCH_FILES }, () => Math.floor(FILE_BATCH_BYTES / MAX_BATCH_FILES))
@@ -72,7 +72,7 @@ describe('a batch of small files', () => {
     assert.ok(row.byteLength <= path.byteLength + MAX_SMALL_BYTES + ROW_BYTES)
   })
 
-  it('R-331: is refused where its sizes, its rows or its length are not true', () => {
+  it('is refused where its sizes, its rows or its length are not true [R-331]', () => {
     const row = [path, 3, null, null]
     const lies: Uint8Array[] = [
       Buffer.alloc(0),
@@ -105,13 +105,13 @@ describe('a batch of small files', () => {
     assert.equal(decodePaths(rawFileBatch(['a'])).ok, false)
   })
 
-  it('R-331: says nothing to a terminal but text', () => {
+  it('says nothing to a terminal but text [R-331]', () => {
     const done = decodeDone(rawFileBatch([['ERR_IO', 'a\u001b[2J\nb\u0085']]))
     assert.ok(done.ok)
     assert.equal(done.value[0]?.message, 'a [2J b ')
   })
 
-  it('R-331: never makes a decoder throw, whatever the bytes', () => {
+  it('never makes a decoder throw, whatever the bytes [R-331]', () => {
     const rows = fc.array(fc.oneof(fc.anything(), fc.tuple(fc.uint8Array(), fc.nat(9), fc.anything(), fc.anything())))
     const batches = fc.oneof(
       fc.uint8Array({ maxLength: 300 }),
@@ -131,7 +131,7 @@ describe('a batch of small files', () => {
     )
   })
 
-  it('R-332: is received from any pieces, and from no more bytes than it may have', async () => {
+  it('is received from any pieces, and from no more bytes than it may have [R-332]', async () => {
     async function* pieces(bytes: number, size: number): AsyncGenerator<Uint8ArrayList> {
       const whole = pattern(bytes)
       for (let at = 0; at < bytes; at += size) yield new Uint8ArrayList(whole.subarray(at, Math.min(bytes, at + size)))

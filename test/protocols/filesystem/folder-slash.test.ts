@@ -41,7 +41,7 @@ async function served(t: TestContext): Promise<{ root: string; files: Filesystem
 
 describe('a path that ends with a slash', () => {
   for (const [title, call] of Object.entries(CALLS)) {
-    it(`R-430: names no file, no link and nothing new in ${title}, which then changes nothing`, async (t) => {
+    it(`names no file, no link and nothing new in ${title}, which then changes nothing [R-430]`, async (t) => {
       const { root, files } = await served(t)
       await fails(call(files, 'file/'), 'ERR_NOT_DIRECTORY')
       if (title !== 'rename to') await fails(call(files, 'link/'), 'ERR_SYMLINK')

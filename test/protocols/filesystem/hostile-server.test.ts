@@ -88,7 +88,7 @@ const NAMES: readonly (string | Uint8Array)[] = [
 ]
 
 describe('a server that lies', () => {
-  it('R-276: about names plants nothing, whatever it calls them', async (t) => {
+  it('about names plants nothing, whatever it calls them [R-276]', async (t) => {
     for (const name of NAMES) {
       for (const type of ['file', 'directory', 'symlink', 'other'] as const) {
         for (const entries of [[entry(name, type)], [entry('ok'), entry(name, type)]]) {
@@ -101,7 +101,7 @@ describe('a server that lies', () => {
     }
   })
 
-  it('R-277: about what its entries are makes neither links nor devices, and no file of another one’s place', async (t) => {
+  it('about what its entries are makes neither links nor devices, and no file of another one’s place [R-277]', async (t) => {
     const special = await copyFrom(t, await hostileServer(t, [entry('link', 'symlink'), entry('null', 'other')]), 1)
     assert.deepEqual(special.names, [])
     const twice = [entry('a'), entry('a', 'symlink'), entry('a', 'other'), entry('a')]
@@ -109,7 +109,7 @@ describe('a server that lies', () => {
     assert.deepEqual(doubled.names, ['a'])
   })
 
-  it('R-278: about the depth of its tree is followed to the longest path there is, and no further', async (t) => {
+  it('about the depth of its tree is followed to the longest path there is, and no further [R-278]', async (t) => {
     const { said, names } = await copyFrom(t, await hostileServer(t, [entry('f'), entry('d', 'directory')]), 1)
     assert.match(said, /ERR_PATH_INVALID/)
     const deepest = Math.max(...names.map((name) => name.split('/').length))

@@ -62,7 +62,7 @@ async function outcomes(calls: readonly Promise<unknown>[]): Promise<unknown[]> 
 }
 
 describe('small files that are written at once', () => {
-  it('R-333: share pipes and have each its own outcome, bytes, mode and time', async (t) => {
+  it('share pipes and have each its own outcome, bytes, mode and time [R-333]', async (t) => {
     const { root, ops, files } = await counted(t)
     mkdirSync(join(root, 'a/folder'), { recursive: true })
     symlinkSync('/etc/passwd', join(root, 'a/link'))
@@ -103,7 +103,7 @@ describe('small files that are written at once', () => {
     ])
   })
 
-  it('R-333: go alone where they are alone, large, or ask for more than a name and bytes', async (t) => {
+  it('go alone where they are alone, large, or ask for more than a name and bytes [R-333]', async (t) => {
     const { ops, files } = await counted(t)
     await files.write('lone', text, atOnce)
     await Promise.all([
@@ -119,7 +119,7 @@ describe('small files that are written at once', () => {
     assert.deepEqual(new Set(ops), new Set(['write']))
   })
 
-  it('R-333: fill as many pipes as they need, in bytes and in files', async (t) => {
+  it('fill as many pipes as they need, in bytes and in files [R-333]', async (t) => {
     const { root, ops, files } = await counted(t)
     const names = Array.from({ length: 300 }, (_, index) => `file-${index}`)
     await Promise.all(names.map((name) => files.write(name, Buffer.from(name), atOnce)))
@@ -138,7 +138,7 @@ describe('small files that are written at once', () => {
 })
 
 describe('small files that are read at once', () => {
-  it('R-334: share a pipe and have each its own outcome', async (t) => {
+  it('share a pipe and have each its own outcome [R-334]', async (t) => {
     const { root, ops, files } = await counted(t)
     mkdirSync(join(root, 'folder'))
     writeFileSync(join(root, 'one'), pattern(100))
@@ -163,7 +163,7 @@ describe('small files that are read at once', () => {
     assert.equal(await files.readSmall('folder/large'), undefined)
   })
 
-  it('R-334: come whole, though together they have no room in one answer', async (t) => {
+  it('come whole, though together they have no room in one answer [R-334]', async (t) => {
     const { root, files } = await counted(t)
     const names = ['a', 'b', 'c', 'd']
     for (const name of names) writeFileSync(join(root, name), pattern(MAX_SMALL_BYTES))
@@ -174,7 +174,7 @@ describe('small files that are read at once', () => {
   })
 
   it(
-    'R-334: are read to their end where they do not know their size',
+    'are read to their end where they do not know their size [R-334]',
     { skip: process.platform !== 'linux' },
     async (t) => {
       const { files } = await serveFolder(t, { root: '/proc/self' })
@@ -185,7 +185,7 @@ describe('small files that are read at once', () => {
 })
 
 describe('an older peer', () => {
-  it('R-335: that knows no batches is asked once, and served by a pipe for each file', async (t) => {
+  it('that knows no batches is asked once, and served by a pipe for each file [R-335]', async (t) => {
     const { root, ops, files } = await counted(t, ['readMany', 'writeMany'])
     const names = ['a', 'b', 'c']
     await Promise.all(names.map((name) => files.write(name, text, atOnce)))
@@ -203,7 +203,7 @@ describe('a client that makes its batches by hand', () => {
   const open = async (near: Trunk, op: string, body: Uint8Array): Promise<Pipe> =>
     await near.open('filesystem', { op }, { body })
 
-  it('R-336: gets ERR_MESSAGE_INVALID for what is none, and nothing of it is done', async (t) => {
+  it('gets ERR_MESSAGE_INVALID for what is none, and nothing of it is done [R-336]', async (t) => {
     const { root, near, far } = await serveFolder(t)
     const file = [Buffer.from('planted'), 5, null, null]
     const bodies: Uint8Array[] = [
@@ -230,7 +230,7 @@ describe('a client that makes its batches by hand', () => {
     await eventually(() => descriptorsIn(root).length === 1, 'only the root is held')
   })
 
-  it('R-336: gets a code for each path that is none, and its other files', async (t) => {
+  it('gets a code for each path that is none, and its other files [R-336]', async (t) => {
     const { root, near } = await serveFolder(t)
     const paths = hostilePaths
       .filter((path) => path.byteLength > 0 && path.byteLength < 5000)
@@ -252,7 +252,7 @@ describe('a client that makes its batches by hand', () => {
     assert.deepEqual(readdirSync(root), ['good'])
   })
 
-  it('R-336: stays within the read-only root, the largest file and the number of handles', async (t) => {
+  it('stays within the read-only root, the largest file and the number of handles [R-336]', async (t) => {
     const readOnly = await serveFolder(t, { readOnly: true })
     await fails(readOnly.near.open('filesystem', { op: 'writeMany' }), 'ERR_READ_ONLY')
     writeFileSync(join(readOnly.root, 'a'), 'a')
@@ -271,7 +271,7 @@ describe('a client that makes its batches by hand', () => {
     assert.equal((await files.readSmall('b'))?.byteLength, 1)
   })
 
-  it('R-336: that leaves in the middle leaves files whole, and nothing held', async (t) => {
+  it('that leaves in the middle leaves files whole, and nothing held [R-336]', async (t) => {
     const { root, near } = await serveFolder(t)
     const whole = encodeWrites(
       ['a', 'b'].map((name) => ({ path: Buffer.from(name), content: text, mode: 0o600, modifiedMs: 1 })),
@@ -293,7 +293,7 @@ describe('a client that makes its batches by hand', () => {
 })
 
 describe('a batch of more files than one turn takes', () => {
-  it('R-336: lets others have theirs, and ends where nobody waits for it any more', async (t) => {
+  it('lets others have theirs, and ends where nobody waits for it any more [R-336]', async (t) => {
     const root = temporaryFolder(t)
     const options = { readOnly: false, maxHandles: 1, maxFileBytes: 1024, allowHardLinkWrites: false }
     const serving = new Serving(new Root(Buffer.from(root)), options)
@@ -334,7 +334,7 @@ describe('a server that answers batches by hand', () => {
     return (await serveProtocol(t, lying)).files
   }
 
-  it('R-337: is believed in nothing that is not an answer to what was asked', async (t) => {
+  it('is believed in nothing that is not an answer to what was asked [R-337]', async (t) => {
     const lies = [
       Buffer.alloc(0),
       rawFileBatch([null]),
@@ -357,7 +357,7 @@ describe('a server that answers batches by hand', () => {
     }
   })
 
-  it('R-337: that never ends its answer is left at the bound', async (t) => {
+  it('that never ends its answer is left at the bound [R-337]', async (t) => {
     let sent = 0
     const files = await answered(t, async (pipe) => {
       for (;;) {
@@ -370,7 +370,7 @@ describe('a server that answers batches by hand', () => {
     assert.ok(sent < 4 * 1024 * 1024, `${sent} bytes`)
   })
 
-  it('R-337: that sends a single file without an end is left where a small one would be over', async (t) => {
+  it('that sends a single file without an end is left where a small one would be over [R-337]', async (t) => {
     let sent = 0
     const lying = protocol('filesystem', async (request) => {
       const pipe = request.accept({ bytes: Number.MAX_SAFE_INTEGER, size: 5 })
@@ -385,7 +385,7 @@ describe('a server that answers batches by hand', () => {
     await eventually(() => near.status().pipes.length === 0, 'its pipe is over')
   })
 
-  it('R-337: that refuses, or resets, fails each call by its code', async (t) => {
+  it('that refuses, or resets, fails each call by its code [R-337]', async (t) => {
     const refusing = await serveProtocol(
       t,
       protocol('filesystem', () => Promise.reject(new TrunkError('ERR_READ_ONLY', 'no'))),
@@ -396,7 +396,7 @@ describe('a server that answers batches by hand', () => {
 })
 
 describe('a call that is aborted', () => {
-  it('R-338: takes those with it that share its signal, and no other', async (t) => {
+  it('takes those with it that share its signal, and no other [R-338]', async (t) => {
     const { files } = await counted(t)
     const controller = new AbortController()
     const { signal } = controller

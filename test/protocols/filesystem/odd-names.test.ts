@@ -55,7 +55,7 @@ function assertMade(folder: string): void {
 }
 
 describe('a name of odd bytes', { skip: process.platform !== 'linux' && 'other systems take fewer names' }, () => {
-  it('R-439: is what it is in every call of the client', async (t) => {
+  it('is what it is in every call of the client [R-439]', async (t) => {
     const { root, files } = await serveFolder(t)
     make(root)
     const listed = await toArray(files.list(''))
@@ -73,7 +73,7 @@ describe('a name of odd bytes', { skip: process.platform !== 'linux' && 'other s
     assert.deepEqual(readdirSync(root), [])
   })
 
-  it('R-439: crosses with cp -r, both ways', async (t) => {
+  it('crosses with cp -r, both ways [R-439]', async (t) => {
     const [root, here] = [temporaryFolder(t), temporaryFolder(t)]
     make(join(here, 'tree'))
     const server = await serve('tcp://127.0.0.1:0', { protocols: [filesystem({ root })] })

@@ -120,7 +120,7 @@ async function outcomeOf(attempt: Attempt): Promise<string> {
 
 describe('what another process swaps for links that lead out of the root', () => {
   it(
-    `R-270: lets no operation out, ${RACE_MS / 1000} seconds of each`,
+    `lets no operation out, ${RACE_MS / 1000} seconds of each [R-270]`,
     { skip: process.platform !== 'linux' && 'the walk needs /proc' },
     async (t) => {
       const ground = await swappedGround(t)

@@ -32,7 +32,7 @@ describe('a file whose size is no promise', { skip }, () => {
   for (const { root, names, says } of FILES) {
     const there = names.filter((name) => existsSync(join(root, name)))
     it(
-      `R-435: is read, hashed and sent in a batch to its end, below ${root}`,
+      `is read, hashed and sent in a batch to its end, below ${root} [R-435]`,
       { skip: there.length < 2 && 'no such files' },
       async (t) => {
         const { files } = await serveFolder(t, { root, readOnly: true })
@@ -67,7 +67,7 @@ describe('a file whose size is no promise', { skip }, () => {
     for (const terminal of [0, 100]) {
       const how = terminal === 0 ? 'in a pipe' : 'with progress'
       it(
-        `R-435: is copied both ways, ${how}, below ${root}`,
+        `is copied both ways, ${how}, below ${root} [R-435]`,
         { skip: there.length < 2 && 'no such files' },
         async (t) => {
           const here = temporaryFolder(t)
@@ -92,7 +92,7 @@ describe('a file whose size is no promise', { skip }, () => {
     }
   }
 
-  it('R-435: that is long and says nothing is read in chunks', async (t) => {
+  it('that is long and says nothing is read in chunks [R-435]', async (t) => {
     const { files } = await serveFolder(t, { root: '/proc', readOnly: true })
     const length = 300_000
     const bytes = await collect(files.read('kallsyms', { length }))
@@ -102,7 +102,7 @@ describe('a file whose size is no promise', { skip }, () => {
 })
 
 describe('a file here that becomes shorter while it is read', () => {
-  it('R-436: is an error, never an end', async (t) => {
+  it('is an error, never an end [R-436]', async (t) => {
     const path = join(temporaryFolder(t), 'file')
     writeFileSync(path, Buffer.alloc(100_000))
     const file = await open(path)
@@ -119,7 +119,7 @@ describe('a file here that becomes shorter while it is read', () => {
     assert.equal(asFailure(Object.assign(new Error('x'), { code: 'ESTALE' })).code, 'ERR_FILE_CHANGED')
   })
 
-  it('R-436: is told from one that never had what it said', { skip }, async (t) => {
+  it('is told from one that never had what it said [R-436]', { skip }, async (t) => {
     const file = await open('/sys/kernel/fscaps')
     t.after(() => file.close())
     const chunks: Buffer[] = []

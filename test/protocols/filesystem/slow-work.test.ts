@@ -1,4 +1,7 @@
-/** Work of the real server that takes longer than a silent one is waited for: each step of it waits a minute for a thread. Time is turned by hand. */
+/**
+ * Work of the real server that takes longer than a silent one is waited for: each step of it waits
+ * a minute for a thread. Time is turned by hand.
+ */
 import assert from 'node:assert/strict'
 import { mkdirSync, truncateSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'

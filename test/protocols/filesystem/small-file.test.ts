@@ -20,7 +20,7 @@ const at = (folder: string, name: string): ByteString => byteString(join(folder,
 const ATTRIBUTES = { mode: 0o4640, modifiedMs: 1_600_000_000_000 }
 
 describe('a small file that is read', () => {
-  it('R-307: is whole, up to the bound, and left to the other way above it, or no file', () => {
+  it('is whole, up to the bound, and left to the other way above it, or no file [R-307]', () => {
     const folder = temporaryFolder()
     for (const size of [0, 1, MAX_SMALL_BYTES]) {
       writeFileSync(join(folder, 'small'), pattern(size))
@@ -32,7 +32,7 @@ describe('a small file that is read', () => {
     assert.equal(readSmall(byteString('/proc/self/status')), undefined)
   })
 
-  it('R-308: is not reached through a link', () => {
+  it('is not reached through a link [R-308]', () => {
     const folder = temporaryFolder()
     writeFileSync(join(folder, 'secret'), 'secret')
     symlinkSync('secret', join(folder, 'link'))
@@ -41,7 +41,7 @@ describe('a small file that is read', () => {
 })
 
 describe('a small file that is written', () => {
-  it('R-309: has its bytes, mode and time, without special bits, and replaces a link instead of following it', () => {
+  it('has its bytes, mode and time, without special bits, and replaces a link instead of following it [R-309]', () => {
     const folder = temporaryFolder()
     writeFileSync(join(folder, 'outside'), 'untouched')
     symlinkSync('outside', join(folder, 'new'))
@@ -53,7 +53,7 @@ describe('a small file that is written', () => {
     assert.deepEqual(readdirSync(folder).sort(), ['new', 'outside'])
   })
 
-  it('R-310: may be empty, and as large as they come', () => {
+  it('may be empty, and as large as they come [R-310]', () => {
     const folder = temporaryFolder()
     for (const size of [0, 1, MAX_SMALL_BYTES]) {
       replaceSmall(at(folder, 'x'), pattern(size), ATTRIBUTES)
@@ -62,7 +62,7 @@ describe('a small file that is written', () => {
     assert.deepEqual(readdirSync(folder), ['x'])
   })
 
-  it('R-311: that fails leaves what was there and no temporary file', () => {
+  it('that fails leaves what was there and no temporary file [R-311]', () => {
     const folder = temporaryFolder()
     mkdirSync(join(folder, 'folder'))
     assert.throws(() => replaceSmall(at(folder, 'folder'), pattern(5), ATTRIBUTES), { code: 'EISDIR' })
@@ -72,7 +72,7 @@ describe('a small file that is written', () => {
 })
 
 describe('cp', () => {
-  it('R-312: waits for no disk, in a tree and for one file', async (t) => {
+  it('waits for no disk, in a tree and for one file [R-312]', async (t) => {
     const folder = temporaryFolder()
     mkdirSync(join(folder, 'tree'))
     writeFileSync(join(folder, 'tree', 'small'), 'small')

@@ -32,7 +32,7 @@ function everything(files: FilesystemClient, path: string): (() => Promise<unkno
 
 describe('a FIFO, a socket and a device', () => {
   it(
-    'R-271: are refused, shown and removed without being opened',
+    'are refused, shown and removed without being opened [R-271]',
     { skip: process.platform !== 'linux' && 'the kernel that tells is Linux' },
     async (t) => {
       const { root, files } = await serveFolder(t)

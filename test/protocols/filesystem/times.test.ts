@@ -44,7 +44,7 @@ function kept(folder: string, ms: number): number {
 describe('a date', () => {
   for (const native of [loadNative(), undefined]) {
     const how = native === undefined ? 'without the addon' : 'with the addon'
-    it(`R-437: is set as it is, ${how}, and left where it is not given`, (t) => {
+    it(`is set as it is, ${how}, and left where it is not given [R-437]`, (t) => {
       const path = join(temporaryFolder(t), 'file')
       writeFileSync(path, '')
       const fd = openSync(path, 'r')
@@ -70,7 +70,7 @@ describe('a date', () => {
     })
   }
 
-  it('R-437: is split into what the system counts, by its digits', () => {
+  it('is split into what the system counts, by its digits [R-437]', () => {
     assert.deepEqual(systemTime(1.5), { seconds: 0, nanoseconds: 1_500_000 })
     assert.deepEqual(systemTime(-0.001), { seconds: -1, nanoseconds: 999_999_000 })
     assert.deepEqual(systemTime(-1000), { seconds: -1, nanoseconds: 0 })
@@ -99,7 +99,7 @@ describe('a date', () => {
     assert.throws(() => native.setTimes(1_000_000, 0, 0), { code: 'EBADF', syscall: 'futimens' })
   })
 
-  it('R-438: that a file system cannot keep is clamped, or left, and no copy fails', (t) => {
+  it('that a file system cannot keep is clamped, or left, and no copy fails [R-438]', (t) => {
     const asked: unknown[][] = []
     const native = (refused: (seconds: number) => boolean, code: string) => ({
       setTimes(...args: unknown[]): void {
@@ -150,7 +150,7 @@ for (const { title, parent } of [
   describe(`files with dates, ${title}`, () => {
     const folder = (t: TestContext): string => temporaryFolder(t, parent)
 
-    it('R-438: have them after each call of the client', async (t) => {
+    it('have them after each call of the client [R-438]', async (t) => {
       const { root, files } = await serveFolder(t, { root: folder(t) })
       mkdirSync(join(root, 'folder'))
       writeFileSync(join(root, 'changed'), '')
@@ -169,7 +169,7 @@ for (const { title, parent } of [
       }
     })
 
-    it('R-438: keep them in copies, both ways, alone and in trees', async (t) => {
+    it('keep them in copies, both ways, alone and in trees [R-438]', async (t) => {
       const [root, here] = [folder(t), folder(t)]
       const server = await serve('tcp://127.0.0.1:0', { protocols: [filesystem({ root })] })
       t.after(() => server.close())
@@ -207,7 +207,7 @@ describe(
   'a date that no Date has',
   { skip: process.platform !== 'linux' && 'needs a file system with such dates' },
   () => {
-    it('R-438: is the last one that is, in a listing, a status and a copy', async (t) => {
+    it('is the last one that is, in a listing, a status and a copy [R-438]', async (t) => {
       const { root, files } = await serveFolder(t)
       const here = temporaryFolder(t)
       execFileSync('touch', ['-d', '@100000000000000', join(root, 'far')])

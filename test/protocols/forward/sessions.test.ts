@@ -57,7 +57,7 @@ describe('forwardLocal between two sessions', () => {
     assert.equal(clock.pending, 0)
   })
 
-  it('R-351: asks a peer that has its connections again, for 10 s', async () => {
+  it('asks a peer that has its connections again, for 10 s [R-351]', async () => {
     let full = 2
     let asked = 0
     const connection = protocol('tcp-connection', async ({ accept }) => {

@@ -25,7 +25,7 @@ const NEXT = 'GET http://other/ HTTP/1.1\r\n\r\n'
 
 describe('the body of a request that is passed on', () => {
   for (const [what, length, body] of BODIES) {
-    it(`R-526: ends where it ends: ${what}`, () => {
+    it(`ends where it ends: ${what} [R-526]`, () => {
       const bytes = Buffer.from(body + NEXT, 'latin1')
       const everywhere = Array.from({ length: bytes.byteLength }, (_, index) => splitAt(index))
       for (const chunking of [...CHUNKINGS, ...everywhere])
@@ -45,12 +45,12 @@ describe('the body of a request that is passed on', () => {
     '0\r\nx: 1\n\r\n',
     '0\r\n\rx',
   ]) {
-    it(`R-526: is none for ${JSON.stringify(body)}`, () => {
+    it(`is none for ${JSON.stringify(body)} [R-526]`, () => {
       for (const chunking of CHUNKINGS) assert.equal(taken('chunked', chunking.cut(Buffer.from(body))).malformed, true)
     })
   }
 
-  it('R-526: comes to the same for random bytes, however they are cut', () => {
+  it('comes to the same for random bytes, however they are cut [R-526]', () => {
     for (let seed = 1; seed <= 2_000; seed++) {
       const bytes = Buffer.concat([Buffer.from('3\r\nabc\r\n'), seededBytes(seed, seed % 50)])
       const whole = taken('chunked', [bytes])

@@ -91,7 +91,7 @@ const REQUESTS: readonly (readonly [what: string, bytes: Buffer, wanted: string,
 
 describe('the proxy’s handshake', () => {
   for (const [what, bytes, want, reply, options] of REQUESTS) {
-    it(`R-521: understands ${what} however it is cut, and takes nothing of what comes behind`, () => {
+    it(`understands ${what} however it is cut, and takes nothing of what comes behind [R-521]`, () => {
       const behind = Buffer.from('behind \0 it\r\n\r\n')
       const all = Buffer.concat([bytes, behind])
       const everywhere = Array.from({ length: all.byteLength - 1 }, (_, index) => splitAt(index + 1))
@@ -257,7 +257,7 @@ describe('the proxy’s handshake', () => {
     ],
   ]
   for (const [what, bytes, reply, code, options] of REFUSALS) {
-    it(`R-522: refuses ${what} in the client’s own words, however it is cut`, () => {
+    it(`refuses ${what} in the client’s own words, however it is cut [R-522]`, () => {
       for (const chunking of CHUNKINGS) {
         const said = say(chunking.cut(bytes), options)
         assert.equal(codeOf(said), code, chunking.name)
@@ -273,7 +273,7 @@ describe('the proxy’s handshake', () => {
     })
   }
 
-  it('R-523: ends by itself for whatever comes, within its bounds', () => {
+  it('ends by itself for whatever comes, within its bounds [R-523]', () => {
     const rounds = 10_000
     const outcomes = { more: 0, request: 0, refused: 0 }
     const starts = [NO_LOGIN, Buffer.of(5), Buffer.of(4, 1), ascii('CONNECT '), ascii('GET http://'), Buffer.alloc(0)]
@@ -297,7 +297,7 @@ describe('the proxy’s handshake', () => {
     for (const [state, count] of Object.entries(outcomes)) assert.ok(count > 20, `${state} came ${count} times`)
   })
 
-  it('R-523: refuses each first byte that is of no language, 10,000 times', () => {
+  it('refuses each first byte that is of no language, 10,000 times [R-523]', () => {
     for (let seed = 1; seed <= 10_000; seed++) {
       const bytes = seededBytes(seed, 1 + (seed % 40))
       const [first = 0] = bytes
@@ -344,7 +344,7 @@ describe('the proxy’s handshake', () => {
     }
   })
 
-  it('R-524: passes a request on with what is its server’s, and nothing that is the proxy’s', () => {
+  it('passes a request on with what is its server’s, and nothing that is the proxy’s [R-524]', () => {
     const head = [
       'POST http://example.org:8080?q=1 HTTP/1.1',
       'Host: elsewhere.example',

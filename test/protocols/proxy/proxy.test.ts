@@ -133,7 +133,7 @@ async function heard(socket: Socket): Promise<{ bytes: Buffer; cut: boolean }> {
 
 for (const { name, skip, start } of WAYS)
   describe(`a proxy ${name}`, { skip }, () => {
-    it('R-527: carries what is said behind the request at once, and its end, and the answer', async () => {
+    it('carries what is said behind the request at once, and its end, and the answer [R-527]', async () => {
       const server = await target((socket) => {
         let length = 0
         socket.on('data', (chunk: Buffer) => (length += chunk.byteLength))
@@ -150,7 +150,7 @@ for (const { name, skip, start } of WAYS)
       assert.deepEqual(proxy.refused, [])
     })
 
-    it('R-527: passes a reset of the target on behind what came before it', async () => {
+    it('passes a reset of the target on behind what came before it [R-527]', async () => {
       const server = await target((socket) => {
         socket.once('data', () => socket.write('413', () => resetSocket(socket)))
       })
@@ -162,7 +162,7 @@ for (const { name, skip, start } of WAYS)
       assert.equal(cut, true)
     })
 
-    it('R-528: says that a connection is established when it is, and not before', async () => {
+    it('says that a connection is established when it is, and not before [R-528]', async () => {
       let answer: (addresses: string[]) => void = () => undefined
       const server = await target((socket) => socket.end('hello'))
       const lookup = () => new Promise<string[]>((resolve) => (answer = resolve))
@@ -179,7 +179,7 @@ for (const { name, skip, start } of WAYS)
       assert.equal(Buffer.concat(received).subarray(12).toString(), 'hello')
     })
 
-    it('R-528: tells why there is no connection, and lets it be read', async () => {
+    it('tells why there is no connection, and lets it be read [R-528]', async () => {
       const closed = await freePort()
       const lookup = async (host: string) => {
         if (host === 'nobody.example') throw new Error('not known')
@@ -203,7 +203,7 @@ for (const { name, skip, start } of WAYS)
       assert.deepEqual(proxy.refused, ['ERR_CONNECT_REFUSED', 'ERR_DENIED', 'ERR_NAME_NOT_FOUND', 'ERR_DENIED'])
     })
 
-    it('R-529: has a name looked up once, and decides on the address that is dialled', async () => {
+    it('has a name looked up once, and decides on the address that is dialled [R-529]', async () => {
       const server = await target()
       const asked: string[] = []
       // the first answer is harmless; whoever asked again would be led to the metadata service, or
@@ -220,7 +220,7 @@ for (const { name, skip, start } of WAYS)
       assert.equal(server.sockets.length, 0)
     })
 
-    it('R-529: reaches no address that no rule names, whatever a name resolves to', async () => {
+    it('reaches no address that no rule names, whatever a name resolves to [R-529]', async () => {
       const server = await target()
       const answers: Record<string, string[]> = {
         'metadata.example': ['169.254.169.254'],
@@ -237,7 +237,7 @@ for (const { name, skip, start } of WAYS)
       assert.equal(server.sockets.length, 0)
     })
 
-    it('R-530: leaves a client that does not say in time what it wants, byte by byte or not at all', async () => {
+    it('leaves a client that does not say in time what it wants, byte by byte or not at all [R-530]', async () => {
       const clock = manualClock()
       const proxy = await start({ allow: ['127.0.0.1:*'], clock })
       const clients = [await dial(proxy.port), await dial(proxy.port), await dial(proxy.port)]
@@ -265,7 +265,7 @@ for (const { name, skip, start } of WAYS)
       await eventually(() => clock.pending === 0, 'no timer is left')
     })
 
-    it('R-531: closes what speaks no language of its own, and goes on', async () => {
+    it('closes what speaks no language of its own, and goes on [R-531]', async () => {
       const server = await target((socket) => socket.pipe(socket))
       const proxy = await start({ allow: ['127.0.0.1:*'] })
       for (const garbage of ['\x16\x03\x01\x02\x00', '\0\0\0\0', 'get / HTTP/1.1\r\n\r\n', '\xff'.repeat(100_000)]) {
@@ -286,7 +286,7 @@ for (const { name, skip, start } of WAYS)
       )
     })
 
-    it('R-532: passes one request to its server, and nothing that comes behind it', async () => {
+    it('passes one request to its server, and nothing that comes behind it [R-532]', async () => {
       const requests: string[] = []
       const server = await target((socket) => {
         socket.on('data', (chunk: Buffer) => {
@@ -308,7 +308,7 @@ for (const { name, skip, start } of WAYS)
       )
     })
 
-    it('R-532: cuts a request whose body is none', async () => {
+    it('cuts a request whose body is none [R-532]', async () => {
       const server = await target()
       const proxy = await start({ allow: ['127.0.0.1:*'], http: true })
       const client = await dial(proxy.port)
@@ -323,7 +323,7 @@ for (const { name, skip, start } of WAYS)
       assert.deepEqual(here, { bytes: Buffer.alloc(0), cut: true })
     })
 
-    it('R-533: gives an attempt up whose client has left', async () => {
+    it('gives an attempt up whose client has left [R-533]', async () => {
       let signal: (() => void) | undefined
       const lookup = () => new Promise<string[]>((resolve) => (signal = () => resolve(['127.0.0.1'])))
       const server = await target()
@@ -357,7 +357,7 @@ for (const { name, skip, start } of WAYS)
   })
 
 describe('a proxy through the peer', () => {
-  it('R-534: waits in turn where the peer has the connections that it allows', async () => {
+  it('waits in turn where the peer has the connections that it allows [R-534]', async () => {
     const [way] = WAYS.filter(({ name }) => name === 'here, the peer connects, net')
     assert.ok(way)
     const server = await target((socket) => socket.pipe(socket))
@@ -375,7 +375,7 @@ describe('a proxy through the peer', () => {
 })
 
 describe('a proxy for the peer', () => {
-  it('R-534: takes no more connections at a time than it is told', async () => {
+  it('takes no more connections at a time than it is told [R-534]', async () => {
     const server = await target((socket) => socket.pipe(socket))
     const [near] = await trunkPair({}, { protocols: [tcpListener({ allow: ['127.0.0.1:*'] })] })
     open.push({ close: () => near.abort(new Error('the test is over')) })
@@ -397,7 +397,7 @@ describe('a proxy for the peer', () => {
     await over
   })
 
-  it('R-534: takes a descriptor of its peer’s share for each connection, and gives it back', async () => {
+  it('takes a descriptor of its peer’s share for each connection, and gives it back [R-534]', async () => {
     const server = await target((socket) => socket.pipe(socket))
     const budgets = createBudgets({ descriptors: 128 })
     const [near] = await trunkPair({ budgets }, { protocols: [tcpListener({ allow: ['127.0.0.1:*'] })] })

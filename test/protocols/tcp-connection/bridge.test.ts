@@ -375,7 +375,7 @@ describe('bridge', () => {
     assert.equal(error?.code, 'ERR_SESSION_ABORTED')
   })
 
-  it('R-353: resets a connection that is still open when the pipe fails behind its end, with nothing under way', async () => {
+  it('resets a connection that is still open when the pipe fails behind its end, with nothing under way [R-353]', async () => {
     const error = await joinedAtItsEnd(
       () => undefined,
       (_receiver, near) => {

@@ -55,7 +55,7 @@ for (const { kind, attempts, skip } of KINDS)
       assert.equal(evil.sockets.length, 0)
     })
 
-    it('R-235: looks the name up anew for each connection, and judges the new answer', async () => {
+    it('looks the name up anew for each connection, and judges the new answer [R-235]', async () => {
       const good = await loopbackServer()
       const evil = await loopbackServer(undefined, { host: '127.0.0.3', port: good.port })
       open.push(good, evil)
@@ -69,7 +69,7 @@ for (const { kind, attempts, skip } of KINDS)
       assert.equal(evil.sockets.length, 0)
     })
 
-    it('R-236: takes no spelling of a denied address from a resolver either', async () => {
+    it('takes no spelling of a denied address from a resolver either [R-236]', async () => {
       const server = await loopbackServer()
       open.push(server)
       const spellings = [

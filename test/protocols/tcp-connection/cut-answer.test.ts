@@ -144,7 +144,7 @@ for (const near of KINDS)
     describe(`an upload through a forward, ${near.kind} here and ${far.kind} there`, { skip }, () => {
       for (const bytes of [40, 300 * KIB])
         it(
-          `R-377: is answered with the ${bytes} bytes that were sent before the reset, and then reset`,
+          `is answered with the ${bytes} bytes that were sent before the reset, and then reset [R-377]`,
           { skip: bytes > KIB && blind },
           async () => {
             const trunk = await trunkTo({ allow: ['127.0.0.1:*'] }, far.attempts, open)
@@ -160,7 +160,7 @@ for (const near of KINDS)
         )
 
       it(
-        'R-377: is answered so when the answer waits in the kernel, the outbox and the inbox for somebody who reads',
+        'is answered so when the answer waits in the kernel, the outbox and the inbox for somebody who reads [R-377]',
         { skip: blind },
         async () => {
           const trunk = await trunkTo({ allow: ['127.0.0.1:*'] }, far.attempts, open)

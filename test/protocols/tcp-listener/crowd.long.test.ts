@@ -121,7 +121,7 @@ describe('a tcp-listener and other processes', { timeout: 120_000 }, () => {
     await server.close()
   })
 
-  it('R-237: gives the port back at once when the peer that asked for it is killed, and resets whoever was connected', async () => {
+  it('gives the port back at once when the peer that asked for it is killed, and resets whoever was connected [R-237]', async () => {
     const server = await serve('tcp://127.0.0.1:0', { protocols: [tcpListener({ allow: ['127.0.0.1:*'] })] })
     const peer = childProgram(`
       import { tcpListen } from './protocols/tcp-listener.ts'
@@ -146,7 +146,7 @@ describe('a tcp-listener and other processes', { timeout: 120_000 }, () => {
     await server.close()
   })
 
-  it('R-238: gives the port back when the process that listens is killed, and the asking side is told by a code', async () => {
+  it('gives the port back when the process that listens is killed, and the asking side is told by a code [R-238]', async () => {
     const host = childProgram(`
       import { tcpListener } from './protocols/tcp-listener.ts'
       const server = await serve('tcp://127.0.0.1:0', { protocols: [tcpListener({ allow: ['127.0.0.1:*'] })] })

@@ -115,7 +115,7 @@ describe('connections of the native addon', { skip }, () => {
     assert.deepEqual(told.events, ['ECONNRESET', 'closed'])
   })
 
-  it('R-345: tell nothing more when somebody has reset them in the same turn', async () => {
+  it('tell nothing more when somebody has reset them in the same turn [R-345]', async () => {
     const all = await connections(8, ({ connection }, others) => {
       for (const other of others) if (other.connection !== connection) other.connection.reset()
     })
@@ -126,7 +126,7 @@ describe('connections of the native addon', { skip }, () => {
     for (const { events } of all) if (events[0] !== '7') assert.deepEqual(events, ['closed'])
   })
 
-  it('R-460: are told what is theirs although another one’s receiver throws, whose error is the process’s', async () => {
+  it('are told what is theirs although another one’s receiver throws, whose error is the process’s [R-460]', async () => {
     const thrown: unknown[] = []
     const others = process.listeners('uncaughtException')
     process.removeAllListeners('uncaughtException')
@@ -145,7 +145,7 @@ describe('connections of the native addon', { skip }, () => {
     }
   })
 
-  it('R-346: are given bytes that stay what they are until they are given back, and then their memory again', async () => {
+  it('are given bytes that stay what they are until they are given back, and then their memory again [R-346]', async () => {
     const all = await connections(12)
     const blocks = all.map((_, index) => Buffer.alloc(512 * 1024, index + 1))
     for (const [index, { other }] of all.entries()) other.write(blocks[index]!)
@@ -182,7 +182,7 @@ describe('connections of the native addon', { skip }, () => {
     for (const chunk of abandoned) assert.equal(Buffer.from(chunk).toString(), 'first')
   })
 
-  it('R-348: hold little memory although each of many holds one byte of what was read between much else', async () => {
+  it('hold little memory although each of many holds one byte of what was read between much else [R-348]', async () => {
     const all = await connections(60)
     const [busy, ...stalled] = all
     const block = Buffer.alloc(900 * 1024)

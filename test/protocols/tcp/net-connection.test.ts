@@ -11,7 +11,7 @@ import { dialLoopback, loopbackServer } from '../../helpers/loopback.ts'
 
 const KIB = 1024
 
-it('R-352: a turn of the event loop reads 128 KiB and one chunk of a connection of Node’s, however much there is, and pausing stops that', async () => {
+it('a turn of the event loop reads 128 KiB and one chunk of a connection of Node’s, however much there is, and pausing stops that [R-352]', async () => {
   const total = 4 * KIB * KIB
   const server = await loopbackServer((socket) => socket.end(Buffer.alloc(total)))
   const socket = await dialLoopback(server.port)
@@ -54,7 +54,7 @@ it('R-352: a turn of the event loop reads 128 KiB and one chunk of a connection 
 })
 
 it(
-  'R-452: an end goes before the reset that follows it at once, and takes the last bytes along',
+  'an end goes before the reset that follows it at once, and takes the last bytes along [R-452]',
   { skip: loadNative() === undefined && 'only the native addon can tell' },
   async () => {
     const native = loadNative() as NativeAddon
@@ -85,7 +85,7 @@ it(
   },
 )
 
-it('R-551: what a paused connection of Node’s has read is told before the reset that came after it', async () => {
+it('what a paused connection of Node’s has read is told before the reset that came after it [R-551]', async () => {
   const server = await loopbackServer((socket) => socket.write('first'))
   const socket = await dialLoopback(server.port)
   const connection = netConnection(socket)
@@ -114,7 +114,7 @@ it('R-551: what a paused connection of Node’s has read is told before the rese
   server.close()
 })
 
-it('R-552: a reset that came together with the last bytes is told after them, and closes the connection by itself', async () => {
+it('a reset that came together with the last bytes is told after them, and closes the connection by itself [R-552]', async () => {
   const server = await loopbackServer(() => undefined)
   const socket = await dialLoopback(server.port)
   await eventually(() => server.sockets.length === 1, 'the other end')

@@ -589,7 +589,7 @@ describe('a pipe in hand: answered before the line says that what was written ha
   }
 
   for (const [name, write] of Object.entries(WRITERS)) {
-    it(`R-361: ${name} ends with both, in either order`, async () => {
+    it(`${name} ends with both, in either order [R-361]`, async () => {
       for (const answerFirst of [true, false]) {
         const { seat, pipe } = endedByPeer()
         const waits = write(pipe)
@@ -615,7 +615,7 @@ describe('a pipe in hand: answered before the line says that what was written ha
       }
     })
 
-    it(`R-362: ${name} is broken off by abort while the line holds what the peer has answered`, async () => {
+    it(`${name} is broken off by abort while the line holds what the peer has answered [R-362]`, async () => {
       const { seat, pipe } = endedByPeer()
       const waits = write(pipe)
       await turns()
@@ -666,7 +666,7 @@ describe('a pipe in hand: breaking off', () => {
     assert.equal(pipe.signal.aborted, false)
   })
 
-  it('R-367: is not what leaving a block does, but for a pipe whose peer has had its time', async () => {
+  it('is not what leaving a block does, but for a pipe whose peer has had its time [R-367]', async () => {
     const seat = new MuxSeat()
     const [written, read, late] = Array.from({ length: 3 }, () => seat.holdOpened())
     void written!.write(pattern(3))
