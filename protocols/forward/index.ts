@@ -22,4 +22,7 @@ export type {
 export type { HandshakeOptions } from '../proxy/handshake.ts'
 export type { TcpTarget } from '../tcp-connection/client.ts'
 export type { TcpBind } from '../tcp-listener/client.ts'
+export type { UnixPath } from '../unix/address.ts'
+export type { UnixTarget } from '../unix/connection-client.ts'
+export type { UnixBind } from '../unix/listener-client.ts'
 export type { Lookup } from '../tcp/resolve.ts'

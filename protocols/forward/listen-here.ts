@@ -16,6 +16,10 @@ import { Acceptor } from '../tcp-listener/acceptor.ts'
 import type { TcpBind } from '../tcp-listener/client.ts'
 import { DEFAULT_HOST } from '../tcp-listener/messages.ts'
 import { systemSource } from '../tcp-listener/system-source.ts'
+import { requireAddress } from '../unix/address.ts'
+import { listenUnix, systemSockets } from '../unix/listen.ts'
+import type { UnixBind } from '../unix/listener-client.ts'
+import { OWNER_ONLY } from '../unix/messages.ts'
 import type { Carrying } from './carry.ts'
 import { connectionsOf, RunningForward } from './running.ts'
 import type { Forward, ForwardOptions } from './types.ts'
@@ -35,15 +39,14 @@ export interface Served {
 export async function listenHere(trunk: Trunk, options: ForwardOptions, { to, serve }: Served): Promise<Forward> {
   const { signal, onFailure, clock = systemClock } = options
   const slots = new Slots(connectionsOf(options))
-  const { host = DEFAULT_HOST, port } = options.listen
-  requireInteger('listen.port', port, 0, 65_535)
-  const acceptor = await bind({ host, port, signal }, (address) =>
-    Acceptor.listen({ address, port }, { open: systemSource(), backlog: BACKLOG, slots, clock }),
-  )
-  const { local } = acceptor
+  const accepting = { slots, clock }
+  const { acceptor, address } =
+    'path' in options.listen
+      ? await bindSocket(options.listen, signal, accepting)
+      : await bindPort(options.listen, signal, accepting)
   const forward = new RunningForward({
     trunk,
-    address: { host: local.address, port: local.port },
+    address,
     side: '',
     to,
     ...(signal && { signal }),
@@ -60,18 +63,36 @@ export async function listenHere(trunk: Trunk, options: ForwardOptions, { to, se
   return forward
 }
 
-async function bind(
-  { host, port, signal }: TcpBind & { readonly host: string; readonly signal: AbortSignal | undefined },
-  listen: (address: string) => Promise<Acceptor>,
-): Promise<Acceptor> {
+interface Bound {
+  readonly acceptor: Acceptor
+  readonly address: Forward['address']
+}
+
+type Accepting = Pick<Parameters<typeof Acceptor.over>[1], 'slots' | 'clock'>
+
+async function bindPort(at: TcpBind, signal: AbortSignal | undefined, accepting: Accepting): Promise<Bound> {
+  const { host = DEFAULT_HOST, port } = at
+  requireInteger('listen.port', port, 0, 65_535)
   if (signal?.aborted === true) throw abortError(signal)
   try {
     const names = literalsOf(host)
     const [address = host] = signal === undefined ? await names : await unlessAborted(names, signal)
-    return await listen(address)
+    const acceptor = await Acceptor.listen({ address, port }, { open: systemSource(), backlog: BACKLOG, ...accepting })
+    return { acceptor, address: { host: acceptor.local.address, port: acceptor.local.port } }
   } catch (error) {
     throw listenError(error, formatHostPort(host, port))
   }
+}
+
+async function bindSocket(at: UnixBind, signal: AbortSignal | undefined, accepting: Accepting): Promise<Bound> {
+  const { path, mode = OWNER_ONLY } = at
+  const address = requireAddress(path)
+  requireInteger('listen.mode', mode, 0, 0o777)
+  if (signal?.aborted === true) throw abortError(signal)
+  // this machine's own user has named it
+  const options = { policy: undefined, mode, backlog: BACKLOG, sockets: systemSockets() }
+  const acceptor = await Acceptor.over((onReady) => listenUnix(address, options, onReady), accepting)
+  return { acceptor, address: { host: '', port: 0, path } }
 }
 
 /** Resolves when the acceptor is closed. */

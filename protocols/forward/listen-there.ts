@@ -10,6 +10,7 @@ import type { Pipe, ReconnectingTrunk, Trunk } from '../../src/index.ts'
 import { Backoff } from '../../src/runtime/backoff.ts'
 import { systemClock, type Clock } from '../../src/runtime/clock.ts'
 import { tcpListen, type TcpBind, type TcpListening } from '../tcp-listener/client.ts'
+import { unixListen, type UnixListening } from '../unix/listener-client.ts'
 import type { Carrying } from './carry.ts'
 import { connectionsOf, RunningForward } from './running.ts'
 import type { Forward, ForwardOptions } from './types.ts'
@@ -51,10 +52,15 @@ export async function listenThere(
   if (signal?.aborted === true) giveUp()
   else signal?.addEventListener('abort', giveUp, { once: true })
   try {
-    const listen = (port: number, of: AbortSignal): Promise<TcpListening> =>
-      tcpListen(trunk, { ...at, port } satisfies TcpBind, { signal: of, accepts, clock })
-    const listening = await listen(at.port, attempt.signal)
-    const { address } = listening
+    const ask = (of: AbortSignal): { signal: AbortSignal; accepts: number; clock: Clock } => ({
+      signal: of,
+      accepts,
+      clock,
+    })
+    const listen = (port: number, of: AbortSignal): Promise<Listened> =>
+      'path' in at ? unixListen(trunk, at, ask(of)) : tcpListen(trunk, { ...at, port } satisfies TcpBind, ask(of))
+    const listening = await listen('path' in at ? 0 : at.port, attempt.signal)
+    const address = 'path' in at ? { host: '', port: 0, path: at.path } : boundAt(listening)
     const remote = new RemoteListener(trunk, { listening, clock, maxConnections, listen, serve: served.serve })
     const forward = new RunningForward({
       trunk,
@@ -72,11 +78,18 @@ export async function listenThere(
   }
 }
 
+/** A listening of either protocol. */
+type Listened = TcpListening | UnixListening
+
+function boundAt(listening: Listened): Forward['address'] {
+  return 'address' in listening ? listening.address : { host: '', port: 0 }
+}
+
 interface RemoteListenerOptions {
-  readonly listening: TcpListening
+  readonly listening: Listened
   readonly clock: Clock
   readonly maxConnections: number
-  readonly listen: (port: number, signal: AbortSignal) => Promise<TcpListening>
+  readonly listen: (port: number, signal: AbortSignal) => Promise<Listened>
   readonly serve: Served['serve']
 }
 
@@ -84,7 +97,7 @@ class RemoteListener {
   readonly #trunk: Trunk | ReconnectingTrunk
   readonly #options: RemoteListenerOptions
   readonly #backoff: Backoff
-  #listening: TcpListening
+  #listening: Listened
   #session: number
   /** While the peer is asked again. */
   #asking: AbortController | undefined

@@ -5,14 +5,16 @@
  * for one, for as long as connecting may take.
  */
 import { badArgument, TrunkError } from '../../src/contracts/errors.ts'
-import type { Trunk } from '../../src/contracts/types.ts'
+import type { Pipe, Trunk } from '../../src/contracts/types.ts'
 import { formatHostPort } from '../../src/runtime/host-port.ts'
 import { onAbort } from '../../src/runtime/on-abort.ts'
 import { proxyThroughPeer } from '../proxy/through-peer.ts'
 import type { Connection } from '../tcp/connection.ts'
-import type { TcpTarget } from '../tcp-connection/client.ts'
+import { tcpConnect, type TcpTarget } from '../tcp-connection/client.ts'
 import { connectInTurn } from '../tcp-connection/in-turn.ts'
 import { decodeRequest } from '../tcp-connection/messages.ts'
+import { printableAddress, requireAddress } from '../unix/address.ts'
+import { unixConnect, type UnixTarget } from '../unix/connection-client.ts'
 import { carry, type Carrying } from './carry.ts'
 import { listenHere } from './listen-here.ts'
 import type { Forward, ForwardLocalOptions, ProxyLocalOptions } from './types.ts'
@@ -37,16 +39,32 @@ import type { Forward, ForwardLocalOptions, ProxyLocalOptions } from './types.ts
  * ```
  */
 export async function forwardLocal(trunk: Trunk, options: ForwardLocalOptions): Promise<Forward> {
-  const target = decodeRequest(options.to)
-  if (!target.ok) throw badArgument(`not a target of a forward: ${target.error.message}`)
-  const { host, port } = options.to
+  const { to, connect } = targetOf(trunk, options.to)
   return await listenHere(trunk, options, {
-    to: formatHostPort(host, port),
-    serve: (connection, carrying) => forwardOne(trunk, connection, { host, port }, carrying),
+    to,
+    serve: (connection, carrying) => forwardOne(trunk, connection, connect, carrying),
   })
 }
 
-async function forwardOne(trunk: Trunk, connection: Connection, to: TcpTarget, carrying: Carrying): Promise<void> {
+/**
+ * How messages name a target, and how the peer is asked for it. Throws ERR_BAD_ARGUMENT for what
+ * can be none.
+ */
+function targetOf(trunk: Trunk, target: TcpTarget | UnixTarget): { readonly to: string; readonly connect: Connect } {
+  if ('path' in target) {
+    const { path } = target
+    const to = printableAddress(requireAddress(path))
+    return { to, connect: (signal) => unixConnect(trunk, { path }, { signal }) }
+  }
+  const { host, port } = target
+  const checked = decodeRequest({ host, port })
+  if (!checked.ok) throw badArgument(`not a target of a forward: ${checked.error.message}`)
+  return { to: formatHostPort(host, port), connect: (signal) => tcpConnect(trunk, { host, port }, { signal }) }
+}
+
+type Connect = (signal: AbortSignal) => Promise<Pipe>
+
+async function forwardOne(trunk: Trunk, connection: Connection, connect: Connect, carrying: Carrying): Promise<void> {
   const { broken, clock } = carrying
   const stop = new AbortController()
   const client = { left: false }
@@ -58,7 +76,7 @@ async function forwardOne(trunk: Trunk, connection: Connection, to: TcpTarget, c
   // later the bridge is told, which resets both
   const unsubscribe = onAbort(broken, () => stop.abort(broken.reason))
   try {
-    const pipe = await connectInTurn(trunk, to, { stop, clock })
+    const pipe = await connectInTurn(trunk, connect, { stop, clock })
     unsubscribe()
     await carry(pipe, connection, carrying)
   } catch (error) {

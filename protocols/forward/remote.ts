@@ -11,9 +11,15 @@ import type { Connection } from '../tcp/connection.ts'
 import { literalsOf } from '../tcp/resolve.ts'
 import type { TcpTarget } from '../tcp-connection/client.ts'
 import { dial } from '../tcp-connection/dial.ts'
+import { printableAddress, requireAddress } from '../unix/address.ts'
+import { connectUnix } from '../unix/connect.ts'
+import type { UnixTarget } from '../unix/connection-client.ts'
 import { carry, type Carrying } from './carry.ts'
 import { listenThere } from './listen-there.ts'
 import type { Forward, ForwardRemoteOptions, ProxyRemoteOptions } from './types.ts'
+
+/** How long a unix socket whose backlog is full is asked again. */
+const FULL_BACKLOG_MS = 10_000
 
 /**
  * Has the peer, which serves `tcp-listener`, listen at `listen`; for each of its connections this
@@ -37,20 +43,41 @@ import type { Forward, ForwardRemoteOptions, ProxyRemoteOptions } from './types.
  * ```
  */
 export async function forwardRemote(trunk: Trunk, options: ForwardRemoteOptions): Promise<Forward> {
-  const { host, port } = options.to
-  requireInteger('to.port', port, 1, 65_535)
+  const { to, connect } = targetOf(options.to)
   return await listenThere(trunk, options, {
-    to: formatHostPort(host, port),
-    serve: (pipe, carrying) => forwardOne(pipe, { host, port }, carrying),
+    to,
+    serve: (pipe, carrying) => forwardOne(pipe, connect, carrying),
   })
 }
 
-async function forwardOne(pipe: Pipe, to: TcpTarget, carrying: Carrying): Promise<void> {
+type Connect = (signal: AbortSignal, carrying: Carrying) => Promise<Connection>
+
+/**
+ * How messages name a target, and how it is connected to. Throws ERR_BAD_ARGUMENT for what can be
+ * none.
+ */
+function targetOf(target: TcpTarget | UnixTarget): { readonly to: string; readonly connect: Connect } {
+  if ('path' in target) {
+    const address = requireAddress(target.path)
+    // this machine's own user has named it
+    const connect: Connect = (signal, { clock }) =>
+      connectUnix(address, { policy: undefined, signal, clock, timeoutMs: FULL_BACKLOG_MS })
+    return { to: printableAddress(address), connect }
+  }
+  const { host, port } = target
+  requireInteger('to.port', port, 1, 65_535)
+  return {
+    to: formatHostPort(host, port),
+    connect: (signal, carrying) => connectTo({ host, port }, signal, carrying),
+  }
+}
+
+async function forwardOne(pipe: Pipe, connect: Connect, carrying: Carrying): Promise<void> {
   const { broken } = carrying
   const unsubscribe = onAbort(broken, () => pipe.abort(toTrunkError(broken.reason, 'ERR_ABORTED', 'aborted')))
   let connection: Connection
   try {
-    connection = await connectTo(to, pipe.signal, carrying)
+    connection = await connect(pipe.signal, carrying)
   } catch (error) {
     pipe.abort(toTrunkError(error, 'ERR_CONNECT_UNREACHABLE', 'the connection could not be made'))
     throw error

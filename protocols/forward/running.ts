@@ -10,6 +10,7 @@ import { notify } from '../../src/runtime/notify.ts'
 import { ObservableValue } from '../../src/runtime/observable-value.ts'
 import { onAbort } from '../../src/runtime/on-abort.ts'
 import { perTrunk } from '../internal/per-trunk.ts'
+import { printableAddress, requireAddress } from '../unix/address.ts'
 import type { Forward, ForwardFailure, ForwardOptions, ForwardStatus } from './types.ts'
 
 /** As many as the other side's protocol allows by default. */
@@ -47,6 +48,10 @@ const forwardsOf = perTrunk((trunk) => {
   return forwards
 })
 
+function nameOf({ host, port, path }: Forward['address']): string {
+  return path === undefined ? formatHostPort(host, port) : printableAddress(requireAddress(path))
+}
+
 /** See the top of the file. */
 export class RunningForward implements Forward {
   readonly address: Forward['address']
@@ -63,7 +68,7 @@ export class RunningForward implements Forward {
 
   constructor({ trunk, address, side, to, signal, onFailure, stop }: RunningOptions) {
     this.address = address
-    this.description = `${side}${formatHostPort(address.host, address.port)} -> ${to}`
+    this.description = `${side}${nameOf(address)} -> ${to}`
     this.#onFailure = onFailure
     this.#forwards = forwardsOf(trunk).add(this)
     this.#stop = stop

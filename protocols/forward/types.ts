@@ -4,6 +4,9 @@ import type { Clock } from '../../src/contracts/types.ts'
 import type { HandshakeOptions } from '../proxy/handshake.ts'
 import type { TcpTarget } from '../tcp-connection/client.ts'
 import type { TcpBind } from '../tcp-listener/client.ts'
+import type { UnixPath } from '../unix/address.ts'
+import type { UnixTarget } from '../unix/connection-client.ts'
+import type { UnixBind } from '../unix/listener-client.ts'
 import type { Lookup } from '../tcp/resolve.ts'
 
 /** How a forward stands. The counts are from its start. */
@@ -36,8 +39,8 @@ export interface ForwardFailure {
 
 /** Options that all forwards take. */
 export interface ForwardOptions {
-  /** Where it listens; port 0 is any free one. */
-  listen: TcpBind
+  /** Where it listens: port 0 is any free one; or a unix socket. */
+  listen: TcpBind | UnixBind
   /**
    * Gives the attempt up, and ends the forward later: at once, with a reset of every connection
    * that it carries. `closed` then rejects with the signal's reason.
@@ -68,13 +71,13 @@ interface RemoteListening {
 /** Options of {@link forwardLocal}. */
 export interface ForwardLocalOptions extends ForwardOptions {
   /** Where the peer connects to. A name is the peer's to resolve, and the peer's rules decide. */
-  to: TcpTarget
+  to: TcpTarget | UnixTarget
 }
 
 /** Options of {@link forwardRemote}. */
 export interface ForwardRemoteOptions extends ForwardOptions, RemoteListening {
   /** Where this machine connects to. A name is resolved here, for each connection. */
-  to: TcpTarget
+  to: TcpTarget | UnixTarget
 }
 
 /** Options of {@link proxyLocal}. */
@@ -98,8 +101,8 @@ export interface ProxyRemoteOptions extends ForwardOptions, RemoteListening, Han
  * over for good. It needs nobody to look at it.
  */
 export interface Forward extends AsyncDisposable {
-  /** Where it listens: the real port. */
-  readonly address: { readonly host: string; readonly port: number }
+  /** Where it listens: the real port; or the path of a unix socket, with no host and the port 0. */
+  readonly address: { readonly host: string; readonly port: number; readonly path?: UnixPath }
   /**
    * `127.0.0.1:8080 -> HOST:PORT`, and `peer 127.0.0.1:8080 -> HOST:PORT` where the peer listens.
    */

@@ -9,6 +9,7 @@ import type { Connection } from '../tcp/connection.ts'
 import { join } from '../tcp/bridge.ts'
 import { netConnection } from '../tcp/net-connection.ts'
 import type { TcpPipe } from '../tcp-connection/client.ts'
+import { tcpConnect } from '../tcp-connection/client.ts'
 import { connectInTurn } from '../tcp-connection/in-turn.ts'
 import { ask, type Asked } from './client.ts'
 import { ClientConnection } from './client-connection.ts'
@@ -90,7 +91,7 @@ async function connectFor(
   // overtake what came before it.
   const unsubscribe = onAbort(client.gone, () => stop.abort(client.gone.reason))
   try {
-    return await connectInTurn(trunk, request.to, { stop, clock })
+    return await connectInTurn(trunk, (signal) => tcpConnect(trunk, request.to, { signal }), { stop, clock })
   } catch (error) {
     if (client.gone.aborted) return undefined
     const { host, port } = request.to

@@ -5,24 +5,24 @@
  */
 import { TrunkError } from '../../src/contracts/errors.ts'
 import { DEFAULT_LIMITS } from '../../src/contracts/limits.ts'
-import type { Trunk } from '../../src/contracts/types.ts'
+import type { Pipe, Trunk } from '../../src/contracts/types.ts'
 import { Backoff } from '../../src/runtime/backoff.ts'
 import type { Clock, Timer } from '../../src/runtime/clock.ts'
-import { tcpConnect, type TcpPipe, type TcpTarget } from './client.ts'
 
 /** How long either may take. */
 const { connectTimeoutMs: PATIENCE_MS } = DEFAULT_LIMITS
 
 /**
- * A pipe that carries the connection. Rejects as {@link tcpConnect} does, and with
- * ERR_CONNECT_TIMEOUT where no session came.
+ * A pipe that carries the connection. Rejects as `connect` does, and with ERR_CONNECT_TIMEOUT where
+ * no session came.
+ * @param connect asks the peer, until its signal aborts
  * @param stop aborting it gives the attempt up; it is aborted here when no session comes
  */
-export async function connectInTurn(
+export async function connectInTurn<P extends Pipe>(
   trunk: Trunk,
-  target: TcpTarget,
+  connect: (signal: AbortSignal) => Promise<P>,
   { stop, clock }: { readonly stop: AbortController; readonly clock: Clock },
-): Promise<TcpPipe> {
+): Promise<P> {
   const { signal } = stop
   const timer = giveUpInTime(trunk, clock, stop)
   const until = clock.now() + PATIENCE_MS
@@ -30,7 +30,7 @@ export async function connectInTurn(
   try {
     for (;;) {
       try {
-        return await tcpConnect(trunk, target, { signal })
+        return await connect(signal)
       } catch (error) {
         if (!(error instanceof TrunkError) || error.code !== 'ERR_CONNECTION_LIMIT') throw error
         const leftMs = until - clock.now()

@@ -4,12 +4,20 @@
  * the session: when it is lost the peer is dialled again.
  */
 import type { Command } from 'commander'
-import type { Forward, ForwardFailure, HandshakeOptions } from '../../../protocols/forward/index.ts'
-import type { Protocol } from '../../index.ts'
+import type {
+  Forward,
+  ForwardFailure,
+  HandshakeOptions,
+  TcpBind,
+  TcpTarget,
+  UnixBind,
+  UnixTarget,
+} from '../../../protocols/forward/index.ts'
 import { asError, interrupted, sayError } from '../context.ts'
 import type { Context } from '../context.ts'
-import { about, asFailure, usageError } from '../failure.ts'
+import { asFailure, usageError } from '../failure.ts'
 import { connectionLog } from '../forward/connection-log.ts'
+import { listenersBy } from '../forward/rules.ts'
 import { EVERYWHERE, parseForward, parseProxy, proxySpec, requireNoFlags } from '../forward/spec.ts'
 import type { ForwardSpec, ListenSpec, ProxyFlags } from '../forward/spec.ts'
 import { addPeerOptions, connectPeerForGood } from '../peer.ts'
@@ -71,7 +79,7 @@ async function forward(context: Context, options: ForwardOptions): Promise<void>
   const { forwardLocal, forwardRemote, proxyLocal, proxyRemote } = await import('../../../protocols/forward/index.ts')
   const handshake = await handshakeOfProxies(context, options, [...proxies, ...dynamic])
   const { owner, stdout } = context
-  const trunk = await connectPeerForGood(context, options, connectionLog(context), await offered(listen))
+  const trunk = await connectPeerForGood(context, options, connectionLog(context), await listenersBy(listen))
   const close = owner.own(() => trunk.close())
   // what is everywhere listens once for each family
   const listeners = remote.reduce((sum, { bind }) => sum + (bind === EVERYWHERE ? 2 : 1), 0)
@@ -102,17 +110,6 @@ async function forward(context: Context, options: ForwardOptions): Promise<void>
   await close()
 }
 
-/** What the peer may have of us. Wrong usage for a bad rule. */
-async function offered(listen: string[]): Promise<Protocol[]> {
-  if (listen.length === 0) return []
-  const { tcpListener } = await import('../../../protocols/tcp-listener.ts')
-  try {
-    return [tcpListener({ allow: listen })]
-  } catch (error) {
-    throw about('--listen', error)
-  }
-}
-
 /**
  * What a proxy asks of its clients. Rejects where one may not listen at its address, or a rule is
  * bad.
@@ -132,16 +129,17 @@ async function handshakeOfProxies(
 
 /** What every forward is started with. */
 interface Start {
-  readonly listen: { readonly host?: string; readonly port: number }
+  readonly listen: TcpBind | UnixBind
   readonly signal: AbortSignal
 }
 
-function bindOf({ bind, port }: ListenSpec): Start['listen'] {
+function bindOf({ bind, port, path }: ListenSpec): Start['listen'] {
+  if (path !== undefined) return { path }
   return bind === undefined ? { port } : { host: bind, port }
 }
 
-function targetOf({ host, hostPort }: ForwardSpec): { readonly host: string; readonly port: number } {
-  return { host, port: hostPort }
+function targetOf({ host, hostPort, toPath }: ForwardSpec): TcpTarget | UnixTarget {
+  return toPath === undefined ? { host, port: hostPort } : { path: toPath }
 }
 
 /**

@@ -13,6 +13,7 @@ import { printable } from '../../runtime/printable.ts'
 import { interrupted, raced } from '../context.ts'
 import type { Context } from '../context.ts'
 import { about, asFailure, EXIT, Failure, usageError } from '../failure.ts'
+import { connectionsBy, listenersBy } from '../forward/rules.ts'
 import { isLoopback, parseProxy, requireNoFlags } from '../forward/spec.ts'
 import type { ListenSpec, ProxyFlags } from '../forward/spec.ts'
 import { refusalLog } from '../refusal-log.ts'
@@ -85,15 +86,8 @@ export function addServe(program: Command, context: Context): void {
 async function protocolsOf(context: Context, options: ServeOptions): Promise<Protocol[]> {
   const protocols: Protocol[] = []
   if (options.fs !== undefined) protocols.push(await filesystemOf(context, options.fs))
-  const { connect, listen } = options
-  if (connect !== undefined) {
-    const { tcpConnection } = await import('../../../protocols/tcp-connection.ts')
-    protocols.push(named('--connect', () => tcpConnection({ allow: connect })))
-  }
-  if (listen !== undefined) {
-    const { tcpListener } = await import('../../../protocols/tcp-listener.ts')
-    protocols.push(named('--listen', () => tcpListener({ allow: listen })))
-  }
+  const { connect = [], listen = [] } = options
+  protocols.push(...(await connectionsBy(connect)), ...(await listenersBy(listen)))
   const commands = await commandsOf(context, options)
   if (commands !== undefined) protocols.push(commands)
   if (options.bench === true) protocols.push((await import('../../../protocols/bench.ts')).bench())

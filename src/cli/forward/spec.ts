@@ -4,6 +4,7 @@
  */
 import { InvalidArgumentError } from 'commander'
 import { fromBrackets } from '../../runtime/host-port.ts'
+import { byteString, toBytes } from '../../runtime/byte-string.ts'
 import { usageError } from '../failure.ts'
 
 /** Where a forward listens. */
@@ -12,12 +13,16 @@ export interface ListenSpec {
   readonly bind: string | undefined
   /** 0 lets the system choose. */
   readonly port: number
+  /** A unix socket, or `@NAME`; then the others say nothing. */
+  readonly path?: Uint8Array
 }
 
 /** One forward. */
 export interface ForwardSpec extends ListenSpec {
   readonly host: string
   readonly hostPort: number
+  /** A unix socket, or `@NAME`; then the two say nothing. */
+  readonly toPath?: Uint8Array
 }
 
 /** As ssh has it; nothing before the colon means the same. */
@@ -31,8 +36,48 @@ function withoutBrackets(host: string): string {
   return host.startsWith('[') ? fromBrackets(host.slice(1, -1)) : host
 }
 
+/** A field that begins as the path of a unix socket, or as an abstract name. */
+const HAS_PATH = /(?:^|:)[/@]/
+/** One field: in brackets, or up to a colon that no backslash precedes, as with ssh. */
+const FIELD = /(\[[^\]]*\]|(?:\\[^]|[^:\\])*)(:|$)/y
+
+function fieldsOf(text: string): string[] {
+  const fields: string[] = []
+  FIELD.lastIndex = 0
+  for (;;) {
+    const found = FIELD.exec(text)
+    if (found === null) throw new InvalidArgumentError('A backslash stands before a colon or a backslash.')
+    fields.push(found[1] ?? '')
+    if (found[2] === '') return fields
+  }
+}
+
+/** `[BIND:]PORT` or a path, then `HOST:PORT` or a path; at least one of the two is a path. */
+function parsePaths(text: string): ForwardSpec {
+  const fields = fieldsOf(text)
+  const isPath = (field: string | undefined): field is string => field !== undefined && /^[/@]/.test(field)
+  const bytes = (field: string): Buffer => toBytes(byteString(field.replaceAll(/\\([^])/g, '$1')))
+  const wrong = (): Error => new InvalidArgumentError('It is written PORT|/PATH:HOST:PORT|/PATH.')
+  const first = fields[0]
+  let at: ListenSpec | undefined
+  if (isPath(first)) at = { bind: undefined, port: 0, path: bytes(first) }
+  else {
+    const last = isPath(fields[1]) ? 1 : 2
+    at = proxySpec(fields.slice(0, last).join(':'))
+    fields.splice(1, last - 1)
+  }
+  if (at === undefined) throw wrong()
+  const [, to, port, ...rest] = fields
+  if (rest.length > 0) throw wrong()
+  if (isPath(to) && port === undefined) return { ...at, host: '', hostPort: 0, toPath: bytes(to) }
+  // the other side is one of a forward as any other
+  const { host, hostPort } = parseForward(`0:${to ?? ''}:${port ?? ''}`)
+  return { ...at, host, hostPort }
+}
+
 /** Parses one forward; wrong usage where it is none. */
 export function parseForward(text: string): ForwardSpec {
+  if (HAS_PATH.test(text)) return parsePaths(text)
   const [, bind, port = '', host = '', hostPort = ''] = SPEC.exec(text) ?? []
   if (host === '') throw new InvalidArgumentError('It is written [BIND:]PORT:HOST:PORT.')
   const spec = { ...listenSpec(bind, port), host: withoutBrackets(host), hostPort: Number(hostPort) }
