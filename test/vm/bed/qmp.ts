@@ -31,12 +31,12 @@ export class Qmp {
 
   /** Does what has to come first. */
   async start(): Promise<void> {
-    await this.#execute('qmp_capabilities')
+    await this.execute('qmp_capabilities')
   }
 
   /** True while a client is connected to the socket of a character device, as QEMU sees it. */
   async isConnected(device: string): Promise<boolean> {
-    const devices = (await this.#execute('query-chardev')) as { label: string; filename: string }[]
+    const devices = (await this.execute('query-chardev')) as { label: string; filename: string }[]
     const found = devices.find(({ label }) => label === device)
     if (found === undefined) throw new Error(`QEMU has no character device ${device}`)
     return !found.filename.startsWith('disconnected:')
@@ -46,10 +46,11 @@ export class Qmp {
     this.#socket.destroy()
   }
 
-  async #execute(command: string): Promise<unknown> {
+  /** Has QEMU do one thing; rejects with its own words. */
+  async execute(command: string, args: Readonly<Record<string, unknown>> = {}): Promise<unknown> {
     const reply = await new Promise<Reply>((resolve) => {
       this.#waiting.push(resolve)
-      this.#socket.write(`${JSON.stringify({ execute: command })}\n`)
+      this.#socket.write(`${JSON.stringify({ execute: command, arguments: args })}\n`)
     })
     if (reply.error !== undefined) throw new Error(`${command}: ${reply.error.desc}`)
     return reply.return
