@@ -9,6 +9,7 @@ import { loadNative } from '../native/load.ts'
 import type { Context } from './context.ts'
 import { toBeMadeBlocking } from './descriptor/polled.ts'
 import type { ExitStatus } from './failure.ts'
+import { lastWords } from './last-words.ts'
 
 /** What a link may take to send its last bytes and close. */
 const GRACE_MS = 1_000
@@ -32,6 +33,7 @@ export async function leave(context: Context, status: ExitStatus): Promise<void>
   const { clock, owner, stderr } = context
   process.exitCode = status
   await stderr.flushed()
+  lastWords()
   removeTemporaries(context)
   if (owner.hasLeft) exitAtOnce(status)
   clock.after(GRACE_MS, () => {

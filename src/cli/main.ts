@@ -1,12 +1,16 @@
 /** The `trunkline` command: what connects src/cli/run.ts to the real process. */
 import { processContext } from './context.ts'
+import { lastWords } from './last-words.ts'
 import { leave, removeTemporaries } from './leave.ts'
 import { run } from './run.ts'
 import { handleSignals } from './signals.ts'
 
 const temporaries = new Set<Buffer>()
 const context = processContext(
-  handleSignals(() => removeTemporaries({ temporaries })),
+  handleSignals(() => {
+    lastWords()
+    removeTemporaries({ temporaries })
+  }),
   temporaries,
 )
 

@@ -41,8 +41,10 @@ function parseWait(text: string): number {
 export function withBareWait(args: readonly string[]): string[] {
   const end = args[0] === 'exec' ? execWords(args) : args.indexOf('--')
   return args.map((text, i) => {
-    const bare = text === '--wait' && (end < 0 || i < end) && !SECONDS.test(args[i + 1] ?? '')
-    return bare ? `--wait=${FOR_EVER}` : text
+    if (end >= 0 && i >= end) return text
+    if (text === '--wait' && !SECONDS.test(args[i + 1] ?? '')) return `--wait=${FOR_EVER}`
+    // what follows it is the program
+    return text === '--keep' && args[0] === 'exec' ? '--keep=default' : text
   })
 }
 
@@ -58,7 +60,7 @@ function execWords(args: readonly string[]): number {
 
 /** Options of `exec` behind which a word is no program. */
 const TAKE_A_VALUE: ReadonlySet<string> = new Set(
-  '-e --env -w --directory -u --user --timeout --status-fd --to --token-file'.split(' '),
+  '-e --env -w --directory -u --user --timeout --status-fd --name --escape --to --token-file'.split(' '),
 )
 
 /** Adds `--to`, `--token-file` and `--wait`. */

@@ -43,7 +43,7 @@ export function run(args: readonly string[], context: Context): Promise<ExitStat
         UNWIND_MS,
         () => {
           sayError(context, signal.reason)
-          resolve(args[0] === 'exec' ? execStatus(asFailure(signal.reason)) : EXIT.failed)
+          resolve(endsAsItsProgram(args) ? execStatus(asFailure(signal.reason)) : EXIT.failed)
         },
         true,
       )
@@ -56,6 +56,13 @@ export function run(args: readonly string[], context: Context): Promise<ExitStat
   })
 }
 
+/** Commands whose status is that of a program at the peer. */
+const PROGRAMS: ReadonlySet<string> = new Set(['exec', 'shell', 'attach', 'wait'])
+
+function endsAsItsProgram([word = '']: readonly string[]): boolean {
+  return PROGRAMS.has(word)
+}
+
 async function toItsEnd(args: readonly string[], context: Context): Promise<ExitStatus> {
   let status: ExitStatus = EXIT.done
   try {
@@ -63,7 +70,7 @@ async function toItsEnd(args: readonly string[], context: Context): Promise<Exit
   } catch (thrown) {
     const failure = failureOf(thrown)
     sayError(context, failure)
-    status = args[0] === 'exec' ? execStatus(failure) : failure.status
+    status = endsAsItsProgram(args) ? execStatus(failure) : failure.status
   }
   await context.owner.end()
   return status

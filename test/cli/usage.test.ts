@@ -24,6 +24,8 @@ const COMMANDS = [
   'bench',
   'demo',
 ] as const
+/** A screen has no room for them; the help of `exec` names them. */
+const HIDDEN = ['shell', 'ps', 'attach', 'logs', 'wait', 'kill', 'forget'] as const
 
 /** A terminal's rows and columns that help has to fit into. */
 const ROWS = 24
@@ -37,7 +39,7 @@ async function inProcess(args: readonly string[]): Promise<{ status: number; std
 }
 
 describe('help', () => {
-  for (const command of [undefined, ...COMMANDS]) {
+  for (const command of [undefined, ...COMMANDS, ...HIDDEN]) {
     it(`of ${command ?? 'trunkline'} fits a screen and shows one example`, async () => {
       const { status, stdout, stderr } = await inProcess(command === undefined ? ['--help'] : [command, '--help'])
       assert.equal(status, 0)
@@ -54,6 +56,11 @@ describe('help', () => {
     const { status, stdout } = await trunkline(['--help'])
     assert.equal(status, 0)
     for (const command of COMMANDS) assert.match(stdout, new RegExp(`^ {2}${command} `, 'm'))
+  })
+
+  it('of exec names the commands that the list has no room for', async () => {
+    const { stdout } = await inProcess(['exec', '--help'])
+    for (const command of HIDDEN) assert.match(stdout, new RegExp(`\\b${command}\\b`))
   })
 
   it('has a version, that of the package', async () => {

@@ -83,7 +83,9 @@ describe('what is pasted into a project that npm init -y has made', () => {
         const { ended, said } = program('hello.mts')
         assert.equal(await ended, 0, said())
         const expected =
-          page === 'README.md' ? readFileSync(join(consumer.folder, 'package.json'), 'utf8') : 'there and back\n'
+          page === 'README.md'
+            ? `${readFileSync(join(consumer.folder, 'package.json'), 'utf8')}0 ${process.version}\n`
+            : 'there and back\n'
         assert.equal(said(), expected)
       })
     }

@@ -22,6 +22,7 @@ import { EVERYWHERE, parseForward, parseProxy, proxySpec, requireNoFlags } from 
 import type { ForwardSpec, ListenSpec, ProxyFlags } from '../forward/spec.ts'
 import { addPeerOptions, connectPeerForGood } from '../peer.ts'
 import type { PeerOptions } from '../peer.ts'
+import { repeated } from '../repeated.ts'
 import { lineRation } from '../refusal-log.ts'
 import { onAbort } from '../../runtime/on-abort.ts'
 
@@ -40,10 +41,6 @@ interface ForwardOptions extends PeerOptions, ProxyFlags {
   listen?: string[]
 }
 
-function appending<T>(parse: (text: string) => T): (text: string, previous: T[] | undefined) => T[] {
-  return (text, previous) => [...(previous ?? []), parse(text)]
-}
-
 const parseRemote = (text: string): ForwardSpec | ListenSpec => proxySpec(text) ?? parseForward(text)
 
 /** Adds the command. */
@@ -52,11 +49,11 @@ export function addForward(program: Command, context: Context): void {
     .command('forward')
     .summary('forward TCP ports across the line')
     .description('Forward TCP ports across the line until interrupted, over as many sessions as it takes.')
-    .option('-L, --local <spec>', '[BIND:]PORT:HOST:PORT, listen here, the peer connects', appending(parseForward))
-    .option('-R, --remote <spec>', '[BIND:]PORT:HOST:PORT, the peer listens, connect here', appending(parseRemote))
-    .option('-D, --dynamic <spec>', '[BIND:]PORT, a proxy here, the peer connects', appending(parseProxy))
-    .option('--allow <host:port>', 'what -R [BIND:]PORT, a proxy at the peer, connects to', appending(String))
-    .option('--listen <host:port>', 'let the peer listen here, as for its serve --proxy', appending(String))
+    .option('-L, --local <spec>', '[BIND:]PORT:HOST:PORT, listen here, the peer connects', repeated(parseForward))
+    .option('-R, --remote <spec>', '[BIND:]PORT:HOST:PORT, the peer listens, connect here', repeated(parseRemote))
+    .option('-D, --dynamic <spec>', '[BIND:]PORT, a proxy here, the peer connects', repeated(parseProxy))
+    .option('--allow <host:port>', 'what -R [BIND:]PORT, a proxy at the peer, connects to', repeated(String))
+    .option('--listen <host:port>', 'let the peer listen here, as for its serve --proxy', repeated(String))
     .option('--http', 'proxies take http://… requests, too, besides SOCKS and CONNECT')
     .option('--proxy-auth-file <file>', 'proxies ask for the USER:PASSWORD in this file')
     .option('--insecure-bind', 'a proxy may listen beyond loopback without that')

@@ -18,6 +18,7 @@ import { isLoopback, parseProxy, requireNoFlags } from '../forward/spec.ts'
 import type { ListenSpec, ProxyFlags } from '../forward/spec.ts'
 import { refusalLog } from '../refusal-log.ts'
 import { statusOnSignal } from '../server-status.ts'
+import { repeated } from '../repeated.ts'
 import { readToken } from '../token-file.ts'
 
 interface ServeOptions extends ProxyFlags {
@@ -37,9 +38,7 @@ interface ServeOptions extends ProxyFlags {
 
 const READ_ONLY_SUFFIX = ':ro'
 
-function append(value: string, previous: string[] | undefined): string[] {
-  return [...(previous ?? []), value]
-}
+const append = repeated(String)
 
 /**
  * For an option of which a second one would be taken for a further one, and could only replace the

@@ -1,0 +1,122 @@
+/** Commands that the peer keeps, and commands on our terminal, from the command line. */
+import assert from 'node:assert/strict'
+import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { describe, it } from 'node:test'
+import { BINARY, serving, trunkline } from '../helpers/command-line.ts'
+import { temporaryFolder } from '../helpers/temporary-folder.ts'
+import { LAUNCHERS, shPlan } from '../protocols/exec/launchers.ts'
+
+const [, keeper] = LAUNCHERS
+const served = () => serving(['--exec', 'any'], `unix://${join(temporaryFolder(), 's')}`)
+
+describe('kept commands', () => {
+  it('[R-639] are started, listed, read, waited for and forgotten', async () => {
+    const server = await served()
+    const to = server.address
+    const script = 'echo out; echo err >&2; read x; exit 4'
+    const started = await trunkline(['exec', '-d', '--name', 'job', 'sh', '-c', script, 'a\u001Bb'], { to })
+    assert.deepEqual([started.status, started.stdout, started.stderr], [0, 'job\n', ''])
+    const waited = await trunkline(['wait', 'job'], { to })
+    assert.deepEqual([waited.status, waited.stderr], [4, ''])
+    const logs = await trunkline(['logs', 'job'], { to })
+    assert.deepEqual([logs.status, logs.stdout, logs.stderr], [0, 'out\n', 'err\n'])
+    assert.equal((await trunkline(['logs', 'job', '--tail', '2'], { to })).stdout, 't\n')
+    const listed = await trunkline(['ps'], { to })
+    assert.match(listed.stdout, /^job +\d+ +exit 4 .*a\\x1bb$/m)
+    const [row] = (await trunkline(['ps', '--json'], { to })).stdout.trim().split('\n')
+    assert.deepEqual((JSON.parse(row ?? '') as { exit: object }).exit, { code: 4, signal: null })
+    assert.equal((await trunkline(['attach', 'job', '--from', '1'], { to })).stdout, 'ut\n')
+    const forgotten = await trunkline(['forget', 'job', 'none'], { to })
+    assert.equal(forgotten.status, 1)
+    assert.match(forgotten.stderr, /ERR_COMMAND_UNKNOWN: none/)
+    assert.equal((await trunkline(['attach', 'job'], { to })).status, 125)
+    assert.equal((await trunkline(['logs', 'job'], { to })).status, 1)
+    await server.stop()
+  })
+
+  it('[R-640] are signalled by name, and end with the server', async () => {
+    const server = await served()
+    const to = server.address
+    const name = (await trunkline(['exec', '--keep', '-d', 'sleep', '100'], { to })).stdout.trim()
+    assert.match(name, /^[0-9a-f]{8}$/)
+    assert.equal((await trunkline(['kill', '-s', 'USR1', name], { to })).status, 0)
+    assert.equal((await trunkline(['wait', name], { to })).status, 138)
+    await trunkline(['exec', '-d', '--keep=1h', '--name', 'rest', 'sleep', '100'], { to })
+    assert.equal((await server.stop()).status, 0)
+  })
+})
+
+describe('a terminal', { skip: keeper?.skip ?? false }, () => {
+  /**
+   * Runs the command line on a terminal: types `keys` when `sign` is shown; gives what was shown,
+   * and whether the terminal is as it was.
+   */
+  async function onTerminal(
+    to: string,
+    words: string,
+    sign: string,
+    act: (pid: number) => string,
+  ): Promise<[shown: string, isAsBefore: boolean]> {
+    const folder = temporaryFolder()
+    const script = `stty -a > ${folder}/before; "$NODE" "$BINARY" ${words} & pid=$!; echo "pid $pid"; fg >/dev/null; echo "status $?"; stty -a > ${folder}/after`
+    const launched = await keeper?.make().launch(
+      shPlan('', {
+        argv: ['sh', '-mc', script].map((text) => Buffer.from(text)),
+        env: [
+          `PATH=${process.env['PATH'] ?? ''}`,
+          `NODE=${process.execPath}`,
+          `BINARY=${BINARY}`,
+          `TRUNKLINE_TO=${to}`,
+          'TERM=xterm',
+          'HOME=/nonexistent',
+        ].map((text) => Buffer.from(text)),
+        stdout: 'none',
+        stderr: 'none',
+        terminal: { columns: 101, rows: 31, x: 0, y: 0, modes: {} },
+      }),
+      new AbortController().signal,
+    )
+    assert.ok(launched?.terminal)
+    const { input, output } = launched.terminal
+    let shown = ''
+    let hasActed = false
+    for (let chunk; (chunk = await output.read()) !== undefined;) {
+      shown += Buffer.from(chunk).toString('latin1')
+      if (hasActed || !shown.includes(sign)) continue
+      hasActed = true
+      await input.write(Buffer.from(act(Number(/pid (\d+)/.exec(shown)?.[1]))))
+    }
+    await launched.ended
+    return [shown, readFileSync(`${folder}/before`).equals(readFileSync(`${folder}/after`))]
+  }
+  const screen = `sh -c 'printf "\\033[?1049h\\033[?25l"; stty size; echo $TERM; exec cat'`
+
+  for (const [what, words, act, status, undoes] of [
+    ['the end of the program', `exec -t ${screen}`, () => '\u0004', 0, false],
+    ['~.', `exec -t ${screen}`, () => '~.', 125, true],
+    ['~d of a kept one', `exec -t --name w1 ${screen}`, () => '~d', 0, true],
+    ['SIGTERM', `exec -t ${screen}`, (pid: number) => (process.kill(pid, 'SIGTERM'), ''), 143, true],
+    ['SIGHUP', `exec -t ${screen}`, (pid: number) => (process.kill(pid, 'SIGHUP'), ''), 129, true],
+    ['Ctrl-C', `exec -t ${screen}`, () => '\u0003', 130, true],
+  ] as const)
+    it(`[R-641] is as it was after ${what} [X31]`, async () => {
+      const server = await served()
+      const [shown, isAsBefore] = await onTerminal(server.address, words, 'xterm\r\n', act)
+      await server.stop()
+      assert.match(shown, /31 101\r\nxterm\r\n/)
+      assert.match(shown, new RegExp(`status ${status}\r\n`))
+      assert.ok(isAsBefore, 'its modes are those of before')
+      assert.equal(shown.includes('\u001B[?1049l\u001B[?25h'), undoes, JSON.stringify(shown))
+    })
+
+  it('[R-642] is as it was after the server was killed, and the status says that it was not the program’s [X31]', async () => {
+    const server = await served()
+    const [shown, isAsBefore] = await onTerminal(server.address, `exec -t ${screen}`, 'xterm\r\n', () => {
+      server.running.child.kill('SIGKILL')
+      return ''
+    })
+    assert.match(shown, /\u001B\[\?1049l\u001B\[\?25h.*ERR_[A-Z_]+.*\r\nstatus 125\r\n/s)
+    assert.ok(isAsBefore)
+  })
+})
