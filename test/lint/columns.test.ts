@@ -28,7 +28,7 @@ function longComments(path: string, text: string): number[] {
     const start = text.lastIndexOf('\n', from) + 1
     const end = text.indexOf('\n', to)
     const lines = text.slice(start, end < 0 ? undefined : end).split('\n')
-    const at = lines.findIndex((line) => [...line].length > COLUMNS && !UNBREAKABLE.test(line))
+    const at = lines.findIndex((line) => Array.from(line).length > COLUMNS && !UNBREAKABLE.test(line))
     if (at >= 0) long.push(text.slice(0, start).split('\n').length + at)
   }
   if (/\.[ch]$/.test(path)) {
@@ -61,7 +61,7 @@ function longLines(page: string): number[] {
   let inProgram = false
   for (const [at, line] of page.split('\n').entries()) {
     if (/^\s*(```|~~~)/.test(line)) inProgram = !inProgram
-    if (inProgram || /^\s*[|#<]|^\[[^\]]+\]: /.test(line) || [...line].length <= COLUMNS) continue
+    if (inProgram || /^\s*[|#<]|^\[[^\]]+\]: /.test(line) || Array.from(line).length <= COLUMNS) continue
     // what cannot be broken may reach beyond: an address, a command
     const whole = line.replaceAll(/`[^`]*`/g, (span) => 'x'.repeat(span.length))
     if (whole.lastIndexOf(' ') > COLUMNS) long.push(at + 1)
