@@ -7,7 +7,7 @@ import assert from 'node:assert/strict'
 import { readdirSync } from 'node:fs'
 import { describe, it } from 'node:test'
 import { ROOT } from './helpers/root.ts'
-import { importTable, reachableFrom, sourceFiles, type ImportTable } from './helpers/source-imports.ts'
+import { circlesOf, importTable, reachableFrom, sourceFiles, type ImportTable } from './helpers/source-imports.ts'
 
 interface Rule {
   readonly says: string
@@ -133,6 +133,26 @@ describe('the layers', () => {
   it('import in one direction', () => {
     assert.ok(table.size > 20, `only ${table.size} source files were found`)
     assert.deepEqual(violations(table), [])
+  })
+
+  it('hold no circle of imports, of types neither', () => {
+    assert.deepEqual(circlesOf(table), [])
+  })
+
+  it('report a circle', () => {
+    const circles = circlesOf(
+      new Map([
+        ['a', ['b', 'node:fs']],
+        ['b', ['c']],
+        ['c', ['a', 'd']],
+        ['d', ['e']],
+        ['e', []],
+        ['f', ['f']],
+        ['g', ['h', 'a']],
+        ['h', ['g']],
+      ]),
+    )
+    assert.deepEqual(circles, [['a', 'b', 'c'], ['f'], ['g', 'h']])
   })
 
   it('name files that exist', () => {

@@ -9,7 +9,7 @@ import { toTrunkError, TrunkError } from '../../src/contracts/errors.ts'
 import type { Pipe } from '../../src/contracts/types.ts'
 import { unwrap } from '../internal/decoded.ts'
 import { controlOfServer, encodeControl, type ToClient, type ToServer } from './control.ts'
-import { deferred, type Deferred } from './deferred.ts'
+import { Deferred } from '../../src/runtime/deferred.ts'
 import { decodeStreamReply, MAX_SIZE, type OutputName, type StartReply } from './messages.ts'
 
 /** How a command has ended: one of `code` and `signal`. */
@@ -120,8 +120,8 @@ export class ClientCommand implements RunningCommand {
   readonly #control: Pipe
   readonly #pipes: CommandPipes
   readonly #reply: StartReply
-  readonly #exit = deferred<Exit>()
-  readonly #empty = deferred<undefined>()
+  readonly #exit = new Deferred<Exit>()
+  readonly #empty = new Deferred<undefined>()
   readonly #drained = new Map<OutputName, Deferred<number>>()
   #hasExited = false
   #isDetached = false
@@ -252,7 +252,7 @@ export class ClientCommand implements RunningCommand {
   #drainedOf(name: OutputName): Deferred<number> {
     const known = this.#drained.get(name)
     if (known !== undefined) return known
-    const made = deferred<number>()
+    const made = new Deferred<number>()
     this.#drained.set(name, made)
     return made
   }

@@ -7,7 +7,7 @@ import { onAbort } from '../../src/runtime/on-abort.ts'
 import { TrunkError } from '../../src/contracts/errors.ts'
 import type { Pipe, PipeRequest } from '../../src/contracts/types.ts'
 import { controlOfClient, encodeControl, type ToClient } from './control.ts'
-import { deferred, type Deferred } from './deferred.ts'
+import { Deferred } from '../../src/runtime/deferred.ts'
 import type { Ended, Launched, ProgramInput, ProgramOutput, SignalScope } from './launch.ts'
 import type { OutputName, StartRequest, StreamName, StreamRequest } from './messages.ts'
 import { outputsOf, Running, type CommandOptions } from './running.ts'
@@ -24,13 +24,13 @@ export class Command {
   readonly #request: StartRequest
   readonly #options: CommandOptions
   readonly #outputs: readonly OutputName[]
-  readonly #started = deferred<Running>()
+  readonly #started = new Deferred<Running>()
   readonly #claimed = new Set<StreamName>()
   readonly #bytes: Record<OutputName, number> = { stdout: 0, stderr: 0, tty: 0 }
   readonly #drained: Readonly<Record<OutputName, Deferred<Drained>>> = {
-    stdout: deferred(),
-    stderr: deferred(),
-    tty: deferred(),
+    stdout: new Deferred<Drained>(),
+    stderr: new Deferred<Drained>(),
+    tty: new Deferred<Drained>(),
   }
   #running: Running | undefined
   #control: Pipe | undefined

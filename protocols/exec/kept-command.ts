@@ -8,7 +8,7 @@ import { abortError, TrunkError } from '../../src/contracts/errors.ts'
 import type { Pipe, PipeRequest, Trunk } from '../../src/contracts/types.ts'
 import { exitMessage, noStream, tellClient, type Outcome } from './command.ts'
 import { controlOfClient, type ToClient } from './control.ts'
-import { deferred } from './deferred.ts'
+import { Deferred } from '../../src/runtime/deferred.ts'
 import type { Launched, ProgramInput, SignalScope } from './launch.ts'
 import type { OutputName, Offsets, StartRequest, StreamRequest } from './messages.ts'
 import { Ring } from './ring.ts'
@@ -42,14 +42,14 @@ export class KeptCommand {
   readonly #request: StartRequest
   readonly #options: KeptOptions
   readonly #blocks: boolean
-  readonly #started = deferred<Running>()
+  readonly #started = new Deferred<Running>()
   readonly #rings: ReadonlyMap<OutputName, Ring>
   readonly #seats = new Set<Seat>()
   /** What was told so far, for those who come later. */
   readonly #told: ToClient[] = []
   #running: Running | undefined
   #controller: Seat | undefined
-  readonly #over = deferred<undefined>()
+  readonly #over = new Deferred<undefined>()
   #isOver = false
   #expiry: Timer | undefined
 

@@ -45,3 +45,32 @@ export function reachableFrom(table: ImportTable, start: readonly string[]): Set
   }
   return reached
 }
+
+/**
+ * The circles of a table: files that import each other, directly or through others. Tarjan's
+ * components of more than one.
+ */
+export function circlesOf(table: ImportTable): string[][] {
+  const order = new Map<string, number>()
+  const lowest = new Map<string, number>()
+  const stack: string[] = []
+  const circles: string[][] = []
+  const visit = (path: string): number => {
+    order.set(path, order.size)
+    let low = order.size - 1
+    stack.push(path)
+    for (const imported of table.get(path) ?? []) {
+      if (!table.has(imported)) continue
+      if (imported === path) circles.push([path])
+      if (!order.has(imported)) low = Math.min(low, visit(imported))
+      else if (stack.includes(imported)) low = Math.min(low, lowest.get(imported) ?? order.get(imported)!)
+    }
+    lowest.set(path, low)
+    if (low < order.get(path)!) return low
+    const circle = stack.splice(stack.indexOf(path))
+    if (circle.length > 1) circles.push(circle.sort())
+    return low
+  }
+  for (const path of table.keys()) if (!order.has(path)) visit(path)
+  return circles
+}

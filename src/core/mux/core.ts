@@ -16,11 +16,13 @@ import { TrunkError, type ErrorCode } from '../../contracts/errors.ts'
 import type { Batch } from '../frame/batch.ts'
 import { encodeStatus } from '../frame/status.ts'
 import { ByteQueue } from './byte-queue.ts'
+import { ControlQueue } from './control-queue.ts'
 import { GATHERED_BYTES, Inbox } from './inbox.ts'
 import { Outbox } from './outbox.ts'
 import { Pending, type PipeListener, type PipeState } from './pipe-state.ts'
 import { RetainedChunks } from './retained.ts'
 import { PipeTable } from './pipe-table.ts'
+import { Scheduler } from './scheduler.ts'
 import type { MuxCounters, MuxHost, MuxSettings } from './settings.ts'
 
 /** Writes up to this size are copied and coalesced; larger ones are sent by reference. */
@@ -29,6 +31,7 @@ const COPY_WRITE_BYTES = 8 * 1024
 export class MuxCore {
   readonly #host: MuxHost
   readonly #table: PipeTable
+  readonly #queue: ControlQueue
   readonly #outbox: Outbox
   readonly #inbox: Inbox
   #now: number
@@ -36,13 +39,18 @@ export class MuxCore {
   constructor(settings: MuxSettings, host: MuxHost, now: number) {
     this.#host = host
     this.#now = now
-    this.#table = new PipeTable(settings, host)
-    this.#outbox = new Outbox(settings, host, this.#table, now)
     const retained = new RetainedChunks((piece) => {
       host.release?.(piece)
     })
-    this.#table.attach(this.#outbox, retained)
-    this.#inbox = new Inbox(settings, host, this.#table, this.#outbox, retained, now)
+    const queue = new ControlQueue(settings.maxOutboundWaiting, () => {
+      host.wake()
+    })
+    const scheduler = new Scheduler(settings.splitBytes)
+    const table = new PipeTable(settings, host, { queue, scheduler, retained })
+    this.#queue = queue
+    this.#table = table
+    this.#outbox = new Outbox(settings, host, { table, queue, scheduler }, now)
+    this.#inbox = new Inbox(settings, host, { table, queue, outbox: this.#outbox, retained }, now)
   }
 
   get pipes(): ReadonlyMap<number, PipeState> {
@@ -64,7 +72,7 @@ export class MuxCore {
 
   /** True when nothing holds up a graceful end. */
   get drained(): boolean {
-    return this.#outbox.noResets && this.#table.drained
+    return this.#queue.noResets && this.#table.drained
   }
 
   // --- what the pipe adapter asks for ------------------------------------------------------------
@@ -78,7 +86,7 @@ export class MuxCore {
     const pipe = this.#table.addOutbound(now)
     pipe.listener = listener
     pipe.payload = head
-    this.#outbox.open(pipe)
+    this.#queue.open(pipe)
     return pipe
   }
 
@@ -87,7 +95,7 @@ export class MuxCore {
     pipe.phase = 'open'
     this.#table.inboundWaiting--
     pipe.payload = reply
-    this.#outbox.list(pipe, Pending.ACCEPT)
+    this.#queue.list(pipe, Pending.ACCEPT)
     this.#outbox.schedule(pipe)
   }
 
@@ -102,7 +110,7 @@ export class MuxCore {
     pipe.handlerEnded = true
     pipe.clearData()
     pipe.phase = 'reset'
-    this.#outbox.list(pipe, Pending.REFUSE)
+    this.#queue.list(pipe, Pending.REFUSE)
   }
 
   /**
@@ -115,7 +123,7 @@ export class MuxCore {
     pipe.handlerEnded = true
     if (pipe.phase === 'reset') {
       // a reset that has not gone out yet will say that the slot is free
-      if (!this.#outbox.hasReset(pipe)) this.#outbox.list(pipe, Pending.DONE)
+      if (!this.#queue.hasReset(pipe)) this.#queue.list(pipe, Pending.DONE)
       return
     }
     // a reset that waits for what goes before it will say that the slot is free
@@ -202,7 +210,7 @@ export class MuxCore {
     pipe.stopPayload = encodeStatus(code, 'the reader has stopped')
     pipe.receiveQueue?.clear()
     this.#table.windows.release(pipe)
-    if (pipe.finalOffset < 0) this.#outbox.list(pipe, Pending.STOP)
+    if (pipe.finalOffset < 0) this.#queue.list(pipe, Pending.STOP)
     this.#table.settle(pipe)
   }
 
@@ -212,7 +220,7 @@ export class MuxCore {
    */
   working(pipe: PipeState): void {
     if (pipe.finalOffset < 0 || pipe.doneSent || (pipe.phase !== 'open' && pipe.phase !== 'opening')) return
-    this.#outbox.list(pipe, Pending.CREDIT)
+    this.#queue.list(pipe, Pending.CREDIT)
   }
 
   /** What was left to be read when the pipe came to its end is not wanted. */
@@ -252,7 +260,7 @@ export class MuxCore {
       return
     }
     this.#table.becomeReset(pipe)
-    this.#outbox.reset(pipe, error)
+    this.#queue.reset(pipe, error)
   }
 
   /** The session is over: every pipe fails. */
@@ -264,7 +272,7 @@ export class MuxCore {
   #grant(pipe: PipeState): void {
     if (pipe.finalOffset >= 0 || pipe.readStopped) return
     // half a window at a time: one credit per half window consumed, however small the reads
-    if (pipe.consumed + pipe.window - pipe.granted >= pipe.window / 2) this.#outbox.list(pipe, Pending.CREDIT)
+    if (pipe.consumed + pipe.window - pipe.granted >= pipe.window / 2) this.#queue.list(pipe, Pending.CREDIT)
   }
 
   // --- frames in, frames out, time: the engine's side --------------------------------------------

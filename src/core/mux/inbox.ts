@@ -8,6 +8,7 @@ import { FrameFlag, FrameType, HEADER_BYTES } from '../frame/constants.ts'
 import { readU64 } from '../frame/numbers.ts'
 import { decodeStatus, MAX_STATUS_BYTES } from '../frame/status.ts'
 import { ByteQueue } from './byte-queue.ts'
+import type { ControlQueue } from './control-queue.ts'
 import type { Outbox } from './outbox.ts'
 import { Pending, type PipeState } from './pipe-state.ts'
 import type { RetainedChunks } from './retained.ts'
@@ -25,6 +26,14 @@ const RESET_SLACK = 2
 /** Pieces below this are copied together: a view of each would cost more than its bytes. */
 export const GATHERED_BYTES: number = 2 * 1024
 
+/** What the inbox works on, together with others. */
+export interface InboxParts {
+  readonly table: PipeTable
+  readonly queue: ControlQueue
+  readonly outbox: Outbox
+  readonly retained: RetainedChunks
+}
+
 export class Inbox {
   readonly counters: MuxCounters = { lateFrames: 0, staleCredits: 0, refusedOpens: 0 }
   /** Opens are refused. */
@@ -32,6 +41,7 @@ export class Inbox {
   readonly #settings: MuxSettings
   readonly #host: MuxHost
   readonly #table: PipeTable
+  readonly #queue: ControlQueue
   readonly #outbox: Outbox
   readonly #resetTokens: TokenBucket
   readonly #retained: RetainedChunks
@@ -44,17 +54,11 @@ export class Inbox {
   /** Pipes that got bytes in this chunk of the link, told once at its end. */
   readonly #touched = new Fifo<PipeState>()
 
-  constructor(
-    settings: MuxSettings,
-    host: MuxHost,
-    table: PipeTable,
-    outbox: Outbox,
-    retained: RetainedChunks,
-    now: number,
-  ) {
+  constructor(settings: MuxSettings, host: MuxHost, { table, queue, outbox, retained }: InboxParts, now: number) {
     this.#settings = settings
     this.#host = host
     this.#table = table
+    this.#queue = queue
     this.#outbox = outbox
     this.#retained = retained
     this.#resetTokens = new TokenBucket(settings.resetBurst * RESET_SLACK, settings.resetsPerSecond, now)
@@ -226,12 +230,12 @@ export class Inbox {
       type === FrameType.DONE || type === FrameType.REFUSE || (type === FrameType.RESET && flags === FrameFlag.FINAL)
     if (!pipe.outbound || !answersReset) {
       this.counters.lateFrames++
-      if (pipe.outbound && type === FrameType.ACCEPT) this.#outbox.answered(pipe)
+      if (pipe.outbound && type === FrameType.ACCEPT) this.#queue.answered(pipe)
       return
     }
     // a DONE from before our reset, which has not gone out yet: the peer holds the slot until it
     // has the reset
-    if (type === FrameType.DONE && this.#outbox.hasReset(pipe)) pipe.doneReceived = true
+    if (type === FrameType.DONE && this.#queue.hasReset(pipe)) pipe.doneReceived = true
     // the peer may have released the slot before our reset went out: then it needs none
     else this.#table.free(pipe)
   }
@@ -281,7 +285,7 @@ export class Inbox {
     if (reply.byteLength > this.#settings.maxOpenBytes) {
       throw violation(`a reply is at most ${this.#settings.maxOpenBytes} bytes, not ${reply.byteLength}`)
     }
-    this.#outbox.answered(pipe)
+    this.#queue.answered(pipe)
     pipe.phase = 'open'
     pipe.listener?.accepted(reply)
   }
@@ -348,7 +352,7 @@ export class Inbox {
       this.#table.free(pipe)
     } else {
       this.#table.becomeReset(pipe)
-      if (pipe.handlerEnded) this.#outbox.list(pipe, Pending.DONE)
+      if (pipe.handlerEnded) this.#queue.list(pipe, Pending.DONE)
     }
     listener?.failed(error)
   }

@@ -9,11 +9,12 @@ import { TrunkError, type ErrorCode } from '../../contracts/errors.ts'
 import type { Batch } from '../frame/batch.ts'
 import { FrameFlag, FrameType, HEADER_BYTES } from '../frame/constants.ts'
 import { encodeStatus } from '../frame/status.ts'
+import type { ControlQueue } from './control-queue.ts'
 import { Pace } from './pace.ts'
 import { Pending, type PipeListener, type PipeState } from './pipe-state.ts'
 import type { PipeTable } from './pipe-table.ts'
 import { Fifo } from './fifo.ts'
-import { Scheduler } from './scheduler.ts'
+import type { Scheduler } from './scheduler.ts'
 import { violation, type MuxHost, type MuxSettings } from './settings.ts'
 import { BufferPool } from './buffer-pool.ts'
 import { TokenBucket } from '../../runtime/token-bucket.ts'
@@ -52,26 +53,24 @@ const ASK_AFTER_MS = 100
 const ASKED = -1
 const NOTHING = new Uint8Array(0)
 
+/** What the outbox works on, together with others. */
+export interface OutboxParts {
+  readonly table: PipeTable
+  readonly queue: ControlQueue
+  readonly scheduler: Scheduler
+}
+
 export class Outbox {
   readonly #settings: MuxSettings
   readonly #host: MuxHost
   readonly #table: PipeTable
+  readonly #queue: ControlQueue
   readonly #scheduler: Scheduler
   readonly #resetTokens: TokenBucket
   /** What the pipes' small writes are gathered in. */
   readonly buffers: BufferPool = new BufferPool()
   /** Finds out how much the line takes; undefined where the line's own back-pressure tells. */
   readonly #pace: Pace | undefined
-  /** Pipes with pending control frames, in order of their first one. */
-  readonly #listed = new Fifo<PipeState>()
-  /**
-   * Local opens that wait for the peer to answer earlier ones, at most maxOutbound; and those that
-   * it has not answered.
-   */
-  #opens: PipeState[] = []
-  #unanswered = 0
-  /** Resets that wait for a token of the peer's bucket. At most one a pipe. */
-  readonly #resets = new Map<PipeState, Uint8Array>()
   /** When a token for them will be there; Infinity while none is waited for. */
   #resetsAt = Infinity
   #refusals: QueuedRefusal[] = []
@@ -99,11 +98,12 @@ export class Outbox {
   #batch = 1
   readonly #cuts = new Fifo<PipeState>()
 
-  constructor(settings: MuxSettings, host: MuxHost, table: PipeTable, now: number) {
+  constructor(settings: MuxSettings, host: MuxHost, parts: OutboxParts, now: number) {
     this.#settings = settings
     this.#host = host
-    this.#table = table
-    this.#scheduler = new Scheduler(settings.splitBytes)
+    this.#table = parts.table
+    this.#queue = parts.queue
+    this.#scheduler = parts.scheduler
     this.#resetTokens = new TokenBucket(settings.peerResetBurst, settings.peerResetsPerSecond, now)
     this.#pace = settings.paced ? new Pace(settings.maxInFlightBytes) : undefined
   }
@@ -126,65 +126,6 @@ export class Outbox {
     return Math.max(AHEAD_BYTES, Math.min(share, pipe.creditLimit - pipe.sent))
   }
 
-  /**
-   * A pipe that is over has no turn: while the peer lets no data go, no turn would come to find
-   * that out.
-   */
-  unschedule(pipe: PipeState): void {
-    if (pipe.scheduled) this.#scheduler.leave(pipe)
-  }
-
-  /** Lists a control frame: a bit of {@link Pending}. */
-  list(pipe: PipeState, pending: number): void {
-    pipe.pending |= pending
-    if (!pipe.listed) {
-      pipe.listed = true
-      this.#listed.push(pipe)
-    }
-    this.#host.wake()
-  }
-
-  /**
-   * Lists an OPEN, or queues it here until the peer has answered earlier ones: so no burst of opens
-   * is refused.
-   */
-  open(pipe: PipeState): void {
-    this.#opens.push(pipe)
-    this.#releaseOpens()
-  }
-
-  /** The peer no longer counts this open as waiting: another may go. */
-  answered(pipe: PipeState): void {
-    if (!pipe.waiting) return
-    pipe.waiting = false
-    this.#unanswered--
-    this.#releaseOpens()
-  }
-
-  #releaseOpens(): void {
-    while (this.#unanswered < this.#settings.maxOutboundWaiting) {
-      const pipe = this.#opens.shift()
-      if (pipe === undefined) return
-      this.#unanswered++
-      pipe.waiting = true
-      this.list(pipe, Pending.OPEN)
-    }
-  }
-
-  reset(pipe: PipeState, error: TrunkError): void {
-    this.#resets.set(pipe, encodeStatus(error.code, error.message))
-    this.#host.wake()
-  }
-
-  hasReset(pipe: PipeState): boolean {
-    return this.#resets.has(pipe)
-  }
-
-  /** True when every reset has left. */
-  get noResets(): boolean {
-    return this.#resets.size === 0
-  }
-
   /** Refuses an open for which there is no pipe. */
   refuse(id: number, code: ErrorCode, sentence: string): void {
     if (this.#refusals.length >= MAX_QUEUED_REFUSALS) {
@@ -194,19 +135,10 @@ export class Outbox {
     this.#host.wake()
   }
 
-  /** Drops what a pipe that is over has waiting. */
-  forget(pipe: PipeState): void {
-    if (pipe.outbound && !pipe.openSent && !pipe.waiting) this.#opens = this.#opens.filter((open) => open !== pipe)
-    this.answered(pipe)
-    this.#resets.delete(pipe)
-  }
-
   /** The session is over. */
   clear(): void {
-    this.#opens = []
-    this.#resets.clear()
     this.#refusals = []
-    this.#listed.clear()
+    this.#queue.clear()
   }
 
   /** Bytes of a data frame were parsed: the peer is told now and then. */
@@ -320,9 +252,8 @@ export class Outbox {
       if (refusal !== undefined) batch.frame(FrameType.REFUSE, 0, refusal.id, refusal.payload)
     }
     while (batch.hasRoom) {
-      const pipe = this.#listed.shift()
+      const pipe = this.#queue.shift()
       if (pipe === undefined) break
-      pipe.listed = false
       this.#pullPending(batch, pipe)
     }
     this.#pullResets(batch, now)
@@ -375,16 +306,16 @@ export class Outbox {
    * meanwhile.
    */
   #pullResets(batch: Batch, now: number): void {
-    for (const [pipe, payload] of this.#resets) {
+    for (const [pipe, payload] of this.#queue.resets) {
       if (!batch.hasRoom) return
       if (!this.#resetTokens.take(now)) {
         this.#resetsAt = this.#resetTokens.nextAt()
         return
       }
-      this.#resets.delete(pipe)
+      this.#queue.resetSent(pipe)
       const final = !pipe.outbound && pipe.handlerEnded
       batch.frame(FrameType.RESET, final ? FrameFlag.FINAL : 0, pipe.id, payload)
-      this.answered(pipe)
+      this.#queue.answered(pipe)
       if (final || (pipe.outbound && pipe.doneReceived)) this.#table.free(pipe)
     }
   }
@@ -459,7 +390,7 @@ export class Outbox {
     const { listener, cutError } = pipe
     if (cutError === undefined || pipe.phase === 'reset' || pipe.phase === 'closed') return
     this.#table.becomeReset(pipe)
-    this.reset(pipe, cutError)
+    this.#queue.reset(pipe, cutError)
     listener?.failed(cutError)
   }
 

@@ -6,11 +6,19 @@
  */
 import { TrunkError } from '../../contracts/errors.ts'
 import { MAX_PIPE_ID } from '../frame/constants.ts'
-import type { Outbox } from './outbox.ts'
+import type { ControlQueue } from './control-queue.ts'
 import { Pending, PipeState } from './pipe-state.ts'
 import type { RetainedChunks } from './retained.ts'
+import type { Scheduler } from './scheduler.ts'
 import { violation, type MuxHost, type MuxSettings } from './settings.ts'
 import { WindowPool } from './window.ts'
+
+/** What holds something of the pipes, and lets go of it when they end. */
+export interface PipeTableParts {
+  readonly queue: ControlQueue
+  readonly scheduler: Scheduler
+  readonly retained: RetainedChunks
+}
 
 export class PipeTable {
   readonly pipes: Map<number, PipeState> = new Map<number, PipeState>()
@@ -20,17 +28,21 @@ export class PipeTable {
   inboundWaiting = 0
   readonly #settings: MuxSettings
   readonly #host: MuxHost
-  #outbox!: Outbox
-  #retained!: RetainedChunks
+  readonly #queue: ControlQueue
+  readonly #scheduler: Scheduler
+  readonly #retained: RetainedChunks
   #nextId: number
   #lastPeerId = 0
   #outbound = 0
   /** Pipes whose handler has ended and whose peer owes the answer to a stop: oldest first. */
   readonly #orphans = new Set<PipeState>()
 
-  constructor(settings: MuxSettings, host: MuxHost) {
+  constructor(settings: MuxSettings, host: MuxHost, parts: PipeTableParts) {
     this.#settings = settings
     this.#host = host
+    this.#queue = parts.queue
+    this.#scheduler = parts.scheduler
+    this.#retained = parts.retained
     this.#nextId = settings.firstId ?? (settings.takesOddIds ? 1 : 2)
     const { initialWindowBytes, maxWindowBytes, windowPoolBytes } = settings
     this.windows = new WindowPool(
@@ -40,12 +52,6 @@ export class PipeTable {
       host.windows,
       host.initialWindows,
     )
-  }
-
-  /** Ties the table to what sends its pipes' frames, and to what counts what they hold; once. */
-  attach(outbox: Outbox, retained: RetainedChunks): void {
-    this.#outbox = outbox
-    this.#retained = retained
   }
 
   /** A new pipe of ours, or why there can be none. */
@@ -116,7 +122,7 @@ export class PipeTable {
     // its reset follows what it has sent
     if (pipe.cutError !== undefined) return
     const complete = pipe.receivedAll && (pipe.outbound || pipe.handlerEnded)
-    if (complete && !pipe.doneSent && (pipe.pending & Pending.DONE) === 0) this.#outbox.list(pipe, Pending.DONE)
+    if (complete && !pipe.doneSent && (pipe.pending & Pending.DONE) === 0) this.#queue.list(pipe, Pending.DONE)
     if (complete && pipe.doneSent && pipe.doneReceived && pipe.endSent) this.free(pipe)
   }
 
@@ -147,14 +153,15 @@ export class PipeTable {
     // what the window had grown by is given back when nothing of it is left to be read
     if (!pipe.lingers) this.windows.release(pipe)
     this.#retained.forget(pipe)
-    this.#outbox.unschedule(pipe)
+    // while the peer lets no data go, no turn would come to find that out
+    if (pipe.scheduled) this.#scheduler.leave(pipe)
   }
 
   /** Over: nothing of it is left but the knowledge that its id was used. */
   free(pipe: PipeState): void {
     if (pipe.phase === 'closed') return
     pipe.phase = 'closed'
-    this.#outbox.forget(pipe)
+    this.#queue.forget(pipe)
     this.#releaseState(pipe)
     this.pipes.delete(pipe.id)
     if (pipe.outbound) this.#outbound--
