@@ -1,4 +1,6 @@
-/** What must not be left as it is when the process ends, however that comes; done at once, and once. */
+/**
+ * What must not be left as it is when the process ends, however that comes; done at once, and once.
+ */
 const words = new Set<() => void>()
 
 /** Has `word` called at the end, unless the result is called before. It may not throw. */

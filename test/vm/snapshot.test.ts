@@ -1,6 +1,7 @@
 /**
- * A guest whose program has not spoken yet is saved, and restored twice: both have the same memory, the same random numbers of the kernel and the same clock. What
- * each says first has to differ all the same, or the two could be taken for one.
+ * A guest whose program has not spoken yet is saved, and restored twice: both have the same memory,
+ * the same random numbers of the kernel and the same clock. What each says first has to differ all
+ * the same, or the two could be taken for one.
  */
 import assert from 'node:assert/strict'
 import { after, before, describe, it } from 'node:test'

@@ -3,8 +3,8 @@
  * one run, in rounds that take turns. Both sides' processor time counts. Run it after
  * `npm run build`:
  *
- * node --import tsx test/bench/real-work/main.ts [--only file,tree,forward,serial,sharing] [--rounds N]
- * [--size BYTES] [--files N] [--seconds N] [--folder DIR] [--json FILE]
+ * node --import tsx test/bench/real-work/main.ts [--only file,tree,forward,serial,sharing]
+ * [--rounds N] [--size BYTES] [--files N] [--seconds N] [--folder DIR] [--json FILE]
  *
  * Needs Linux and, for what trunkline is compared with, Debian's openssh-server, openssh-client,
  * rsync, wrk and nginx-light. Everything is on loopback and in a folder of its own, which is

@@ -1,6 +1,7 @@
 /**
- * What one peer can take from another: 768 reads on 12 trunks that nobody takes, and 40 digests of a sparse file, beside a trunk that asks for a `stat` again and again.
- * All of it is told as ratios to the same server in the same run, at rest.
+ * What one peer can take from another: 768 reads on 12 trunks that nobody takes, and 40 digests of
+ * a sparse file, beside a trunk that asks for a `stat` again and again. All of it is told as ratios
+ * to the same server in the same run, at rest.
  */
 import { closeSync, ftruncateSync, openSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
@@ -24,7 +25,10 @@ const BUDGET_MIB = { transferBytes: 16, readAheadBytes: 32 }
 export interface Sharing {
   /** Bytes that the server has grown by, to what the budgets allow. */
   readonly held: number
-  /** The median `stat` of the other trunk, to the one at rest: beside the reads, and beside the digests. */
+  /**
+   * The median `stat` of the other trunk, to the one at rest: beside the reads, and beside the
+   * digests.
+   */
   readonly besideReads: number
   readonly besideDigests: number
 }

@@ -1,4 +1,7 @@
-/** Snapshots of a running guest: its memory and its devices, in an image of QEMU's that is made here. What QEMU is connected to stays as it is. */
+/**
+ * Snapshots of a running guest: its memory and its devices, in an image of QEMU's that is made
+ * here. What QEMU is connected to stays as it is.
+ */
 import { join } from 'node:path'
 import { temporaryFolder } from '../../helpers/temporary-folder.ts'
 import type { Qmp } from './qmp.ts'
