@@ -4,19 +4,22 @@
  */
 import { SCHEMES } from './schemes.ts'
 import { badArgument, TrunkError } from '../contracts/errors.ts'
-import { establish, resolveOptions, type Settings } from './establish.ts'
+import { establish, requireResumable, resolveOptions, type Settings } from './establish.ts'
 import { callNow } from './foreign-call.ts'
 import { dialSession } from '../session/dial-session.ts'
-import { connectLasting, type ReconnectingParts } from '../session/reconnecting-trunk.ts'
+import { connectLasting } from '../session/reconnecting-trunk.ts'
 import { abortLink, safeLink } from './safe-link.ts'
 import { requireTraits, safeTransport } from './safe-transport.ts'
 import { schemeOf } from './scheme.ts'
 import { TrunkServer } from './server.ts'
 import { notify } from '../runtime/notify.ts'
+import { Resuming } from '../session/resuming.ts'
+import type { TrunkSession } from '../session/trunk.ts'
 import type {
   ConnectOptions,
   Link,
   LinkOptions,
+  Protocol,
   ReconnectingTrunk,
   ServeOptions,
   Server,
@@ -59,15 +62,24 @@ export async function connect(address: string | Transport, options: ConnectOptio
   const signal = options.signal ?? new AbortController().signal
   if (signal.aborted) throw signal.reason
   const { clock, limits } = settings
-  const dial: ReconnectingParts['dial'] = async (attempt, protocols) => {
-    const link = await transport.connect({ signal: attempt, clock, limits })
-    return await establish(link, 'connect', transport, {
-      ...settings,
-      protocols,
-      options: { ...options, signal: attempt },
-    })
-  }
+  requireResumable(options, transport.traits)
   const { onConnection, reconnect, retry } = options
+  const resuming = options.resume === true ? new Resuming(settings, onConnection, reconnect === true) : undefined
+  const dial = async (
+    attempt: AbortSignal,
+    protocols: ReadonlyMap<string, Protocol>,
+    going?: TrunkSession,
+  ): Promise<TrunkSession> => {
+    const waiting = going === undefined ? resuming?.takeFresh(protocols) : undefined
+    if (waiting !== undefined) return waiting
+    const link = await transport.connect({ signal: attempt, clock, limits })
+    const { scheme, address: at, traits } = transport
+    const onDetached = (session: TrunkSession, error: TrunkError): void => {
+      resuming?.detached(session, error, (again) => dial(again, protocols, session))
+    }
+    const facts = { scheme, address: at, traits, resume: { going: going?.resumable, onDetached } }
+    return await establish(link, 'connect', facts, { ...settings, protocols, options: { ...options, signal: attempt } })
+  }
   const parts = { dial, protocols: settings.protocols, limits, clock, onConnection }
   if (reconnect === true) return await connectLasting(parts, signal)
   return await dialSession(parts, signal, retry === true)
@@ -119,6 +131,7 @@ export async function serve(address: string | Transport, options: ServeOptions =
   const transport = await resolveTransport(address, options)
   const signal = options.signal ?? new AbortController().signal
   if (signal.aborted) throw signal.reason
+  requireResumable(options, transport.traits)
   const { clock, limits } = settings
   const onWaiting = (error: TrunkError): void => {
     notify(options.onSessionError, { peer: transport.address, error })

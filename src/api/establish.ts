@@ -4,7 +4,7 @@
  */
 import { processBudgets, requireBudgets, type SharedBudgets } from '../runtime/budgets.ts'
 import { systemClock, type Clock } from '../runtime/clock.ts'
-import { badArgument, toTrunkError } from '../contracts/errors.ts'
+import { badArgument, TrunkError, toTrunkError } from '../contracts/errors.ts'
 import { WIRE_VERSION } from '../core/frame/constants.ts'
 import { CHECKED_FRAMING_DEFAULTS, resolveLimits, type Limits } from '../contracts/limits.ts'
 import { freshBytes, freshMark } from '../runtime/fresh-bytes.ts'
@@ -12,11 +12,21 @@ import { requireSignal } from '../runtime/on-abort.ts'
 import { requireProtocol } from '../contracts/protocol.ts'
 import { requireMethods } from './safe-link.ts'
 import { checksumTools } from '../session/checksum-tools.ts'
-import { CHALLENGE_BYTES, EPOCH_BYTES, helloLimits, type Hello, type Role } from '../core/session/hello.ts'
+import {
+  CHALLENGE_BYTES,
+  EPOCH_BYTES,
+  helloLimits,
+  RESUME_FEATURE,
+  type Hello,
+  type Role,
+} from '../core/session/hello.ts'
 import type { Authenticator } from '../core/session/handshake.ts'
 import { peerGroup } from '../session/strangers.ts'
 import { tokenAuthenticator } from '../session/token.ts'
 import { TrunkSession } from '../session/trunk.ts'
+import type { ResumeSide } from '../core/resume/resume-handshake.ts'
+import type { Engine } from '../core/session/engine.ts'
+import { resumeCrypto } from '../session/resume-crypto.ts'
 import type {
   ConnectOptions,
   Link,
@@ -29,11 +39,13 @@ import type {
 
 /** Options, checked. */
 export interface Settings {
-  readonly options: TrunkOptions
+  readonly options: TrunkOptions & { readonly resume?: boolean }
   readonly limits: Readonly<Limits>
   readonly clock: Clock
   readonly name: string
   readonly authenticator: Authenticator | undefined
+  /** The token's bytes; none where there is no token. */
+  readonly token: Uint8Array
   readonly protocols: ReadonlyMap<string, Protocol>
   readonly budgets: SharedBudgets
 }
@@ -49,6 +61,16 @@ export interface LinkFacts {
   readonly waitsForever?: boolean
   /** Asked before a peer gets a session; throws what refuses it. */
   readonly admit?: () => void
+  /** Of sessions that outlive their links. */
+  readonly resume?: LinkResume | undefined
+}
+
+/** What a link has to do with sessions that outlive theirs. */
+export interface LinkResume extends Pick<ResumeSide, 'find'> {
+  /** The session that is to go on over it. */
+  readonly going?: Engine | undefined
+  /** Told when a session that began on it has lost its link. */
+  readonly onDetached?: ((session: TrunkSession, error: TrunkError) => void) | undefined
 }
 
 /**
@@ -79,6 +101,8 @@ function newSession(link: Link, role: Role, line: LinkFacts, settings: Settings)
   const checked = needsCheckedFraming(line.traits)
   const limits = within(line.traits, checked ? limitsOfConnectionless(settings) : settings.limits)
   const peer = peerGroup(link.peer ?? '')
+  const keyPair = options.resume === true && !checked ? resumeCrypto.keyPair() : undefined
+  const { going, find, onDetached } = line.resume ?? {}
   const hello = (): Hello => ({
     versions: [WIRE_VERSION, WIRE_VERSION],
     epoch: freshMark(EPOCH_BYTES),
@@ -86,7 +110,12 @@ function newSession(link: Link, role: Role, line: LinkFacts, settings: Settings)
     role,
     limits: helloLimits({ ...limits, initialWindowBytes: budgets.initialWindow(peer, limits.initialWindowBytes) }),
     protocols: [...protocols.keys()],
-    features: [],
+    features: keyPair === undefined ? [] : [RESUME_FEATURE],
+    resume: keyPair && {
+      key: keyPair.publicKey,
+      keepMs: limits.resumeMs,
+      ...(going && { session: going.secret.id, attempt: ++going.attempt }),
+    },
     challenge: authenticator === undefined ? undefined : freshBytes(CHALLENGE_BYTES),
   })
   return new TrunkSession({
@@ -103,6 +132,8 @@ function newSession(link: Link, role: Role, line: LinkFacts, settings: Settings)
     waitsForever: line.waitsForever,
     admit: line.admit,
     onPipeError: options.onPipeError,
+    resume: keyPair && { crypto: resumeCrypto, keyPair, token: settings.token, going, find },
+    onDetached,
     hello: hello(),
     renewHello: hello,
   })
@@ -111,6 +142,15 @@ function newSession(link: Link, role: Role, line: LinkFacts, settings: Settings)
 /** True for a connectionless or lossy link: its frames are checked. */
 export function needsCheckedFraming(traits: TransportTraits): boolean {
   return !traits.connected || !traits.lossless
+}
+
+/**
+ * Throws where sessions cannot outlive links of this kind: on those frames are lost in ways that no
+ * offset tells.
+ */
+export function requireResumable({ resume }: { resume?: boolean | undefined }, traits: TransportTraits): void {
+  if (resume !== true || !needsCheckedFraming(traits)) return
+  throw new TrunkError('ERR_UNSUPPORTED', 'resume needs a line that is connected and lossless, as sockets are')
 }
 
 /** The limits, where the line has one of its own. */
@@ -126,8 +166,8 @@ function limitsOfConnectionless({ limits, options }: Settings): Readonly<Limits>
 
 /** The calls that make trunks, each with the options that only it takes, or it and another. */
 const OWN_OPTIONS = {
-  connect: ['transports', 'retry', 'reconnect', 'onConnection'],
-  serve: ['transports', 'onSessionError'],
+  connect: ['resume', 'transports', 'retry', 'reconnect', 'onConnection'],
+  serve: ['resume', 'transports', 'onSessionError'],
   overLink: ['role', 'traits'],
 } as const
 
@@ -156,7 +196,11 @@ export function resolveOptions(
   if (role !== undefined && role !== 'connect' && role !== 'serve') {
     throw badArgument(`role is 'connect' or 'serve', not ${JSON.stringify(role)}`)
   }
-  for (const [name, given] of Object.entries({ retry: options.retry, reconnect: options.reconnect })) {
+  for (const [name, given] of Object.entries({
+    retry: options.retry,
+    reconnect: options.reconnect,
+    resume: options.resume,
+  })) {
     if (given !== undefined && typeof given !== 'boolean')
       throw badArgument(`${name} is true or false, not ${JSON.stringify(given)}`)
   }
@@ -179,5 +223,6 @@ export function resolveOptions(
     budgets: options.budgets === undefined ? processBudgets() : requireBudgets(options.budgets),
     clock: clock ?? systemClock,
     authenticator: options.token === undefined ? undefined : tokenAuthenticator(options.token),
+    token: options.token === undefined ? new Uint8Array(0) : Buffer.from(options.token),
   }
 }

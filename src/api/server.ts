@@ -7,6 +7,7 @@ import { needsCheckedFraming, sessionOver, type Settings } from './establish.ts'
 import { onAbort } from '../runtime/on-abort.ts'
 import { TokenBucket } from '../runtime/token-bucket.ts'
 import { SharedLink } from '../session/shared-link.ts'
+import { KeptSessions } from '../session/kept-sessions.ts'
 import { Strangers } from '../session/strangers.ts'
 import { notify } from '../runtime/notify.ts'
 import type { TrunkSession } from '../session/trunk.ts'
@@ -50,6 +51,8 @@ export class TrunkServer implements Server {
    * is about to.
    */
   #sessions = 0
+  /** Sessions that outlive their links. */
+  readonly #kept: KeptSessions
   /** Links that have proved nothing yet. */
   readonly #strangers: Strangers
   #closing: Promise<void> | undefined
@@ -67,6 +70,7 @@ export class TrunkServer implements Server {
     this.#settings = settings
     this.#onSessionError = onSessionError
     this.#strangers = new Strangers(settings.limits.maxHandshakes)
+    this.#kept = new KeptSessions(settings.limits.maxKeptSessions)
     this.#accepting = this.#accept()
   }
 
@@ -102,6 +106,8 @@ export class TrunkServer implements Server {
 
   async #close(): Promise<void> {
     this.#starting.abort(new TrunkError('ERR_SESSION_CLOSED', 'the server is closing'))
+    // no link comes any more that could go on with them
+    this.#kept.giveUpAll()
     const [listening] = await Promise.allSettled([
       this.#listener.close(),
       ...[...this.trunks].map((trunk) => trunk.close()),
@@ -190,7 +196,13 @@ export class TrunkServer implements Server {
     let session: TrunkSession
     try {
       const facts = { ...pick(this.#transport), address: this.address }
-      session = sessionOver(link, 'serve', { ...facts, admit: () => place.take() }, this.#settings)
+      const resume = {
+        find: (id: Uint8Array) => this.#kept.find(id),
+        onDetached: () => {
+          this.#kept.trim()
+        },
+      }
+      session = sessionOver(link, 'serve', { ...facts, admit: () => place.take(), resume }, this.#settings)
     } catch (error) {
       rejected(error as Error)
       return
@@ -224,7 +236,8 @@ export class TrunkServer implements Server {
 
   /** A place of a session, if there is one: see {@link Place}. */
   takePlace(): void {
-    if (this.#sessions >= this.#settings.limits.maxSessions) throw this.#tooMany()
+    // one that only waits for a link keeps nobody out
+    if (this.#sessions >= this.#settings.limits.maxSessions && !this.#kept.giveUpOne()) throw this.#tooMany()
     this.#sessions++
   }
 
@@ -257,7 +270,10 @@ export class TrunkServer implements Server {
       this.#establishing.delete(establishing)
     }
     established()
+    // its link went on with a session that is here already
+    if (session.goneTo !== undefined) return undefined
     this.trunks.add(session)
+    this.#kept.add(session)
     this.#fresh.add(session)
     this.#offer()
     // the session was established: what ends it is told by its own `closed` and its pipes, it was
@@ -267,6 +283,7 @@ export class TrunkServer implements Server {
       (error: unknown) => error as Error,
     )
     this.trunks.delete(session)
+    this.#kept.delete(session)
     this.#fresh.delete(session)
     return ended
   }

@@ -51,6 +51,11 @@ export const ERROR_CODES = {
   ERR_LINE_DAMAGED: { wire: 35, scope: 'session' },
   ERR_LINE_NOT_RAW: { wire: 36, scope: 'session' },
   ERR_LINE_MISMATCH: { wire: 37, scope: 'session' },
+  ERR_RESUME_UNKNOWN: { wire: 38, scope: 'session' },
+  ERR_RESUME_REPLACED: { wire: 39, scope: 'session' },
+  ERR_RESUME_MISMATCH: { wire: 40, scope: 'session' },
+  ERR_RESUME_EXPIRED: { wire: 41, scope: 'session' },
+  ERR_RESUME_LIMIT: { wire: 42, scope: 'session' },
 
   // one pipe
   ERR_PIPE_RESET: { wire: 64, scope: 'pipe' },

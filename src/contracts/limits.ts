@@ -80,6 +80,16 @@ export interface Limits {
   reconnectMinMs: number
   /** Longest such wait. */
   reconnectMaxMs: number
+  /**
+   * How long a session with `resume` is kept without a link; the smaller one of both sides is in
+   * force.
+   */
+  resumeMs: number
+  /**
+   * Sessions without a link that one server keeps: beyond it the oldest of whoever has most is
+   * given up.
+   */
+  maxKeptSessions: number
 }
 
 /** What holds unless `TrunkOptions.limits` says otherwise. */
@@ -108,6 +118,8 @@ export const DEFAULT_LIMITS: Readonly<Limits> = {
   connectTimeoutMs: 10_000,
   reconnectMinMs: 100,
   reconnectMaxMs: 5_000,
+  resumeMs: 60_000,
+  maxKeptSessions: 64,
 }
 
 /**
@@ -147,6 +159,8 @@ export const LIMIT_BOUNDS: Readonly<Record<keyof Limits, readonly [min: number, 
   connectTimeoutMs: [1, MAX_MS],
   reconnectMinMs: [1, MAX_MS],
   reconnectMaxMs: [1, MAX_MS],
+  resumeMs: [1, 86_400_000],
+  maxKeptSessions: [0, 100_000],
 }
 
 /** A whole number within bounds, or ERR_BAD_ARGUMENT that names the value. */

@@ -193,6 +193,12 @@ type Elsewhere<Name extends string> = Readonly<Partial<Record<Name, never>>>
 
 /** Options of `connect`. */
 export interface ConnectOptions extends TrunkOptions, Elsewhere<'role' | 'traits' | 'onSessionError'> {
+  /**
+   * True: sessions outlive their links where the peer wants that too. When a link is lost the pipes
+   * wait, and they go on byte for byte over the next one, which the connecting side dials within
+   * `resumeMs`. Only for lines that are connected and lossless. @default false
+   */
+  resume?: boolean
   /** Further schemes for string addresses. */
   transports?: Readonly<Record<string, (address: string) => Transport>>
   /**
@@ -216,6 +222,12 @@ export interface ConnectOptions extends TrunkOptions, Elsewhere<'role' | 'traits
 /** Options of `serve`. */
 export interface ServeOptions
   extends TrunkOptions, Elsewhere<'role' | 'traits' | 'retry' | 'reconnect' | 'onConnection'> {
+  /**
+   * True: sessions outlive their links where the peer wants that too. When a link is lost the pipes
+   * wait, and they go on byte for byte over the next one, which the connecting side dials within
+   * `resumeMs`. Only for lines that are connected and lossless. @default false
+   */
+  resume?: boolean
   /** Further schemes for string addresses. */
   transports?: Readonly<Record<string, (address: string) => Transport>>
   /**
@@ -227,7 +239,7 @@ export interface ServeOptions
 
 /** Options of `overLink`. */
 export interface LinkOptions
-  extends TrunkOptions, Elsewhere<'transports' | 'retry' | 'reconnect' | 'onConnection' | 'onSessionError'> {
+  extends TrunkOptions, Elsewhere<'resume' | 'transports' | 'retry' | 'reconnect' | 'onConnection' | 'onSessionError'> {
   /** Which side of a token's proof we are; needed with a token, and only then. */
   role?: 'connect' | 'serve'
   /** Facts about the link. @default lossless, connected, frames of 64 KiB */
@@ -381,7 +393,7 @@ export interface OpenOptions {
 }
 
 /** What a pipe waits for, as `status()` says it. */
-export type WaitsFor = 'nothing' | 'accept' | 'credit' | 'line' | 'reader' | 'handler' | 'confirmation'
+export type WaitsFor = 'nothing' | 'link' | 'accept' | 'credit' | 'line' | 'reader' | 'handler' | 'confirmation'
 
 /** One pipe in {@link TrunkStatus}. */
 export interface PipeStatus {
@@ -430,10 +442,10 @@ export interface TrunkCounters {
 /** What {@link Trunk.status} gives. */
 export interface TrunkStatus {
   /**
-   * `connecting` and `waiting` only of a {@link ReconnectingTrunk}: it has no session, and the rest
-   * is about its last one.
+   * `connecting` only of a {@link ReconnectingTrunk}: it has no session, and the rest is about its
+   * last one; `waiting` also of a session with `resume` that has no link.
    */
-  readonly state: 'connecting' | 'waiting' | 'open' | 'closing' | 'closed'
+  readonly state: 'connecting' | 'resuming' | 'waiting' | 'open' | 'closing' | 'closed'
   /** The address that was dialled or listened at. */
   readonly address: string
   /** The peer as its hello says it, and the address that the link knows. */
@@ -506,7 +518,7 @@ export interface Trunk extends AsyncDisposable {
  */
 export interface ConnectionStatus {
   /** Where the connection is, in the words above. */
-  readonly state: 'connecting' | 'open' | 'waiting' | 'closed'
+  readonly state: 'connecting' | 'resuming' | 'open' | 'waiting' | 'closed'
   /**
    * Attempts at the next session so far, the present one included; while one is established, how
    * many it took. 0 right after a session has ended.

@@ -24,7 +24,7 @@ const YIELD_BYTES = 1024 * 1024
 const LINGER_MS = 1000
 
 export class Driver {
-  readonly #engine: Engine
+  #engine: Engine
   readonly #link: Link
   readonly #clock: Clock
   /** True where the line would tell us of the peer's end. */
@@ -95,6 +95,19 @@ export class Driver {
     this.#adapter?.release?.(view)
   }
 
+  /** The link goes on with this engine's session. */
+  carry(engine: Engine): void {
+    this.#engine = engine
+    this.wake()
+  }
+
+  /** The session goes on without this link, which is dropped: what it holds is not waited for. */
+  leave(error: TrunkError): void {
+    this.#ended = true
+    this.#busy = false
+    this.#finish(error)
+  }
+
   /** The engine has ended: sends what is left to say and closes the link. */
   engineEnded(error: TrunkError | undefined): void {
     if (this.#ended) return
@@ -142,7 +155,7 @@ export class Driver {
       const batch = this.#engine.pull(now)
       if (batch === undefined) break
       this.#busy = !adapter.write(batch)
-      if (this.#busy) break
+      if (this.#busy || this.#isFinishing()) break
       this.#engine.batchLeft()
       if (!this.#engine.hasMore) break
       for (const piece of batch) bytes += piece.byteLength
@@ -189,6 +202,10 @@ export class Driver {
       if (this.#engine.deadline() <= now) this.#engine.tick(now)
       if (!this.#isEnded()) this.#arm()
     })
+  }
+
+  #isFinishing(): boolean {
+    return this.#finishing
   }
 
   #isEnded(): boolean {

@@ -5,19 +5,21 @@
 import type { Account, SharedBudgets } from '../runtime/budgets.ts'
 import { decodeCbor, encodeCbor } from '../core/cbor.ts'
 import type { Clock, Timer } from '../runtime/clock.ts'
-import { abortError, badArgument, TrunkError, toTrunkError, type ErrorCode } from '../contracts/errors.ts'
+import { abortError, badArgument, TrunkError, toTrunkError } from '../contracts/errors.ts'
 import { requireInteger, type Limits } from '../contracts/limits.ts'
 import { TrunkPipe, type PipeOwner } from './pipe/pipe.ts'
 import type { MuxCore } from '../core/mux/core.ts'
 import type { PipeState } from '../core/mux/pipe-state.ts'
-import type { MuxCounters } from '../core/mux/settings.ts'
 import { onAbort, requireSignal } from '../runtime/on-abort.ts'
 import { bytesAtOnce, OpenRequestCache, type OpenRequest } from './open-request.ts'
 import { HandlerRequest, type Incoming } from './handler-request.ts'
 import { watchProgress } from './pipe-progress.ts'
+import { statusOf } from './trunk-status.ts'
+import { ofPeer, parseParams } from './pipe-request.ts'
 import { requireProtocol } from '../contracts/protocol.ts'
 import type { Authenticator } from '../core/session/handshake.ts'
 import { Driver } from './driver.ts'
+import type { ResumeSide } from '../core/resume/resume-handshake.ts'
 import { Engine } from '../core/session/engine.ts'
 import type { ChecksumTools } from '../core/checked-frame/checks.ts'
 import type { Hello } from '../core/session/hello.ts'
@@ -57,13 +59,21 @@ export interface TrunkParts {
   /** What it shares with other trunks. */
   readonly budgets: SharedBudgets
   readonly onPipeError: ((refusal: Refusal) => void) | undefined
+  /** Given where the session is to outlive its links. */
+  readonly resume?: ResumeSide | undefined
+  /** Told when the session has lost its link and waits for another. */
+  readonly onDetached?: ((session: TrunkSession, error: TrunkError) => void) | undefined
 }
+
+/** Whose an engine is: what a link's hello finds is an engine. */
+const owners = new WeakMap<Engine, TrunkSession>()
 
 export class TrunkSession implements Trunk, PipeOwner {
   readonly closed: Promise<void>
   readonly #parts: TrunkParts
   readonly #engine: Engine
-  readonly #driver: Driver
+  /** Of the link that the session goes over, or went over last. */
+  #driver: Driver
   readonly #protocols: Map<string, Protocol>
   readonly #openRequests = new OpenRequestCache()
   readonly #pings: { id: number; resolve: (ms: number) => void; reject: (error: Error) => void }[] = []
@@ -71,6 +81,12 @@ export class TrunkSession implements Trunk, PipeOwner {
   #established: { resolve: () => void; reject: (error: Error) => void } | undefined
   #error: TrunkError | undefined
   #closing = false
+  /** The session with which the link goes on: this one was there for its hello alone. */
+  #goneTo: TrunkSession | undefined
+  /** Address of the peer at its last link. */
+  peerAddress: string
+  /** What is due while there is no link. */
+  #timer: Timer | undefined
   readonly #account: Account
   readonly #scheduler = new HandlerScheduler<Incoming>((incoming) => {
     // its opener, or the session, may have gone while it waited
@@ -83,6 +99,7 @@ export class TrunkSession implements Trunk, PipeOwner {
   constructor(parts: TrunkParts) {
     this.#parts = parts
     this.#startedAt = parts.clock.now()
+    this.peerAddress = parts.link.peer ?? ''
     this.#protocols = new Map(parts.protocols)
     this.closed = new Promise((resolve, reject) => {
       this.#resolveClosed = resolve
@@ -100,6 +117,7 @@ export class TrunkSession implements Trunk, PipeOwner {
       checksumTools: parts.checksumTools,
       admit: parts.admit,
       waitsForever: parts.waitsForever,
+      resume: parts.resume,
       now: this.#startedAt,
       host: {
         wake: () => {
@@ -116,11 +134,18 @@ export class TrunkSession implements Trunk, PipeOwner {
         ponged: (id, ms) => {
           this.#ponged(id, ms)
         },
+        detached: (error) => {
+          this.#detached(error)
+        },
+        handedOver: (engine) => {
+          this.#handedOver(engine)
+        },
         ended: (error) => {
           this.#ended(error)
         },
       },
     })
+    owners.set(this.#engine, this)
     this.#account = parts.budgets.open(peerGroup(parts.link.peer ?? ''), this)
     this.#driver = new Driver(this.#engine, parts.link, parts.clock, parts.traits.connected)
   }
@@ -131,6 +156,31 @@ export class TrunkSession implements Trunk, PipeOwner {
    */
   get isOpen(): boolean {
     return this.#engine.state === 'open'
+  }
+
+  /** What the next link goes on with; undefined where the session ends with its link. */
+  get resumable(): Engine | undefined {
+    return this.#engine.isResumable && this.#engine.state !== 'ended' ? this.#engine : undefined
+  }
+
+  /** The session that the link has gone on with in place of this one. */
+  get goneTo(): TrunkSession | undefined {
+    return this.#goneTo
+  }
+
+  /** True while a link carries the session. */
+  get isAttached(): boolean {
+    return this.#engine.attached
+  }
+
+  /** True where a protocol of this name is served. */
+  serves(protocol: string): boolean {
+    return this.#protocols.has(protocol)
+  }
+
+  /** The session cannot go on, whatever link comes. */
+  giveUp(error: TrunkError): void {
+    this.#engine.giveUp(error)
   }
 
   /** Starts the hello; resolves when the session is established. */
@@ -223,32 +273,14 @@ export class TrunkSession implements Trunk, PipeOwner {
   }
 
   status(): TrunkStatus {
-    const { scheme, address, traits, link } = this.#parts
-    const engine = this.#engine
-    const peer = engine.peer
-    return {
-      state: engine.state === 'ended' ? 'closed' : engine.state === 'closing' ? 'closing' : 'open',
-      address,
-      peer: {
-        name: peer?.name ?? '',
-        address: link.peer ?? '',
-        epoch: peer === undefined ? '' : Buffer.from(peer.epoch).toString('hex'),
-        protocols: peer?.protocols ?? [],
-      },
-      transport: { scheme, traits },
-      version: peer === undefined ? 0 : Math.min(peer.versions[1], this.#parts.hello.versions[1]),
-      ageMs: this.now() - this.#startedAt,
-      roundTripMs: engine.roundTripMs,
-      bytesRead: engine.bytesRead,
-      bytesWritten: engine.bytesWritten,
-      pipes: this.#pipeStatuses(),
-      counters: { ...(engine.mux?.counters ?? NO_MUX_COUNTERS), ...engine.counters },
-    }
+    const now = this.now()
+    return statusOf(this.#engine, this.#parts, this.peerAddress, now, now - this.#startedAt)
   }
 
   async close(): Promise<void> {
     this.#closing = true
     this.#engine.close(this.now())
+    if (!this.#engine.attached) this.#watchTime()
     await this.closed.catch(() => {
       // an error that ended the session while it was closing is told by `closed` and the pipes;
       // closing settles well all the same
@@ -297,27 +329,6 @@ export class TrunkSession implements Trunk, PipeOwner {
   /** What a first frame or its answer may take, here and there. */
   get #maxOpenBytes(): number {
     return Math.min(this.#parts.limits.maxOpenBytes, this.#engine.peer?.limits.open ?? Infinity)
-  }
-
-  #pipeStatuses(): TrunkStatus['pipes'] {
-    const now = this.now()
-    const statuses = []
-    for (const state of this.#engine.mux?.pipes.values() ?? []) {
-      const pipe = state.listener
-      if (!(pipe instanceof TrunkPipe)) continue
-      statuses.push({
-        id: state.id,
-        protocol: pipe.protocol,
-        direction: state.outbound ? ('outbound' as const) : ('inbound' as const),
-        bytesRead: state.consumed,
-        bytesWritten: state.sent,
-        creditLeft: Math.max(0, state.creditLimit - state.sent),
-        unread: state.readable,
-        ageMs: now - state.openedAt,
-        waitsFor: pipe.waitsFor,
-      })
-    }
-    return statuses
   }
 
   /**
@@ -403,7 +414,51 @@ export class TrunkSession implements Trunk, PipeOwner {
     while (this.#pings[0] !== undefined && this.#pings[0].id <= id) this.#pings.shift()?.resolve(ms)
   }
 
+  // --- links that are lost, and others ---------------------------------------------------------------------------------
+
+  /** The link is lost (`error`), or another one takes its place. */
+  #detached(error: TrunkError | undefined): void {
+    this.#driver.leave(error ?? new TrunkError('ERR_LINK_LOST', 'another link goes on with the session'))
+    if (error === undefined) return
+    for (const ping of this.#pings.splice(0)) ping.reject(error)
+    this.#watchTime()
+    this.#parts.onDetached?.(this, error)
+  }
+
+  /** Without a link nobody else looks at the time. */
+  #watchTime(): void {
+    this.#timer?.cancel()
+    this.#timer = undefined
+    const at = this.#engine.deadline()
+    if (this.#engine.attached || at === Infinity) return
+    this.#timer = this.#parts.clock.after(at - this.now(), () => {
+      if (this.#engine.attached) return
+      this.#engine.tick(this.now())
+      this.#watchTime()
+    })
+  }
+
+  /** This session was there to greet: its link goes on with that of `engine`. */
+  #handedOver(engine: Engine): void {
+    const owner = owners.get(engine)
+    if (owner === undefined) throw new RangeError('an engine without a session')
+    this.#goneTo = owner
+    owner.#adopt(this.#driver, this.peerAddress)
+    this.#account.end(new TrunkError('ERR_SESSION_CLOSED', 'the link went on with another session'))
+    this.#established?.resolve()
+    this.#resolveClosed()
+  }
+
+  #adopt(driver: Driver, peerAddress: string): void {
+    this.#timer?.cancel()
+    this.#timer = undefined
+    this.#driver = driver
+    this.peerAddress = peerAddress
+    driver.carry(this.#engine)
+  }
+
   #ended(error: TrunkError | undefined): void {
+    this.#timer?.cancel()
     const ours = this.#closing && error?.code === 'ERR_CLOSE_TIMEOUT' && error.origin === 'local'
     this.#error = error ?? new TrunkError('ERR_SESSION_CLOSED', 'the trunk was closed')
     const failure = this.#error
@@ -425,23 +480,3 @@ function requireMs(name: string, given: number | undefined): void {
 }
 
 const NO_OPTIONS: OpenOptions = {}
-
-/** Before the hello has ended there is nothing to tolerate. */
-const NO_MUX_COUNTERS: MuxCounters = { lateFrames: 0, staleCredits: 0, refusedOpens: 0 }
-
-function parseParams(protocol: Protocol, params: unknown): unknown {
-  try {
-    return protocol.parse(params)
-  } catch (error) {
-    throw ofPeer(error, 'ERR_PARAMS_INVALID', `the parameters for ${JSON.stringify(protocol.name)} are not valid`)
-  }
-}
-
-/**
- * What the peer is told: an argument error is about a call on this side, and its code never
- * travels.
- */
-function ofPeer(thrown: unknown, code: ErrorCode, message: string): TrunkError {
-  const error = toTrunkError(thrown, code, message)
-  return error.scope === 'argument' ? new TrunkError(code, message, { cause: error }) : error
-}

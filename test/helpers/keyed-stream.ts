@@ -13,10 +13,15 @@ function byteAt(key: number, offset: number): number {
   return (Math.imul(offset + 1, 0x9e3779b1) ^ Math.imul(key, 0x85ebca6b)) >>> 24
 }
 
+/** So many bytes of the stream with this key. */
+export function keyedBytes(key: number, offset: number, length: number): Uint8Array {
+  return Uint8Array.from({ length }, (_, index) => byteAt(key, offset + index))
+}
+
 function* chunks(key: number, bytes: number): Generator<Uint8Array> {
   for (let at = 0; at < bytes; at += CHUNK_BYTES) {
     const length = Math.min(CHUNK_BYTES, bytes - at)
-    yield Uint8Array.from({ length }, (_, index) => byteAt(key, at + index))
+    yield keyedBytes(key, at, length)
   }
 }
 

@@ -94,7 +94,7 @@ export async function reconnecting(options: ConnectOptions): Promise<void> {
     onConnection: (status: ConnectionStatus) => status.retryInMs,
   })
   for await (const { state, attempt, sessions, error } of trunk.watch()) {
-    const known: 'connecting' | 'open' | 'waiting' | 'closed' = state
+    const known: 'connecting' | 'resuming' | 'open' | 'waiting' | 'closed' = state
     const code: ErrorCode | undefined = error?.code
     const count: number = attempt + sessions + known.length + (code ?? '').length
     if (count > 0) break

@@ -22,6 +22,14 @@ export interface FrameHandler {
   frame(type: number, flags: number, pipe: number, payload: Uint8Array): void
 }
 
+/** A frame that has begun and is not whole. */
+export interface PartialFrame {
+  readonly type: number
+  readonly headerBytes: number
+  /** Bytes of the payload that have not come; undefined while the header is not whole. */
+  readonly missing: number | undefined
+}
+
 const NOTHING = new Uint8Array(0)
 
 export class FrameDecoder {
@@ -44,6 +52,27 @@ export class FrameDecoder {
   /** True between two frames: an end of the link here cuts nothing. */
   get atBoundary(): boolean {
     return this.#headerBytes === 0
+  }
+
+  /** The frame within which the bytes end; undefined between two frames. */
+  get partial(): PartialFrame | undefined {
+    const headerBytes = this.#headerBytes
+    if (headerBytes === 0) return undefined
+    if (headerBytes < HEADER_BYTES) return { type: this.#header[0] ?? 0, headerBytes, missing: undefined }
+    return { type: this.#type, headerBytes, missing: this.#missing }
+  }
+
+  /** Between two frames: goes on within the frame in which the bytes of another decoder have ended. */
+  goOnFrom(other: FrameDecoder): void {
+    this.#header.set(other.#header)
+    this.#headerBytes = other.#headerBytes
+    this.#type = other.#type
+    this.#flags = other.#flags
+    this.#pipe = other.#pipe
+    this.#missing = other.#missing
+    this.#inPieces = other.#inPieces
+    this.#body = other.#body
+    this.#bodyBytes = other.#bodyBytes
   }
 
   /** Decodes `chunk`; the last frame may go on in the next one. */

@@ -316,6 +316,11 @@ export class MuxCore {
     return this.#outbox.dataSent
   }
 
+  /** A session whose frames are one numbered stream: its offset behind what was pulled. */
+  streamSent(offset: number): void {
+    this.#outbox.streamSent(offset)
+  }
+
   /**
    * The peer has answered something that went behind `offset` bytes of data frames: so it has
    * parsed those.

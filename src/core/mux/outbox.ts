@@ -148,7 +148,8 @@ export class Outbox {
   }
 
   get #owesParsed(): boolean {
-    const { maxInFlightBytes } = this.#settings
+    const { maxInFlightBytes, streamed } = this.#settings
+    if (streamed === true) return false
     // a paced peer has little under way, and learns from when it was parsed
     const step = this.#pace === undefined ? maxInFlightBytes / 4 : Math.min(maxInFlightBytes / 4, PACED_STEP_BYTES)
     return this.#parsed - this.#parsedTold >= step
@@ -206,6 +207,11 @@ export class Outbox {
   #ask(): void {
     this.#askAt = ASKED
     this.#host.askParsed?.()
+  }
+
+  /** Where all frames are one numbered stream: its offset, which counts in place of the bytes of data frames alone. */
+  streamSent(offset: number): void {
+    this.#dataSent = offset
   }
 
   /** Bytes of data frames, headers included, that were sent. */

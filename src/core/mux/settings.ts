@@ -25,6 +25,11 @@ export interface MuxSettings {
    * much may be under way (pace.ts).
    */
   readonly paced: boolean
+  /**
+   * All frames are one numbered stream, whose owner tells the peer what was parsed. @default data
+   * frames are counted, and the muxer tells
+   */
+  readonly streamed?: boolean
   /** Largest payload of a data frame that is sent, and that is accepted. */
   readonly splitBytes: number
   readonly maxFrameBytes: number

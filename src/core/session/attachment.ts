@@ -12,6 +12,9 @@ import type { Batch } from '../frame/batch.ts'
 import { FIRST_OPTIONAL_TYPE, FIRST_PIPE_TYPE, FrameType, MAX_EDGE_BYTE } from '../frame/constants.ts'
 import { MAX_STATUS_BYTES } from '../frame/status.ts'
 import type { MuxCore } from '../mux/core.ts'
+import { ResumeHandshake, type ResumeSide } from '../resume/resume-handshake.ts'
+import { isNumbered, type SessionStream } from '../resume/stream.ts'
+import type { SessionSecret } from '../resume/secret.ts'
 import { violation, type SessionCounters } from '../mux/settings.ts'
 import { CheckedFraming } from './checked-framing.ts'
 import type { Framing, FramingHost } from './framing.ts'
@@ -37,6 +40,8 @@ export interface AttachmentOptions {
   readonly checksumTools?: ChecksumTools | undefined
   /** Waits for a peer as long as it takes: nobody can tell when one will be there. */
   readonly waitsForever?: boolean | undefined
+  /** Given where sessions are to outlive their links; for a plain link. */
+  readonly resume?: ResumeSide | undefined
   readonly now: number
 }
 
@@ -52,10 +57,18 @@ export interface AttachmentHost {
   sessionFrame(type: number, payload: Uint8Array, now: number): void
   /** Pings up to this number are answered. */
   ponged(id: number, roundTripMs: number): void
+  /** The peer has parsed that much of what was sent. */
+  parsed(offset: number, now: number): void
+  /**
+   * A frame came behind the hello of a link that goes on with the session: so the peer has had our
+   * answer.
+   */
+  confirmed(): void
   /** The link is of no use any more. `tell`: the peer may still be told why. */
-  lost(error: TrunkError, tell: boolean): void
+  lost(error: TrunkError, tell: boolean, now: number): void
 }
 
+const NOTHING: readonly Uint8Array[] = []
 /** Largest data frame that is sent with checked framing. */
 const MAX_CHECKED_FRAME_BYTES = 16 * 1024
 
@@ -69,12 +82,18 @@ export class Attachment implements FramingHost {
   bytesRead = 0
   bytesWritten = 0
   readonly #options: AttachmentOptions
-  readonly #host: AttachmentHost
+  /** What is agreed of sessions that outlive their links; undefined where this side wants none. */
+  readonly resume: ResumeHandshake | undefined
+  readonly #handshake: Handshake | undefined
+  #host: AttachmentHost
   readonly #limits: Readonly<Limits>
-  readonly #counters: SessionCounters
+  #counters: SessionCounters
   readonly #keepalive: Keepalive
   /** Where pipes' frames go; undefined during the hello. */
   #mux: MuxCore | undefined
+  /** What numbers the frames, where they are numbered. */
+  #stream: SessionStream | undefined
+  #unconfirmed = false
   #now: number
   #startedAt: number
   #over = false
@@ -95,9 +114,14 @@ export class Attachment implements FramingHost {
     this.checked = checksumTools !== undefined
     // checked frames are held until they are whole, so they had better be small
     this.frameBytes = this.checked ? Math.min(preferredFrameBytes, MAX_CHECKED_FRAME_BYTES) : preferredFrameBytes
+    const { resume } = options
+    if (!this.checked) {
+      this.resume = resume === undefined ? undefined : new ResumeHandshake(resume, hello)
+      this.#handshake = new Handshake(hello, limits.maxHelloBytes, authenticator, this.resume)
+    }
     this.framing =
-      checksumTools === undefined
-        ? new PlainFraming(new Handshake(hello, limits.maxHelloBytes, authenticator), this)
+      this.#handshake !== undefined || checksumTools === undefined
+        ? new PlainFraming(this.#handshake ?? new Handshake(hello, limits.maxHelloBytes, authenticator), this)
         : new CheckedFraming(
             {
               hello,
@@ -135,6 +159,7 @@ export class Attachment implements FramingHost {
     if (this.#isOver()) return
     this.#mux?.endOfChunk()
     if (this.#mux !== undefined && this.pings.isDue(now)) this.askForLife()
+    if (this.#stream?.owesWord(now) === true) this.#host.wake()
   }
 
   /** Of how many bytes of the last chunk pipes still hold views. */
@@ -148,7 +173,7 @@ export class Attachment implements FramingHost {
   linkEnded(error: TrunkError | undefined, now: number): void {
     if (this.#over) return
     this.#now = now
-    this.#host.lost(error ?? this.#endOfLink(), false)
+    this.#host.lost(error ?? this.#endOfLink(), false, now)
   }
 
   #endOfLink(): TrunkError {
@@ -164,6 +189,10 @@ export class Attachment implements FramingHost {
   header(type: number, flags: number, pipe: number, length: number): boolean {
     if (this.#over) throw violation('the session has ended')
     this.#skipping = false
+    if (this.#unconfirmed) {
+      this.#unconfirmed = false
+      this.#host.confirmed()
+    }
     const maxBytes = this.maxPayload(type)
     if (length > maxBytes) {
       throw new TrunkError('ERR_FRAME_TOO_LARGE', `a frame of ${length} bytes, above the limit of ${maxBytes}`)
@@ -176,11 +205,13 @@ export class Attachment implements FramingHost {
     }
     if (type >= FIRST_PIPE_TYPE) {
       if (this.#mux === undefined) throw violation(`a frame of type ${type} before the session was established`)
+      this.#stream?.headed(length)
       return this.#mux.header(type, flags, pipe, length)
     }
     if (pipe !== 0 || flags !== 0)
       throw violation(`a frame of type ${type} has pipe id and flags 0, not ${pipe} and ${flags}`)
     checkSessionFrame(type, length, this.#mux !== undefined)
+    if (isNumbered(type)) this.#stream?.headed(length)
     return false
   }
 
@@ -214,13 +245,42 @@ export class Attachment implements FramingHost {
   }
 
   admit(): void {
-    this.#host.admit()
+    // a session that goes on has its place already
+    if (this.resume?.attached === undefined) this.#host.admit()
   }
 
   established(peer: Hello, own: Hello): void {
     // what the line has held so far was written while nobody was there to take it
     if (this.#busySince >= 0) this.#busySince = this.#now
     this.#mux = this.#host.established(peer, own, this.#now)
+  }
+
+  /**
+   * The secret of a session that begins on this link and may go on over another; undefined where
+   * one of the two wants none.
+   */
+  beginSecret(peer: Hello): SessionSecret | undefined {
+    const [own, other] = this.#handshake?.hellos ?? []
+    return own === undefined || other === undefined ? undefined : this.resume?.begin(peer, own, other)
+  }
+
+  /** From here on the link carries `stream`. */
+  carry(stream: SessionStream): void {
+    if (!(this.framing instanceof PlainFraming)) throw violation('a link with checked framing carries no stream')
+    this.#stream = stream
+    stream.readBy(this.framing.decoder)
+  }
+
+  /** The link goes on with another session than the one that was begun for it. */
+  moveTo(host: AttachmentHost, counters: SessionCounters): void {
+    this.#host = host
+    this.#counters = counters
+    this.#unconfirmed = true
+  }
+
+  /** Nothing that the link says counts any more. */
+  get isOver(): boolean {
+    return this.#over
   }
 
   askForLife(): number {
@@ -235,7 +295,7 @@ export class Attachment implements FramingHost {
       return
     }
     if (this.pings.leastMs === undefined) this.askForLife()
-    this.#mux?.peerAnswered(answer.parsed, this.#now)
+    this.#host.parsed(answer.parsed, this.#now)
     this.#host.wake() // on a paced line data may have waited for this
     this.#host.ponged(answer.id, answer.roundTripMs)
   }
@@ -247,13 +307,17 @@ export class Attachment implements FramingHost {
     return this.#busySince >= 0
   }
 
-  /** An empty batch with what the link itself has to say; only where it is not {@link busy}. */
-  begin(now: number): Batch {
+  /**
+   * An empty batch with what the link itself has to say; only where it is not {@link busy}.
+   * `quiet`: nothing but the hello, since what follows begins
+   * within a frame.
+   */
+  begin(now: number, quiet = false): Batch {
     this.#now = now
     const { batch } = this.framing
     batch.reset()
     if (!this.#over || !this.checked) this.framing.pull(now)
-    if (this.#mux === undefined || this.#over) return batch
+    if (this.#mux === undefined || this.#over || quiet) return batch
     if (this.#pongFor !== undefined) {
       batch.frame(FrameType.PONG, 0, 0, Pings.answer(this.#pongFor, now))
       this.#pongFor = undefined
@@ -263,11 +327,13 @@ export class Attachment implements FramingHost {
     return batch
   }
 
-  /** The batch's pieces: the line holds them until `batchLeft`. */
-  finish(now: number): readonly Uint8Array[] {
+  /** The batch's pieces, and those that follow it: the line holds them until `batchLeft`. */
+  finish(now: number, behind: readonly Uint8Array[] = NOTHING): readonly Uint8Array[] {
     this.#busySince = now
     this.bytesWritten += this.framing.batch.bytes
-    return this.framing.batch.finish()
+    if (behind.length === 0) return this.framing.batch.finish()
+    for (const piece of behind) this.bytesWritten += piece.byteLength
+    return [...this.framing.batch.finish(), ...behind]
   }
 
   /** The line has the last batch; its pieces are free. */
@@ -306,20 +372,20 @@ export class Attachment implements FramingHost {
       return
     }
     if (this.#mux === undefined && now >= this.#helloBy())
-      this.#host.lost(noSession(this.#limits, this.framing.seen), true)
+      this.#host.lost(noSession(this.#limits, this.framing.seen), true, now)
   }
 
   /** Gives the link up where the line takes nothing, or the peer gives no sign of life. */
   checkLife(now: number): void {
     const { writeStallMs } = this.#limits
     if (this.#mayStall() && now >= this.#busySince + writeStallMs) {
-      this.#host.lost(new TrunkError('ERR_WRITE_STALLED', `the line took nothing for ${writeStallMs} ms`), true)
+      this.#host.lost(new TrunkError('ERR_WRITE_STALLED', `the line took nothing for ${writeStallMs} ms`), true, now)
       return
     }
     if (this.#mux === undefined) return
     const verdict = this.#keepalive.check(now)
     if (verdict === 'ask') this.askForLife()
-    else if (verdict !== undefined) this.#host.lost(verdict, true)
+    else if (verdict !== undefined) this.#host.lost(verdict, true, now)
   }
 
   /** We were suspended: not heard of, not written, not greeted proves nothing about the peer. */
@@ -344,7 +410,7 @@ export class Attachment implements FramingHost {
   #fail(thrown: unknown, code: 'ERR_PROTOCOL_VIOLATION' | 'ERR_LINE_DAMAGED', sentence: string): void {
     const error = toTrunkError(thrown, code, sentence)
     // who started again does not know this session: there is nobody to tell
-    this.#host.lost(error, error.code !== 'ERR_PEER_RESTARTED')
+    this.#host.lost(error, error.code !== 'ERR_PEER_RESTARTED', this.#now)
   }
 
   #isOver(): boolean {

@@ -17,6 +17,10 @@ import type { PipeState } from '../mux/pipe-state.ts'
 import { violation, type MuxHost, type SessionCounters } from '../mux/settings.ts'
 import { Attachment, type AttachmentHost, type AttachmentOptions } from './attachment.ts'
 import { settle, type Hello } from './hello.ts'
+import type { Resumable } from '../resume/resume-handshake.ts'
+import type { SessionSecret } from '../resume/secret.ts'
+import { SessionStream } from '../resume/stream.ts'
+import { FrameBatch } from '../frame/batch.ts'
 import { CONCERNS_ANYBODY } from './session-frames.ts'
 
 /** What the engine calls. None of these may throw. */
@@ -36,6 +40,13 @@ export interface EngineHost {
   incoming(pipe: PipeState, head: Uint8Array): void
   /** Pings up to this number are answered. */
   ponged(id: number, roundTripMs: number): void
+  /**
+   * The session has no link any more, and goes on over the next one: `error` is what the link was
+   * lost to; undefined where the next one is there.
+   */
+  detached?(error: TrunkError | undefined): void
+  /** The hello was that of a link with which `session` goes on: this one has never begun. */
+  handedOver?(session: Engine): void
   /**
    * It is over: `error` undefined where either side closed it well. A last batch may be there to
    * pull.
@@ -67,7 +78,7 @@ const FRAMES_PER_BATCH = 4
  */
 const SUSPENDED_MS = 1000
 
-export class Engine implements AttachmentHost {
+export class Engine implements AttachmentHost, Resumable {
   state: EngineState = 'hello'
   mux: MuxCore | undefined
   peer: Hello | undefined
@@ -79,13 +90,31 @@ export class Engine implements AttachmentHost {
 
   readonly #options: EngineOptions
   readonly #host: EngineHost
-  /** The link that it goes over. */
-  readonly link: Attachment
+  /** The link that it goes over, or went over last. */
+  link: Attachment
+  /** What outlives the links; undefined where the session ends with its link. */
+  stream!: SessionStream
+  secret!: SessionSecret
+  /** Of links that asked to go on with the session: the number of the last. */
+  attempt = 0
+  /** How often another link has gone on with it. */
+  resumed = 0
   /** Session frames to send, each at most once: so the answers to a flood are bounded. */
   #bye: Uint8Array | undefined
   #concernsAnybody = false
   #sayClosing = false
   #closeBy = Infinity
+  /** The peer has said that it is closing. */
+  #peerCloses = false
+  /** When a session without a link is given up; Infinity while it has one. */
+  #keepUntil = Infinity
+  #lostTo: TrunkError | undefined
+  /** Bytes of the links before this one. */
+  #readBefore = 0
+  #writtenBefore = 0
+  /** Stream offset that the peer was asked about for a close. */
+  #closesAt = -1
+  #farewell: FrameBatch | undefined
 
   constructor(options: EngineOptions) {
     this.#options = options
@@ -96,11 +125,11 @@ export class Engine implements AttachmentHost {
   // --- bytes in ----------------------------------------------------------------------------------
 
   get bytesRead(): number {
-    return this.link.bytesRead
+    return this.#readBefore + this.link.bytesRead
   }
 
   get bytesWritten(): number {
-    return this.link.bytesWritten
+    return this.#writtenBefore + this.link.bytesWritten
   }
 
   /** Takes bytes of the link. The chunk belongs to the engine. */
@@ -122,12 +151,14 @@ export class Engine implements AttachmentHost {
   sessionFrame(type: number, payload: Uint8Array, now: number): void {
     if (type === FrameType.CLOSING) {
       this.mux?.refuseOpens()
+      this.#peerCloses = true
       if (this.state === 'open') this.state = 'closing'
     } else if (type === FrameType.BYE) this.#peerSaidBye(payload)
     else if (type === FrameType.PARSED) {
       const offset = readU64(payload, 0)
       if (offset < 0) throw violation('an offset above 2^53 - 1')
       this.mux?.peerParsed(offset, now)
+      this.#acknowledged(offset)
     } else throw violation(`there is no frame of type ${type}`)
   }
 
@@ -143,12 +174,21 @@ export class Engine implements AttachmentHost {
 
   /** AttachmentHost: see there. */
   established(peer: Hello, own: Hello, now: number): MuxCore {
+    const { resume } = this.link
+    if (resume?.attached instanceof Engine) return this.#handOver(resume.attached, now)
     this.peer = peer
     this.own = own
     this.state = 'open'
-    const { frameBytes, checked, pings } = this.link
+    const { frameBytes, checked } = this.link
+    const secret = this.link.beginSecret(peer)
+    const settings = settle(own, peer, this.#options.limits, frameBytes, checked, secret !== undefined)
+    if (secret !== undefined) {
+      this.secret = secret
+      this.stream = new SessionStream(settings.maxInFlightBytes)
+      this.link.carry(this.stream)
+    }
     const mux = new MuxCore(
-      settle(own, peer, this.#options.limits, frameBytes, checked),
+      settings,
       {
         wake: () => {
           this.#host.wake()
@@ -162,8 +202,8 @@ export class Engine implements AttachmentHost {
         release: (view) => {
           this.#host.release?.(view)
         },
-        roundTripMs: () => pings.roundTripMs,
-        minRoundTripMs: () => pings.leastMs,
+        roundTripMs: () => this.link.pings.roundTripMs,
+        minRoundTripMs: () => this.link.pings.leastMs,
         askParsed: () => this.ping(),
         ...this.#host.windows?.(),
       },
@@ -173,6 +213,18 @@ export class Engine implements AttachmentHost {
     this.ping()
     this.#host.established(peer)
     return mux
+  }
+
+  /** AttachmentHost: see there. */
+  parsed(offset: number, now: number): void {
+    this.mux?.peerAnswered(offset, now)
+    this.#acknowledged(offset)
+  }
+
+  #acknowledged(offset: number): void {
+    if (!this.isResumable) return
+    this.stream.log.acknowledge(offset)
+    if (this.#drained) this.#host.wake()
   }
 
   #peerSaidBye(payload: Uint8Array): void {
@@ -187,8 +239,84 @@ export class Engine implements AttachmentHost {
   }
 
   /** AttachmentHost: see there. */
-  lost(error: TrunkError, tell: boolean): void {
-    this.#end(error, tell)
+  lost(error: TrunkError, tell: boolean, now: number): void {
+    if (!this.isResumable || this.#isEnded() || !isLoss(error)) this.#end(error, tell)
+    // whoever said that it closes, and had nothing left to finish, may have said goodbye
+    else if (this.#peerCloses && this.mux?.pipes.size === 0) this.#end(undefined, false)
+    else this.#detach(error, now)
+  }
+
+  // --- another link --------------------------------------------------------------------------------------------------
+
+  /** True where the session outlives its link. */
+  get isResumable(): boolean {
+    return (this.stream as SessionStream | undefined) !== undefined
+  }
+
+  /** True while a link carries the session. */
+  get attached(): boolean {
+    return !this.#isEnded() && !this.link.isOver
+  }
+
+  /** What the last link was lost to; undefined while there is one. */
+  get lostTo(): TrunkError | undefined {
+    return this.#lostTo
+  }
+
+  /** How long the session is kept without a link. */
+  get keepMs(): number {
+    return Math.min(this.own?.resume?.keepMs ?? 0, this.peer?.resume?.keepMs ?? 0)
+  }
+
+  #detach(error: TrunkError, now: number): void {
+    this.link.end()
+    this.#lostTo = error
+    this.#keepUntil = now + this.keepMs
+    this.#host.detached?.(error)
+  }
+
+  /** Resumable: see there. */
+  detach(): void {
+    if (this.link.isOver) return
+    this.link.end()
+    this.#host.detached?.(undefined)
+  }
+
+  /** Resumable: see there. */
+  giveUp(error: TrunkError): void {
+    this.#end(error, true)
+  }
+
+  /** AttachmentHost: see there. */
+  confirmed(): void {
+    this.secret.confirm()
+  }
+
+  /** This engine was only there to greet: the link goes on with another session. */
+  #handOver(session: Engine, now: number): MuxCore {
+    this.state = 'ended'
+    const mux = session.#goOn(this.link, now)
+    this.#host.handedOver?.(session)
+    return mux
+  }
+
+  #goOn(link: Attachment, now: number): MuxCore {
+    const { mux, stream } = this
+    if (mux === undefined) throw violation('a session that has not begun goes on')
+    this.#readBefore += this.link.bytesRead
+    this.#writtenBefore += this.link.bytesWritten
+    this.link.end()
+    this.link = link
+    this.#lostTo = undefined
+    this.#keepUntil = Infinity
+    this.resumed++
+    link.moveTo(this, this.counters)
+    link.carry(stream)
+    mux.peerParsed(stream.log.acknowledged, now)
+    // nobody could answer anything meanwhile
+    mux.suspended(now)
+    this.ping()
+    return mux
   }
 
   // --- what the pipe adapter asks for ------------------------------------------------------------
@@ -229,7 +357,9 @@ export class Engine implements AttachmentHost {
 
   /** True when a graceful close has nothing left to wait for. */
   get #drained(): boolean {
-    return this.#closeBy !== Infinity && this.mux?.drained === true
+    if (this.#closeBy === Infinity || this.mux?.drained !== true) return false
+    // a goodbye is never asked for again: it goes when the peer has all that goes before
+    return !this.isResumable || this.stream.log.retained === 0
   }
 
   #end(error: TrunkError | undefined, tell: boolean): void {
@@ -244,6 +374,10 @@ export class Engine implements AttachmentHost {
     this.#host.ended(error)
   }
 
+  #hasNoLink(): boolean {
+    return this.link.isOver
+  }
+
   #isEnded(): boolean {
     return this.state === 'ended'
   }
@@ -255,8 +389,9 @@ export class Engine implements AttachmentHost {
    * engine again when `batchLeft` is called; until then nothing more can be pulled.
    */
   pull(now: number): readonly Uint8Array[] | undefined {
-    const link = this.link
+    const { link } = this
     if (link.busy) return undefined
+    if (this.isResumable) return this.#pullStream(this.stream, now)
     const batch = link.begin(now)
     const maxBytes = link.frameBytes * FRAMES_PER_BATCH
     if (this.mux !== undefined && !this.#isEnded()) {
@@ -278,10 +413,70 @@ export class Engine implements AttachmentHost {
     return link.finish(now)
   }
 
+  /**
+   * As {@link pull}, where the frames are a stream that outlives the link: they go from the muxer
+   * into the log, and from there to the link.
+   */
+  #pullStream(stream: SessionStream, now: number): readonly Uint8Array[] | undefined {
+    const { link, mux } = this
+    const { log } = stream
+    if (mux === undefined || (link.isOver && !this.#isEnded())) return undefined
+    // what another link has not brought over begins within a frame: nothing may be put between
+    const behind = log.isBehind
+    const own = link.begin(now, behind)
+    const maxBytes = link.frameBytes * FRAMES_PER_BATCH
+    let full = false
+    if (!behind && !this.#isEnded()) {
+      if (stream.owesWord(now)) own.offsetFrame(FrameType.PARSED, 0, stream.tell())
+      if (stream.hasRoom) full = this.#fill(stream, mux, maxBytes, now)
+      // a close waits for the peer to have it all, and had better hear of that at once
+      if (this.#closeBy !== Infinity && mux.drained && this.#closesAt !== log.end) {
+        this.#closesAt = log.end
+        this.ping()
+      }
+    }
+    const pieces = log.take(maxBytes)
+    if (!this.#isEnded() && this.#drained) {
+      pieces.push(...this.#goodbye(encodeStatus('ERR_SESSION_CLOSED', 'closed')))
+      this.#end(undefined, false)
+    } else if (this.#bye !== undefined && !log.isBehind) {
+      pieces.push(...this.#goodbye(this.#bye))
+      this.#bye = undefined
+    }
+    if (own.bytes === 0 && pieces.length === 0) return undefined
+    this.hasMore = log.isBehind || full
+    return link.finish(now, pieces)
+  }
+
+  /**
+   * Puts what the muxer has into the log: from then on it has left, whatever becomes of the link.
+   * True where there may be more.
+   */
+  #fill(stream: SessionStream, mux: MuxCore, maxBytes: number, now: number): boolean {
+    const { batch, log } = stream
+    batch.reset()
+    mux.pull(batch, maxBytes, now)
+    if (this.#sayClosing) batch.frame(FrameType.CLOSING, 0, 0, new Uint8Array(0))
+    this.#sayClosing = false
+    if (batch.bytes === 0) return false
+    stream.addBatch()
+    mux.streamSent(log.end)
+    mux.batchLeft()
+    return batch.bytes >= maxBytes || !batch.hasRoom
+  }
+
+  #goodbye(status: Uint8Array): readonly Uint8Array[] {
+    const farewell = (this.#farewell ??= new FrameBatch())
+    farewell.reset()
+    farewell.frame(FrameType.BYE, 0, 0, status)
+    return farewell.finish()
+  }
+
   /** The line has the last batch; its pieces are free. */
   batchLeft(): void {
     this.link.batchLeft()
-    this.mux?.batchLeft()
+    // what is in the log has left already, for the muxer
+    if (!this.isResumable) this.mux?.batchLeft()
   }
 
   /** False where a goodbye would reach nobody, or somebody else. */
@@ -299,22 +494,33 @@ export class Engine implements AttachmentHost {
   /** When `tick` wants to be called; Infinity for never. */
   deadline(): number {
     if (this.#isEnded()) return Infinity
-    return Math.min(this.#closeBy, this.link.deadline(), this.mux?.deadline() ?? Infinity)
+    if (this.link.isOver) return Math.min(this.#closeBy, this.#keepUntil)
+    const at = Math.min(this.#closeBy, this.link.deadline(), this.mux?.deadline() ?? Infinity)
+    return this.isResumable ? Math.min(at, this.stream.deadline()) : at
   }
 
   /** Does what is due. */
   tick(now: number): void {
     if (this.#isEnded()) return
     if (now - this.deadline() > SUSPENDED_MS) this.#suspended(now)
-    this.link.greet(now)
+    if (!this.link.isOver) this.link.greet(now)
     if (this.#isEnded()) return
     if (now >= this.#closeBy) {
       const { closeTimeoutMs } = this.#options.limits
       this.#end(new TrunkError('ERR_CLOSE_TIMEOUT', `pipes were still open ${closeTimeoutMs} ms after the close`), true)
       return
     }
+    if (now >= this.#keepUntil) {
+      const sentence = `no link went on with the session within ${this.keepMs} ms`
+      this.#end(new TrunkError('ERR_RESUME_EXPIRED', sentence, { cause: this.#lostTo }), false)
+      return
+    }
+    if (this.link.isOver) return
     this.link.checkLife(now)
-    if (!this.#isEnded()) this.mux?.tick(now)
+    if (this.#isEnded() || this.#hasNoLink()) return
+    this.mux?.tick(now)
+    // the word that was put off is due
+    if (this.isResumable && this.stream.tick(now)) this.#host.wake()
   }
 
   /**
@@ -323,7 +529,13 @@ export class Engine implements AttachmentHost {
    */
   #suspended(now: number): void {
     this.link.suspended(now)
+    if (this.#keepUntil !== Infinity) this.#keepUntil = now + this.keepMs
     if (this.#closeBy !== Infinity) this.#closeBy = now + this.#options.limits.closeTimeoutMs
     this.mux?.suspended(now)
   }
+}
+
+/** True where the link is at fault, not what came over it: another one may do better. */
+function isLoss(error: TrunkError): boolean {
+  return error.scope === 'link' || error.code === 'ERR_KEEPALIVE_TIMEOUT' || error.code === 'ERR_WRITE_STALLED'
 }

@@ -11,6 +11,7 @@
 import * as v from 'valibot'
 import { decodeCbor, encodeCbor } from '../cbor.ts'
 import { TrunkError } from '../../contracts/errors.ts'
+import type { ReadyResume, ResumeHandshake } from '../resume/resume-handshake.ts'
 import { compareEpochs, decodeHello, encodeHello, type Hello, type Role } from './hello.ts'
 
 /** What knows the token. Its owner has the cryptography; the core has not. */
@@ -32,12 +33,23 @@ export interface Ready {
   readonly epoch: Uint8Array
   readonly proof?: Uint8Array | undefined
   readonly state?: ReadyState | undefined
+  readonly resume?: ReadyResume | undefined
 }
 
+const OFFSET = v.pipe(v.number(), v.safeInteger(), v.minValue(0))
 const READY = v.object({
   epoch: v.instance(Uint8Array),
   proof: v.optional(v.instance(Uint8Array)),
   state: v.optional(v.picklist(['new', 'heard', 'stands'])),
+  resume: v.optional(
+    v.object({
+      outcome: v.optional(v.picklist(['attached', 'unknown', 'replaced', 'mismatch'])),
+      proof: v.optional(v.instance(Uint8Array)),
+      at: v.optional(OFFSET),
+      from: v.optional(OFFSET),
+      to: v.optional(OFFSET),
+    }),
+  ),
 })
 /** Largest payload of a READY. */
 export const READY_BYTES = 256
@@ -52,14 +64,16 @@ export function decodeReady(payload: Uint8Array): Ready {
 export class Handshake {
   readonly own: Hello
   readonly #authenticator: Authenticator | undefined
+  readonly #resume: ResumeHandshake | undefined
   readonly #ownPayload: Uint8Array
   #peerPayload: Uint8Array | undefined
   #peer: Hello | undefined
   #readySent = false
   #readyReceived = false
 
-  constructor(own: Hello, maxHelloBytes: number, authenticator: Authenticator | undefined) {
+  constructor(own: Hello, maxHelloBytes: number, authenticator: Authenticator | undefined, resume?: ResumeHandshake) {
     this.own = own
+    this.#resume = resume
     this.#authenticator = authenticator
     this.#ownPayload = encodeHello(own, maxHelloBytes)
   }
@@ -79,9 +93,11 @@ export class Handshake {
     return this.#readyReceived
   }
 
-  /** True where our READY waits for the peer's proof. */
+  /** True where our READY waits for the peer's proof, of the token or of a session. */
   get answersLast(): boolean {
-    return this.#authenticator !== undefined && this.own.role === 'serve'
+    return (
+      (this.#authenticator !== undefined && this.own.role === 'serve') || this.#resume?.waitsFor(this.#peer) === true
+    )
   }
 
   /** Takes the peer's HELLO. */
@@ -111,7 +127,8 @@ export class Handshake {
     if (this.answersLast && !this.#readyReceived) return undefined
     this.#readySent = true
     const proof = authenticator?.proof(this.own.role, this.#ownPayload, this.#peerPayload)
-    return encodeCbor({ epoch: this.#peer.epoch, proof, state }, READY_BYTES, 'the answer to the hello')
+    const resume = this.#resume?.says(this.#ownPayload, this.#peerPayload)
+    return encodeCbor({ epoch: this.#peer.epoch, proof, state, resume }, READY_BYTES, 'the answer to the hello')
   }
 
   /** Takes the peer's READY. */
@@ -139,7 +156,13 @@ export class Handshake {
         throw new TrunkError('ERR_AUTH_FAILED', 'the peer does not have the same token')
       }
     }
+    this.#resume?.hears(ready.resume, peer, this.#peerPayload, this.#ownPayload)
     this.#readyReceived = true
+  }
+
+  /** Payloads of both hellos, our own first. */
+  get hellos(): readonly [own: Uint8Array, peer: Uint8Array] {
+    return [this.#ownPayload, this.#peerPayload ?? new Uint8Array(0)]
   }
 
   #checkToken(peer: Hello): void {

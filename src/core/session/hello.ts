@@ -19,6 +19,9 @@ export const CHALLENGE_BYTES = 32
  */
 const MAX_NAMES_BYTES = 2048
 
+/** The feature of sessions that outlive their links. */
+export const RESUME_FEATURE = 'resume'
+
 /** Which side of a session a peer is, for the token's proof; `peer` where neither is known. */
 export type Role = 'connect' | 'serve' | 'peer'
 
@@ -33,6 +36,19 @@ export interface Hello {
   readonly features: readonly string[]
   /** Present where a token is required: what the other side's proof has to cover. */
   readonly challenge?: Uint8Array | undefined
+  /** Present with the feature `resume`. */
+  readonly resume?: HelloResume | undefined
+}
+
+/** What a side says of a session that is to outlive its links. */
+export interface HelloResume {
+  /** Public key, another in each hello. */
+  readonly key: Uint8Array
+  /** How long it keeps a session without a link. */
+  readonly keepMs: number
+  /** The connecting side: the session with which this link is to go on, and the number of the attempt. */
+  readonly session?: Uint8Array | undefined
+  readonly attempt?: number | undefined
 }
 
 /** What a peer accepts: bytes a frame, bytes of a new window, and so on (names as on the wire). */
@@ -73,6 +89,14 @@ const HELLO = v.object({
   protocols: v.array(v.string()),
   features: v.array(v.string()),
   challenge: v.optional(bytes(CHALLENGE_BYTES)),
+  resume: v.optional(v.unknown()),
+})
+/** The field `resume`, of a hello with that feature. */
+const RESUME = v.object({
+  key: bytes(32),
+  keepMs: count(2 ** 31 - 1),
+  session: v.optional(bytes(16)),
+  attempt: v.optional(count(2 ** 31 - 1)),
 })
 
 /** What `limits` let us accept, as the hello says it. */
@@ -116,7 +140,11 @@ export function decodeHello(payload: Uint8Array): Hello {
     const where = v.getDotPath(hello.issues[0]) ?? 'its shape'
     throw new TrunkError('ERR_HELLO_INVALID', `the hello is wrong in ${where}`)
   }
-  return hello.output
+  const { resume, ...rest } = hello.output
+  if (!rest.features.includes(RESUME_FEATURE)) return rest
+  const told = v.safeParse(RESUME, resume)
+  if (!told.success) throw new TrunkError('ERR_HELLO_INVALID', 'the hello is wrong in resume')
+  return { ...rest, resume: told.output }
 }
 
 /** Compares epochs as big-endian numbers. */
@@ -135,6 +163,7 @@ export function settle(
   limits: Readonly<Limits>,
   preferredFrameBytes: number,
   paced: boolean,
+  streamed = false,
 ): MuxSettings {
   const initialWindowBytes = Math.min(own.limits.window, peer.limits.window)
   const maxFrameBytes = Math.min(own.limits.frame, peer.limits.frame)
@@ -145,6 +174,7 @@ export function settle(
     windowPoolBytes: limits.windowPoolBytes,
     maxInFlightBytes: Math.min(own.limits.inFlight, peer.limits.inFlight),
     paced,
+    ...(streamed && { streamed }),
     splitBytes: Math.min(maxFrameBytes, preferredFrameBytes),
     maxFrameBytes,
     maxOpenBytes: Math.min(own.limits.open, peer.limits.open),

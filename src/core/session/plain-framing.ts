@@ -15,7 +15,8 @@ export class PlainFraming implements Framing {
   readonly seen = ''
   readonly #handshake: Handshake
   readonly #host: FramingHost
-  readonly #decoder: FrameDecoder
+  /** What reads the frames. */
+  readonly decoder: FrameDecoder
   #syncBytes = 0
   /** The byte behind the sync word has been looked at: frames follow. */
   #begun = false
@@ -29,16 +30,16 @@ export class PlainFraming implements Framing {
   constructor(handshake: Handshake, host: FramingHost) {
     this.#handshake = handshake
     this.#host = host
-    this.#decoder = new FrameDecoder(host)
+    this.decoder = new FrameDecoder(host)
   }
 
   get midFrame(): boolean {
-    return !this.#decoder.atBoundary
+    return !this.decoder.atBoundary
   }
 
   receive(chunk: Uint8Array): void {
     const rest = this.#begun ? chunk : this.#begin(chunk)
-    if (rest.byteLength > 0) this.#decoder.push(rest)
+    if (rest.byteLength > 0) this.decoder.push(rest)
   }
 
   #begin(chunk: Uint8Array): Uint8Array {

@@ -1,0 +1,84 @@
+/** Sessions that outlive their links: pipes go on byte for byte, wherever the links are lost. */
+import assert from 'node:assert/strict'
+import { describe, it } from 'node:test'
+import { SessionSecret } from '../../src/core/resume/secret.ts'
+import { resumeCrypto } from '../../src/session/resume-crypto.ts'
+import { ResumeWorld } from './resume-world.ts'
+
+const SEEDS = 150
+
+/** A world in which a session stands. */
+function standing(seed: number): ResumeWorld {
+  const world = new ResumeWorld(seed)
+  world.link()
+  world.until(() => world.a.session !== undefined && world.b.session !== undefined)
+  return world
+}
+
+const all = (world: ResumeWorld): boolean =>
+  [...world.a.transfers, ...world.b.transfers].every(({ confirmed, failed }) => confirmed || failed !== '')
+
+function run(seed: number): number {
+  const world = standing(seed)
+  const { random } = world
+  const cuts = random.integer(1, 12)
+  for (const side of [world.a, world.b])
+    for (let pipe = random.integer(1, 4); pipe > 0; pipe--)
+      side.write(random.integer(1, 1000), random.scale(1, 300_000))
+  for (let cut = 0; cut < cuts; cut++) {
+    for (let step = random.scale(1, 60); step > 0; step--) {
+      world.step()
+      world.checkPositions()
+    }
+    world.cut()
+    for (let step = random.integer(0, 5); step > 0; step--) world.step()
+    world.link()
+  }
+  world.until(() => all(world))
+  for (const { failed } of [...world.a.transfers, ...world.b.transfers]) assert.equal(failed, '', `seed ${seed}`)
+  world.checkPositions()
+  const { session } = world.a
+  session?.close(world.now)
+  world.until(() => world.a.ended && world.b.ended)
+  assert.equal(world.a.error, undefined, `seed ${seed}: ${world.describe()}`)
+  assert.equal(world.b.error, undefined, `seed ${seed}: ${world.describe()}`)
+  return session?.resumed ?? 0
+}
+
+describe('sessions over one link after the other', () => {
+  it(`[R-742] deliver each byte once, whatever links are lost, for ${SEEDS} seeds`, () => {
+    let resumed = 0
+    for (let seed = 1; seed <= SEEDS; seed++) resumed += run(seed)
+    assert.ok(resumed > SEEDS, `${resumed} links went on with a session`)
+  })
+
+  it('[R-749] goes on with none but the peer, whoever asks with its name', () => {
+    const world = standing(3)
+    const { session } = world.a
+    assert.ok(session !== undefined)
+    const codes: string[] = []
+    // somebody who has read the name on the line, and all positions, but has another key
+    world.a.stranger = {
+      id: session.secret.id,
+      going: {
+        stream: session.stream,
+        secret: new SessionSecret(resumeCrypto, new Uint8Array(0), new Uint8Array(32), []),
+        attempt: 0,
+        attached: false,
+        detach: () => undefined,
+        giveUp: (error) => codes.push(String(error.code)),
+      },
+    }
+    const before = world.detach()
+    world.link()
+    world.until(() => world.a.fresh.length === 1 && world.b.fresh.length === 1)
+    assert.deepEqual(codes, ['ERR_RESUME_UNKNOWN'])
+    assert.equal(world.b.session?.resumed, 0)
+    // the link of the session was not touched
+    world.a.stranger = undefined
+    world.attach(before)
+    world.a.write(1, 100_000)
+    world.until(() => all(world))
+    assert.equal(world.a.transfers[0]?.failed, '')
+  })
+})
