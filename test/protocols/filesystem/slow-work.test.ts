@@ -49,11 +49,12 @@ describe('[R-708] slow work of a server', { timeout: 120_000 }, () => {
         assert.ok(hog.take(1))
         const from = clock.now()
         const work = { over: false, how: '' }
+        const isOver = (): boolean => work.over
         const done = outcome(call(filesystemClient(near, { clock }))).then((how) => {
           Object.assign(work, { over: true, how })
         })
-        while (!work.over) {
-          for (let passed = 0; passed < MINUTE_MS && !work.over; passed += STEP_MS) {
+        while (!isOver()) {
+          for (let passed = 0; passed < MINUTE_MS && !isOver(); passed += STEP_MS) {
             clock.advance(STEP_MS)
             for (let turn = 0; turn < 8; turn++) await nextTurn()
           }
