@@ -30,7 +30,13 @@ const DENIED: ReadonlySet<string> = new Set([
 ])
 
 /** Codes that mean: the command was written wrongly. */
-const USAGE: ReadonlySet<string> = new Set(['ERR_BAD_ARGUMENT', 'ERR_ADDRESS_INVALID', 'ERR_TRANSPORT_UNKNOWN'])
+const USAGE: ReadonlySet<string> = new Set([
+  'ERR_BAD_ARGUMENT',
+  'ERR_ADDRESS_INVALID',
+  'ERR_TRANSPORT_UNKNOWN',
+  'ERR_CONFIG_INVALID',
+  'ERR_NOT_CONFIGURED',
+])
 
 /** The error that ends a command: code, sentence, and the status that the process exits with. */
 export class Failure extends Error {

@@ -1,17 +1,20 @@
 /**
  * The peer of a command: `--to ADDRESS` or $TRUNKLINE_TO, with `--token-file` or
- * $TRUNKLINE_TOKEN_FILE, and with `--wait` one that is not there yet. `withTrunk` owns the trunk's
- * lifetime: it is closed, gracefully, whatever the command does. That no session came about is exit
- * status 3.
+ * $TRUNKLINE_TOKEN_FILE, and with `--wait` one that is not there yet. What stands for an address
+ * may be a name of the configuration, which then says the rest; only a name has the configuration
+ * read. `withTrunk` owns the trunk's lifetime: it is closed, gracefully, whatever the command does.
+ * That no session came about is exit status 3.
  */
-import { InvalidArgumentError } from 'commander'
-import type { Command } from 'commander'
+import { Option, type Command } from 'commander'
 import { connect } from '../index.ts'
 import type { ConnectionStatus, Protocol, ReconnectingTrunk, Trunk, TrunkOptions } from '../index.ts'
 import type { Context } from './context.ts'
 import { asFailure, EXIT, Failure, usageError } from './failure.ts'
 import { FirstSession } from './first-session.ts'
+import type { PeerSection } from './config/parse.ts'
+import { nameIn } from './peer-name.ts'
 import { readToken } from './token-file.ts'
+import { parseWait } from './wait.ts'
 
 /** How a command names its peer. */
 export interface PeerOptions {
@@ -19,56 +22,82 @@ export interface PeerOptions {
   tokenFile?: string
   /** Seconds to wait until it is there; Infinity: for ever. */
   wait?: number
+  /** The configuration, where it is not the usual one. */
+  config?: string
 }
 
-/** Longest wait that is counted: a day. */
-const MAX_WAIT_SECONDS = 86_400
-const SECONDS = /^\d+(\.\d+)?$/
-/** What `--wait` stands for without a number. */
-const FOR_EVER = 'for-ever'
-
-function parseWait(text: string): number {
-  if (text === FOR_EVER) return Infinity
-  const seconds = Number(text)
-  if (SECONDS.test(text) && seconds > 0 && seconds <= MAX_WAIT_SECONDS) return seconds
-  throw new InvalidArgumentError(`It must be seconds, more than 0 and at most ${MAX_WAIT_SECONDS}.`)
+/** A peer as it is dialled. */
+export interface Peer extends Omit<PeerSection, 'to'> {
+  readonly address: string
+  /** Its name in the configuration, where it has one. */
+  readonly name?: string
 }
 
-/**
- * `--wait` takes a number and nothing else: what follows it otherwise is the command's, as in
- * `ls --wait :/`.
- */
-export function withBareWait(args: readonly string[]): string[] {
-  const end = args[0] === 'exec' ? execWords(args) : args.indexOf('--')
-  return args.map((text, i) => {
-    if (end >= 0 && i >= end) return text
-    if (text === '--wait' && !SECONDS.test(args[i + 1] ?? '')) return `--wait=${FOR_EVER}`
-    // what follows it is the program
-    return text === '--keep' && args[0] === 'exec' ? '--keep=default' : text
-  })
-}
-
-/** Where the program of `exec` begins: what is behind it is the program's. */
-function execWords(args: readonly string[]): number {
-  for (let i = 1; i < args.length; i++) {
-    const text = args[i] ?? ''
-    if (text === '--' || !text.startsWith('-')) return i
-    if (TAKE_A_VALUE.has(text) || (text === '--wait' && SECONDS.test(args[i + 1] ?? ''))) i++
-  }
-  return -1
-}
-
-/** Options of `exec` behind which a word is no program. */
-const TAKE_A_VALUE: ReadonlySet<string> = new Set(
-  '-e --env -w --directory -u --user --timeout --status-fd --name --escape --to --token-file'.split(' '),
-)
-
-/** Adds `--to`, `--token-file` and `--wait`. */
+/** Adds `--to`, `--token-file`, `--wait` and `--config`. */
 export function addPeerOptions(command: Command): Command {
-  return command
-    .option('--to <address>', 'the peer (default: $TRUNKLINE_TO)')
-    .option('--token-file <file>', 'file with the secret that both sides have')
-    .option('--wait [seconds]', 'wait until the peer is there; without a number for ever', parseWait)
+  return addAddressOptions(command).option(
+    '--wait [seconds]',
+    'wait until the peer is there; without a number for ever',
+    parseWait,
+  )
+}
+
+/** Adds the peer as an argument, for commands that take nothing else: `ping @vm1`. */
+export function addPeerArgument(command: Command): Command {
+  return command.argument('[peer]')
+}
+
+/** The options, with the peer of the argument where there is one. */
+export function withPeer<O extends PeerOptions>(options: O, peer: string | undefined): O {
+  if (peer === undefined) return options
+  if (options.to !== undefined) throw usageError('the argument and --to both name the peer: give one of them')
+  return { ...options, to: peer }
+}
+
+/** Adds what says which peer it is. */
+export function addAddressOptions(command: Command): Command {
+  return addConfigOption(
+    command
+      .option('--to <address>', 'the peer, an address or a name (default: $TRUNKLINE_TO)')
+      .option('--token-file <file>', 'file with the secret that both sides have'),
+  )
+}
+
+/** Adds `--config`, which few need: help has no room for it. */
+export function addConfigOption(command: Command): Command {
+  return command.addOption(new Option('--config <file>', 'the configuration (default: $TRUNKLINE_CONFIG)').hideHelp())
+}
+
+/** The peer that the options name, by flags before the environment before the configuration. */
+export async function resolvePeer(context: Context, options: PeerOptions): Promise<Peer> {
+  const given = options.to ?? context.env['TRUNKLINE_TO']
+  if (given === undefined || given === '') {
+    throw usageError('which peer? Give --to ADDRESS, or the NAME of one in the configuration, or set TRUNKLINE_TO')
+  }
+  const name = nameIn(given)
+  const wait = options.wait === undefined ? {} : { wait: options.wait }
+  if (name === undefined) return { address: given, ...tokenFileOf(context, options), ...wait }
+  const { peerNamed } = await import('./config/load.ts')
+  const { to, ...section } = peerNamed(context, name, options.config)
+  return { ...section, address: to, name, ...tokenFileOf(context, options), ...wait }
+}
+
+/** `thrown`, with the line of the configuration where the address is from there and wrong. */
+export async function addressError(
+  context: Context,
+  name: string | undefined,
+  thrown: unknown,
+  { config }: PeerOptions,
+): Promise<Failure> {
+  const failure = asFailure(thrown)
+  if (name === undefined || failure.status !== EXIT.usage) return failure
+  return (await import('./config/load.ts')).blamedOn(context, 'peer', name, failure, config)
+}
+
+/** That of the flag, or of the environment. */
+function tokenFileOf({ env }: Context, options: PeerOptions): { tokenFile?: string } {
+  const tokenFile = options.tokenFile ?? env['TRUNKLINE_TOKEN_FILE']
+  return tokenFile === undefined || tokenFile === '' ? {} : { tokenFile }
 }
 
 function noSession(thrown: unknown): Failure {
@@ -123,16 +152,13 @@ async function firstSession<T>(
   options: PeerOptions,
   dial: (address: string, trunkOptions: TrunkOptions, first: FirstSession) => Promise<T>,
 ): Promise<T> {
-  const address = options.to ?? context.env['TRUNKLINE_TO']
-  if (address === undefined || address === '') {
-    throw usageError('which peer? Give --to ADDRESS or set TRUNKLINE_TO')
-  }
-  const token = await readToken(context, options.tokenFile)
-  const first = new FirstSession(context, address, options.wait)
+  const { address, name, tokenFile, wait } = await resolvePeer(context, options)
+  const token = await readToken(context, tokenFile)
+  const first = new FirstSession(context, address, wait)
   try {
     return await dial(address, token === undefined ? {} : { token }, first)
   } catch (error) {
-    throw noSession(error)
+    throw await addressError(context, name, noSession(error), options)
   } finally {
     first.over()
   }

@@ -9,8 +9,7 @@ const VERSION = '--version'
 /** A terminal's usual width, with a margin. */
 const HELP_WIDTH = 96
 
-const FOOTER = `The peer is --to ADDRESS or $TRUNKLINE_TO; its paths start with a colon. More: COMMAND --help
-Example:
+const FOOTER = `Example:
   $ trunkline ls --to tcp://127.0.0.1:7000 :/var/log`
 
 /**
@@ -53,6 +52,7 @@ const COMMANDS: Readonly<Record<string, () => Promise<Add>>> = {
   status: async () => (await import('./commands/status.ts')).addStatus,
   doctor: async () => (await import('./commands/doctor.ts')).addDoctor,
   bench: async () => (await import('./commands/bench.ts')).addBench,
+  peers: async () => (await import('./commands/peers.ts')).addPeers,
   demo: async () => (await import('./commands/demo.ts')).addDemo,
 }
 
@@ -64,11 +64,11 @@ const COMMANDS: Readonly<Record<string, () => Promise<Add>>> = {
 export async function createProgram(context: Context, print: (text: string) => void, word = ''): Promise<Command> {
   const program = new Command('trunkline')
   program
-    .description('Many pipes over one line between a virtual machine and its host.')
+    .description('Many pipes over one line. The peer is --to ADDRESS or NAME; its paths start with a colon.')
     .version(version(), VERSION, 'print the version')
     .helpOption('-h, --help', 'print help')
     .helpCommand(false)
-    .usage('COMMAND [options] [arguments] | --version')
+    .usage('COMMAND [options] [arguments] | COMMAND --help | --version')
     .exitOverride()
     // The line is printed once, in its own form, by run().
     .configureOutput({

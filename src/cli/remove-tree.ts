@@ -3,7 +3,6 @@
  * the first thing that it cannot remove. Then it is gone through from here: each directory in it
  * the same way, so that every entry which stays is named, and everything else goes.
  */
-import { shownRemote } from './remote-path.ts'
 import { joinPath, wirePath } from '../runtime/byte-path.ts'
 import { type ByteString, fromBytes } from '../runtime/byte-string.ts'
 import { inParallel } from '../runtime/in-parallel.ts'
@@ -24,7 +23,7 @@ export async function removeTree(files: Files, path: ByteString, errors: Operand
     return true
   } catch (error) {
     if (!(await isFolder(files, path))) {
-      errors.report(shownRemote(path), error)
+      errors.report(files.shown(path), error)
       return false
     }
   }
@@ -34,7 +33,7 @@ export async function removeTree(files: Files, path: ByteString, errors: Operand
     return true
   } catch (error) {
     // said of the directory itself: it cannot be listed, or not removed though it is empty
-    errors.report(shownRemote(path), error)
+    errors.report(files.shown(path), error)
     return false
   }
 }
@@ -64,7 +63,7 @@ async function removeContents(files: Files, path: ByteString, errors: OperandErr
       await files.remove(wirePath(entry))
     } catch (error) {
       if (asFailure(error).code === 'ERR_NOT_FOUND') return
-      errors.report(shownRemote(entry), error)
+      errors.report(files.shown(entry), error)
       all = false
     }
   })

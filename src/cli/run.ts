@@ -7,12 +7,12 @@ import { CommanderError } from 'commander'
 import type { Timer } from '../runtime/clock.ts'
 import { DEFAULT_LIMITS } from '../index.ts'
 import { onAbort } from '../runtime/on-abort.ts'
+import { preparedArguments } from './arguments.ts'
 import { rawArguments } from './byte-string.ts'
 import { sayError } from './context.ts'
 import type { Context } from './context.ts'
 import { asFailure, execStatus, EXIT, usageError } from './failure.ts'
 import type { ExitStatus, Failure } from './failure.ts'
-import { withBareWait } from './peer.ts'
 import { createProgram } from './program.ts'
 
 /**
@@ -80,7 +80,7 @@ async function parse(args: readonly string[], context: Context): Promise<void> {
   const printed: string[] = []
   const program = await createProgram(context, (text) => printed.push(text), args[0])
   try {
-    await program.parseAsync(withBareWait(rawArguments(args)), { from: 'user' })
+    await program.parseAsync(preparedArguments(rawArguments(args), program), { from: 'user' })
   } catch (thrown) {
     if (!(thrown instanceof CommanderError && PRINTED.has(thrown.code))) throw thrown
   }

@@ -21,6 +21,8 @@ export const ERROR_CODES = {
   ERR_ADDRESS_INVALID: { wire: 0, scope: 'argument' },
   ERR_TRANSPORT_UNKNOWN: { wire: 0, scope: 'argument' },
   ERR_TRANSPORT_UNAVAILABLE: { wire: 0, scope: 'argument' },
+  ERR_CONFIG_INVALID: { wire: 0, scope: 'argument' },
+  ERR_NOT_CONFIGURED: { wire: 0, scope: 'argument' },
 
   // the link below the session
   ERR_LINK_LOST: { wire: 1, scope: 'link' },

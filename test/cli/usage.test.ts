@@ -22,6 +22,7 @@ const COMMANDS = [
   'status',
   'doctor',
   'bench',
+  'peers',
   'demo',
 ] as const
 /** A screen has no room for them; the help of `exec` names them. */

@@ -49,6 +49,8 @@ export interface TreeCopy<E extends TreeEntry> {
   copyFile(entry: E): Promise<void>
   /** Which side is read. */
   readonly source: Side
+  /** Which side an error is of. @default by its class */
+  sideOf?(error: unknown): Side
   /** Where an entry is, on either side. */
   pathOf(side: Side, relative: ByteString): ByteString
 }
@@ -129,7 +131,7 @@ class TreeRun<E extends TreeEntry> {
       await operation()
       return 'there'
     } catch (error) {
-      const side = sideOf(error)
+      const side = this.#copy.sideOf?.(error) ?? sideOf(error)
       this.#job.errors.report(side, this.#copy.pathOf(side, entry.relative), error)
       return 'failed'
     }

@@ -6,15 +6,16 @@ import { joinPath, wirePath } from '../../../src/runtime/byte-path.ts'
 import { byteString, fromBytes, toBytes, type ByteString } from '../../../src/runtime/byte-string.ts'
 import { systemClock } from '../../../src/runtime/clock.ts'
 import { requireSignal } from '../../../src/runtime/on-abort.ts'
-import type { FilesystemClient } from '../client-types.ts'
+import type { FilesystemClient, FileStat } from '../client-types.ts'
 import { clientPath, LONE_SURROGATE, type FilePath } from '../path.ts'
+import { BetweenCopy } from './between.ts'
 import { downloadFile, downloadTree } from './download.ts'
 import { CopyErrors, sideOf } from './errors.ts'
 import type { CopyJob } from './job.ts'
 import { walkLocal } from './local-tree.ts'
 import { ProgressCount } from './progress.ts'
 import { walkRemote } from './remote-tree.ts'
-import type { CopyOptions, CopyResult, DownloadOptions, LocalPath } from './types.ts'
+import type { CopyFailure, CopyOptions, CopyResult, DownloadOptions, LocalPath } from './types.ts'
 import { uploadFile, uploadTree } from './upload.ts'
 
 /**
@@ -81,6 +82,38 @@ export async function download(
     if (status.type !== 'directory') await downloadFile(job, from, to, status)
     else await measured(job, options, remoteSizes(job, from), () => downloadTree(job, from, to, status))
   })
+}
+
+/** A copy from one peer to another. */
+export interface BetweenOptions extends CopyOptions {
+  /** What the source is. */
+  stat: Pick<FileStat, 'type' | 'size' | 'mode' | 'modifiedMs'>
+  atOnePeer: boolean
+  /** Makes the failure of a single file from its side, `remote` for the source. */
+  failed: (side: CopyFailure['side'], error: unknown) => Error
+}
+
+/**
+ * Copies what is at `from` of one peer to `to` of another. In failures of a tree the source is the
+ * remote side, and the target stands for the local.
+ */
+export async function between(
+  files: FilesystemClient,
+  from: FilePath,
+  target: FilesystemClient,
+  to: FilePath,
+  options: BetweenOptions,
+): Promise<CopyResult> {
+  const ends = { from: remotePath(from), target, to: remotePath(to), atOnePeer: options.atOnePeer }
+  const { stat: status, failed } = options
+  let failure: Error | undefined
+  const result = await run(files, options, ends.to, ends.from, async (job) => {
+    const copy = new BetweenCopy(job, ends)
+    if (status.type === 'directory') await measured(job, options, remoteSizes(job, ends.from), () => copy.tree(status))
+    else await copy.file(status).catch((error: unknown) => (failure = failed(copy.sideOf(error), error)))
+  })
+  if (failure !== undefined) throw failure
+  return result
 }
 
 async function run(

@@ -12,6 +12,7 @@ import { raced, tidied } from '../../../src/runtime/abandon.ts'
 import { isName, joinPath, lastPart, wirePath } from '../../../src/runtime/byte-path.ts'
 import { byteString, fromBytes, toBytes, type ByteString } from '../../../src/runtime/byte-string.ts'
 import { freshName } from '../../../src/runtime/fresh-bytes.ts'
+import type { FilesystemClient } from '../client-types.ts'
 import type { TreeEntry } from './copy-tree.ts'
 import type { CopyJob } from './job.ts'
 
@@ -46,9 +47,31 @@ export function outOfRemote<E>(
   target: ByteString,
   walk: (isTarget: IsTarget) => AsyncIterable<E>,
 ): AsyncGenerator<E, void, undefined> {
-  const { files, signal } = job
-  const inTarget = (name: ByteString): string | Uint8Array => wirePath(joinPath(target, name))
   return without(walk, {
+    ...probedAt(job, job.files, target),
+    has: (relative, name) =>
+      Promise.resolve(
+        lstatSync(toBytes(joinPath(joinPath(source, relative), name)), { throwIfNoEntry: false }) !== undefined,
+      ),
+  })
+}
+
+/** The entries that `walk` gives when it can tell the directory `target` of another peer. */
+export function outOfPeer<E>(
+  job: CopyJob,
+  source: ByteString,
+  targetFiles: FilesystemClient,
+  target: ByteString,
+  walk: (isTarget: IsTarget) => AsyncIterable<E>,
+): AsyncGenerator<E, void, undefined> {
+  return without(walk, { ...probedAt(job, targetFiles, target), has: hasRemote(job, source) })
+}
+
+/** A target of the peer of `files`. */
+function probedAt(job: CopyJob, files: FilesystemClient, target: ByteString): Omit<Ends, 'has'> {
+  const { signal } = job
+  const inTarget = (name: ByteString): string | Uint8Array => wirePath(joinPath(target, name))
+  return {
     targetName: () => (isName(lastPart(target)) ? lastPart(target) : undefined),
     async put(name) {
       await files.write(inTarget(name), new Uint8Array(0), {
@@ -62,11 +85,15 @@ export function outOfRemote<E>(
       // also after an interrupt
       await tidied(job, files.remove(inTarget(name)))
     },
-    has: (relative, name) =>
-      Promise.resolve(
-        lstatSync(toBytes(joinPath(joinPath(source, relative), name)), { throwIfNoEntry: false }) !== undefined,
-      ),
-  })
+  }
+}
+
+/** A source of the peer. */
+function hasRemote({ files, signal }: CopyJob, source: ByteString): Ends['has'] {
+  return async (relative, name) => {
+    await files.stat(wirePath(joinPath(joinPath(source, relative), name)), { signal })
+    return true
+  }
 }
 
 /** The entries that `walk` gives when it can tell the local directory `target`. */
@@ -76,16 +103,12 @@ export function outOfLocal<E>(
   target: ByteString,
   walk: (isTarget: IsTarget) => AsyncIterable<E>,
 ): AsyncGenerator<E, void, undefined> {
-  const { files, signal } = job
   const inTarget = (name: ByteString): Buffer => toBytes(joinPath(target, name))
   return without(walk, {
     targetName: () => lastPart(fromBytes(realpathSync.native(toBytes(target), 'buffer'))),
     put: (name) => raced(job, writeFile(inTarget(name), '', { flag: 'wx', mode: 0o600 })),
     take: (name) => tidied(job, unlink(inTarget(name))),
-    async has(relative, name) {
-      await files.stat(wirePath(joinPath(joinPath(source, relative), name)), { signal })
-      return true
-    },
+    has: hasRemote(job, source),
   })
 }
 

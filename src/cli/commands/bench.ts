@@ -8,7 +8,7 @@ import type { RateOverTime, RoundTrips } from '../bench/measure.ts'
 import { printable, printableJson } from '../../runtime/printable.ts'
 import type { Context } from '../context.ts'
 import { formatBytes, formatDuration, formatRate, sparkline } from '../format.ts'
-import { addPeerOptions, withTrunk } from '../peer.ts'
+import { addPeerArgument, addPeerOptions, withPeer, withTrunk } from '../peer.ts'
 import type { PeerOptions } from '../peer.ts'
 
 interface BenchCommandOptions extends PeerOptions {
@@ -34,12 +34,12 @@ export function addBench(program: Command, context: Context): void {
     .command('bench')
     .summary('measure the rate of the line, and the round trip')
     .description('Measure the rate of the line each way, and the round trip. The peer has to offer it: serve --bench.')
-    .argument('[address]', 'the line to measure (default: the peer)')
+
     .option('--seconds <n>', 'time for each way', parseSeconds, DEFAULT_SECONDS)
     .option('--json', 'the result as one JSON object')
     .addHelpText('after', '\nExample:\n  $ trunkline bench tcp://127.0.0.1:7000 --seconds 10')
-  addPeerOptions(command).action((address: string | undefined, options: BenchCommandOptions) =>
-    bench(context, address === undefined ? options : { ...options, to: address }),
+  addPeerOptions(addPeerArgument(command)).action((peer: string | undefined, options: BenchCommandOptions) =>
+    bench(context, withPeer(options, peer)),
   )
 }
 

@@ -22,8 +22,8 @@ export function addCat(program: Command, context: Context): void {
     .addHelpText('after', '\nExample:\n  $ trunkline cat :/etc/os-release')
   addPeerOptions(command).action(async (paths: string[], options: PeerOptions) => {
     const remote = paths.map(remotePath)
-    await withFiles(context, options, async (files) => {
-      await each(context, remote, shownRemote, (path) => printFile(context, files, path))
+    await withFiles(context, options, remote, async (filesAt) => {
+      await each(context, remote, shownRemote, (one) => printFile(context, filesAt(one), one.path))
     })
   })
 }

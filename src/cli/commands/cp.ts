@@ -1,16 +1,12 @@
 /**
- * `trunkline cp`: files and directories, both ways; one side is the peer's, the other is local or
- * standard input or output.
+ * `trunkline cp`: files and directories, both ways, or from one peer to another through us; of two
+ * sides one at least is a peer's.
  */
 import type { Stats } from 'node:fs'
 import { lstat } from 'node:fs/promises'
 import type { Command } from 'commander'
-import {
-  download as copyDown,
-  upload as copyUp,
-  type CopyOptions,
-  type FilesystemClient,
-} from '../../../protocols/filesystem.ts'
+import { download as copyDown, upload as copyUp, type CopyOptions } from '../../../protocols/filesystem.ts'
+import { between } from '../../../protocols/filesystem/copy/copy.ts'
 import { TrunkError } from '../../index.ts'
 import { isName, joinPath, lastPart, saysFolder, wirePath } from '../../runtime/byte-path.ts'
 import { fromBytes, toBytes, type ByteString } from '../../runtime/byte-string.ts'
@@ -23,17 +19,24 @@ import { remoteType } from '../copy/remote-type.ts'
 import { downloadSpecial, uploadSpecial, type SpecialCopy } from '../copy/special.ts'
 import { readDescriptor } from '../descriptor/input.ts'
 import { about, usageError } from '../failure.ts'
-import { atRemote, withFiles } from '../files.ts'
+import { at, isSamePeer, withFiles, type Files } from '../files.ts'
 import { OperandErrors } from '../operand-errors.ts'
 import { addPeerOptions } from '../peer.ts'
 import type { PeerOptions } from '../peer.ts'
 import { startProgress } from '../progress.ts'
-import { parseEndpoint, shownRemote, type Endpoint } from '../remote-path.ts'
+import { parseEndpoint, type Endpoint, type Remote } from '../remote-path.ts'
 
 /** One run of `cp`. */
 interface CopyJob extends SpecialCopy {
-  /** The client whose calls an interrupt does not end by itself: the copy does. */
-  readonly peer: FilesystemClient
+  readonly files: Files
+}
+
+/** Where a copy from one peer to another begins and ends. */
+interface Relay {
+  readonly from: ByteString
+  readonly target: Files
+  readonly to: ByteString
+  readonly atOnePeer: boolean
 }
 
 interface CpOptions extends PeerOptions {
@@ -46,8 +49,8 @@ export function addCp(program: Command, context: Context): void {
     .command('cp')
     .summary('copy files and directories to the peer or from it')
     .description('Copy files to the peer or from it. The path of the peer starts with a colon.')
-    .argument('<src>', 'what to copy: PATH, :PATH or - (standard input)')
-    .argument('<dst>', 'where to: :PATH, PATH or - (standard output)')
+    .argument('<src>', 'what to copy: PATH, :PATH, NAME:PATH or - (standard input)')
+    .argument('<dst>', 'where to: :PATH, NAME:PATH, PATH or - (standard output)')
     .option('-r, --recursive', 'copy directories and what is in them')
     .addHelpText('after', '\nInto an existing directory it copies inside, as cp does; DIR/. means what is in DIR.')
     .addHelpText('after', 'Example:\n  $ trunkline cp -r ./site :/var/www')
@@ -58,19 +61,25 @@ async function cp(context: Context, src: string, dst: string, options: CpOptions
   const source = parseEndpoint(src)
   const target = parseEndpoint(dst)
   const recursive = options.recursive ?? false
-  if ((source.type === 'remote') === (target.type === 'remote')) {
-    throw usageError('exactly one side is the peer’s: its path starts with a colon, as in cp file :/tmp')
+  if (source.type !== 'remote' && target.type !== 'remote') {
+    throw usageError('one side is a peer’s: its path has a colon, as in cp file :/tmp or cp file NAME:/tmp')
   }
   if (recursive && (source.type === 'standard' || target.type === 'standard')) {
     throw usageError('a directory cannot be copied from standard input or to standard output')
   }
   const label = source.type === 'standard' ? 'standard input' : labelOf(source.path)
-  await withFiles(context, options, async (files, peer) => {
+  const peers = [source, target].filter((side) => side.type === 'remote')
+  await withFiles(context, options, peers, async (filesAt) => {
+    const files = filesAt(source.type === 'remote' ? source : (target as Remote))
     const toTerminal = target.type === 'standard' && context.stdout.isTerminal
-    const job: CopyJob = { context, files, peer, progress: startProgress(context, label, !toTerminal) }
+    const job: CopyJob = { context, files, progress: startProgress(context, label, !toTerminal) }
     try {
-      if (target.type === 'remote') await upload(job, source, target.path, recursive)
-      else if (source.type === 'remote') await download(job, source.path, target, recursive)
+      if (source.type !== 'remote') await upload(job, source, (target as Remote).path, recursive)
+      else if (target.type !== 'remote') await download(job, source.path, target, recursive)
+      else {
+        const ends = { from: source.path, target: filesAt(target), to: target.path }
+        await relay(job, { ...ends, atOnePeer: isSamePeer(context, options, source, target) }, recursive)
+      }
     } finally {
       job.progress.stop()
     }
@@ -81,44 +90,70 @@ async function upload(job: CopyJob, source: Endpoint, target: ByteString, recurs
   if (source.type !== 'local') {
     const { context, files, progress } = job
     const bytes = counted(progress, readDescriptor(context, { fd: context.stdin, name: 'standard input' }))
-    await atRemote(
-      target,
+    await at(
+      files.shown(target),
       files.write(wirePath(target), bytes, { signal: context.signal }).then(() => undefined),
     )
     return
   }
   const local = source.path
-  const found = await at(local, raced(job.context, existing(local)))
+  const found = await at(printable(local), raced(job.context, existing(local)))
   const isDirectory = found.isDirectory()
   requireRecursive(isDirectory, recursive, printable(local))
   const remote = intoFolder(target, local, (await remoteType(job.files, target)) === 'directory')
-  requireFileName(remote, isDirectory, shownRemote(remote))
+  requireFileName(remote, isDirectory, job.files.shown(remote))
   if (isDirectory || found.isFile())
-    await reported(job, (options) => copyUp(job.peer, toBytes(local), wirePath(remote), options))
-  else await uploadSpecial(job, local, remote).catch(blame(printable(local), shownRemote(remote)))
+    await reported(job, job.files, (options) => copyUp(job.files.own, toBytes(local), wirePath(remote), options))
+  else await uploadSpecial(job, local, remote).catch(blame(printable(local), job.files.shown(remote)))
 }
 
 async function download(job: CopyJob, remote: ByteString, target: Endpoint, recursive: boolean): Promise<void> {
   const { context, files, progress } = job
   if (target.type !== 'local') {
     const bytes = counted(progress, files.read(wirePath(remote), { signal: context.signal }))
-    for await (const chunk of named(shownRemote(remote), bytes)) await context.stdout.write(chunk)
+    for await (const chunk of named(files.shown(remote), bytes)) await context.stdout.write(chunk)
     return
   }
-  const status = await atRemote(remote, files.stat(wirePath(remote), { signal: context.signal }))
+  const status = await at(files.shown(remote), files.stat(wirePath(remote), { signal: context.signal }))
   const isDirectory = status.type === 'directory'
-  requireRecursive(isDirectory, recursive, shownRemote(remote))
-  const there = await at(target.path, raced(context, statIfThere(toBytes(target.path))))
+  requireRecursive(isDirectory, recursive, files.shown(remote))
+  const there = await at(printable(target.path), raced(context, statIfThere(toBytes(target.path))))
   const local = intoFolder(target.path, remote, there?.isDirectory() === true)
   requireFileName(local, isDirectory, printable(local))
-  const inPlace = isDirectory ? undefined : await at(local, raced(context, statIfThere(toBytes(local))))
+  const inPlace = isDirectory ? undefined : await at(printable(local), raced(context, statIfThere(toBytes(local))))
   if (inPlace === undefined || inPlace.isFile())
-    await reported(job, (options) => copyDown(job.peer, wirePath(remote), toBytes(local), { ...options, stat: status }))
-  else await downloadSpecial(job, remote, local, inPlace.isFIFO()).catch(blame(printable(local), shownRemote(remote)))
+    await reported(job, files, (options) =>
+      copyDown(job.files.own, wirePath(remote), toBytes(local), { ...options, stat: status }),
+    )
+  else await downloadSpecial(job, remote, local, inPlace.isFIFO()).catch(blame(printable(local), files.shown(remote)))
+}
+
+/** From one peer to another. */
+async function relay(job: CopyJob, { from, target, to, atOnePeer }: Relay, recursive: boolean): Promise<void> {
+  const { files } = job
+  const status = await at(files.shown(from), files.stat(wirePath(from)))
+  const isDirectory = status.type === 'directory'
+  requireRecursive(isDirectory, recursive, files.shown(from))
+  const name = intoFolder(to, from, (await remoteType(target, to)) === 'directory')
+  requireFileName(name, isDirectory, target.shown(name))
+  const failed = (side: 'local' | 'remote', error: unknown): Error =>
+    about(side === 'remote' ? files.shown(from) : target.shown(name), error)
+  await reported(
+    job,
+    files,
+    (options) =>
+      between(files.own, wirePath(from), target.own, wirePath(name), { ...options, stat: status, atOnePeer, failed }),
+    (path) => target.shown(path),
+  )
 }
 
 /** A line for each entry that was not copied, and one failure for all of them at the end. */
-async function reported(job: CopyJob, copy: (options: CopyOptions) => Promise<unknown>): Promise<void> {
+async function reported(
+  job: CopyJob,
+  remote: Files,
+  copy: (options: CopyOptions) => Promise<unknown>,
+  local: (path: ByteString) => string = printable,
+): Promise<void> {
   const { context, progress } = job
   const errors = new OperandErrors(context, progress)
   await copy({
@@ -129,18 +164,10 @@ async function reported(job: CopyJob, copy: (options: CopyOptions) => Promise<un
     temporaries: context.temporaries,
     onFailure({ side, path, error }) {
       const name = fromBytes(path)
-      errors.report(side === 'remote' ? shownRemote(name) : printable(name), error)
+      errors.report(side === 'remote' ? remote.shown(name) : local(name), error)
     },
   })
   errors.finish()
-}
-
-async function at<T>(path: ByteString, operation: Promise<T>): Promise<T> {
-  try {
-    return await operation
-  } catch (error) {
-    throw about(printable(path), error)
-  }
 }
 
 /** What is there; a link to nowhere is itself. */

@@ -14,8 +14,8 @@ import { carried } from '../exec/streams.ts'
 import { withStatus } from '../exec/status.ts'
 import { localSize, onTerminal } from '../exec/terminal.ts'
 import { CommandEnded, usageError } from '../failure.ts'
-import { addPeerOptions, withTrunk } from '../peer.ts'
-import type { PeerOptions } from '../peer.ts'
+import { addPeerOptions, resolvePeer, withTrunk } from '../peer.ts'
+import type { Peer, PeerOptions } from '../peer.ts'
 import { repeated } from '../repeated.ts'
 
 /** Options of `exec`, and of those that run what it runs. */
@@ -36,7 +36,7 @@ export interface ExecOptions extends PeerOptions {
 }
 
 const UNITS: Readonly<Record<string, number>> = { ms: 1, s: 1_000, '': 1_000, m: 60_000, h: 3_600_000 }
-/** What `--keep` stands for without a time: peer.ts gives it one. */
+/** What `--keep` stands for without a time: arguments.ts gives it one. */
 export const DEFAULT_KEEP = 'default'
 
 /** A time as a user writes it. */
@@ -72,6 +72,7 @@ export function addExec(program: Command, context: Context): void {
     .command('exec')
     .summary('run a program at the peer')
     .description('Run a program, or @NAME, at the peer. Its exit status is ours; 125 is a failure of our own.')
+    .usage('[options] [@peer --] <program> [arguments...]')
     .argument('<program>')
     .argument('[arguments...]')
     .passThroughOptions()
@@ -103,7 +104,12 @@ export function addExec(program: Command, context: Context): void {
 /** Runs a program at the peer, and gives how it has ended. */
 export async function execute(context: Context, words: readonly string[], options: ExecOptions): Promise<Exit> {
   const [program = Buffer.alloc(0), ...args] = words.map((word) => toBytes(byteString(word)))
-  const start = startOptions(context, options)
+  const { exec: { user, cwd: directory } = {} } = await peerOf(context, words, options)
+  const start = startOptions(context, {
+    ...(user !== undefined && { user }),
+    ...(directory !== undefined && { directory }),
+    ...options,
+  })
   return await withTrunk(context, options, async (trunk) => {
     const command = await execClient(trunk).start(program, args, start)
     if (options.detach === true) {
@@ -146,6 +152,16 @@ function startOptions(context: Context, options: ExecOptions): StartOptions {
       ? { tty: { ...localSize(), ...(term !== undefined && term !== '' && { term }) } }
       : { stdin: reads ? 'pipe' : 'none', stderr: merge ? 'merge' : 'pipe' }),
   }
+}
+
+/** The peer, with what the configuration says of commands there. */
+async function peerOf(context: Context, [name = '', program]: readonly string[], options: ExecOptions): Promise<Peer> {
+  const none = (options.to ?? context.env['TRUNKLINE_TO'] ?? '') === ''
+  if (none && name.startsWith('@') && program !== undefined)
+    throw usageError(
+      `which peer? ${name} is a command of the peer's; as the peer it is written exec ${name} -- ${program}`,
+    )
+  return await resolvePeer(context, options)
 }
 
 function variables(context: Context, given: readonly string[]): Record<string, Uint8Array> {

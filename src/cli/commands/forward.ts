@@ -18,9 +18,11 @@ import type { Context } from '../context.ts'
 import { asFailure, usageError } from '../failure.ts'
 import { connectionLog } from '../forward/connection-log.ts'
 import { listenersBy } from '../forward/rules.ts'
-import { EVERYWHERE, parseForward, parseProxy, proxySpec, requireNoFlags } from '../forward/spec.ts'
+import { EVERYWHERE, parseForward, parseProxy, requireNoFlags } from '../forward/spec.ts'
 import type { ForwardSpec, ListenSpec, ProxyFlags } from '../forward/spec.ts'
-import { addPeerOptions, connectPeerForGood } from '../peer.ts'
+import { forwardsOf, parseRemote } from '../forward/words.ts'
+import type { Forwards } from '../forward/words.ts'
+import { addPeerArgument, addPeerOptions, connectPeerForGood, resolvePeer, withPeer } from '../peer.ts'
 import type { PeerOptions } from '../peer.ts'
 import { repeated } from '../repeated.ts'
 import { lineRation } from '../refusal-log.ts'
@@ -34,14 +36,7 @@ const MAX_ACCEPTS = 8
  */
 const ALL_ACCEPTS = 32
 
-interface ForwardOptions extends PeerOptions, ProxyFlags {
-  local?: ForwardSpec[]
-  remote?: (ForwardSpec | ListenSpec)[]
-  dynamic?: ListenSpec[]
-  listen?: string[]
-}
-
-const parseRemote = (text: string): ForwardSpec | ListenSpec => proxySpec(text) ?? parseForward(text)
+interface ForwardOptions extends PeerOptions, ProxyFlags, Forwards {}
 
 /** Adds the command. */
 export function addForward(program: Command, context: Context): void {
@@ -60,13 +55,15 @@ export function addForward(program: Command, context: Context): void {
     .addHelpText('after', '\nAll but the last three can be repeated. Port 0 takes any free port, and it is printed.')
     .addHelpText('after', 'Without --wait the first session has to come at once; a lost one is replaced in any case.')
     .addHelpText('after', '\nExample:\n  $ trunkline forward -L 8080:127.0.0.1:80 -R 1080 --allow example.com:443')
-  addPeerOptions(command).action((options: ForwardOptions) => forward(context, options))
+  addPeerOptions(addPeerArgument(command)).action((peer: string | undefined, options: ForwardOptions) =>
+    forward(context, withPeer(options, peer)),
+  )
 }
 
-async function forward(context: Context, options: ForwardOptions): Promise<void> {
+async function forward(context: Context, given: ForwardOptions): Promise<void> {
+  const options = await withConfigured(context, given)
   const { local = [], remote = [], dynamic = [], allow = [], listen = [] } = options
-  const nothing = local.length + remote.length + dynamic.length + listen.length === 0
-  if (nothing) throw usageError('forward what? Give -L, -R, -D or --listen')
+  if (isNothing(options)) throw usageError('forward what? Give -L, -R, -D or --listen')
   const proxies = remote.filter((spec) => !('host' in spec))
   if (proxies.length > 0 && allow.length === 0)
     throw usageError('-R without a target is a proxy for the peer: say by --allow what it may connect to')
@@ -105,6 +102,19 @@ async function forward(context: Context, options: ForwardOptions): Promise<void>
   await Promise.race([interrupted(context), trunk.closed, ...forwards.map(({ closed }) => closed)])
   await Promise.all(forwards.map((each) => each.close()))
   await close()
+}
+
+function isNothing({ local = [], remote = [], dynamic = [], listen = [] }: Forwards): boolean {
+  return local.length + remote.length + dynamic.length + listen.length === 0
+}
+
+/**
+ * Where the command line says nothing of what to forward, what the configuration says of the peer.
+ */
+async function withConfigured(context: Context, options: ForwardOptions): Promise<ForwardOptions> {
+  if (!isNothing(options) || options.allow !== undefined) return options
+  const { forward: texts = [] } = await resolvePeer(context, options)
+  return { ...options, ...forwardsOf(texts) }
 }
 
 /**

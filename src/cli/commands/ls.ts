@@ -51,13 +51,13 @@ export function addLs(program: Command, context: Context): void {
     .addHelpText('after', '\nExample:\n  $ trunkline ls -l :/var/log')
   addPeerOptions(command).action(async (paths: string[], options: LsOptions) => {
     const remote = paths.map(remotePath)
-    await withFiles(context, options, async (files) => {
+    await withFiles(context, options, remote, async (filesAt) => {
       let first = true
-      await each(context, remote, shownRemote, async (path) => {
+      await each(context, remote, shownRemote, async (one) => {
         if (remote.length > 1 && options.json !== true)
-          await context.stdout.line(`${first ? '' : '\n'}${shownRemote(path)}`)
+          await context.stdout.line(`${first ? '' : '\n'}${shownRemote(one)}`)
         first = false
-        await listOne(context, files, path, options)
+        await listOne(context, filesAt(one), one.path, options)
       })
     })
   })

@@ -20,8 +20,8 @@ export function addMkdir(program: Command, context: Context): void {
   addPeerOptions(command).action(async (paths: string[], options: PeerOptions & { parents?: boolean }) => {
     const remote = paths.map(remotePath)
     const recursive = options.parents ?? false
-    await withFiles(context, options, async (files) => {
-      await each(context, remote, shownRemote, (path) => files.mkdir(wirePath(path), { recursive }))
+    await withFiles(context, options, remote, async (filesAt) => {
+      await each(context, remote, shownRemote, (one) => filesAt(one).mkdir(wirePath(one.path), { recursive }))
     })
   })
 }

@@ -5,7 +5,7 @@ import { joinPath, lastPart, wirePath } from '../../runtime/byte-path.ts'
 import { printable } from '../../runtime/printable.ts'
 import type { Context } from '../context.ts'
 import { usageError } from '../failure.ts'
-import { atRemote, withFiles } from '../files.ts'
+import { at, isSamePeer, withFiles } from '../files.ts'
 import { addPeerOptions } from '../peer.ts'
 import type { PeerOptions } from '../peer.ts'
 import { remoteType } from '../copy/remote-type.ts'
@@ -23,13 +23,19 @@ export function addMv(program: Command, context: Context): void {
   addPeerOptions(command).action(async (from: string, to: string, options: PeerOptions & { replace: boolean }) => {
     const source = remotePath(from)
     const target = remotePath(to)
-    const part = printable(lastPart(source))
+    const part = printable(lastPart(source.path))
     if (part === '') throw usageError('the root cannot be renamed')
     if (part === '.') throw usageError(`${shownRemote(source)} is no name that can be changed`)
-    await withFiles(context, options, async (files) => {
-      const into = (await remoteType(files, target)) === 'directory'
-      const name = into ? joinPath(target, lastPart(source)) : target
-      await atRemote(source, files.rename(wirePath(source), wirePath(name), { replace: options.replace }))
+    if (!isSamePeer(context, options, source, target))
+      throw usageError(
+        `${shownRemote(source)} and ${shownRemote(target)} are at two peers, and a rename is within one: use cp, then rm`,
+      )
+    await withFiles(context, options, [source], async (filesAt) => {
+      const files = filesAt(source)
+      const into = (await remoteType(files, target.path)) === 'directory'
+      const name = into ? joinPath(target.path, lastPart(source.path)) : target.path
+      const renamed = files.rename(wirePath(source.path), wirePath(name), { replace: options.replace })
+      await at(shownRemote(source), renamed)
     })
   })
 }

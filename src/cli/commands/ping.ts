@@ -4,7 +4,7 @@ import { InvalidArgumentError } from 'commander'
 import type { Context } from '../context.ts'
 import { pause } from '../context.ts'
 import { formatDuration } from '../format.ts'
-import { addPeerOptions, withTrunk } from '../peer.ts'
+import { addPeerArgument, addPeerOptions, withPeer, withTrunk } from '../peer.ts'
 import type { PeerOptions } from '../peer.ts'
 import { printable, printableJson } from '../../runtime/printable.ts'
 
@@ -38,8 +38,10 @@ export function addPing(program: Command, context: Context): void {
     .option('-c, --count <n>', 'how many times', parseCount, 4)
     .option('-i, --interval <seconds>', 'time between two', parseInterval, 1)
     .option('--json', 'the result as one JSON object')
-    .addHelpText('after', '\nExample:\n  $ trunkline ping -c 10')
-  addPeerOptions(command).action((options: PingOptions) => ping(context, options))
+    .addHelpText('after', '\nExample:\n  $ trunkline ping @vm1 -c 10')
+  addPeerOptions(addPeerArgument(command)).action((peer: string | undefined, options: PingOptions) =>
+    ping(context, withPeer(options, peer)),
+  )
 }
 
 async function ping(context: Context, options: PingOptions): Promise<void> {

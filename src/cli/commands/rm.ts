@@ -31,11 +31,11 @@ export function addRm(program: Command, context: Context): void {
     .addHelpText('after', '\nExample:\n  $ trunkline rm -r :/tmp/build')
   addPeerOptions(command).action(async (paths: string[], options: RmOptions) => {
     const remote = paths.map(remotePath)
-    const dot = remote.find((path) => printable(lastPart(path)) === '.')
+    const dot = remote.find(({ path }) => printable(lastPart(path)) === '.')
     // `DIR/.` means what is in DIR, which is not what would go.
     if (dot !== undefined) throw usageError(`${shownRemote(dot)} is no name that can be removed`)
-    await withFiles(context, options, async (files) => {
-      await each(context, remote, shownRemote, (path, errors) => removeOne(files, path, options, errors))
+    await withFiles(context, options, remote, async (filesAt) => {
+      await each(context, remote, shownRemote, (one, errors) => removeOne(filesAt(one), one.path, options, errors))
     })
   })
 }

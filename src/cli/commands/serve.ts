@@ -16,6 +16,8 @@ import { about, asFailure, EXIT, Failure, usageError } from '../failure.ts'
 import { connectionsBy, listenersBy } from '../forward/rules.ts'
 import { isLoopback, parseProxy, requireNoFlags } from '../forward/spec.ts'
 import type { ListenSpec, ProxyFlags } from '../forward/spec.ts'
+import { namedCommand, wordsOf } from '../named-command.ts'
+import { addConfigOption } from '../peer.ts'
 import { refusalLog } from '../refusal-log.ts'
 import { statusOnSignal } from '../server-status.ts'
 import { repeated } from '../repeated.ts'
@@ -34,6 +36,8 @@ interface ServeOptions extends ProxyFlags {
   budget?: string[]
   tokenFile?: string
   proxy?: ListenSpec
+  as?: string
+  config?: string
 }
 
 const READ_ONLY_SUFFIX = ':ro'
@@ -53,11 +57,11 @@ function once(option: string): (value: string, previous: string | undefined) => 
 
 /** Adds the command. */
 export function addServe(program: Command, context: Context): void {
-  program
+  const command = program
     .command('serve')
     .summary('wait for peers at an address, and offer them files and ports')
     .description('Wait for peers at an address. They may do what the options name, and nothing else.')
-    .argument('<address>', 'where: tcp://HOST:PORT (port 0: any), unix:///PATH, stdio:')
+    .argument('[address]', 'where: tcp://HOST:PORT (port 0: any), unix:///PATH, stdio:, @NAME')
     .option('--fs <dir[:ro]>', 'offer the files below a directory; :ro for reading only', once('--fs'))
     .option('--connect <host:port>', 'let peers connect to it (any: to everywhere); repeatable', append)
     .option('--listen <host:port>', 'let peers listen there (port *: any port); repeatable', append)
@@ -78,7 +82,46 @@ export function addServe(program: Command, context: Context): void {
     )
     .option('--token-file <file>', 'admit only peers that have the secret in this file', once('--token-file'))
     .addHelpText('after', '\nExample:\n  $ trunkline serve tcp://127.0.0.1:7000 --fs /srv:ro --connect 127.0.0.1:5432')
-    .action((address: string, options: ServeOptions) => serveAddress(context, address, options))
+  addConfigOption(command)
+    .addOption(new Option('--as <name>', 'as @NAME; the address may be another').hideHelp())
+    .action(async (address: string | undefined, options: ServeOptions) => {
+      const configured = await withConfigured(context, address, options)
+      await serveAddress(context, configured.address, configured.options).catch(configured.blame)
+    })
+}
+
+function rethrow(error: unknown): never {
+  throw error
+}
+
+/** Where to serve, and what: flags before the environment before the configuration. */
+async function withConfigured(
+  context: Context,
+  given: string | undefined,
+  options: ServeOptions,
+): Promise<{ address: string; options: ServeOptions; blame: (error: unknown) => never }> {
+  const isName = given?.startsWith('@') === true
+  if (isName && options.as !== undefined) throw usageError(`${given} and --as both name a server: give one of them`)
+  const name = isName ? given.slice(1) : options.as
+  if (name === undefined) {
+    if (given === undefined) throw usageError('serve where? Give an ADDRESS, or @NAME of the configuration')
+    return { address: given, options, blame: rethrow }
+  }
+  const { blamedOn, serverNamed } = await import('../config/load.ts')
+  const { address: own, proxy, ...section } = serverNamed(context, name, options.config)
+  const address = isName ? own : (given ?? own)
+  if (address === undefined) throw usageError(`[serve.${name}] has no address, and none is given`)
+  const tokenFile = options.tokenFile ?? (context.env['TRUNKLINE_TOKEN_FILE'] || section.tokenFile)
+  return {
+    address,
+    blame: (error) => rethrow(address === own ? blamedOn(context, 'serve', name, error, options.config) : error),
+    options: {
+      ...section,
+      ...(proxy !== undefined && { proxy: parseProxy(proxy) }),
+      ...options,
+      ...(tokenFile !== undefined && { tokenFile }),
+    },
+  }
 }
 
 /** Loads what is offered, and nothing else. */
@@ -100,17 +143,14 @@ async function commandsOf(context: Context, options: ServeOptions): Promise<Prot
     throw usageError('--exec-user and --exec-new-privileges say how commands run: say by --exec which')
   }
   const byName = new Map<string, string[]>()
-  for (const text of execNamed) {
-    const at = text.indexOf('=')
-    if (at < 1) throw usageError(`--exec-named ${text}: it is written NAME=COMMAND`)
-    const name = text.slice(0, at)
+  for (const { name, words } of execNamed.map(namedCommand)) {
     if (byName.has(name)) throw usageError(`--exec-named ${name} was given twice, and could only replace the first`)
-    byName.set(name, words(text.slice(at + 1)))
+    byName.set(name, words)
   }
   const { exec } = await import('../../../protocols/exec.ts')
   const commands = named('--exec', () =>
     exec({
-      allow: rules.includes('any') ? 'any' : rules.map(words),
+      allow: rules.includes('any') ? 'any' : rules.map(wordsOf),
       named: Object.fromEntries(byName),
       ...(execUser && { users: execUser }),
       ...(execNewPrivileges === true && { noNewPrivileges: false }),
@@ -119,10 +159,6 @@ async function commandsOf(context: Context, options: ServeOptions): Promise<Prot
   // what outlives its session does not outlive us
   context.owner.own(() => commands.close())
   return commands
-}
-
-function words(text: string): string[] {
-  return text.split(' ').filter((word) => word !== '')
 }
 
 /**

@@ -4,7 +4,7 @@ import { printable, printableJson } from '../../runtime/printable.ts'
 import type { Context } from '../context.ts'
 import { formatBytes, formatDuration, formatTable } from '../format.ts'
 import type { TrunkStatus } from '../../index.ts'
-import { addPeerOptions, withTrunk } from '../peer.ts'
+import { addPeerArgument, addPeerOptions, withPeer, withTrunk } from '../peer.ts'
 import type { PeerOptions } from '../peer.ts'
 
 /** Adds the command. */
@@ -14,9 +14,10 @@ export function addStatus(program: Command, context: Context): void {
     .summary('show the peer, what it offers, and the line')
     .description('Show the peer, what it offers, the line and the round trip.')
     .option('--json', 'everything as one JSON object')
-    .addHelpText('after', '\nExample:\n  $ trunkline status --json')
-  addPeerOptions(command).action(async (options: PeerOptions & { json?: boolean }) => {
-    await withTrunk(context, options, async (trunk) => {
+    .addHelpText('after', '\nExample:\n  $ trunkline status @vm1 --json')
+  type StatusOptions = PeerOptions & { json?: boolean }
+  addPeerOptions(addPeerArgument(command)).action(async (peer: string | undefined, options: StatusOptions) => {
+    await withTrunk(context, withPeer(options, peer), async (trunk) => {
       await trunk.ping({ signal: context.signal })
       const status = trunk.status()
       await context.stdout.line(options.json === true ? printableJson(status) : describe(context, status))

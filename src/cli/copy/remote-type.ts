@@ -1,6 +1,6 @@
 /** What a path of the peer is now, for commands that act differently on a directory. */
 import { asFailure } from '../failure.ts'
-import { atRemote } from '../files.ts'
+import { at } from '../files.ts'
 import type { Files } from '../files.ts'
 import { wirePath } from '../../runtime/byte-path.ts'
 import type { ByteString } from '../../runtime/byte-string.ts'
@@ -11,7 +11,7 @@ export async function remoteType(
   path: ByteString,
 ): Promise<'file' | 'directory' | 'symlink' | 'other' | undefined> {
   try {
-    return (await atRemote(path, files.stat(wirePath(path)))).type
+    return (await at(files.shown(path), files.stat(wirePath(path)))).type
   } catch (error) {
     if (asFailure(error).code === 'ERR_NOT_FOUND') return undefined
     throw error

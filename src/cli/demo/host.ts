@@ -11,7 +11,7 @@ import { connect } from '../../index.ts'
 import type { Trunk } from '../../index.ts'
 import { pause } from '../context.ts'
 import type { Context } from '../context.ts'
-import type { Files } from '../files.ts'
+import type { FilesystemClient } from '../../../protocols/filesystem.ts'
 import { formatBytes } from '../format.ts'
 import { tellParent } from './child.ts'
 import { PAGE } from './guest.ts'
@@ -67,7 +67,7 @@ async function ping(trunk: Trunk): Promise<Outcome> {
   return { amount: `best of ${PINGS}`, milliseconds: least }
 }
 
-async function compare(files: Files, plan: HostPlan): Promise<Outcome> {
+async function compare(files: FilesystemClient, plan: HostPlan): Promise<Outcome> {
   const tree = plan.files
   for (const { path } of tree) {
     const [here, guest, back] = await Promise.all([
@@ -104,7 +104,7 @@ function httpGet(url: string): Promise<string> {
   })
 }
 
-async function readBig(files: Files): Promise<number> {
+async function readBig(files: FilesystemClient): Promise<number> {
   const start = performance.now()
   let bytes = 0
   for await (const chunk of files.read(`${REMOTE_TREE}/${BIG_FILE}`)) bytes += chunk.byteLength
@@ -112,7 +112,7 @@ async function readBig(files: Files): Promise<number> {
   return performance.now() - start
 }
 
-async function bulkBesideSlowReader(context: Context, files: Files): Promise<void> {
+async function bulkBesideSlowReader(context: Context, files: FilesystemClient): Promise<void> {
   let alone = Infinity
   let beside = Infinity
   let slowBytes = 0
@@ -148,7 +148,7 @@ async function bulkBesideSlowReader(context: Context, files: Files): Promise<voi
 
 function readSlowly(
   context: Context,
-  files: Files,
+  files: FilesystemClient,
   stop: AbortSignal,
 ): { readonly started: Promise<void>; readonly ended: Promise<number> } {
   let start: () => void = () => undefined
