@@ -202,7 +202,7 @@ export class TrunkSession implements Trunk, PipeOwner {
     })
   }
 
-  // --- Trunk -------------------------------------------------------------------------------------
+  // --- Trunk ----------------------------------------------------------------------------------
 
   open(protocol: string, params?: unknown, options: OpenOptions = NO_OPTIONS): Promise<Pipe> {
     // what is thrown in here rejects: one promise is all that an open costs
@@ -301,7 +301,7 @@ export class TrunkSession implements Trunk, PipeOwner {
     await this.close()
   }
 
-  // --- PipeOwner ---------------------------------------------------------------------------------
+  // --- PipeOwner ------------------------------------------------------------------------------
 
   now(): number {
     return this.#parts.clock.now()
@@ -316,7 +316,7 @@ export class TrunkSession implements Trunk, PipeOwner {
     return reply.byteLength === 0 ? undefined : decodeCbor(reply, 'ERR_MESSAGE_INVALID', 'the reply')
   }
 
-  // --- inside ------------------------------------------------------------------------------------
+  // --- inside ---------------------------------------------------------------------------------
 
   #mux(): MuxCore {
     const { mux } = this.#engine
@@ -414,7 +414,7 @@ export class TrunkSession implements Trunk, PipeOwner {
     while (this.#pings[0] !== undefined && this.#pings[0].id <= id) this.#pings.shift()?.resolve(ms)
   }
 
-  // --- links that are lost, and others ---------------------------------------------------------------------------------
+  // --- links that are lost, and others --------------------------------------------------------
 
   /** The link is lost (`error`), or another one takes its place. */
   #detached(error: TrunkError | undefined): void {

@@ -1,6 +1,7 @@
 /**
- * Two sessions that outlive their links, without line or timer: links that carry a random part of what they hold and are lost at any byte,
- * others that take their place. Pipes on both sides write streams that follow from a key, and what is read is held against it.
+ * Two sessions that outlive their links, without line or timer: links that carry a random part of
+ * what they hold and are lost at any byte, others that take their place. Pipes on both
+ * sides write streams that follow from a key, and what is read is held against it.
  */
 import assert from 'node:assert/strict'
 import { TrunkError } from '../../src/contracts/errors.ts'
@@ -18,7 +19,7 @@ import { Random } from './random.ts'
 const EMPTY = new Uint8Array(0)
 const KEEP_MS = 60_000
 
-/** One end of a link: it greets with an engine of its own, and goes on with whatever session comes of that. */
+/** One end of a link: its own engine says hello, and it goes on with what session comes of that. */
 class End {
   engine!: Engine
   readonly out: Uint8Array[] = []

@@ -175,6 +175,20 @@ describe('close', () => {
     await closed(near, far)
   })
 
+  it('rejects with the peer’s reason where the stop had come before sink was called', async () => {
+    const deaf = protocol('deaf', async ({ accept }) => {
+      const pipe = accept()
+      await pipe.source.return(undefined)
+      await pipe.closeWrite()
+    })
+    const [near, far] = await trunkPair({}, { protocols: [deaf] })
+    const pipe = await near.open('deaf')
+    // the end of the other direction comes behind the stop
+    for await (const _ of pipe.source) assert.fail('nothing was written')
+    assert.equal(await outcome(pipe.sink([Buffer.from('x')])), 'ERR_PIPE_STOPPED')
+    await closed(near, far)
+  })
+
   it('resolves where the handler read all that was written and returned before the end was', async () => {
     const one = protocol('one', async ({ accept }) => {
       const pipe = accept()

@@ -62,7 +62,7 @@ export class FrameDecoder {
     return { type: this.#type, headerBytes, missing: this.#missing }
   }
 
-  /** Between two frames: goes on within the frame in which the bytes of another decoder have ended. */
+  /** Between two frames: goes on within the frame in which another decoder's bytes have ended. */
   goOnFrom(other: FrameDecoder): void {
     this.#header.set(other.#header)
     this.#headerBytes = other.#headerBytes

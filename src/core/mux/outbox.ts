@@ -209,7 +209,10 @@ export class Outbox {
     this.#host.askParsed?.()
   }
 
-  /** Where all frames are one numbered stream: its offset, which counts in place of the bytes of data frames alone. */
+  /**
+   * Where all frames are one numbered stream: its offset. It counts in place of the bytes of data
+   * frames alone.
+   */
   streamSent(offset: number): void {
     this.#dataSent = offset
   }

@@ -48,7 +48,7 @@ export class SessionStream {
     this.#stepBytes = Math.min(STEP_BYTES, maxInFlightBytes / 4)
   }
 
-  // --- what the peer sends ---------------------------------------------------------------------------------------------
+  // --- what the peer sends --------------------------------------------------------------------
 
   /**
    * From here on `decoder` reads the stream: where the link before was lost within a frame, it goes
@@ -104,7 +104,7 @@ export class SessionStream {
     return true
   }
 
-  // --- what the peer gets ----------------------------------------------------------------------------------------------
+  // --- what the peer gets ---------------------------------------------------------------------
 
   /** False where the peer has to confirm something first. */
   get hasRoom(): boolean {

@@ -122,7 +122,7 @@ export class Engine implements AttachmentHost, Resumable {
     this.link = new Attachment(options, this, this.counters)
   }
 
-  // --- bytes in ----------------------------------------------------------------------------------
+  // --- bytes in -------------------------------------------------------------------------------
 
   get bytesRead(): number {
     return this.#readBefore + this.link.bytesRead
@@ -246,7 +246,7 @@ export class Engine implements AttachmentHost, Resumable {
     else this.#detach(error, now)
   }
 
-  // --- another link --------------------------------------------------------------------------------------------------
+  // --- another link ---------------------------------------------------------------------------
 
   /** True where the session outlives its link. */
   get isResumable(): boolean {
@@ -319,7 +319,7 @@ export class Engine implements AttachmentHost, Resumable {
     return mux
   }
 
-  // --- what the pipe adapter asks for ------------------------------------------------------------
+  // --- what the pipe adapter asks for ---------------------------------------------------------
 
   /** Smoothed round trip in milliseconds; undefined before the first answer. */
   get roundTripMs(): number | undefined {
@@ -382,7 +382,7 @@ export class Engine implements AttachmentHost, Resumable {
     return this.state === 'ended'
   }
 
-  // --- batches out -------------------------------------------------------------------------------
+  // --- batches out ----------------------------------------------------------------------------
 
   /**
    * The next batch to write, in pieces, or undefined. They may not be changed, and belong to the
@@ -489,7 +489,7 @@ export class Engine implements AttachmentHost, Resumable {
     return this.link.framing.beforeFarewell(now)
   }
 
-  // --- time --------------------------------------------------------------------------------------
+  // --- time -----------------------------------------------------------------------------------
 
   /** When `tick` wants to be called; Infinity for never. */
   deadline(): number {

@@ -46,7 +46,7 @@ export interface HelloResume {
   readonly key: Uint8Array
   /** How long it keeps a session without a link. */
   readonly keepMs: number
-  /** The connecting side: the session with which this link is to go on, and the number of the attempt. */
+  /** The connecting side: the session that goes on over this link, and the attempt’s number. */
   readonly session?: Uint8Array | undefined
   readonly attempt?: number | undefined
 }

@@ -175,7 +175,9 @@ export class TrunkPipe implements Pipe, PipeListener {
 
   readonly sink = async (source: Source<Bytes>): Promise<void> => {
     if (!isSource(source)) throw badArgument('sink takes an iterable of Uint8Arrays or Uint8ArrayLists')
-    if (this.#sinking || this.#state.endQueued) {
+    // a stop by the peer, or a failure, is told by the first write
+    const isEndedByUs = this.#state.endQueued && this.#failed === undefined && this.#state.stopError === undefined
+    if (this.#sinking || isEndedByUs) {
       throw new TrunkError('ERR_PIPE_BUSY', 'the pipe has a writer already, or its writing has ended')
     }
     this.#sinking = true
