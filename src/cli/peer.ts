@@ -54,6 +54,33 @@ export function withPeer<O extends PeerOptions>(options: O, peer: string | undef
   return { ...options, to: peer }
 }
 
+/** Adds the names of kept commands as arguments, a peer before them: `logs @vm1 build`. */
+export function addNamesArgument(command: Command, usage: string): Command {
+  return command.usage(`[options] [@peer] ${usage}`).argument('<name...>')
+}
+
+/** The names and the options, with the peer that stands before the names where one does. */
+export function withPeerOfNames<O extends PeerOptions>(
+  options: O,
+  [first = '', ...others]: readonly string[],
+): { readonly options: O; readonly names: readonly string[] } {
+  // no kept command has a name with @
+  if (!first.startsWith('@')) return { options, names: [first, ...others] }
+  if (others.length === 0) throw usageError(`which command? ${first} is the peer`)
+  return { options: withPeer(options, first), names: others }
+}
+
+/** The same where one command is meant. */
+export function withPeerOfName<O extends PeerOptions>(
+  given: O,
+  words: readonly string[],
+): { readonly options: O; readonly name: string } {
+  const { options, names } = withPeerOfNames(given, words)
+  const [name = '', ...others] = names
+  if (others.length > 0) throw usageError('one command at a time')
+  return { options, name }
+}
+
 /** Adds what says which peer it is. */
 export function addAddressOptions(command: Command): Command {
   return addConfigOption(

@@ -131,7 +131,7 @@ describe('the first signal, while the peer takes its time', { concurrency: 2, ti
     const fake = Object.fromEntries(names.map((name) => [name, note])) as unknown as Files
     const { signal } = new AbortController()
     const files = endedBy(signal, fake)
-    assert.deepEqual(Object.keys(files).sort(), [...names, 'shown'].sort())
+    assert.deepEqual(Object.keys(files).sort(), [...names, 'own', 'shown'].sort())
     void files.stat('a')
     files.list('a')
     files.read('a')

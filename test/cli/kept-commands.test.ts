@@ -1,6 +1,6 @@
 /** Commands that the peer keeps, and commands on our terminal, from the command line. */
 import assert from 'node:assert/strict'
-import { readFileSync } from 'node:fs'
+import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, it } from 'node:test'
 import { BINARY, serving, trunkline } from '../helpers/command-line.ts'
@@ -32,6 +32,29 @@ describe('kept commands', () => {
     assert.match(forgotten.stderr, /ERR_COMMAND_UNKNOWN: none/)
     assert.equal((await trunkline(['attach', 'job'], { to })).status, 125)
     assert.equal((await trunkline(['logs', 'job'], { to })).status, 1)
+    await server.stop()
+  })
+
+  it('are those of the peer that stands before their names [R-685]', async () => {
+    const server = await served()
+    const config = join(temporaryFolder(), 'config.toml')
+    writeFileSync(config, `[peer.vm1]\nto = "${server.address}"\n`)
+    const run = (...words: string[]) => trunkline(words, { env: { TRUNKLINE_CONFIG: config } })
+    assert.equal(
+      (await run('exec', '-d', '--name', 'job', '@vm1', '--', 'sh', '-c', 'echo out; exec sleep 100')).status,
+      0,
+    )
+    assert.match((await run('ps', '@vm1')).stdout, /^job +\d+ +running/m)
+    assert.equal((await run('logs', '@vm1', 'job')).stdout, 'out\n')
+    assert.equal((await run('kill', '@vm1', 'job')).status, 0)
+    assert.equal((await run('wait', '@vm1', 'job')).status, 143)
+    assert.equal((await run('attach', '@vm1', 'job')).status, 143)
+    assert.equal((await run('forget', '@vm1', 'job')).status, 0)
+    const shell = await trunkline(['shell', '@vm1'], { env: { TRUNKLINE_CONFIG: config }, input: 'exit 5\n' })
+    assert.equal(shell.status, 5)
+    const twice = await run('logs', '@vm1')
+    assert.match(twice.stderr, /which command\? @vm1 is the peer/)
+    assert.match((await run('wait', '@vm1', 'job', 'other')).stderr, /one command at a time/)
     await server.stop()
   })
 

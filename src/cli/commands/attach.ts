@@ -8,7 +8,7 @@ import type { Context } from '../context.ts'
 import { carried } from '../exec/streams.ts'
 import { withStatus } from '../exec/status.ts'
 import { onTerminal } from '../exec/terminal.ts'
-import { addPeerOptions, withTrunk } from '../peer.ts'
+import { addNamesArgument, addPeerOptions, withPeerOfName, withTrunk } from '../peer.ts'
 import type { PeerOptions } from '../peer.ts'
 import { parseOffset } from './logs.ts'
 import { escapeCharacter, TILDE } from './exec.ts'
@@ -26,7 +26,6 @@ export function addAttach(program: Command, context: Context): void {
     .command('attach', { hidden: true })
     .summary('go on with a command that the peer keeps')
     .description('Go on with a command that the peer keeps. Its exit status is ours; ~d leaves one on a terminal.')
-    .argument('<name>')
     .option('--watch', 'look on; another may control it')
     .option('--take', 'also where another controls it, who then does no more')
     .addOption(
@@ -34,7 +33,8 @@ export function addAttach(program: Command, context: Context): void {
     )
     .addOption(new Option('--escape <character>', 'in place of ~; none').argParser(escapeCharacter))
     .addHelpText('after', '\nExample:\n  $ trunkline attach work')
-  addPeerOptions(command).action((name: string, options: AttachOptions) => {
+  addPeerOptions(addNamesArgument(command, '<name>')).action((words: string[], given: AttachOptions) => {
+    const { options, name } = withPeerOfName(given, words)
     const { watch = false, take = false, from = 'tail', escape = TILDE } = options
     return withStatus(undefined, () =>
       withTrunk(context, options, async (trunk) => {
@@ -53,11 +53,11 @@ export function addWait(program: Command, context: Context): void {
     .command('wait', { hidden: true })
     .summary('wait for the end of a command that the peer keeps')
     .description('Wait for the end of a command that the peer keeps, and end with its exit status.')
-    .argument('<name>')
     .addHelpText('after', '\nExample:\n  $ trunkline wait build')
-  addPeerOptions(command).action((name: string, options: PeerOptions) =>
-    withStatus(undefined, () =>
+  addPeerOptions(addNamesArgument(command, '<name>')).action((words: string[], given: PeerOptions) => {
+    const { options, name } = withPeerOfName(given, words)
+    return withStatus(undefined, () =>
       withTrunk(context, options, (trunk) => execClient(trunk).wait(name, { signal: context.signal })),
-    ),
-  )
+    )
+  })
 }

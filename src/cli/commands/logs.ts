@@ -4,7 +4,7 @@ import { execClient, type CommandOutput } from '../../../protocols/exec.ts'
 import { say } from '../context.ts'
 import type { Context } from '../context.ts'
 import { printed, toStandardError } from '../exec/streams.ts'
-import { addPeerOptions, withTrunk } from '../peer.ts'
+import { addNamesArgument, addPeerOptions, withPeerOfName, withTrunk } from '../peer.ts'
 import type { PeerOptions } from '../peer.ts'
 
 interface LogsOptions extends PeerOptions {
@@ -26,13 +26,14 @@ export function addLogs(program: Command, context: Context): void {
     .command('logs', { hidden: true })
     .summary('print what a kept command has written')
     .description('Print what a command that the peer keeps has written, as far as the peer has it.')
-    .argument('<name>')
     .option('-f, --follow', 'go on with what it writes')
     .addOption(new Option('--from <offset>', 'from this byte of its standard output on').argParser(parseOffset))
     .addOption(new Option('--tail <bytes>', 'the last bytes of each output').argParser(parseOffset).conflicts('from'))
     .addHelpText('after', '\nExample:\n  $ trunkline logs -f build')
-  addPeerOptions(command).action(async (name: string, { follow = false, from, tail, ...peer }: LogsOptions) => {
-    await withTrunk(context, peer, async (trunk) => {
+  addPeerOptions(addNamesArgument(command, '<name>')).action(async (words: string[], given: LogsOptions) => {
+    const { options, name } = withPeerOfName(given, words)
+    const { follow = false, from, tail } = options
+    await withTrunk(context, options, async (trunk) => {
       const { stdout, stderr } = await execClient(trunk).logs(name, {
         follow,
         signal: context.signal,

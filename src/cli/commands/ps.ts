@@ -4,7 +4,7 @@ import { execClient, type CommandInfo } from '../../../protocols/exec.ts'
 import { printable, printableJson } from '../../runtime/printable.ts'
 import type { Context } from '../context.ts'
 import { formatDuration, formatTable } from '../format.ts'
-import { addPeerOptions, withTrunk } from '../peer.ts'
+import { addPeerArgument, addPeerOptions, withPeer, withTrunk } from '../peer.ts'
 import type { PeerOptions } from '../peer.ts'
 
 const HEAD = ['NAME', 'PID', 'STATE', 'AGE', 'COMMAND']
@@ -17,8 +17,9 @@ export function addPs(program: Command, context: Context): void {
     .description('List the commands that the peer keeps: those that outlive their sessions.')
     .option('--json', 'one JSON object per line')
     .addHelpText('after', '\nExample:\n  $ trunkline ps')
-  addPeerOptions(command).action(async (options: PeerOptions & { json?: boolean }) => {
-    const all = await withTrunk(context, options, (trunk) => execClient(trunk).list())
+  const withArgument = addPeerOptions(addPeerArgument(command))
+  withArgument.action(async (peer: string | undefined, options: PeerOptions & { json?: boolean }) => {
+    const all = await withTrunk(context, withPeer(options, peer), (trunk) => execClient(trunk).list())
     if (options.json === true) {
       for (const info of all) await context.stdout.line(printableJson(info))
       return

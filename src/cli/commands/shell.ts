@@ -3,7 +3,7 @@ import { Option, type Command } from 'commander'
 import type { Context } from '../context.ts'
 import { isTerminal } from '../descriptor/polled.ts'
 import { withStatus } from '../exec/status.ts'
-import { addPeerOptions } from '../peer.ts'
+import { addPeerArgument, addPeerOptions, withPeer } from '../peer.ts'
 import { escapeCharacter, execute, type ExecOptions } from './exec.ts'
 
 /** The peer knows which shell that is. */
@@ -23,9 +23,10 @@ export function addShell(program: Command, context: Context): void {
     .option('--name <name>', 'keep it under this name, also when the session is lost (trunkline attach)')
     .addOption(new Option('--escape <character>', 'in place of ~; none').argParser(escapeCharacter))
     .addHelpText('after', '\nExample:\n  $ trunkline shell --name work')
-  addPeerOptions(command).action((options: ExecOptions & { login?: boolean }) => {
+  const withArgument = addPeerOptions(addPeerArgument(command))
+  withArgument.action((peer: string | undefined, options: ExecOptions & { login?: boolean }) => {
     const tty = isTerminal(context.stdin) && context.stdout.isTerminal
     const words = options.login === true ? [...SHELL, '-l'] : SHELL
-    return withStatus(undefined, () => execute(context, words, { ...options, tty }))
+    return withStatus(undefined, () => execute(context, words, { ...withPeer(options, peer), tty }))
   })
 }

@@ -95,7 +95,7 @@ describe('a launcher of keepers', { skip }, () => {
       await program.ended
       program.terminal.output.discard()`
     const left = childProgram(
-      `${discarding('(trap "" HUP; echo up; exec sleep 1000) & read x < /dev/zero & sleep 0.2')}
+      `${discarding('(trap "" HUP; echo up; exec sleep 30) & read x < /dev/zero & sleep 0.2')}
       program.release()
       console.log(program.count())`,
     )
