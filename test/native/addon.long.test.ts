@@ -335,7 +335,7 @@ describe('native addon loader', () => {
     assert.ok(module.includes(before))
     writeFileSync(join(sources, 'module.c'), module.replace(before, '"numbers", constants'))
     execFileSync(process.execPath, [join(sources, 'build.mjs')])
-    assert.match(ask('other', SRC), /"problem":"the native addon .* is of other sources than this: build it anew"/)
+    assert.match(ask('other', SRC), /"problem":"the native addon .* is of other sources than this: build it again"/)
   })
 
   it('gives a sentence where the addon is switched off [R-454]', { skip }, () => {
