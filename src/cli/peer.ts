@@ -13,7 +13,7 @@ import { asFailure, EXIT, Failure, usageError } from './failure.ts'
 import { FirstSession } from './first-session.ts'
 import type { PeerSection } from './config/parse.ts'
 import { nameIn } from './peer-name.ts'
-import { readToken } from './token-file.ts'
+import { readToken, tokenFileOf } from './token-file.ts'
 import { parseWait } from './wait.ts'
 
 /** How a command names its peer. */
@@ -103,10 +103,14 @@ export async function resolvePeer(context: Context, options: PeerOptions): Promi
   }
   const name = nameIn(given)
   const wait = options.wait === undefined ? {} : { wait: options.wait }
-  if (name === undefined) return { address: given, ...tokenFileOf(context, options), ...wait }
+  const withToken = (configured?: string): { tokenFile?: string } => {
+    const tokenFile = tokenFileOf(context, options.tokenFile, configured)
+    return tokenFile === undefined ? {} : { tokenFile }
+  }
+  if (name === undefined) return { address: given, ...withToken(), ...wait }
   const { peerNamed } = await import('./config/load.ts')
-  const { to, ...section } = peerNamed(context, name, options.config)
-  return { ...section, address: to, name, ...tokenFileOf(context, options), ...wait }
+  const { to, tokenFile, ...section } = peerNamed(context, name, options.config)
+  return { ...section, address: to, name, ...withToken(tokenFile), ...wait }
 }
 
 /** `thrown`, with the line of the configuration where the address is from there and wrong. */
@@ -119,12 +123,6 @@ export async function addressError(
   const failure = asFailure(thrown)
   if (name === undefined || failure.status !== EXIT.usage) return failure
   return (await import('./config/load.ts')).blamedOn(context, 'peer', name, failure, config)
-}
-
-/** That of the flag, or of the environment. */
-function tokenFileOf({ env }: Context, options: PeerOptions): { tokenFile?: string } {
-  const tokenFile = options.tokenFile ?? env['TRUNKLINE_TOKEN_FILE']
-  return tokenFile === undefined || tokenFile === '' ? {} : { tokenFile }
 }
 
 function noSession(thrown: unknown): Failure {

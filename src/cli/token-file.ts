@@ -16,15 +16,21 @@ const BYTE_ORDER_MARK = Buffer.of(0xef, 0xbb, 0xbf)
 const LINE_END_BYTES = 2
 
 /**
- * The secret in `file`, without what editors add: a byte order mark, a line end. Undefined where no
- * file is named.
+ * The file with the secret: that of the option, else of the environment, else of the configuration.
+ * An empty option is wrong usage, and not no secret: it is a variable that a script has not set, and
+ * everybody would be let in.
  */
-export async function readToken(context: Context, file: string | undefined): Promise<Uint8Array | undefined> {
-  const path = file ?? context.env['TRUNKLINE_TOKEN_FILE']
-  return path === undefined || path === '' ? undefined : await readSecret(context, path)
+export function tokenFileOf({ env }: Context, option: string | undefined, configured?: string): string | undefined {
+  if (option === '') throw usageError('--token-file names no file')
+  return option ?? (env['TRUNKLINE_TOKEN_FILE'] || configured)
 }
 
-/** What is in `path`, without what editors add. */
+/** The secret in `file`; undefined where no file is named. */
+export async function readToken(context: Context, file: string | undefined): Promise<Uint8Array | undefined> {
+  return file === undefined ? undefined : await readSecret(context, file)
+}
+
+/** What is in `path`, without what editors add: a byte order mark, a line end. */
 export async function readSecret(context: Context, path: string): Promise<Uint8Array> {
   let bytes: Buffer
   try {

@@ -137,6 +137,27 @@ describe('policy', () => {
   })
 })
 
+describe('the token of serve', () => {
+  it('is never none because a variable of a script is empty', async () => {
+    const everywhere = ['serve', 'tcp://0.0.0.0:0', '--exec', 'any']
+    const { status, stderr } = await trunkline([...everywhere, '--token-file', ''])
+    assert.match(stderr, /--token-file names no file/)
+    assert.equal(status, 2)
+    const peer = await trunkline(['ping', '--to', 'tcp://127.0.0.1:1', '--token-file', ''])
+    assert.match(peer.stderr, /--token-file names no file/)
+  })
+
+  it('may be that of the environment where commands are offered to others', async () => {
+    const token = join(temporaryFolder(), 'token')
+    writeFileSync(token, 'a secret of some length\n')
+    const env = { TRUNKLINE_TOKEN_FILE: token }
+    const server = start(['serve', 'tcp://0.0.0.0:0', '--exec', 'any'], { env })
+    await eventually(() => /^tcp:/.test(server.stdout()), 'it serves')
+    server.child.kill('SIGTERM')
+    assert.equal((await server.ended).status, 0)
+  })
+})
+
 describe('signals', () => {
   for (const signal of ['SIGTERM', 'SIGINT'] as const) {
     it(`${signal} closes gracefully: exit 0, the port is free [R-129]`, async () => {

@@ -21,7 +21,7 @@ import { addConfigOption } from '../peer.ts'
 import { refusalLog } from '../refusal-log.ts'
 import { statusOnSignal } from '../server-status.ts'
 import { repeated } from '../repeated.ts'
-import { readToken } from '../token-file.ts'
+import { readToken, tokenFileOf } from '../token-file.ts'
 
 interface ServeOptions extends ProxyFlags {
   fs?: string
@@ -105,13 +105,12 @@ async function withConfigured(
   const name = isName ? given.slice(1) : options.as
   if (name === undefined) {
     if (given === undefined) throw usageError('serve where? Give an ADDRESS, or @NAME of the configuration')
-    return { address: given, options, blame: rethrow }
+    return { address: given, options: { ...options, ...withToken(context, options) }, blame: rethrow }
   }
   const { blamedOn, serverNamed } = await import('../config/load.ts')
   const { address: own, proxy, ...section } = serverNamed(context, name, options.config)
   const address = isName ? own : (given ?? own)
   if (address === undefined) throw usageError(`[serve.${name}] has no address, and none is given`)
-  const tokenFile = options.tokenFile ?? (context.env['TRUNKLINE_TOKEN_FILE'] || section.tokenFile)
   return {
     address,
     blame: (error) => rethrow(address === own ? blamedOn(context, 'serve', name, error, options.config) : error),
@@ -119,9 +118,14 @@ async function withConfigured(
       ...section,
       ...(proxy !== undefined && { proxy: parseProxy(proxy) }),
       ...options,
-      ...(tokenFile !== undefined && { tokenFile }),
+      ...withToken(context, options, section.tokenFile),
     },
   }
+}
+
+function withToken(context: Context, options: ServeOptions, configured?: string): { tokenFile?: string } {
+  const tokenFile = tokenFileOf(context, options.tokenFile, configured)
+  return tokenFile === undefined ? {} : { tokenFile }
 }
 
 /** Loads what is offered, and nothing else. */
