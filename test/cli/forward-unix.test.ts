@@ -6,6 +6,7 @@ import { existsSync, lstatSync, readdirSync } from 'node:fs'
 import { connect, type Socket } from 'node:net'
 import { join } from 'node:path'
 import { after, before, describe, it } from 'node:test'
+import { InvalidArgumentError } from 'commander'
 import { parseForward } from '../../src/cli/forward/spec.ts'
 import { serving, start, trunkline, type Serving } from '../helpers/command-line.ts'
 import { heard, socketServer } from '../helpers/connection-kinds.ts'
@@ -136,8 +137,8 @@ describe('the words of a forward with paths', () => {
     assert.deepEqual(shown('/a:/b'), [undefined, 0, '/a', '', 0, '/b'])
     assert.deepEqual(shown('/a:[::1]:80'), [undefined, 0, '/a', '::1', 80, undefined])
     assert.deepEqual(shown('/a\\:b\\\\:h:80'), [undefined, 0, '/a:b\\', 'h', 80, undefined])
-    for (const bad of ['/a', '/a:', '/a:80', '/a:h:80:x', '/a:h:99999', '80:h:/a', '/a:/b:80', '/a\\', 'x:/a']) {
-      assert.throws(() => parseForward(bad), bad)
-    }
+    const bad = ['/a', '/a:', '/a:80', '/a:h:80:x', '/a:h:99999', '80:h:/a', '/a:/b:80', '/a\\', 'x:/a']
+    for (const text of [...bad, '8080:/a:80', '80:@a:x', '80:/a:', '/a:@b:', '80:/a:/b'])
+      assert.throws(() => parseForward(text), InvalidArgumentError, text)
   })
 })

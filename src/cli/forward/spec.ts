@@ -70,8 +70,9 @@ function parsePaths(text: string): ForwardSpec {
   const [, to, port, ...rest] = fields
   if (rest.length > 0) throw wrong()
   if (isPath(to) && port === undefined) return { ...at, host: '', hostPort: 0, toPath: bytes(to) }
+  if (to === undefined || port === undefined || [to, port].some(isPath)) throw wrong()
   // the other side is one of a forward as any other
-  const { host, hostPort } = parseForward(`0:${to ?? ''}:${port ?? ''}`)
+  const { host, hostPort } = parseForward(`0:${to}:${port}`)
   return { ...at, host, hostPort }
 }
 
