@@ -19,7 +19,12 @@ export interface Carrying {
  */
 export async function carry(pipe: Pipe, connection: Connection, { broken, clock }: Carrying): Promise<void> {
   const joined = join(pipe, connection, clock)
-  const unsubscribe = onAbort(broken, () => joined.fail(abortError(broken)))
+  const unsubscribe = onAbort(broken, () => {
+    const reason = abortError(broken)
+    joined.fail(reason)
+    // where both directions have ended, the peer's word is what is waited for
+    pipe.abort(reason)
+  })
   // It rejects where one end was reset; it has reset the other one by then, and that is what it
   // should look like.
   await joined.over.then(() => pipe.close()).catch(() => undefined)

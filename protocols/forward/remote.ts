@@ -115,6 +115,8 @@ async function connectTo({ host, port }: TcpTarget, signal: AbortSignal, { clock
 export async function proxyRemote(trunk: Trunk, options: ProxyRemoteOptions): Promise<Forward> {
   const { allow, http = false, login, connectTimeoutMs, lookup, clock = systemClock } = options
   const serve = proxyFor({
+    // whose share of the lookups and descriptors of this process its clients use
+    trunk,
     allow,
     http,
     clock,

@@ -35,18 +35,36 @@ export function connectionsOf({ maxConnections = MAX_CONNECTIONS }: ForwardOptio
 }
 
 /** The forwards of a trunk, which end with it. One that was closed is not kept until then. */
-const forwardsOf = perTrunk((trunk) => {
-  const forwards = new Set<RunningForward>()
-  trunk.closed.then(
-    () => {
-      for (const forward of forwards) void forward.close()
-    },
-    (error: unknown) => {
-      for (const forward of forwards) forward.fail(error)
-    },
-  )
-  return forwards
-})
+class Forwards {
+  readonly #all = new Set<RunningForward>()
+  /** Ends one as the trunk has ended; there once it has. */
+  #end: ((forward: RunningForward) => void) | undefined
+
+  constructor(trunk: Trunk) {
+    trunk.closed.then(
+      () => this.#endAll((forward) => void forward.close()),
+      (error: unknown) => this.#endAll((forward) => forward.fail(error)),
+    )
+  }
+
+  add(forward: RunningForward): void {
+    this.#all.add(forward)
+    // the trunk may have ended while its name was looked up
+    const end = this.#end
+    if (end !== undefined) queueMicrotask(() => end(forward))
+  }
+
+  delete(forward: RunningForward): void {
+    this.#all.delete(forward)
+  }
+
+  #endAll(end: (forward: RunningForward) => void): void {
+    this.#end = end
+    for (const forward of this.#all) end(forward)
+  }
+}
+
+const forwardsOf = perTrunk((trunk) => new Forwards(trunk))
 
 function nameOf({ host, port, path }: Forward['address']): string {
   return path === undefined ? formatHostPort(host, port) : printableAddress(requireAddress(path))
@@ -61,7 +79,7 @@ export class RunningForward implements Forward {
   readonly #onFailure: ForwardOptions['onFailure']
   readonly #stop: () => Promise<void>
   readonly #broken = new AbortController()
-  readonly #forwards: Set<RunningForward>
+  readonly #forwards: Forwards
   readonly #unsubscribe: () => void
   #settle!: { readonly resolve: () => void; readonly reject: (error: unknown) => void }
   #closing: Promise<void> | undefined
@@ -70,7 +88,8 @@ export class RunningForward implements Forward {
     this.address = address
     this.description = `${side}${nameOf(address)} -> ${to}`
     this.#onFailure = onFailure
-    this.#forwards = forwardsOf(trunk).add(this)
+    this.#forwards = forwardsOf(trunk)
+    this.#forwards.add(this)
     this.#stop = stop
     this.closed = new Promise((resolve, reject) => {
       this.#settle = { resolve, reject }

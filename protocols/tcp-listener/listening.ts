@@ -87,7 +87,8 @@ export class Listening<P extends Pipe> implements AsyncIterable<P>, AsyncDisposa
     this.#end(closedError())
     for (const taker of this.#takers.splice(0)) taker.resolve(undefined)
     try {
-      await this.#control.close()
+      // within closeTimeoutMs: a peer that never confirms the end has lost the pipe then
+      await this.#control[Symbol.asyncDispose]()
     } catch {
       // The pipe or its session has failed: that, too, frees the port, and iterating says why.
     }

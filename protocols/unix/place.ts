@@ -102,7 +102,6 @@ const WALK: ReadonlyMap<string, string> = new Map([
   ['ERR_NOT_FOUND', 'ENOENT'],
   ['ERR_NOT_DIRECTORY', 'ENOTDIR'],
   ['ERR_ACCESS', 'EACCES'],
-  ['ERR_HANDLE_LIMIT', 'EMFILE'],
 ])
 
 /** What a walk has failed with: a system's error for net-errors.ts, or ERR_DENIED for a link. */

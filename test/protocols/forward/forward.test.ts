@@ -256,6 +256,19 @@ for (const { name, start, dial } of WAYS) {
   })
 }
 
+describe('A forward that listens here', () => {
+  for (const { name, start } of WAYS.filter(({ name }) => name.endsWith('Local')))
+    it(`${name} ends with a trunk that ended before it was there`, async () => {
+      const trunk = await trunkToPeer()
+      const first = await start(trunk, { host: '127.0.0.1', port: 1 })
+      await trunk.close()
+      await first.closed
+      const late = await start(trunk, { host: '127.0.0.1', port: 1 })
+      await late.closed
+      await isFreed(late.address.port)
+    })
+})
+
 describe('A forward to a target that nobody listens at', () => {
   for (const [name, start] of [
     ['forwardLocal', forwardLocal],

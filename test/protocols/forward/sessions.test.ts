@@ -94,6 +94,27 @@ describe('forwardLocal between two sessions', () => {
   })
 })
 
+describe('a connection that has ended both ways', () => {
+  it('is given up by the signal where the peer never confirms it', async () => {
+    const connection = protocol('tcp-connection', async ({ accept, signal }) => {
+      const pipe = accept({ localAddress: '', localPort: 0, remoteAddress: '', remotePort: 0 })
+      await pipe.closeWrite()
+      await collect(pipe)
+      await new Promise<void>((resolve) => signal.addEventListener('abort', () => resolve()))
+    })
+    const { options, trunk } = await lost([connection])
+    const stop = new AbortController()
+    const forward = await forwardLocal(trunk, { ...options, signal: stop.signal })
+    const client = connectTo({ port: forward.address.port, host: '127.0.0.1' })
+    client.end()
+    await once(client.resume(), 'end')
+    await eventually(() => trunk.status().pipes[0]?.waitsFor === 'confirmation', 'its ends are sent')
+    stop.abort(new TrunkError('ERR_ABORTED', 'enough'))
+    await eventually(() => forward.status().connections === 0, 'it is carried no more')
+    await trunk.close()
+  })
+})
+
 describe('forwardRemote between two sessions', () => {
   it('asks a peer that cannot listen just now again, and tells why once', async () => {
     const answers = ['granted', 'ERR_ADDRESS_IN_USE', 'ERR_ADDRESS_IN_USE', 'granted']
@@ -147,6 +168,24 @@ describe('forwardRemote between two sessions', () => {
       return forward.status().state === 'closed'
     }, 'it ends')
     await assert.rejects(forward.closed, { code: 'ERR_DENIED' })
+    await trunk.close()
+  })
+
+  it('is closed within closeTimeoutMs where the peer never confirms it', async () => {
+    const listener = protocol('tcp-listener', async ({ params, accept, signal }) => {
+      if ((params as { op: string }).op === 'listen')
+        accept({ op: 'listen', listener: 1, host: '127.0.0.1', port: 4_000 })
+      await new Promise<void>((resolve) => signal.addEventListener('abort', () => resolve()))
+    })
+    const { clock, options, trunk } = await lost([listener])
+    const forward = await forwardRemote(trunk, options)
+    const closed = { yet: false }
+    void forward.close().then(() => Object.assign(closed, { yet: true }))
+    await eventually(() => {
+      clock.advance(100)
+      return closed.yet
+    }, 'it is closed')
+    await forward.closed
     await trunk.close()
   })
 
