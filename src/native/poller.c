@@ -316,10 +316,7 @@ static napi_value js_poller(napi_env env, napi_callback_info info) {
   return object;
 }
 
-/*
- * --- one socket
- * ---------------------------------------------------------------------------------------
- */
+/* --- one socket ------------------------------------------------------------------------------- */
 
 /* Sends what the kernel takes of `pieces` now; false with errno: it takes no more. */
 static bool send_pieces(int fd, struct iovec *pieces, size_t count, size_t *total) {

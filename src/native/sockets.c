@@ -21,10 +21,7 @@
 /* after sys/socket.h, which it builds on */
 #include <linux/vm_sockets.h>
 
-/*
- * --- addresses
- * ---------------------------------------------------------------------------------------
- */
+/* --- addresses -------------------------------------------------------------------------------- */
 
 union address {
   struct sockaddr any;
@@ -159,10 +156,7 @@ static napi_value make_address(napi_env env, const union address *address) {
   return object;
 }
 
-/*
- * --- descriptors
- * ---------------------------------------------------------------------------------------
- */
+/* --- descriptors ------------------------------------------------------------------------------ */
 
 static napi_value fail_and_close(napi_env env, int fd, const char *syscall_name) {
   int error = errno;

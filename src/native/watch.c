@@ -4,10 +4,7 @@
 #include <errno.h>
 #include <stdlib.h>
 
-/*
- * --- readiness
- * ---------------------------------------------------------------------------------------
- */
+/* --- readiness -------------------------------------------------------------------------------- */
 
 /*
  * One watched descriptor. Its JavaScript object is held strongly until close(), so the collector

@@ -1,10 +1,8 @@
 /**
  * The connecting side of sessions that outlive their links: dials as soon as a link is lost, again
- * and again, until another link goes
- * on with the session, or the session is over. Promises: a session that the peer no longer knows is
- * over at once, and the one that
- * stands on that link in its place waits for whoever connects again; where nobody will, it is
- * closed.
+ * and again, until another link goes on with the session, or the session is over. Promises: a
+ * session that the peer no longer knows is over at once, and the one that stands on that link in
+ * its place waits for whoever connects again; where nobody will, it is closed.
  */
 import { Backoff } from '../runtime/backoff.ts'
 import type { Clock } from '../runtime/clock.ts'

@@ -1,8 +1,7 @@
 /**
  * The modes of a terminal that a program at the peer has set, seen in what it writes: where it
  * cannot put them back itself any more, exactly these are. Anything else of its output is none of
- * our
- * business. What is held is one unfinished sequence, of a bounded length.
+ * our business. What is held is one unfinished sequence, of a bounded length.
  */
 
 /** Those that are on by default: their undoing sets them. */

@@ -58,8 +58,7 @@ async function feed(
 
 /**
  * What `source` brings. An interrupt is no end of the input and no reason to cut it, which would
- * end
- * the command: the input stays open until the command has ended, as a terminal's does.
+ * end the command: the input stays open until the command has ended, as a terminal's does.
  */
 async function* untilInterrupted(
   context: Context,

@@ -1,9 +1,8 @@
 /**
  * What only the two sides of one session know, so that nobody else goes on with it: made of both
- * hellos' keys, and of the token where there
- * is one. A link proves it over its own two hellos and all positions. Each attach makes the next
- * key out of the last, so
- * a copy of one side that comes later, as from a snapshot, has a key that is no longer good.
+ * hellos' keys, and of the token where there is one. A link proves it over its own two hellos and
+ * all positions. Each attach makes the next key out of the last, so a copy of one side that comes
+ * later, as from a snapshot, has a key that is no longer good.
  */
 import type { Role } from '../session/hello.ts'
 

@@ -1,12 +1,10 @@
 /**
  * What this side has put into the stream of a session that outlives its links, and what of it the
- * peer has not confirmed yet. A copy of
- * each byte lies here until then, so a link may be lost at any of them and the next one goes on
- * where the peer stands.
+ * peer has not confirmed yet. A copy of each byte lies here until then, so a link may be lost at
+ * any of them and the next one goes on where the peer stands.
  *
  * Promises: the bytes of [acknowledged, end) are there, exactly as they were added, whatever their
- * owners do with theirs. Bound: its
- * user adds nothing while {@link retained} is above its limit.
+ * owners do with theirs. Bound: its user adds nothing while {@link retained} is above its limit.
  */
 
 /** Size of a block: what is retained lies in as few as it needs. */

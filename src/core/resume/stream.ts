@@ -4,10 +4,8 @@
  * A link only carries a range of them. The muxer does not know of it.
  *
  * The stream is what the numbered frames are, headers included: those of pipes, and CLOSING. All
- * others belong to their link.
- * Positions are exact to the byte, so a link may be lost within a frame. Bounds: `retained` of the
- * log stays within the bytes in
- * flight and 256 KiB.
+ * others belong to their link. Positions are exact to the byte, so a link may be lost within a
+ * frame. Bounds: `retained` of the log stays within the bytes in flight and 256 KiB.
  */
 import { FrameBatch } from '../frame/batch.ts'
 import { FIRST_OPTIONAL_TYPE, FIRST_PIPE_TYPE, FrameType, HEADER_BYTES } from '../frame/constants.ts'
