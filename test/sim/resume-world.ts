@@ -20,7 +20,7 @@ const EMPTY = new Uint8Array(0)
 const KEEP_MS = 60_000
 
 /** One end of a link: its own engine says hello, and it goes on with what session comes of that. */
-class End {
+export class End {
   engine!: Engine
   readonly out: Uint8Array[] = []
   over = false
@@ -224,6 +224,17 @@ export class ResumeWorld {
   /** Puts a link back in place of the present one. */
   attach(ends: [End, End]): void {
     this.#ends = ends
+  }
+
+  /** Everything that `from` has to say now, on its way. */
+  says(from: End): Uint8Array[] {
+    from.pull(this.now)
+    return from.out.splice(0)
+  }
+
+  /** It arrives. */
+  arrive(pieces: readonly Uint8Array[], to: End): void {
+    for (const piece of pieces) to.engine.receive(new Uint8Array(piece), this.now)
   }
 
   /** The link is lost: at once at one side or both, and what is under way with it. */

@@ -81,4 +81,29 @@ describe('sessions over one link after the other', () => {
     world.until(() => all(world))
     assert.equal(world.a.transfers[0]?.failed, '')
   })
+
+  it('[R-841] goes on with its peer after an earlier attempt of the same peer came late', () => {
+    const world = standing(5)
+    world.a.write(1, 100_000)
+    world.cut()
+    const [a1, b1] = [world.a.greet(), world.b.greet()]
+    world.arrive(world.says(a1), b1)
+    world.arrive(world.says(b1), a1)
+    const late = world.says(a1)
+    // the first attempt was given up, and the second one has its session
+    const [a2, b2] = [world.a.greet(), world.b.greet()]
+    world.arrive(world.says(a2), b2)
+    world.arrive(world.says(b2), a2)
+    world.arrive(world.says(a2), b2)
+    const answer = world.says(b2)
+    world.arrive(late, b1)
+    world.arrive(answer, a2)
+    world.attach([a2, b2])
+    for (let step = 0; step < 20; step++) world.step()
+    world.cut()
+    world.link()
+    world.until(() => all(world))
+    assert.equal(world.a.transfers[0]?.failed, '')
+    assert.equal(world.b.session?.resumed, 2)
+  })
 })

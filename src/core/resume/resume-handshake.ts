@@ -135,6 +135,7 @@ export class ResumeHandshake {
       return 'mismatch'
     }
     found.attempt = attempt
+    if (verdict === 'before') found.secret.stepBack()
     found.detach()
     this.#goOn(found, ready)
     return 'attached'

@@ -26,10 +26,10 @@ export interface KeyPair {
 const ID_BYTES = 16
 
 /**
- * How good a proof is. `current`: by the key that the next link is to prove. `replaced`: by one
- * that a later link has replaced.
+ * How good a proof is. `current`: by the key that the next link is to prove. `before`: by the last
+ * one, which the peer may still have. `replaced`: by the last one, which the peer has left.
  */
-export type Verdict = 'current' | 'replaced' | 'wrong'
+export type Verdict = 'current' | 'before' | 'replaced' | 'wrong'
 
 /** What a proof covers, besides its prover's role: the prover's hello first. */
 export interface Proven {
@@ -59,17 +59,18 @@ export class SessionSecret {
     return this.#proof(this.#key, proven)
   }
 
-  /**
-   * Where the key before is still good and proved, it is the key again: the peer has never got our
-   * answer to it.
-   */
+  /** Changes nothing: a link that proves a key may still be refused. */
   judge(proof: Uint8Array, proven: Proven): Verdict {
     const crypto = this.#crypto
     if (crypto.matches(proof, this.#proof(this.#key, proven))) return 'current'
     if (this.#before === undefined || !crypto.matches(proof, this.#proof(this.#before, proven))) return 'wrong'
-    if (this.#confirmed) return 'replaced'
+    return this.#confirmed ? 'replaced' : 'before'
+  }
+
+  /** A link that has proved the key before is accepted: the peer has never got our answer to it. */
+  stepBack(): void {
+    if (this.#before === undefined || this.#confirmed) throw new RangeError('the key before is not good any more')
     this.#key = this.#before
-    return 'current'
   }
 
   /** A link goes on with the session. `confirmed`: the peer is known to have made the same step. */

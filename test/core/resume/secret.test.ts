@@ -91,13 +91,28 @@ describe('the secret of a session', () => {
     const old = a.prove(PROVEN)
     b.advance(NEXT, false)
     // our answer was lost: the peer comes with the key that it has
-    assert.equal(b.judge(old, PROVEN), 'current')
+    assert.equal(b.judge(old, PROVEN), 'before')
+    b.stepBack()
     a.advance(NEXT, true)
     b.advance(NEXT, false)
     assert.equal(b.judge(a.prove(PROVEN), PROVEN), 'current')
     b.confirm()
     assert.equal(b.judge(old, PROVEN), 'replaced')
+    assert.throws(() => {
+      b.stepBack()
+    }, RangeError)
     b.advance(HELLOS, true)
     assert.equal(b.judge(old, PROVEN), 'wrong')
+  })
+
+  it('[R-840] is the same after each proof that it judges, a right one by the key before too', () => {
+    const [a, b] = both()
+    const old = a.prove(PROVEN)
+    a.advance(NEXT, true)
+    b.advance(NEXT, false)
+    // whoever proved it may be refused for its number or its positions
+    assert.equal(b.judge(old, PROVEN), 'before')
+    assert.equal(b.judge(new Uint8Array(32), PROVEN), 'wrong')
+    assert.equal(b.judge(a.prove(PROVEN), PROVEN), 'current')
   })
 })
