@@ -3,7 +3,7 @@
  * signalled, forgotten.
  */
 import { badArgument, TrunkError } from '../../src/contracts/errors.ts'
-import { onAbort, requireSignal } from '../../src/runtime/on-abort.ts'
+import { onAbort, requireSignal, unlessAborted } from '../../src/runtime/on-abort.ts'
 import type { Pipe, Trunk } from '../../src/contracts/types.ts'
 import { unwrap } from '../internal/decoded.ts'
 import { ClientCommand, type CommandScope, type Exit, type RunningCommand } from './client-command.ts'
@@ -75,7 +75,10 @@ export interface AttachOptions {
 
 /** Options of `logs`. */
 export interface LogsOptions {
-  /** Goes on with what comes. @default false, to what there is by now */
+  /**
+   * Goes on with what comes. @default false, to what there is by now: `exit` of a command that runs
+   * rejects then
+   */
   follow?: boolean
   /** From these offsets on; a number: of `stdout`. @default all that is kept */
   from?: number | OutputOffsets
@@ -200,8 +203,32 @@ async function attached(
   signal: AbortSignal | undefined,
   choose: (facts: CommandFacts) => Streams,
 ): Promise<AttachedCommand> {
-  if (signal !== undefined) requireSignal(signal)
-  const options = { ...(signal !== undefined && { signal }), readBeforeReset: true }
+  if (signal === undefined) return await attachedNow(trunk, which, role, choose)
+  requireSignal(signal).throwIfAborted()
+  // the pipes do not have the signal: a reset of the control pipe is meant for the command
+  const attaching = attachedNow(trunk, which, role, choose)
+  attaching.then(
+    (command) => {
+      const unsubscribe = onAbort(signal, () => command.leave(signal.reason as Error))
+      command.exit.then(unsubscribe, unsubscribe)
+    },
+    () => undefined,
+  )
+  try {
+    return await unlessAborted(attaching, signal)
+  } catch (error) {
+    signal.throwIfAborted()
+    throw error
+  }
+}
+
+async function attachedNow(
+  trunk: Trunk,
+  which: string,
+  role: { watch: boolean; take: boolean },
+  choose: (facts: CommandFacts) => Streams,
+): Promise<ClientCommand & AttachedCommand> {
+  const options = { readBeforeReset: true }
   const control = await trunk.open(EXEC, requireValid({ op: 'attach', ...referenceOf(which), ...role }), options)
   const opened: Promise<Pipe>[] = []
   try {
@@ -220,13 +247,11 @@ async function attached(
     const [stdin, stdout, stderr, tty] = [open('stdin'), open('stdout'), open('stderr'), open('tty')]
     const pipes = { control, stdin: await stdin, stdout: await stdout, stderr: await stderr, tty: await tty }
     const command = new ClientCommand(facts, { ...pipes, ...(until && { until }) }, undefined)
-    if (signal !== undefined) {
-      const unsubscribe = onAbort(signal, () => void command.detach())
-      command.exit.then(unsubscribe, unsubscribe)
-    }
+    // it wants no more than there is: nobody watches
+    if (until !== undefined) command.letGo()
     return Object.assign(command, { info: infoOf(facts) })
   } catch (error) {
-    control.closeWrite().catch(() => undefined)
+    control.close().catch(() => undefined)
     for (const pipe of opened)
       void pipe.then(
         (stream) => stream.abort(error as Error),

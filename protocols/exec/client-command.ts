@@ -124,7 +124,8 @@ export class ClientCommand implements RunningCommand {
   readonly #empty = new Deferred<undefined>()
   readonly #drained = new Map<OutputName, Deferred<number>>()
   #hasExited = false
-  #isDetached = false
+  /** We have left it, for this reason. */
+  #left: Error | undefined
   #isTaken = false
 
   constructor(reply: StartReply, pipes: CommandPipes, signal: AbortSignal | undefined) {
@@ -170,11 +171,23 @@ export class ClientCommand implements RunningCommand {
   async detach(): Promise<void> {
     if (this.name === undefined)
       throw new TrunkError('ERR_UNSUPPORTED', 'only a command that is kept can be left: start it with keep')
-    this.#isDetached = true
-    const reason = detached()
     // its place is free when the peer has said so; a session that is lost has freed it as well
+    this.#left = detached()
     await this.#control.close().catch(() => undefined)
-    this.#failed(reason)
+    this.leave(this.#left)
+  }
+
+  /** Gives its place back, and reads its outputs all the same. */
+  letGo(): void {
+    this.#left = detached()
+    this.#control.closeWrite().catch(() => undefined)
+  }
+
+  /** Leaves it at once. */
+  leave(reason: Error): void {
+    this.#left = reason
+    this.#control.close().catch(() => undefined)
+    this.#failed(toTrunkError(reason, 'ERR_ABORTED', 'the command was left'))
     this.#abortStreams(reason)
   }
 
@@ -203,7 +216,7 @@ export class ClientCommand implements RunningCommand {
     try {
       for await (const message of controlOfServer(this.#control)) this.#told(message)
       if (this.#isTaken) throw new TrunkError('ERR_COMMAND_ATTACHED', 'another has taken the command')
-      if (this.#isDetached) throw detached()
+      if (this.#left !== undefined) throw this.#left
       if (!this.#hasExited) throw new TrunkError('ERR_MESSAGE_INVALID', 'the peer has not told how the command ended')
       const untold = new TrunkError('ERR_MESSAGE_INVALID', 'the peer has not told how much the command wrote')
       for (const name of OUTPUTS) this.#drainedOf(name).reject(untold)
@@ -261,7 +274,10 @@ export class ClientCommand implements RunningCommand {
     const { from, dropped } = unwrap(decodeStreamReply(pipe.reply))
     if (this.name === undefined && (from !== 0 || dropped !== 0))
       throw new TrunkError('ERR_MESSAGE_INVALID', `the peer begins ${name} at ${from}, not at 0`)
-    const checked = (source: AsyncIterable<Uint8ArrayList>) => this.#checked(name, source, from)
+    const { [name]: until = Infinity } = this.#pipes.until ?? {}
+    // there is nothing to read, and perhaps nobody asks
+    if (from >= until) pipe.abort(detached())
+    const checked = (source: AsyncIterable<Uint8ArrayList>) => this.#checked(name, pipe, source, from, until)
     return {
       [Symbol.asyncIterator]: () => checked(pipe.source)[Symbol.asyncIterator](),
       get borrowed() {
@@ -275,21 +291,27 @@ export class ClientCommand implements RunningCommand {
 
   async *#checked(
     name: OutputName,
+    pipe: Pipe,
     source: AsyncIterable<Uint8ArrayList>,
     from: number,
+    until: number,
   ): AsyncGenerator<Uint8ArrayList> {
-    const until = this.#pipes.until?.[name] ?? Infinity
-    const acknowledge = this.#acknowledger(name)
     let at = from
     if (at >= until) return
-    for await (const data of source) {
-      if (at + data.byteLength >= until) {
-        yield data.sublist(0, until - at)
-        return
+    const acknowledge = this.#acknowledger(name)
+    try {
+      for await (const data of source) {
+        if (at + data.byteLength >= until) {
+          yield data.sublist(0, until - at)
+          return
+        }
+        at += data.byteLength
+        yield data
+        await acknowledge(at)
       }
-      at += data.byteLength
-      yield data
-      await acknowledge(at)
+    } finally {
+      // a peer that has nothing to write would not notice a reader that only stops
+      if (until < Infinity) pipe.abort(detached())
     }
     const said = await this.#drainedOf(name).promise
     if (said !== at)

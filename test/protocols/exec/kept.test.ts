@@ -288,4 +288,48 @@ describe('exec, kept commands', () => {
     assert.equal(await codeOf(vm.start('true', [], { keep: {} })), 'ERR_PROCESS_LIMIT')
     assert.equal((await vm.run('true')).code, 0)
   })
+
+  it('[R-800] goes on where the signal of an attach aborts, before the answer and after it', async () => {
+    const vm = await client(server())
+    const job = await vm.start('cat', [], { stdin: 'pipe', keep: { name: 'job' } })
+    await job.detach()
+    for (const when of ['before', 'after']) {
+      const leaves = new AbortController()
+      const attaching = vm.attach('job', { signal: leaves.signal })
+      const reason = new Error('enough')
+      if (when === 'after') {
+        const { exit, stdout } = await attaching
+        leaves.abort(reason)
+        assert.equal(await codeOf(exit), 'ERR_ABORTED')
+        assert.equal(await codeOf(text(stdout)), 'ERR_ABORTED')
+      } else {
+        leaves.abort(reason)
+        await assert.rejects(attaching, (error) => error === reason)
+      }
+      await soon(async () => (await vm.list())[0]?.controlled === false, 'it was left')
+      assert.ok(isAlive(job.pid), when)
+    }
+    const again = await vm.attach('job')
+    await again.stdin?.write(Buffer.from('on'))
+    await again.stdin?.closeWrite()
+    assert.deepEqual([await text(again.stdout), (await again.exit).code], ['on', 0])
+  })
+
+  it('[R-801] has room for any number of logs to now, which leave no pipe behind', async () => {
+    const protocol = server()
+    const [near] = await dial(protocol)
+    const vm = execClient(near)
+    const job = await vm.start('sh', ['-c', 'echo one; exec sleep 100'], { keep: { name: 'job' } })
+    assert.equal(await some(job.stdout, 4), 'one\n')
+    const pipes = near.status().pipes.length
+    for (let turn = 0; turn < 40; turn++) {
+      const { stdout, stderr, exit } = await vm.logs('job')
+      assert.equal(await text(stdout), 'one\n')
+      // what is empty may be left unread
+      if (turn % 2 === 0) assert.equal(await text(stderr), '')
+      assert.equal(await codeOf(exit), 'ERR_ABORTED')
+    }
+    await eventually(() => near.status().pipes.length === pipes, 'no pipe of them is left')
+    assert.equal((await vm.list())[0]?.watchers, 0)
+  })
 })
