@@ -23,6 +23,8 @@ const PROGRAM_MS = 90_000
 interface Running {
   readonly said: () => string
   readonly ended: Promise<number | null>
+  /** Until it has said `text`; fails with what it said where it ends before. */
+  says(text: string): Promise<void>
   stop(): Promise<void>
 }
 
@@ -60,11 +62,20 @@ describe('what is pasted into a project that npm init -y has made', () => {
     let said = ''
     for (const output of [child.stdout, child.stderr]) output.on('data', (chunk: Buffer) => (said += chunk.toString()))
     const ended = once(child, 'close').then(([status]) => status as number | null)
-    const stop = async (): Promise<void> => {
-      child.kill('SIGTERM')
-      await ended
+    let hasEnded = false
+    void ended.then(() => (hasEnded = true))
+    return {
+      said: () => said,
+      ended,
+      async says(text) {
+        await eventually(() => said.includes(text) || hasEnded, `${command} says ${text}`, PROGRAM_MS)
+        assert.ok(said.includes(text), `${command} has ended and said: ${said}`)
+      },
+      async stop() {
+        child.kill('SIGTERM')
+        await ended
+      },
     }
-    return { said: () => said, ended, stop }
   }
 
   /** Runs a program of the user's in a file that is named as the pages say. */
@@ -100,7 +111,7 @@ describe('what is pasted into a project that npm init -y has made', () => {
     const port = String(await freePort())
     const guest = program('guest.mts', ['tcp://127.0.0.1:0', 'share', port])
     try {
-      await eventually(() => guest.said().includes('\n'), 'the guest is ready', PROGRAM_MS)
+      await guest.says('\n')
       const host = program('host.mts', ['package.json', port], { TRUNKLINE_TO: guest.said().trim() })
       assert.equal(await host.ended, 0, host.said())
       assert.match(host.said(), /^hello from the guest$/m)
@@ -137,16 +148,18 @@ describe('what is pasted into a project that npm init -y has made', () => {
     const shell = (line: string): Running => start('sh', ['-c', `${to}\nexec ${line}`])
 
     const guest = shell(serve)
-    const tunnel = shell(forward)
+    let tunnel: Running | undefined
     try {
-      await eventually(() => guest.said().includes(address), 'the guest is ready', PROGRAM_MS)
+      await guest.says(address)
+      // nobody waits for a guest that does not listen yet without --wait
+      tunnel = shell(forward)
       const copying = shell(copy)
       assert.equal(await copying.ended, 0, copying.said())
       assert.equal(readFileSync(join(consumer.folder, 'logs/today.log'), 'utf8'), 'all is well\n')
-      await eventually(() => tunnel.said().includes('forwarding'), 'the forward is ready', PROGRAM_MS)
+      await tunnel.says('forwarding')
       assert.equal(await (await fetch(`http://127.0.0.1:${local}/`)).text(), 'forwarded')
     } finally {
-      await Promise.all([guest.stop(), tunnel.stop()])
+      await Promise.all([guest.stop(), tunnel?.stop()])
       page.closeAllConnections()
       page.close()
     }
