@@ -19,7 +19,7 @@ import { openAnonymous } from './anonymous-file.ts'
  * Linux: a descriptor that names a file without opening it. Not in `fs.constants`; the same number
  * on every architecture Node supports.
  */
-const O_PATH = 0o10000000
+export const O_PATH = 0o10000000
 const ABOVE = Buffer.from('..')
 const { O_DIRECTORY, O_NOFOLLOW, O_NONBLOCK, O_NOCTTY } = constants
 
@@ -302,6 +302,7 @@ function symlinkRefused(): TrunkError {
   return new TrunkError('ERR_SYMLINK', 'symbolic links are not followed')
 }
 
-function canWalk(): boolean {
+/** True where a descriptor has a path: Linux with /proc. */
+export function canWalk(): boolean {
   return process.platform === 'linux' && statSync('/proc/self/fd', { throwIfNoEntry: false })?.isDirectory() === true
 }

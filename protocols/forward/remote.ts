@@ -5,7 +5,7 @@ import type { Pipe, Trunk } from '../../src/contracts/types.ts'
 import { systemClock } from '../../src/runtime/clock.ts'
 import { formatHostPort } from '../../src/runtime/host-port.ts'
 import { connectError } from '../../src/runtime/net-errors.ts'
-import { onAbort } from '../../src/runtime/on-abort.ts'
+import { onAbort, unlessAborted } from '../../src/runtime/on-abort.ts'
 import { proxyFor } from '../proxy/for-peer.ts'
 import type { Connection } from '../tcp/connection.ts'
 import { literalsOf } from '../tcp/resolve.ts'
@@ -90,7 +90,7 @@ async function forwardOne(pipe: Pipe, connect: Connect, carrying: Carrying): Pro
 async function connectTo({ host, port }: TcpTarget, signal: AbortSignal, { clock }: Carrying): Promise<Connection> {
   const target = formatHostPort(host, port)
   try {
-    return await dial(await literalsOf(host), port, { target, signal, clock })
+    return await dial(await unlessAborted(literalsOf(host), signal), port, { target, signal, clock })
   } catch (error) {
     throw connectError(error, target)
   }

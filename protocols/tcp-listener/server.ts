@@ -74,6 +74,7 @@ export function listenerOver(options: TcpListenerOptions, open: () => OpenSource
     open,
   }
   return listenerProtocol<ListenRequest>({
+    clock: settings.clock,
     name: NAME,
     ...listenerLimits(options),
     descriptors: 1,

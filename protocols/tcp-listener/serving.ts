@@ -11,6 +11,7 @@ import { TrunkError } from '../../src/contracts/errors.ts'
 import { requireInteger } from '../../src/contracts/limits.ts'
 import { defineProtocol } from '../../src/contracts/protocol.ts'
 import type { Pipe, PipeRequest, Protocol } from '../../src/contracts/types.ts'
+import type { Clock } from '../../src/runtime/clock.ts'
 import { perTrunk } from '../internal/per-trunk.ts'
 import { join } from '../tcp/bridge.ts'
 import type { Connection } from '../tcp/connection.ts'
@@ -21,6 +22,7 @@ import type { AcceptRequest } from './messages.ts'
 /** What is bound by a request, and how the protocol says it. */
 export interface ListenerKind<Listen extends { readonly op: 'listen' }> extends ListenerLimits {
   readonly name: string
+  readonly clock: Clock
   /** Descriptors that a listener takes. */
   readonly descriptors: number
   /** Throws a `TrunkError`. */
@@ -122,14 +124,14 @@ async function serveAccept(
   request: PipeRequest,
   params: AcceptRequest,
   state: State,
-  kind: Pick<ListenerKind<never>, 'accepted'>,
+  kind: Pick<ListenerKind<never>, 'accepted' | 'clock'>,
 ): Promise<void> {
   const acceptor = state.listeners.get(params.listener)
   if (acceptor === undefined) throw new TrunkError('ERR_LISTENER_UNKNOWN', `there is no listener ${params.listener}`)
   const connection = await acceptor.next(request.signal)
   try {
     const pipe = request.accept(kind.accepted(params.request, connection))
-    await join(pipe, connection).over
+    await join(pipe, connection, kind.clock).over
   } finally {
     // Harmless after the bridge; where the pipe could not be had, the connection is not left
     // hanging.

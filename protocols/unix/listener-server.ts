@@ -64,6 +64,7 @@ export function unixListenerOver(options: UnixListenerOptions, sockets: () => Un
   const clock = options.clock ?? systemClock
   return listenerProtocol<ListenRequest>({
     name: LISTENER,
+    clock,
     ...listenerLimits(options),
     descriptors: DESCRIPTORS,
     parse: (params) => unwrap(decodeListener(params)),

@@ -7,7 +7,7 @@
 import { closeSync, fstatSync, openSync, statSync, type Stats } from 'node:fs'
 import { TrunkError } from '../../src/contracts/errors.ts'
 import { errnoOf } from '../filesystem/failures.ts'
-import { Root, type Folder, type Found } from '../filesystem/root.ts'
+import { canWalk, O_PATH, Root, type Folder, type Found } from '../filesystem/root.ts'
 import type { UnixAddress } from './address.ts'
 import type { AllowedPlace } from './policy.ts'
 
@@ -32,8 +32,6 @@ export interface FoundSocket {
 }
 
 const SLASH = 0x2f
-/** As in root.ts: to name a file without opening it. */
-const O_PATH = 0o10000000
 
 /** A place as this machine's own user writes it: whatever leads there, links too. */
 export function ownPlace({ path, names }: Extract<UnixAddress, { type: 'file' }>): AllowedPlace {
@@ -90,9 +88,8 @@ export function findSocket(place: AllowedPlace): FoundSocket {
  * system error.
  */
 export function findOwnSocket({ path }: Extract<UnixAddress, { type: 'file' }>): FoundSocket {
-  // on other systems there is nothing to hold it by
-  if (process.platform !== 'linux')
-    return { path: Buffer.from(path), stats: statSync(Buffer.from(path)), close: () => undefined }
+  // on other systems, and without /proc, there is nothing to hold it by
+  if (!canWalk()) return { path: Buffer.from(path), stats: statSync(Buffer.from(path)), close: () => undefined }
   const fd = openSync(Buffer.from(path), O_PATH)
   return { path: Buffer.from(`/proc/self/fd/${fd}`), stats: fstatSync(fd), close: () => closeSync(fd) }
 }
