@@ -420,7 +420,6 @@ export class TrunkSession implements Trunk, PipeOwner {
   #detached(error: TrunkError | undefined): void {
     this.#driver.leave(error ?? new TrunkError('ERR_LINK_LOST', 'another link goes on with the session'))
     if (error === undefined) return
-    for (const ping of this.#pings.splice(0)) ping.reject(error)
     this.#watchTime()
     this.#parts.onDetached?.(this, error)
   }

@@ -55,6 +55,8 @@ export class Side {
   /** What this side has written, by pipes that it opened. */
   readonly transfers: Transfer[] = []
   handled = 0
+  /** Number of the last ping that was answered. */
+  ponged = 0
   readonly #world: ResumeWorld
   #epoch: number
 
@@ -101,7 +103,9 @@ export class Side {
         incoming: (pipe, head) => {
           this.#serve(engine, pipe, head)
         },
-        ponged: () => undefined,
+        ponged: (id) => {
+          this.ponged = id
+        },
         handedOver: (session) => {
           end.engine = session
         },

@@ -106,4 +106,24 @@ describe('sessions over one link after the other', () => {
     assert.equal(world.a.transfers[0]?.failed, '')
     assert.equal(world.b.session?.resumed, 2)
   })
+
+  it('[R-842] answers over the next link what was asked over the last one', () => {
+    const world = standing(7)
+    const sides = [world.a, world.b]
+    for (const side of sides) {
+      for (let asked = 0; asked < 20; asked++) {
+        const id = side.session?.ping() ?? 0
+        world.until(() => side.ponged >= id)
+      }
+    }
+    world.detach()
+    const asked = sides.map(({ session }) => session?.ping() ?? 0)
+    world.link()
+    world.until(() => sides.every(({ session }) => session?.resumed === 1))
+    for (let step = 0; step < 100; step++) world.step()
+    assert.deepEqual(
+      sides.map(({ ponged }, at) => ponged >= (asked[at] ?? Infinity)),
+      [true, true],
+    )
+  })
 })

@@ -187,6 +187,21 @@ describe('a session with resume', () => {
     pipe.abort(new Error('enough'))
   })
 
+  it('[R-843] answers pings that were asked before a loss, and while there was no link', async () => {
+    const asked: Promise<number>[] = []
+    await using at = await pair({
+      onConnection: ({ state }) => {
+        if (state === 'resuming') asked.push(at.trunk.ping())
+      },
+    })
+    for (let ping = 0; ping < 5; ping++) await at.trunk.ping()
+    at.proxy.blackHole()
+    asked.push(at.trunk.ping())
+    at.proxy.cut('reset')
+    await eventually(() => asked.length === 2, 'the ping without a link')
+    for (const answer of asked) assert.ok((await answer) >= 0)
+  })
+
   it('is refused on a line where bytes can be lost', async () => {
     await assert.rejects(connect('serial:///dev/null', { resume: true }), { code: 'ERR_UNSUPPORTED' })
     await assert.rejects(serve('serial:///dev/null', { resume: true }), { code: 'ERR_UNSUPPORTED' })

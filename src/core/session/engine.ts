@@ -306,6 +306,7 @@ export class Engine implements AttachmentHost, Resumable {
     this.#readBefore += this.link.bytesRead
     this.#writtenBefore += this.link.bytesWritten
     this.link.end()
+    link.pings.goOnFrom(this.link.pings)
     this.link = link
     this.#lostTo = undefined
     this.#keepUntil = Infinity

@@ -30,6 +30,11 @@ export class Pings {
     this.#warmUpSamples = warmUpSamples
   }
 
+  /** Goes on with the numbers of the link before: a later answer counts for what was asked there. */
+  goOnFrom(before: Pings): void {
+    this.#id = before.#id
+  }
+
   /** The number of the ping that goes out next: asking again before it has gives the same. */
   want(): number {
     if (!this.#wanted) {
