@@ -54,7 +54,7 @@ function pipeStatuses(engine: Engine, now: number): TrunkStatus['pipes'] {
       creditLeft: Math.max(0, state.creditLimit - state.sent),
       unread: state.readable,
       ageMs: now - state.openedAt,
-      waitsFor: engine.attached ? pipe.waitsFor : ('link' as const),
+      waitsFor: pipe.waitsFor,
     })
   }
   return statuses

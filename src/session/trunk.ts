@@ -309,7 +309,17 @@ export class TrunkSession implements Trunk, PipeOwner {
 
   closeTimer(callback: () => void): Timer {
     const { clock, limits } = this.#parts
-    return clock.after(limits.closeTimeoutMs, callback)
+    let timer: Timer | undefined
+    const start = (): void => {
+      const { attachedAt } = this.#engine
+      timer = clock.after(limits.closeTimeoutMs, () => {
+        // a peer that no link reached meanwhile could not finish
+        if (this.isAttached && this.#engine.attachedAt === attachedAt) callback()
+        else start()
+      })
+    }
+    start()
+    return { cancel: () => timer?.cancel() }
   }
 
   decodeReply(reply: Uint8Array): unknown {

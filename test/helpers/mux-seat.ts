@@ -108,6 +108,7 @@ export class MuxSeat implements MuxHost {
 
   readonly #owner: PipeOwner = {
     now: () => this.now,
+    isAttached: true,
     closeTimer: (callback) => {
       this.closeTimer = callback
       return {

@@ -99,6 +99,8 @@ export class Engine implements AttachmentHost, Resumable {
   attempt = 0
   /** How often another link has gone on with it. */
   resumed = 0
+  /** Since when its link, or the last one, carries it. */
+  attachedAt = 0
   /** Session frames to send, each at most once: so the answers to a flood are bounded. */
   #bye: Uint8Array | undefined
   #concernsAnybody = false
@@ -178,6 +180,7 @@ export class Engine implements AttachmentHost, Resumable {
     if (resume?.attached instanceof Engine) return this.#handOver(resume.attached, now)
     this.peer = peer
     this.own = own
+    this.attachedAt = now
     this.state = 'open'
     const { frameBytes, checked } = this.link
     const secret = this.link.beginSecret(peer)
@@ -308,6 +311,7 @@ export class Engine implements AttachmentHost, Resumable {
     this.link.end()
     link.pings.goOnFrom(this.link.pings)
     this.link = link
+    this.attachedAt = now
     this.#lostTo = undefined
     this.#keepUntil = Infinity
     this.resumed++

@@ -19,6 +19,8 @@ import { closeIterator, isSource } from '../../runtime/sources.ts'
 /** What a pipe needs of its trunk. */
 export interface PipeOwner {
   now(): number
+  /** False where the session waits for a link: the peer can do nothing for any pipe. */
+  readonly isAttached: boolean
   /** Calls `callback` when what is closed has had its time. */
   closeTimer(callback: () => void): Timer
   /** Reads a reply; throws where it is not valid. */
@@ -434,6 +436,7 @@ export class TrunkPipe implements Pipe, PipeListener {
   /** What the pipe waits for now. */
   get waitsFor(): WaitsFor {
     const state = this.#state
+    if (!this.#owner.isAttached) return 'link'
     if (state.phase === 'opening') return state.outbound ? 'accept' : 'handler'
     if (state.queued > 0) return state.sent >= state.creditLimit ? 'credit' : 'line'
     if (state.readable > 0) return 'reader'
