@@ -106,7 +106,7 @@ export class BetweenCopy {
     if (bytes === undefined) return false
     await this.#ends.target.write(wirePath(to), bytes, { ...attributesOf(entry), durable: false, signal })
     progress.add(bytes.byteLength)
-    progress.expect(bytes.byteLength - size)
+    progress.correct(bytes.byteLength - size)
     return true
   }
 

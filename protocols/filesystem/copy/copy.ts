@@ -126,7 +126,7 @@ async function run(
   const { onFailure, onProgress, onAbandoned, temporaries = new Set(), clock = systemClock } = options
   const signal = options.signal === undefined ? new AbortController().signal : requireSignal(options.signal)
   if (signal.aborted) throw abortError(signal)
-  const [errors, progress] = [new CopyErrors(onFailure), new ProgressCount(onProgress)]
+  const [errors, progress] = [new CopyErrors(onFailure), new ProgressCount(onProgress, options.measure ?? false)]
   const abandon = (work: Promise<unknown>): void => {
     work.catch(() => undefined)
     onAbandoned?.(work)

@@ -92,7 +92,7 @@ async function receiveSmall(job: CopyJob, remote: ByteString, local: ByteString,
   if (bytes === undefined) return false
   replaceSmall(local, bytes, entry)
   job.progress.add(bytes.byteLength)
-  job.progress.expect(bytes.byteLength - size)
+  job.progress.correct(bytes.byteLength - size)
   return true
 }
 

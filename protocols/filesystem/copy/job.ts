@@ -46,5 +46,5 @@ export async function* counted<T extends { readonly byteLength: number }>(
     bytes += byteLength
     progress.add(byteLength)
   }
-  progress.expect(bytes - said)
+  progress.correct(bytes - said)
 }

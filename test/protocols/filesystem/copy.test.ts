@@ -12,6 +12,7 @@ import {
   readFileSync,
   statSync,
   symlinkSync,
+  truncateSync,
   utimesSync,
   writeFileSync,
 } from 'node:fs'
@@ -79,6 +80,25 @@ function held(files: FilesystemClient, go: Promise<void>): FilesystemClient {
     },
     async *read(...args) {
       await go
+      yield* files.read(...args)
+    },
+  }
+}
+
+/** `files`, where `change` runs before each file is moved. */
+function changedBefore(files: FilesystemClient, change: () => void): FilesystemClient {
+  return {
+    ...files,
+    async write(...args) {
+      change()
+      return await files.write(...args)
+    },
+    async readSmall(...args) {
+      change()
+      return await files.readSmall(...args)
+    },
+    async *read(...args) {
+      change()
       yield* files.read(...args)
     },
   }
@@ -221,6 +241,24 @@ for (const { name, source, copy, from, to } of WAYS) {
         assert.ok(!file.includes('.trunkline-'), file)
         if (/\d$/.test(file)) assert.equal(statSync(join(target, file)).size, Number(file.split('/').at(-1)) * 100)
       }
+    })
+
+    it('gives no total that nobody asked for, whatever becomes of files meanwhile [R-821]', async (t) => {
+      const both = await sides(t)
+      const tree = join(from(both), 'tree')
+      mkdirSync(tree)
+      for (const small of ['grows', 'shrinks']) writeFileSync(join(tree, small), pattern(1000))
+      writeFileSync(join(tree, 'large'), pattern(300_000))
+      let large = 300_000
+      const change = (): void => {
+        truncateSync(join(tree, 'grows'), 1009)
+        truncateSync(join(tree, 'shrinks'), 91)
+        truncateSync(join(tree, 'large'), (large += 9))
+      }
+      const seen: CopyProgress[] = []
+      await copy(changedBefore(both.files, change), both, 'tree', { onProgress: (now) => seen.push(now) })
+      assert.ok(seen.length > 0)
+      assert.ok(seen.every(({ totalBytes }) => totalBytes === 0))
     })
 
     it('ends with a session that is lost, whoever listens for failures', async (t) => {
