@@ -28,6 +28,7 @@ const LOCAL: Readonly<Record<string, readonly [code: ErrorCode, sentence: string
   EBUSY: ['ERR_BUSY', 'is busy'],
   ESTALE: ['ERR_FILE_CHANGED', 'changed while it was read'],
   EBADF: ['ERR_IO', 'is closed, or open for the other direction'],
+  EFTYPE: ['ERR_NOT_REGULAR', 'is not a regular file'],
   ENXIO: ['ERR_NOT_REGULAR', 'is a socket, or a device that is not there'],
   EINVAL: ['ERR_IO', 'cannot be read or written like this'],
   EIO: ['ERR_IO', 'the device reported an error'],

@@ -240,6 +240,20 @@ describe('cp between two peers', () => {
     assert.deepEqual(readdirSync(join(one, 'odd/inside')).sort(), ['file'])
   })
 
+  it('names the peer of a path in each error, and of two peers the one that failed [R-824]', async () => {
+    mkdirSync(join(one, 'blamed'))
+    writeFileSync(join(one, 'blamed/file'), 'content')
+    const file = join(home, 'read-only.toml')
+    configure(`${TWO}[peer.ro]\nto = "${addressOf('ro')}"\n`, file)
+    const readOnly = await serving(['--fs', `${two}:ro`], addressOf('ro'))
+    const said = async (...args: string[]): Promise<string> => (await tl('cp', '-r', ...args, '--config', file)).stderr
+    assert.match(await said('vm1:blamed', 'vm2:no/way'), /ERR_NOT_FOUND: vm2:no\/way: /)
+    assert.match(await said('vm1:blamed', 'ro:new'), /ERR_READ_ONLY: ro:new: /)
+    assert.match(await said(join(one, 'blamed'), 'vm2:no/way'), /ERR_NOT_FOUND: vm2:no\/way: /)
+    assert.match(await said(join(one, 'blamed/file'), 'vm2:no/way'), /ERR_NOT_FOUND: vm2:no\/way: /)
+    await readOnly.stop()
+  })
+
   it('is mv within one peer only', async () => {
     const { status, stderr } = await tl('mv', 'vm1:odd/file', 'vm2:file')
     assert.match(

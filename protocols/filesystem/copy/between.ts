@@ -12,7 +12,6 @@ import type { FilesystemClient } from '../client-types.ts'
 import { MAX_SMALL_BYTES } from '../file-batch.ts'
 import { Semaphore } from '../semaphore.ts'
 import { copyTree, FILLING_MODE } from './copy-tree.ts'
-import type { Side } from './errors.ts'
 import { outOfPeer } from './into-itself.ts'
 import { counted, MODE_BITS } from './job.ts'
 import type { Attributes, CopyJob } from './job.ts'
@@ -34,28 +33,23 @@ export interface Ends {
   readonly to: ByteString
   /** Both are at one peer. */
   readonly atOnePeer: boolean
+  /** Gets the errors that the source has had. */
+  readonly ofSource: WeakSet<Error>
 }
 
 /** What is known of the source. */
 export type SourceStat = Pick<RemoteEntry, 'size' | 'mode' | 'modifiedMs'>
 
-/** One copy. In its failures the source is the remote side, and the target stands for the local. */
+/** One copy. */
 export class BetweenCopy {
   readonly #job: CopyJob
   readonly #ends: Ends
   readonly #large: Semaphore
-  /** Errors that the source has had. */
-  readonly #ofSource = new WeakSet<object>()
 
   constructor(job: CopyJob, ends: Ends) {
     this.#job = job
     this.#ends = ends
     this.#large = new Semaphore(ends.atOnePeer ? LARGE_AT_ONE_PEER : LARGE_AT_ONCE)
-  }
-
-  /** Which end has had `error`. */
-  sideOf(error: unknown): Side {
-    return typeof error === 'object' && error !== null && this.#ofSource.has(error) ? 'remote' : 'local'
   }
 
   /** One file. */
@@ -75,14 +69,15 @@ export class BetweenCopy {
     const there = (relative: ByteString): ByteString => joinPath(from, relative)
     const root: RemoteEntry = { ...status, relative: HERE, type: 'directory' }
     await copyTree<RemoteEntry>(this.#job, root, {
-      entries: outOfPeer(this.#job, from, target, to, (isTarget) => walkRemote(files, from, signal, isTarget)),
+      entries: outOfPeer(this.#job, from, target, to, (isTarget) =>
+        this.#noting(walkRemote(files, from, signal, isTarget)),
+      ),
       makeFolder: (entry) => this.#makeFolder(here(entry.relative), entry),
       async finishFolder(relative, attributes) {
         await target.setAttributes(wirePath(here(relative)), { ...attributes, signal })
       },
       copyFile: (entry) => this.#copyFile(there(entry.relative), here(entry.relative), entry),
       source: 'remote',
-      sideOf: (error) => this.sideOf(error),
       pathOf: (side, relative) => (side === 'remote' ? there(relative) : here(relative)),
     })
   }
@@ -102,7 +97,7 @@ export class BetweenCopy {
     const { files, progress, signal } = this.#job
     const { size } = entry
     if (size > MAX_SMALL_BYTES) return false
-    const bytes = await this.#ofTheSource(files.readSmall(wirePath(from), { size, signal }))
+    const bytes = await files.readSmall(wirePath(from), { size, signal }).catch((error: unknown) => this.#note(error))
     if (bytes === undefined) return false
     await this.#ends.target.write(wirePath(to), bytes, { ...attributesOf(entry), durable: false, signal })
     progress.add(bytes.byteLength)
@@ -111,32 +106,25 @@ export class BetweenCopy {
   }
 
   async #transfer(from: ByteString, to: ByteString, status: SourceStat): Promise<void> {
-    const { progress, signal } = this.#job
-    const bytes = counted<Bytes>(progress, this.#read(from), status.size)
+    const { files, progress, signal } = this.#job
+    // what is written before the next of it is asked for: it may be borrowed
+    const content = this.#noting<Bytes>(files.read(wirePath(from), { signal, borrowed: true }))
+    const bytes = counted(progress, content, status.size)
     await this.#ends.target.write(wirePath(to), bytes, { ...attributesOf(status), durable: false, signal })
   }
 
-  /** What is written before the next of it is asked for: it may be borrowed. */
-  async *#read(from: ByteString): AsyncGenerator<Bytes, void, undefined> {
-    const { files, signal } = this.#job
+  /** What the source gives. */
+  async *#noting<T>(given: AsyncIterable<T>): AsyncGenerator<T, void, undefined> {
     try {
-      yield* files.read(wirePath(from), { signal, borrowed: true })
+      yield* given
     } catch (error) {
-      throw this.#noted(error)
+      this.#note(error)
     }
   }
 
-  async #ofTheSource<T>(work: Promise<T>): Promise<T> {
-    try {
-      return await work
-    } catch (error) {
-      throw this.#noted(error)
-    }
-  }
-
-  #noted(error: unknown): unknown {
-    if (typeof error === 'object' && error !== null) this.#ofSource.add(error)
-    return error
+  #note(error: unknown): never {
+    if (error instanceof Error) this.#ends.ofSource.add(error)
+    throw error
   }
 
   async #makeFolder(to: ByteString, entry: RemoteEntry): Promise<Attributes | undefined> {

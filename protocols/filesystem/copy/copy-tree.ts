@@ -9,7 +9,7 @@ import { depthOf, HERE, parentOf } from '../../../src/runtime/byte-path.ts'
 import type { ByteString } from '../../../src/runtime/byte-string.ts'
 import { inParallel } from '../../../src/runtime/in-parallel.ts'
 import { printable } from '../../../src/runtime/printable.ts'
-import { sideOf, type Side } from './errors.ts'
+import type { Side } from './errors.ts'
 import type { Attributes, CopyJob } from './job.ts'
 
 /**
@@ -49,8 +49,6 @@ export interface TreeCopy<E extends TreeEntry> {
   copyFile(entry: E): Promise<void>
   /** Which side is read. */
   readonly source: Side
-  /** Which side an error is of. @default by its class */
-  sideOf?(error: unknown): Side
   /** Where an entry is, on either side. */
   pathOf(side: Side, relative: ByteString): ByteString
 }
@@ -131,8 +129,9 @@ class TreeRun<E extends TreeEntry> {
       await operation()
       return 'there'
     } catch (error) {
-      const side = this.#copy.sideOf?.(error) ?? sideOf(error)
-      this.#job.errors.report(side, this.#copy.pathOf(side, entry.relative), error)
+      const { errors } = this.#job
+      const side = errors.sideOf(error)
+      errors.report(side, this.#copy.pathOf(side, entry.relative), error)
       return 'failed'
     }
   }

@@ -10,12 +10,12 @@ import type { FilesystemClient, FileStat } from '../client-types.ts'
 import { clientPath, LONE_SURROGATE, type FilePath } from '../path.ts'
 import { BetweenCopy } from './between.ts'
 import { downloadFile, downloadTree } from './download.ts'
-import { CopyErrors, sideOf } from './errors.ts'
+import { CopyErrors, sideByClass, type ErrorsOptions } from './errors.ts'
 import type { CopyJob } from './job.ts'
 import { walkLocal } from './local-tree.ts'
 import { ProgressCount } from './progress.ts'
 import { walkRemote } from './remote-tree.ts'
-import type { CopyFailure, CopyOptions, CopyResult, DownloadOptions, LocalPath } from './types.ts'
+import type { CopyOptions, CopyResult, DownloadOptions, LocalPath } from './types.ts'
 import { uploadFile, uploadTree } from './upload.ts'
 
 /**
@@ -89,13 +89,11 @@ export interface BetweenOptions extends CopyOptions {
   /** What the source is. */
   stat: Pick<FileStat, 'type' | 'size' | 'mode' | 'modifiedMs'>
   atOnePeer: boolean
-  /** Makes the failure of a single file from its side, `remote` for the source. */
-  failed: (side: CopyFailure['side'], error: unknown) => Error
 }
 
 /**
- * Copies what is at `from` of one peer to `to` of another. In failures of a tree the source is the
- * remote side, and the target stands for the local.
+ * Copies what is at `from` of one peer to `to` of another. In failures the source is the remote
+ * side, and the target stands for the local.
  */
 export async function between(
   files: FilesystemClient,
@@ -104,29 +102,31 @@ export async function between(
   to: FilePath,
   options: BetweenOptions,
 ): Promise<CopyResult> {
-  const ends = { from: remotePath(from), target, to: remotePath(to), atOnePeer: options.atOnePeer }
-  const { stat: status, failed } = options
-  let failure: Error | undefined
-  const result = await run(files, options, ends.to, ends.from, async (job) => {
+  const { stat: status, atOnePeer } = options
+  const ofSource = new WeakSet<Error>()
+  const ends = { from: remotePath(from), target, to: remotePath(to), atOnePeer, ofSource }
+  const sideOf: ErrorsOptions['sideOf'] = (error) =>
+    error instanceof Error && ofSource.has(error) ? 'remote' : 'local'
+  return await run(files, { ...options, sideOf }, ends.to, ends.from, async (job) => {
     const copy = new BetweenCopy(job, ends)
     if (status.type === 'directory') await measured(job, options, remoteSizes(job, ends.from), () => copy.tree(status))
-    else await copy.file(status).catch((error: unknown) => (failure = failed(copy.sideOf(error), error)))
+    else await copy.file(status)
   })
-  if (failure !== undefined) throw failure
-  return result
 }
 
 async function run(
   files: FilesystemClient,
-  options: CopyOptions,
+  options: CopyOptions & Partial<Pick<ErrorsOptions, 'sideOf'>>,
   local: ByteString,
   remote: ByteString,
   copy: (job: CopyJob) => Promise<void>,
 ): Promise<CopyResult> {
   const { onFailure, onProgress, onAbandoned, temporaries = new Set(), clock = systemClock } = options
+  const { shown, sideOf = sideByClass, measure = false } = options
   const signal = options.signal === undefined ? new AbortController().signal : requireSignal(options.signal)
   if (signal.aborted) throw abortError(signal)
-  const [errors, progress] = [new CopyErrors(onFailure), new ProgressCount(onProgress, options.measure ?? false)]
+  const errors = new CopyErrors({ signal, sideOf, ...(onFailure && { onFailure }), ...(shown && { shown }) })
+  const progress = new ProgressCount(onProgress, measure)
   const abandon = (work: Promise<unknown>): void => {
     work.catch(() => undefined)
     onAbandoned?.(work)

@@ -107,10 +107,10 @@ export async function writeLocalFile(
   await replaceFile(job, existing === undefined ? path : await raced(job, resolved(path)), chunks, attributes)
 }
 
-/** For what is there and cannot be replaced by a file. */
-export function notRegular(there: Stats): Error {
-  const code = there.isDirectory() ? 'EISDIR' : 'ENXIO'
-  return Object.assign(new Error('exists here and is not a regular file'), { code })
+/** For what is here and is no file, so that it is not read as one or replaced by one. */
+export function notRegular(here: Stats): Error {
+  const code = here.isDirectory() ? 'EISDIR' : 'EFTYPE'
+  return Object.assign(new Error('is here and is not a regular file'), { code })
 }
 
 /** Where `path` really is. Node would give it as text, and so lose what is not UTF-8. */

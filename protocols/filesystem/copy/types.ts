@@ -41,6 +41,11 @@ export interface CopyOptions extends CallOptions {
    * @default the first failure ends the copy, which rejects with it
    */
   onFailure?: (failure: CopyFailure) => void
+  /**
+   * How the message of an error that ends the copy shows a path. Must not throw.
+   * @default the path, the peer's with a colon before it
+   */
+  shown?: (side: CopyFailure['side'], path: Uint8Array) => string
   /** Told whenever something was copied, up to some thousand times a second. Must not throw. */
   onProgress?: (progress: CopyProgress) => void
   /** Looks through the tree beside the copy, so that `totalBytes` becomes known. @default false */

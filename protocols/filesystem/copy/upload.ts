@@ -11,7 +11,7 @@ import type { TreeEntry } from './copy-tree.ts'
 import { outOfRemote } from './into-itself.ts'
 import { counted, MODE_BITS, TREE_CHUNK_BYTES } from './job.ts'
 import type { Attributes, CopyJob } from './job.ts'
-import { openInTree, openToCopy, readChunks } from './local-file.ts'
+import { notRegular, openInTree, openToCopy, readChunks } from './local-file.ts'
 import { walkLocal } from './local-tree.ts'
 import { SendPacer, readSmall } from './small-file.ts'
 
@@ -31,7 +31,7 @@ export async function uploadFile(job: CopyJob, local: ByteString, remote: ByteSt
 
 async function send(job: CopyJob, file: FileHandle, remote: ByteString, chunkBytes?: number): Promise<void> {
   const stats = await raced(job, file.stat())
-  if (!stats.isFile()) throw new TrunkError('ERR_NOT_REGULAR', 'it is no regular file')
+  if (!stats.isFile()) throw notRegular(stats)
   const interruptible = {
     read: (...args: Parameters<FileHandle['read']>) => raced(job, file.read(...args)),
     stat: () => raced(job, file.stat()),

@@ -136,13 +136,11 @@ async function relay(job: CopyJob, { from, target, to, atOnePeer }: Relay, recur
   requireRecursive(isDirectory, recursive, files.shown(from))
   const name = intoFolder(to, from, (await remoteType(target, to)) === 'directory')
   requireFileName(name, isDirectory, target.shown(name))
-  const failed = (side: 'local' | 'remote', error: unknown): Error =>
-    about(side === 'remote' ? files.shown(from) : target.shown(name), error)
   await reported(
     job,
     files,
     (options) =>
-      between(files.own, wirePath(from), target.own, wirePath(name), { ...options, stat: status, atOnePeer, failed }),
+      between(files.own, wirePath(from), target.own, wirePath(name), { ...options, stat: status, atOnePeer }),
     (path) => target.shown(path),
   )
 }
@@ -156,15 +154,17 @@ async function reported(
 ): Promise<void> {
   const { context, progress } = job
   const errors = new OperandErrors(context, progress)
+  const shown = (side: 'local' | 'remote', path: Uint8Array): string =>
+    side === 'remote' ? remote.shown(fromBytes(path)) : local(fromBytes(path))
   await copy({
     signal: context.signal,
     clock: context.clock,
     ...shownBy(progress),
     onAbandoned: (work) => context.owner.leave(work),
     temporaries: context.temporaries,
+    shown,
     onFailure({ side, path, error }) {
-      const name = fromBytes(path)
-      errors.report(side === 'remote' ? remote.shown(name) : local(name), error)
+      errors.report(shown(side, path), error)
     },
   })
   errors.finish()

@@ -27,6 +27,7 @@ import {
   type CopyResult,
   type FilesystemClient,
 } from '../../../protocols/filesystem.ts'
+import { between } from '../../../protocols/filesystem/copy/copy.ts'
 import { TrunkError } from '../../../src/index.ts'
 import { noStrayRejections } from '../../helpers/stray-rejections.ts'
 import { outcome, pattern } from '../../helpers/protocols.ts'
@@ -243,6 +244,23 @@ for (const { name, source, copy, from, to } of WAYS) {
       }
     })
 
+    it('ends with the signal’s reason, whatever its code, and tells no entry of it [R-820]', async (t) => {
+      const both = await sides(t)
+      makeTree(from(both))
+      const stop = new AbortController()
+      const told: string[] = []
+      const reason = new TrunkError('ERR_TIMEOUT', 'it took too long')
+      const copying = copy(both.files, both, 'tree', {
+        signal: stop.signal,
+        onFailure: ({ error }) => told.push(error.code),
+        onProgress: ({ bytes }) => {
+          if (bytes > 0) stop.abort(reason)
+        },
+      })
+      await assert.rejects(copying, reason)
+      assert.deepEqual(told, [])
+    })
+
     it('gives no total that nobody asked for, whatever becomes of files meanwhile [R-821]', async (t) => {
       const both = await sides(t)
       const tree = join(from(both), 'tree')
@@ -296,6 +314,14 @@ describe('upload', () => {
     assert.equal(await outcome(upload(both.files, '/dev/null', 'x')), 'ERR_NOT_REGULAR')
   })
 
+  it('names what is here and no file as of this side [R-822]', async (t) => {
+    const both = await sides(t)
+    await assert.rejects(upload(both.files, '/dev/null', 'x'), {
+      code: 'ERR_NOT_REGULAR',
+      message: '/dev/null: is not a regular file',
+    })
+  })
+
   it('ends at a peer that only reads', async (t) => {
     const both = await sides(t, { readOnly: true })
     const tree = makeTree(both.here)
@@ -345,5 +371,42 @@ describe('download', () => {
     const stat = { ...(await both.files.stat('one')), mode: 0o600 }
     await download(both.files, 'one', join(both.here, 'one'), { stat })
     assert.equal(statSync(join(both.here, 'one')).mode & 0o777, 0o600)
+  })
+})
+
+describe('a copy between two peers', () => {
+  async function peers(t: TestContext) {
+    const [source, target] = [await serveFolder(t), await serveFolder(t)]
+    makeTree(source.root)
+    const stat = await source.files.stat('tree')
+    const shown = (side: CopyFailure['side'], path: Uint8Array): string =>
+      `${side === 'remote' ? 'source' : 'target'}:${Buffer.from(path).toString()}`
+    const copy = (from: FilesystemClient, to: FilesystemClient, name: string, options: CopyOptions) =>
+      between(from, 'tree', to, name, { shown, ...options, stat, atOnePeer: false })
+    return { source: source.files, target: target.files, copy }
+  }
+
+  it('names the peer that ends the copy of a tree, and its path there [R-823]', async (t) => {
+    const { source, target, copy } = await peers(t)
+    const refused = (code: 'ERR_ACCESS' | 'ERR_READ_ONLY') => (): Promise<never> =>
+      Promise.reject(new TrunkError(code, 'refused', { origin: 'remote' }))
+    // oxlint-disable-next-line require-yield -- it fails at once
+    const list: FilesystemClient['list'] = async function* () {
+      await refused('ERR_ACCESS')()
+    }
+    const onFailure = (): void => undefined
+    const cases: [FilesystemClient, FilesystemClient, CopyOptions, string][] = [
+      [source, { ...target, mkdir: refused('ERR_ACCESS') }, { onFailure }, 'target:0: refused'],
+      [source, { ...target, write: refused('ERR_READ_ONLY') }, { onFailure }, 'target:1/deep/'],
+      [source, { ...target, setAttributes: refused('ERR_ACCESS') }, {}, 'target:2/deep/er: refused'],
+      [{ ...source, list }, target, { onFailure }, 'source:tree: refused'],
+      [{ ...source, readSmall: refused('ERR_ACCESS') }, target, {}, 'source:tree/deep/'],
+    ]
+    for (const [at, [from, to, options, start]] of cases.entries()) {
+      await assert.rejects(copy(from, to, String(at), options), (error: Error) => {
+        assert.equal(error.message.slice(0, start.length), start)
+        return true
+      })
+    }
   })
 })
