@@ -116,8 +116,8 @@ export interface ProgramInput {
    */
   write(chunk: Uint8Array): Promise<boolean>
   /**
-   * Ends it behind what was written. Of a terminal: sends its end-of-file character where it reads
-   * by lines. Harmless when repeated.
+   * Ends it behind what was written; harmless when repeated. Of a terminal: sends its end-of-file
+   * character where it reads by lines, and takes what is written later all the same.
    */
   end(): void
   /** Ends it, and drops what was not taken. A write that waits resolves with false. */

@@ -3,7 +3,8 @@ import assert from 'node:assert/strict'
 import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, it } from 'node:test'
-import { BINARY, serving, trunkline } from '../helpers/command-line.ts'
+import { BINARY, serving, start, trunkline } from '../helpers/command-line.ts'
+import { eventually } from '../helpers/eventually.ts'
 import { temporaryFolder } from '../helpers/temporary-folder.ts'
 import { LAUNCHERS, shPlan } from '../protocols/exec/launchers.ts'
 
@@ -58,6 +59,30 @@ describe('kept commands', () => {
     await server.stop()
   })
 
+  for (const [kind, ...tty] of [['streams'], ['a terminal', '-t']] as const)
+    it(
+      `[R-805] are left by Ctrl-C and SIGTERM of whoever only looks on: ${kind}`,
+      { skip: tty.length > 0 && (keeper?.skip ?? false) },
+      async () => {
+        const server = await served()
+        const to = server.address
+        const script = 'printf up; exec sleep 1000'
+        assert.equal((await trunkline(['exec', '-d', ...tty, '--name', 'job', 'sh', '-c', script], { to })).status, 0)
+        for (const [signal, status] of [
+          ['SIGINT', 130],
+          ['SIGTERM', 143],
+        ] as const) {
+          const watching = start(['attach', '--watch', '--from', '0', 'job'], { to })
+          await eventually(() => watching.stdout() === 'up', 'it shows what there is', 20_000)
+          watching.child.kill(signal)
+          const ended = await watching.ended
+          assert.deepEqual([ended.status, ended.stderr], [status, ''])
+        }
+        assert.match((await trunkline(['ps'], { to })).stdout, /^job +\d+ +running/m)
+        await server.stop()
+      },
+    )
+
   it('[R-640] are signalled by name, and end with the server', async () => {
     const server = await served()
     const to = server.address
@@ -72,14 +97,13 @@ describe('kept commands', () => {
 
 describe('a terminal', { skip: keeper?.skip ?? false }, () => {
   /**
-   * Runs the command line on a terminal: types `keys` when `sign` is shown; gives what was shown,
-   * and whether the terminal is as it was.
+   * Runs the command line on a terminal: when the sign of a step is shown, types what the step
+   * gives. Gives what was shown, and whether the terminal is as it was.
    */
   async function onTerminal(
     to: string,
     words: string,
-    sign: string,
-    act: (pid: number) => string,
+    ...steps: readonly (readonly [sign: string, act: (pid: number) => string])[]
   ): Promise<[shown: string, isAsBefore: boolean]> {
     const folder = temporaryFolder()
     const script = `stty -a > ${folder}/before; "$NODE" "$BINARY" ${words} & pid=$!; echo "pid $pid"; fg >/dev/null; echo "status $?"; stty -a > ${folder}/after`
@@ -103,12 +127,13 @@ describe('a terminal', { skip: keeper?.skip ?? false }, () => {
     assert.ok(launched?.terminal)
     const { input, output } = launched.terminal
     let shown = ''
-    let hasActed = false
+    let [step, ...later] = steps
     for (let chunk; (chunk = await output.read()) !== undefined;) {
       shown += Buffer.from(chunk).toString('latin1')
-      if (hasActed || !shown.includes(sign)) continue
-      hasActed = true
-      await input.write(Buffer.from(act(Number(/pid (\d+)/.exec(shown)?.[1]))))
+      if (step === undefined || !shown.includes(step[0])) continue
+      const keys = step[1](Number(/pid (\d+)/.exec(shown)?.[1]))
+      ;[step, ...later] = later
+      await input.write(Buffer.from(keys))
     }
     await launched.ended
     return [shown, readFileSync(`${folder}/before`).equals(readFileSync(`${folder}/after`))]
@@ -125,7 +150,7 @@ describe('a terminal', { skip: keeper?.skip ?? false }, () => {
   ] as const)
     it(`[R-641] is as it was after ${what} [X31]`, async () => {
       const server = await served()
-      const [shown, isAsBefore] = await onTerminal(server.address, words, 'xterm\r\n', act)
+      const [shown, isAsBefore] = await onTerminal(server.address, words, ['xterm\r\n', act])
       await server.stop()
       assert.match(shown, /31 101\r\nxterm\r\n/)
       assert.match(shown, new RegExp(`status ${status}\r\n`))
@@ -135,12 +160,56 @@ describe('a terminal', { skip: keeper?.skip ?? false }, () => {
 
   it('[R-642] is as it was after the server was killed, and the status says that it was not the program’s [X31]', async () => {
     const server = await served()
-    const [shown, isAsBefore] = await onTerminal(server.address, `exec -t ${screen}`, 'xterm\r\n', () => {
-      server.running.child.kill('SIGKILL')
-      return ''
-    })
+    const [shown, isAsBefore] = await onTerminal(server.address, `exec -t ${screen}`, [
+      'xterm\r\n',
+      () => {
+        server.running.child.kill('SIGKILL')
+        return ''
+      },
+    ])
     assert.ok(shown.includes('\u001B[?1049l\u001B[?25h'), JSON.stringify(shown))
     assert.match(shown, /ERR_[A-Z_]+.*\r\nstatus 125\r\n/)
     assert.ok(isAsBefore)
+  })
+
+  it('[R-802] takes the keys of whoever comes after one whose input had ended', async () => {
+    const server = await served()
+    const to = server.address
+    await trunkline(['exec', '-d', '-t', '--name', 'ed', 'sh', '-c', 'stty raw -echo; printf up; exec cat'], { to })
+    const first = start(['attach', 'ed', '--from', '0'], { to, input: 'x' })
+    await eventually(() => first.stdout() === 'upx', 'the first has written, and its input has ended', 20_000)
+    first.child.kill('SIGKILL')
+    await first.ended
+    const [shown, isAsBefore] = await onTerminal(
+      to,
+      'attach ed --take --from 0',
+      ['upx', () => 'y'],
+      ['upxy', () => '\r~.'],
+    )
+    assert.match(shown, /status 0\r\n/)
+    assert.ok(isAsBefore)
+    await server.stop()
+  })
+
+  it('[R-803] is left by ~. also where the program has read nothing of what was typed', async () => {
+    const server = await served()
+    const [shown, isAsBefore] = await onTerminal(
+      server.address,
+      `exec -t sh -c 'stty raw -echo; printf up; exec sleep 1000'`,
+      ['up', () => `${'x'.repeat(600_000)}\r~.`],
+    )
+    assert.match(shown, /status 125\r\n/)
+    assert.ok(isAsBefore)
+    await server.stop()
+  })
+
+  it('[R-804] shell -d has one, whatever ours are', async () => {
+    const server = await served()
+    const to = server.address
+    assert.equal((await trunkline(['shell', '-d', '--name', 'work'], { to })).stdout, 'work\n')
+    const [row = ''] = (await trunkline(['ps', '--json'], { to })).stdout.trim().split('\n')
+    const { tty, state } = JSON.parse(row) as { tty: boolean; state: string }
+    assert.deepEqual([tty, state], [true, 'running'])
+    await server.stop()
   })
 })

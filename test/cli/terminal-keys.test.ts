@@ -6,6 +6,8 @@ import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import { EscapeKeys } from '../../src/cli/exec/escape.ts'
 import { PrivateModes } from '../../src/cli/exec/private-modes.ts'
+import { MAX_TYPED_BYTES, TypedAhead } from '../../src/cli/exec/typed-ahead.ts'
+import { eventually } from '../helpers/eventually.ts'
 
 /** What becomes of keys that come in these pieces: keys as text, wishes in angle brackets. */
 function typed(...pieces: string[]): string {
@@ -34,6 +36,48 @@ describe('the escape character', () => {
     assert.equal(typed('~', '\r', '~.'), '~\r<leave>')
     const none = new EscapeKeys(undefined)
     assert.deepEqual(none.push(Buffer.from('~.')), [{ keys: Uint8Array.from(Buffer.from('~.')) }])
+  })
+})
+
+describe('keys on their way', () => {
+  it('[R-806] wait in order, up to a bound, above which no more are to be read', async () => {
+    const written: string[] = []
+    const taken: (() => void)[] = []
+    let rooms = 0
+    const ahead = new TypedAhead(
+      (keys) => {
+        written.push(Buffer.from(keys).toString())
+        return new Promise((resolve) => taken.push(resolve))
+      },
+      () => rooms++,
+    )
+    for (const keys of ['a', 'b', 'c']) ahead.push(Buffer.from(keys))
+    ahead.push(Buffer.alloc(MAX_TYPED_BYTES - 4, 'd'))
+    assert.equal(ahead.isFull, false)
+    ahead.push(Buffer.from('e'))
+    assert.equal(ahead.isFull, true)
+    taken.shift()?.()
+    await eventually(() => written.length === 2, 'the rest is written')
+    assert.deepEqual(
+      [written[0], written[1]?.slice(0, 3), written[1]?.at(-1), ahead.isFull, rooms],
+      ['a', 'bcd', 'e', false, 1],
+    )
+    taken.shift()?.()
+  })
+
+  it('[R-807] are for nobody once the command reads no more', async () => {
+    let writes = 0
+    const ahead = new TypedAhead(
+      () => {
+        writes++
+        return Promise.reject(new Error('reads no more'))
+      },
+      () => undefined,
+    )
+    ahead.push(Buffer.alloc(MAX_TYPED_BYTES))
+    await eventually(() => !ahead.isFull, 'what waited is dropped')
+    ahead.push(Buffer.alloc(MAX_TYPED_BYTES))
+    assert.deepEqual([ahead.isFull, writes], [false, 1])
   })
 })
 

@@ -200,12 +200,12 @@ class Master implements Terminal {
     return !this.#inputIsOver && !this.#isOver
   }
 
+  /** The terminal stays: whoever attaches next writes on. */
   #end(): void {
     if (this.#inputIsOver || this.#isOver) return
     const character = this.#native.endOfFile(this.#fd)
     // one that does not fit is behind 4 KiB that the program has not read, and is as lost there as
     // any key
     if (character !== undefined) this.#native.write(this.#fd, [Uint8Array.of(character)])
-    this.#inputIsOver = true
   }
 }

@@ -41,7 +41,7 @@ export function addAttach(program: Command, context: Context): void {
         const attached = await execClient(trunk).attach(name, { watch, take, from })
         return attached.info.tty
           ? await onTerminal(context, attached, { escape: escape === false ? undefined : escape, watches: watch })
-          : await carried(context, attached)
+          : await carried(context, attached, watch)
       }),
     )
   })

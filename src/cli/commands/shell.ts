@@ -25,7 +25,8 @@ export function addShell(program: Command, context: Context): void {
     .addHelpText('after', '\nExample:\n  $ trunkline shell --name work')
   const withArgument = addPeerOptions(addPeerArgument(command))
   withArgument.action((peer: string | undefined, options: ExecOptions & { login?: boolean }) => {
-    const tty = isTerminal(context.stdin) && context.stdout.isTerminal
+    // one that is left reads nothing of ours: it waits for whoever attaches, on a terminal
+    const tty = options.detach === true || (isTerminal(context.stdin) && context.stdout.isTerminal)
     const words = options.login === true ? [...SHELL, '-l'] : SHELL
     return withStatus(undefined, () => execute(context, words, { ...withPeer(options, peer), tty }))
   })

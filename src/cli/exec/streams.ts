@@ -1,7 +1,6 @@
 /** Our standard streams as those of a command of the peer's. */
 import type { CommandOutput, Exit, RunningCommand } from '../../../protocols/exec.ts'
 import type { Bytes, Pipe } from '../../contracts/types.ts'
-import { onAbort } from '../../runtime/on-abort.ts'
 import type { Context } from '../context.ts'
 import { readDescriptor } from '../descriptor/input.ts'
 import { asFailure, Failure, isOutputClosed } from '../failure.ts'
@@ -10,13 +9,9 @@ import { Leaving } from './leaving.ts'
 /**
  * Joins our standard streams to the command's; the command's end ends all, whatever our input does.
  */
-export async function carried(context: Context, command: RunningCommand): Promise<Exit> {
-  const interrupt = onAbort(context.signal, () => {
-    const { cause } = context.signal.reason as { cause?: unknown }
-    command.signal(cause === 'SIGTERM' ? 'TERM' : 'INT').catch(() => undefined)
-  })
+export async function carried(context: Context, command: RunningCommand, watches = false): Promise<Exit> {
   const source = command.stdin && readDescriptor(context, { fd: context.stdin, name: 'standard input' })
-  const leaving = new Leaving(command)
+  const leaving = new Leaving(context, command, { watches, interrupts: 'group' })
   if (source !== undefined) void feed(context, command, command.stdin, source)
   try {
     const all = Promise.all([
@@ -32,7 +27,6 @@ export async function carried(context: Context, command: RunningCommand): Promis
     if (command.name === undefined) command.kill(asFailure(error))
     throw error
   } finally {
-    interrupt()
     leaving.over()
     void source?.return?.()
   }

@@ -4,7 +4,6 @@
  */
 import type { Exit, RunningCommand } from '../../../protocols/exec.ts'
 import type { Timer } from '../../runtime/clock.ts'
-import { onAbort } from '../../runtime/on-abort.ts'
 import type { Context } from '../context.ts'
 import { readDescriptor } from '../descriptor/input.ts'
 import { isTerminal, standsForClosed } from '../descriptor/polled.ts'
@@ -14,6 +13,7 @@ import { PrivateModes } from './private-modes.ts'
 import { RawTerminal } from './raw-terminal.ts'
 import { Leaving } from './leaving.ts'
 import { printed } from './streams.ts'
+import { TypedAhead } from './typed-ahead.ts'
 
 /** A size changes with each pixel of a window that is drawn larger. */
 const RESIZE_MS = 16
@@ -42,12 +42,7 @@ export async function onTerminal(context: Context, command: RunningCommand, sess
       ? new RawTerminal(context.stdin, () => (isItsOwnEnd ? '' : modes.undo()))
       : undefined
   const sizes = raw && followSize(context, command)
-  const interrupt = onAbort(context.signal, () => {
-    const { cause } = context.signal.reason as { cause?: unknown }
-    const told = cause === 'SIGTERM' ? command.signal('TERM') : command.signal('INT', 'foreground')
-    told.catch(() => undefined)
-  })
-  const leaving = new Leaving(command)
+  const leaving = new Leaving(context, command, { watches: session.watches, interrupts: 'foreground' })
   const typing = session.watches ? undefined : typed(context, command, raw, session, leaving)
   try {
     const shown = printed(command.stdout, async (bytes) => {
@@ -64,7 +59,6 @@ export async function onTerminal(context: Context, command: RunningCommand, sess
     throw error
   } finally {
     leaving.over()
-    interrupt()
     sizes?.()
     typing?.()
     raw?.close()
@@ -109,6 +103,7 @@ function typed(
   }
   const keys = new EscapeKeys(session.escape)
   const { input } = raw
+  let isOver = false
   const obey = (wish: Wish): void => {
     if (leaving.canStay && (wish === 'leave' || wish === 'detach')) leaving.detach()
     else if (wish === 'leave') leaving.kill()
@@ -116,20 +111,24 @@ function typed(
     // a terminal that is raw wants both
     else context.stderr.write(`\r\n${helpOf(leaving.canStay)}\r\n`)
   }
-  const take = async (bytes: Uint8Array): Promise<void> => {
-    input.pause()
+  const ahead = new TypedAhead(
+    async (typed) => await command.stdin?.write(typed),
+    () => {
+      if (!isOver) input.resume()
+    },
+  )
+  input.on('data', (bytes) => {
     for (const part of keys.push(bytes)) {
       if ('wish' in part) obey(part.wish)
-      else await command.stdin?.write(part.keys)
+      else ahead.push(part.keys)
     }
-    input.resume()
-  }
-  input.on('data', (bytes) => {
-    // a command that reads no more has ended, or is another's now
-    take(bytes).catch(() => undefined)
+    if (ahead.isFull) input.pause()
   })
   input.on('end', () => leaving.byHangUp())
-  return () => input.pause()
+  return () => {
+    isOver = true
+    input.pause()
+  }
 }
 
 /** Stops us, as Ctrl-Z does: the next line runs when we go on. */
