@@ -5,12 +5,12 @@
  */
 import assert from 'node:assert/strict'
 import { TrunkError } from '../../src/contracts/errors.ts'
-import { DEFAULT_LIMITS } from '../../src/contracts/limits.ts'
+import { DEFAULT_LIMITS, type Limits } from '../../src/contracts/limits.ts'
 import type { PipeState } from '../../src/core/mux/pipe-state.ts'
 import type { Resumable } from '../../src/core/resume/resume-handshake.ts'
 import type { ResumeCrypto } from '../../src/core/resume/secret.ts'
 import { Engine } from '../../src/core/session/engine.ts'
-import { RESUME_FEATURE, type Role } from '../../src/core/session/hello.ts'
+import { helloLimits, RESUME_FEATURE, type Role } from '../../src/core/session/hello.ts'
 import { resumeCrypto } from '../../src/session/resume-crypto.ts'
 import { keyedReader, keyedBytes } from '../helpers/keyed-stream.ts'
 import { helloOf } from '../helpers/peer-hello.ts'
@@ -18,6 +18,14 @@ import { Random } from './random.ts'
 
 const EMPTY = new Uint8Array(0)
 const KEEP_MS = 60_000
+const LIMITS: Readonly<Limits> = {
+  ...DEFAULT_LIMITS,
+  maxInFlightBytes: 64 * 1024,
+  initialWindowBytes: 16 * 1024,
+  maxWaitingPipes: 200,
+}
+/** Bytes in flight and 256 KiB. */
+export const MAX_RETAINED_BYTES: number = 64 * 1024 + 256 * 1024
 
 /** One end of a link: its own engine says hello, and it goes on with what session comes of that. */
 export class End {
@@ -55,6 +63,9 @@ export class Side {
   /** What this side has written, by pipes that it opened. */
   readonly transfers: Transfer[] = []
   handled = 0
+  /** Pipes that the peer opens wait for an answer. */
+  holds = false
+  wakes = 0
   /** Number of the last ping that was answered. */
   ponged = 0
   readonly #world: ResumeWorld
@@ -78,10 +89,11 @@ export class Side {
     const engine: Engine = new Engine({
       hello: {
         ...helloOf(this.#epoch++, this.role),
+        limits: helloLimits(LIMITS),
         features: [RESUME_FEATURE],
         resume: { key: keyPair.publicKey, keepMs: KEEP_MS, ...named },
       },
-      limits: { ...DEFAULT_LIMITS, maxInFlightBytes: 64 * 1024, initialWindowBytes: 16 * 1024 },
+      limits: LIMITS,
       preferredFrameBytes: 4096,
       now: this.#world.now,
       resume: {
@@ -95,13 +107,15 @@ export class Side {
         },
       },
       host: {
-        wake: () => undefined,
+        wake: () => {
+          this.wakes++
+        },
         established: () => {
           if (this.session === undefined) this.session = engine
           else this.fresh.push(engine)
         },
         incoming: (pipe, head) => {
-          this.#serve(engine, pipe, head)
+          if (!this.holds) this.#serve(engine, pipe, head)
         },
         ponged: (id) => {
           this.ponged = id
@@ -314,7 +328,7 @@ export class ResumeWorld {
       const { log } = from.stream
       assert.ok(log.acknowledged <= to.stream.received, `A ${log.acknowledged} above R ${to.stream.received}`)
       assert.ok(to.stream.received <= log.end, `R ${to.stream.received} above S ${log.end}`)
-      assert.ok(log.retained <= 64 * 1024 + 256 * 1024, `${log.retained} bytes are retained`)
+      assert.ok(log.retained <= MAX_RETAINED_BYTES, `${log.retained} bytes are retained`)
     }
   }
 }

@@ -3,9 +3,19 @@ import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import { SessionSecret } from '../../src/core/resume/secret.ts'
 import { resumeCrypto } from '../../src/session/resume-crypto.ts'
-import { ResumeWorld } from './resume-world.ts'
+import { HEADER_BYTES } from '../../src/core/frame/constants.ts'
+import { MAX_RETAINED_BYTES, ResumeWorld } from './resume-world.ts'
 
 const SEEDS = 150
+
+const SILENT = {
+  accepted: () => undefined,
+  readable: () => undefined,
+  written: () => undefined,
+  stopped: () => undefined,
+  confirmed: () => undefined,
+  failed: () => undefined,
+}
 
 /** A world in which a session stands. */
 function standing(seed: number): ResumeWorld {
@@ -125,5 +135,31 @@ describe('sessions over one link after the other', () => {
       sides.map(({ ponged }, at) => ponged >= (asked[at] ?? Infinity)),
       [true, true],
     )
+  })
+
+  it('[R-846] retain no more than they may of open requests, and send the rest when there is room', () => {
+    const world = standing(11)
+    world.b.holds = true
+    const { session } = world.a
+    assert.ok(session?.mux !== undefined)
+    const [a, b] = world.detach()
+    world.arrive(world.says(a), b)
+    world.arrive(world.says(b), a)
+    const { log } = session.stream
+    const before = log.end
+    for (let pipe = 0; pipe < 120; pipe++) session.mux.open(new Uint8Array(4_000), SILENT, world.now)
+    const said: Uint8Array[] = []
+    for (let more = world.says(a); more.length > 0; more = world.says(a)) said.push(...more)
+    assert.ok(log.retained > 100_000 && log.retained <= MAX_RETAINED_BYTES, `${log.retained} bytes are retained`)
+    world.arrive(said, b)
+    const answer = world.says(b)
+    const { wakes } = world.a
+    world.arrive(answer, a)
+    assert.ok(world.a.wakes > wakes, 'nobody was told that there is room')
+    for (let more = world.says(a); more.length > 0; more = world.says(a)) {
+      world.arrive(more, b)
+      world.arrive(world.says(b), a)
+    }
+    assert.equal(log.end - before, 120 * (4_000 + HEADER_BYTES))
   })
 })

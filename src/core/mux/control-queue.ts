@@ -41,6 +41,11 @@ export class ControlQueue {
     this.#wake()
   }
 
+  /** True where no pipe is listed. */
+  get isEmpty(): boolean {
+    return this.#listed.length === 0
+  }
+
   /** The next pipe with control frames in its `pending`; it is no longer listed. */
   shift(): PipeState | undefined {
     const pipe = this.#listed.shift()

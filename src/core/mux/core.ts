@@ -75,6 +75,11 @@ export class MuxCore {
     return this.#queue.noResets && this.#table.drained
   }
 
+  /** True while control frames wait for the next batch, opens among them. */
+  get hasControl(): boolean {
+    return !this.#queue.isEmpty
+  }
+
   // --- what the pipe adapter asks for ------------------------------------------------------------
 
   /**

@@ -228,7 +228,7 @@ export class Outbox {
       this.#parsedTold = this.#parsed
       batch.offsetFrame(FrameType.PARSED, 0, this.#parsed)
     }
-    this.#pullControl(batch, now)
+    this.#pullControl(batch, maxBytes, now)
     if (this.#pace !== undefined && this.#host.minRoundTripMs() === undefined) return
     const before = this.#dataSent
     const lowLatency = this.#isLowLatency
@@ -255,17 +255,18 @@ export class Outbox {
     return this.#pace === undefined && (this.#host.minRoundTripMs() ?? Infinity) < LOW_LATENCY_MS
   }
 
-  #pullControl(batch: Batch, now: number): void {
-    while (this.#refusals.length > 0 && batch.hasRoom) {
+  #pullControl(batch: Batch, maxBytes: number, now: number): void {
+    // a payload that goes by reference takes none of the batch's own room
+    while (this.#refusals.length > 0 && batch.hasRoom && batch.bytes < maxBytes) {
       const refusal = this.#refusals.shift()
       if (refusal !== undefined) batch.frame(FrameType.REFUSE, 0, refusal.id, refusal.payload)
     }
-    while (batch.hasRoom) {
+    while (batch.hasRoom && batch.bytes < maxBytes) {
       const pipe = this.#queue.shift()
       if (pipe === undefined) break
       this.#pullPending(batch, pipe)
     }
-    this.#pullResets(batch, now)
+    this.#pullResets(batch, maxBytes, now)
   }
 
   #pullPending(batch: Batch, pipe: PipeState): void {
@@ -314,9 +315,9 @@ export class Outbox {
    * Resets wait for the peer's bucket, so that no number of them ends the session; the slot is held
    * meanwhile.
    */
-  #pullResets(batch: Batch, now: number): void {
+  #pullResets(batch: Batch, maxBytes: number, now: number): void {
     for (const [pipe, payload] of this.#queue.resets) {
-      if (!batch.hasRoom) return
+      if (!batch.hasRoom || batch.bytes >= maxBytes) return
       if (!this.#resetTokens.take(now)) {
         this.#resetsAt = this.#resetTokens.nextAt()
         return

@@ -13,8 +13,8 @@ import type { FrameDecoder } from '../frame/decoder.ts'
 import { SentLog } from './sent-log.ts'
 
 /**
- * Beside the bytes in flight: frames are added while less than this is retained; one batch's
- * control frames are as much again at most.
+ * Beside the bytes in flight: frames are added while less than this is retained. The last of them
+ * may exceed it, by what an open request or its answer takes at most.
  */
 const CONTROL_BYTES = 128 * 1024
 /** The peer is told of so much parsed, or of a quarter of what may be in flight, */
@@ -104,9 +104,9 @@ export class SessionStream {
 
   // --- what the peer gets ---------------------------------------------------------------------
 
-  /** False where the peer has to confirm something first. */
-  get hasRoom(): boolean {
-    return this.log.retained < this.#maxInFlightBytes + CONTROL_BYTES
+  /** Bytes that may be added; none where the peer has to confirm something first. */
+  get room(): number {
+    return this.#maxInFlightBytes + CONTROL_BYTES - this.log.retained
   }
 
   /** The frames of the batch are part of the stream from here on. */

@@ -20,7 +20,7 @@ import { settle, type Hello } from './hello.ts'
 import type { Resumable } from '../resume/resume-handshake.ts'
 import type { SessionSecret } from '../resume/secret.ts'
 import { SessionStream } from '../resume/stream.ts'
-import { FrameBatch } from '../frame/batch.ts'
+import { FrameBatch, type Batch } from '../frame/batch.ts'
 import { CONCERNS_ANYBODY } from './session-frames.ts'
 
 /** What the engine calls. None of these may throw. */
@@ -226,8 +226,9 @@ export class Engine implements AttachmentHost, Resumable {
 
   #acknowledged(offset: number): void {
     if (!this.isResumable) return
+    const wasFull = this.stream.room <= 0
     this.stream.log.acknowledge(offset)
-    if (this.#drained) this.#host.wake()
+    if (this.#drained || (wasFull && this.stream.room > 0)) this.#host.wake()
   }
 
   #peerSaidBye(payload: Uint8Array): void {
@@ -401,9 +402,7 @@ export class Engine implements AttachmentHost, Resumable {
     const maxBytes = link.frameBytes * FRAMES_PER_BATCH
     if (this.mux !== undefined && !this.#isEnded()) {
       this.mux.pull(batch, maxBytes, now)
-      // after the opens of the same tick: those were made before the close
-      if (this.#sayClosing) batch.frame(FrameType.CLOSING, 0, 0, new Uint8Array(0))
-      this.#sayClosing = false
+      this.#pullClosing(batch, this.mux)
     }
     if (!this.#isEnded() && this.#drained) {
       batch.frame(FrameType.BYE, 0, 0, encodeStatus('ERR_SESSION_CLOSED', 'closed'))
@@ -433,7 +432,7 @@ export class Engine implements AttachmentHost, Resumable {
     let full = false
     if (!behind && !this.#isEnded()) {
       if (stream.owesWord(now)) own.offsetFrame(FrameType.PARSED, 0, stream.tell())
-      if (stream.hasRoom) full = this.#fill(stream, mux, maxBytes, now)
+      if (stream.room > 0) full = this.#fill(stream, mux, Math.min(maxBytes, stream.room), now)
       // a close waits for the peer to have it all, and had better hear of that at once
       if (this.#closeBy !== Infinity && mux.drained && this.#closesAt !== log.end) {
         this.#closesAt = log.end
@@ -461,13 +460,19 @@ export class Engine implements AttachmentHost, Resumable {
     const { batch, log } = stream
     batch.reset()
     mux.pull(batch, maxBytes, now)
-    if (this.#sayClosing) batch.frame(FrameType.CLOSING, 0, 0, new Uint8Array(0))
-    this.#sayClosing = false
+    this.#pullClosing(batch, mux)
     if (batch.bytes === 0) return false
     stream.addBatch()
     mux.streamSent(log.end)
     mux.batchLeft()
     return batch.bytes >= maxBytes || !batch.hasRoom
+  }
+
+  /** After the opens of the same tick: those were made before the close. */
+  #pullClosing(batch: Batch, mux: MuxCore): void {
+    if (!this.#sayClosing || mux.hasControl) return
+    this.#sayClosing = false
+    batch.frame(FrameType.CLOSING, 0, 0, new Uint8Array(0))
   }
 
   #goodbye(status: Uint8Array): readonly Uint8Array[] {
