@@ -246,7 +246,7 @@ async function attachedNow(
     }
     const [stdin, stdout, stderr, tty] = [open('stdin'), open('stdout'), open('stderr'), open('tty')]
     const pipes = { control, stdin: await stdin, stdout: await stdout, stderr: await stderr, tty: await tty }
-    const command = new ClientCommand(facts, { ...pipes, ...(until && { until }) }, undefined)
+    const command = new ClientCommand(facts, { ...pipes, watches: role.watch, ...(until && { until }) }, undefined)
     // it wants no more than there is: nobody watches
     if (until !== undefined) command.letGo()
     return Object.assign(command, { info: infoOf(facts) })

@@ -82,7 +82,10 @@ export interface RunningCommand extends AsyncDisposable {
    * its exit, of which nobody tells. Safe to ignore.
    */
   readonly empty: Promise<void>
-  /** Sends a signal: `TERM` or `SIGTERM`. Rejects where the command cannot be told. */
+  /**
+   * Sends a signal: `TERM` or `SIGTERM`. Rejects where the command cannot be told; ERR_DENIED where
+   * we only watch it.
+   */
   signal(name: string, scope?: CommandScope): Promise<void>
   /** Tells its terminal a new size. */
   resize(columns: number, rows: number): Promise<void>
@@ -104,6 +107,8 @@ export interface CommandPipes {
   readonly stdout: Pipe | undefined
   readonly stderr: Pipe | undefined
   readonly tty?: Pipe | undefined
+  /** We only look on: whoever says anything to the peer then is thrown out. */
+  readonly watches?: boolean
   /** Each output is read to this offset only. */
   readonly until?: { readonly [Name in OutputName]?: number | undefined }
 }
@@ -204,6 +209,7 @@ export class ClientCommand implements RunningCommand {
   }
 
   async #say(message: ToServer): Promise<void> {
+    if (this.#pipes.watches === true) throw new TrunkError('ERR_DENIED', 'who looks on steers nothing')
     await this.#control.write(encodeControl(message))
   }
 
@@ -325,7 +331,7 @@ export class ClientCommand implements RunningCommand {
     return async (at) => {
       if (whenFull !== 'block' || at - told < ringBytes / 4) return
       told = at
-      // one that has ended is told no more
+      // one that has ended is told no more, and by who looks on nothing
       await this.#say(['read', name, at]).catch(() => undefined)
     }
   }

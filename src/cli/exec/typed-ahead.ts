@@ -51,8 +51,8 @@ export class TypedAhead {
   }
 
   #forget(bytes: number): void {
-    const wasFull = this.isFull
+    const before = this.#bytes
     this.#bytes -= bytes
-    if (wasFull && !this.isFull) this.#onRoom()
+    if (before >= MAX_TYPED_BYTES && this.#bytes < MAX_TYPED_BYTES) this.#onRoom()
   }
 }

@@ -64,7 +64,7 @@ describe('exec, kept commands', () => {
   it('[R-620] outlives its session, and gives the next one every byte from an offset on [X33]', async () => {
     const protocol = server()
     const [near] = await dial(protocol)
-    const script = 'echo one; read go; seq 1 20000; echo "$go" >&2; exit 5'
+    const script = 'echo one; read go; seq 1 60000; echo "$go" >&2; exit 5'
     const first = await execClient(near).start('sh', ['-c', script], { stdin: 'pipe', keep: { name: 'job' } })
     assert.equal(first.name, 'job')
     assert.equal(await some(first.stdout, 4), 'one\n')
@@ -331,5 +331,43 @@ describe('exec, kept commands', () => {
     }
     await eventually(() => near.status().pipes.length === pipes, 'no pipe of them is left')
     assert.equal((await vm.list())[0]?.watchers, 0)
+  })
+
+  it('[R-808] a watcher sees all of one that waits for its reader, says nothing, and is not thrown out', async () => {
+    const protocol = server({ ringBytes: 4096 })
+    const vm = await client(protocol)
+    const keep = { name: 'job', whenFull: 'block' } as const
+    const job = await vm.start('sh', ['-c', 'read go; seq 1 60000'], { stdin: 'pipe', keep })
+    const watcher = await (await client(protocol)).attach('job', { watch: true })
+    assert.equal(await codeOf(watcher.signal('TERM')), 'ERR_DENIED')
+    await job.stdin?.write(Buffer.from('\n'))
+    // the controller reads no faster than the watcher, for whom nothing is held
+    const behind = watcher.stdout?.[Symbol.asyncIterator]()
+    let seen = 0
+    let read = 0
+    for await (const data of job.stdout ?? []) {
+      read += data.byteLength
+      while (seen < read) {
+        const next = await behind?.next()
+        if (next === undefined || next.done === true) break
+        seen += next.value.byteLength
+      }
+    }
+    assert.equal(seen, read)
+    assert.deepEqual([(await job.exit).code, (await watcher.exit).code], [0, 0])
+  })
+
+  it('[R-809] an attach that fails leaves no pipe behind, and the place free', async () => {
+    const protocol = server()
+    const [near] = await dial(protocol)
+    const vm = execClient(near)
+    const job = await vm.start('sleep', ['100'], { keep: { name: 'job' } })
+    await job.detach()
+    const pipes = near.status().pipes.length
+    for (let turn = 0; turn < 40; turn++)
+      assert.equal(await codeOf(vm.attach('job', { from: 1_000_000, take: true })), 'ERR_PARAMS_INVALID')
+    await eventually(() => near.status().pipes.length <= pipes, 'no pipe of them is left')
+    await soon(async () => (await vm.list())[0]?.controlled === false, 'its place is free')
+    assert.ok(isAlive(job.pid))
   })
 })
