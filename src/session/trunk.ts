@@ -476,6 +476,7 @@ export class TrunkSession implements Trunk, PipeOwner {
     this.#driver.engineEnded(error)
     this.#established?.reject(failure)
     void this.#driver.finished.then(() => {
+      this.#engine.forget()
       if (error === undefined || ours) this.#resolveClosed()
       else this.#rejectClosed(error)
     })

@@ -23,6 +23,7 @@ const LIMITS: Readonly<Limits> = {
   maxInFlightBytes: 64 * 1024,
   initialWindowBytes: 16 * 1024,
   maxWaitingPipes: 200,
+  closeTimeoutMs: 3_600_000,
 }
 /** Bytes in flight and 256 KiB. */
 export const MAX_RETAINED_BYTES: number = 64 * 1024 + 256 * 1024
@@ -103,7 +104,7 @@ export class Side {
         going,
         find: (id) => {
           const { session } = this
-          return session !== undefined && compareIds(session.secret.id, id) ? session : undefined
+          return session !== undefined && !this.ended && compareIds(session.secret.id, id) ? session : undefined
         },
       },
       host: {

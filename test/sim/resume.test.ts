@@ -3,6 +3,7 @@ import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import { SessionSecret } from '../../src/core/resume/secret.ts'
 import { resumeCrypto } from '../../src/session/resume-crypto.ts'
+import { TrunkError } from '../../src/contracts/errors.ts'
 import { HEADER_BYTES } from '../../src/core/frame/constants.ts'
 import { MAX_RETAINED_BYTES, ResumeWorld } from './resume-world.ts'
 
@@ -161,5 +162,44 @@ describe('sessions over one link after the other', () => {
       world.arrive(world.says(b), a)
     }
     assert.equal(log.end - before, 120 * (4_000 + HEADER_BYTES))
+  })
+
+  it(`[R-847] end well when links are lost during the close, for ${SEEDS} seeds`, () => {
+    for (let seed = 1; seed <= SEEDS; seed++) {
+      const world = standing(seed)
+      const { random, a, b } = world
+      for (const side of [a, b])
+        for (let pipe = random.integer(1, 3); pipe > 0; pipe--)
+          side.write(random.integer(1, 1000), random.scale(1, 50_000))
+      world.until(() => a.handled === b.transfers.length && b.handled === a.transfers.length)
+      const closing = random.pick([[a], [b], [a, b]])
+      for (const { session } of closing) session?.close(world.now)
+      for (let cut = random.integer(1, 8); cut > 0 && !(a.ended && b.ended); cut--) {
+        for (let step = random.scale(1, 60); step > 0; step--) world.step()
+        world.cut()
+        if (!a.ended) world.link()
+      }
+      world.until(() => a.ended && b.ended)
+      for (const side of [a, b]) {
+        assert.equal(side.error, undefined, `seed ${seed}: ${world.describe()}`)
+        for (const { failed, confirmed } of side.transfers)
+          assert.deepEqual([failed, confirmed], ['', true], `seed ${seed}`)
+      }
+    }
+  })
+
+  it('owe the next link no word that its hello has said', () => {
+    const world = standing(13)
+    const [a, b] = world.detach()
+    world.a.write(1, 1_000)
+    world.arrive(world.says(a), b)
+    const { session } = world.b
+    assert.ok(session !== undefined && session.stream.deadline() < Infinity)
+    for (const end of [a, b]) end.engine.linkEnded(new TrunkError('ERR_LINK_RESET', 'cut'), world.now)
+    world.now += 30_000
+    world.link()
+    world.until(() => session.resumed === 1)
+    // else the late time would pass for a suspension of this process
+    assert.ok(session.deadline() >= world.now - 1_000)
   })
 })

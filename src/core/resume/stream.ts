@@ -58,6 +58,8 @@ export class SessionStream {
     const { partial } = before ?? decoder
     // what was lost with its link is not missing: the rest of such a frame never comes
     if (before !== undefined && partial !== undefined && isNumbered(partial.type)) decoder.goOnFrom(before)
+    // the positions in the READY have said what was owed
+    if (before !== undefined) this.tell()
   }
 
   /** The header of a numbered frame was parsed. */

@@ -245,9 +245,15 @@ export class Engine implements AttachmentHost, Resumable {
   /** AttachmentHost: see there. */
   lost(error: TrunkError, tell: boolean, now: number): void {
     if (!this.isResumable || this.#isEnded() || !isLoss(error)) this.#end(error, tell)
-    // whoever said that it closes, and had nothing left to finish, may have said goodbye
-    else if (this.#peerCloses && this.mux?.pipes.size === 0) this.#end(undefined, false)
     else this.#detach(error, now)
+  }
+
+  /**
+   * The peer closes, and nothing is left to finish here. It may have said goodbye; or it waits for
+   * our last word, and needs another link for that.
+   */
+  get #isDoneForPeer(): boolean {
+    return this.#peerCloses && this.mux?.pipes.size === 0
   }
 
   // --- another link ---------------------------------------------------------------------------
@@ -255,6 +261,11 @@ export class Engine implements AttachmentHost, Resumable {
   /** True where the session outlives its link. */
   get isResumable(): boolean {
     return (this.stream as SessionStream | undefined) !== undefined
+  }
+
+  /** Nothing of the session is sent any more: what was kept for its links is let go of. */
+  forget(): void {
+    if (this.isResumable) this.stream.log.clear()
   }
 
   /** True while a link carries the session. */
@@ -272,10 +283,15 @@ export class Engine implements AttachmentHost, Resumable {
     return Math.min(this.own?.resume?.keepMs ?? 0, this.peer?.resume?.keepMs ?? 0)
   }
 
+  /** How long it waits for the next link; a peer that closes does not wait longer itself. */
+  get #waitMs(): number {
+    return this.#isDoneForPeer ? Math.min(this.keepMs, this.#options.limits.closeTimeoutMs) : this.keepMs
+  }
+
   #detach(error: TrunkError, now: number): void {
     this.link.end()
     this.#lostTo = error
-    this.#keepUntil = now + this.keepMs
+    this.#keepUntil = now + this.#waitMs
     this.#host.detached?.(error)
   }
 
@@ -288,7 +304,8 @@ export class Engine implements AttachmentHost, Resumable {
 
   /** Resumable: see there. */
   giveUp(error: TrunkError): void {
-    this.#end(error, true)
+    if (this.#isDoneForPeer) this.#end(undefined, false)
+    else this.#end(error, true)
   }
 
   /** AttachmentHost: see there. */
@@ -522,7 +539,7 @@ export class Engine implements AttachmentHost, Resumable {
     }
     if (now >= this.#keepUntil) {
       const sentence = `no link went on with the session within ${this.keepMs} ms`
-      this.#end(new TrunkError('ERR_RESUME_EXPIRED', sentence, { cause: this.#lostTo }), false)
+      this.giveUp(new TrunkError('ERR_RESUME_EXPIRED', sentence, { cause: this.#lostTo }))
       return
     }
     if (this.link.isOver) return
@@ -539,7 +556,7 @@ export class Engine implements AttachmentHost, Resumable {
    */
   #suspended(now: number): void {
     this.link.suspended(now)
-    if (this.#keepUntil !== Infinity) this.#keepUntil = now + this.keepMs
+    if (this.#keepUntil !== Infinity) this.#keepUntil = now + this.#waitMs
     if (this.#closeBy !== Infinity) this.#closeBy = now + this.#options.limits.closeTimeoutMs
     this.mux?.suspended(now)
   }
