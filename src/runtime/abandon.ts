@@ -23,12 +23,12 @@ export interface Waiter {
 /**
  * The outcome of `work`, unless the signal aborts first: then it rejects with the signal's reason
  * at once.
- * @param discard gives back an outcome that comes too late
+ * @param discard gives back an outcome that comes too late; what it promises is abandoned with `work`
  */
 export function raced<T>(
   { signal, abandon }: Waiter,
   work: Promise<T>,
-  discard: (outcome: T) => void = () => undefined,
+  discard: (outcome: T) => unknown = () => undefined,
 ): Promise<T> {
   return new Promise((resolve, reject) => {
     const unsubscribe = onAbort(signal, () => {

@@ -52,7 +52,7 @@ export async function upload(
   return await run(files, options, from, to, async (job) => {
     const isDirectory = (await raced(job, stat(toBytes(from)))).isDirectory()
     if (!isDirectory) await uploadFile(job, from, to)
-    else await measured(job, options, localSizes(from), () => uploadTree(job, from, to))
+    else await measured(job, options, localSizes(job, from), () => uploadTree(job, from, to))
   })
 }
 
@@ -142,9 +142,9 @@ async function run(
 }
 
 /** Sizes of the files below the local directory `root`. */
-async function* localSizes(root: ByteString): AsyncGenerator<number, void, undefined> {
-  for await (const { relative, type } of walkLocal(root)) {
-    if (type === 'file') yield (await lstat(toBytes(joinPath(root, relative)))).size
+async function* localSizes(job: CopyJob, root: ByteString): AsyncGenerator<number, void, undefined> {
+  for await (const { relative, type } of walkLocal(job, root)) {
+    if (type === 'file') yield (await raced(job, lstat(toBytes(joinPath(root, relative))))).size
   }
 }
 

@@ -106,7 +106,7 @@ export function outOfLocal<E>(
   const inTarget = (name: ByteString): Buffer => toBytes(joinPath(target, name))
   return without(walk, {
     targetName: () => lastPart(fromBytes(realpathSync.native(toBytes(target), 'buffer'))),
-    put: (name) => raced(job, writeFile(inTarget(name), '', { flag: 'wx', mode: 0o600 })),
+    put: (name) => raced(job, writeFile(inTarget(name), '', { flag: 'wx', mode: 0o600 }), () => unlink(inTarget(name))),
     take: (name) => tidied(job, unlink(inTarget(name))),
     has: hasRemote(job, source),
   })
@@ -117,7 +117,7 @@ async function* without<E>(
   { targetName, put, take, has }: Ends,
 ): AsyncGenerator<E, void, undefined> {
   const probe = byteString(`.trunkline-${freshName()}.probe`)
-  let state: 'none' | 'there' | 'refused' = 'none'
+  let state: 'none' | 'there' | 'unsure' = 'none'
   let name: ByteString | undefined
   try {
     yield* walk(async (relative) => {
@@ -125,7 +125,7 @@ async function* without<E>(
         name ??= targetName()
         if (name !== undefined && lastPart(relative) !== name) return false
         if (state === 'none') {
-          state = 'refused'
+          state = 'unsure'
           await put(probe)
           state = 'there'
         }
@@ -136,6 +136,9 @@ async function* without<E>(
       }
     })
   } finally {
-    if ((state as string) === 'there') await take(probe)
+    const left = state as string
+    if (left === 'there') await take(probe)
+    // refused, or interrupted and made all the same
+    if (left === 'unsure') await take(probe).catch(() => undefined)
   }
 }

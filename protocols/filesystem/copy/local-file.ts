@@ -141,7 +141,7 @@ export async function replaceFile(
   chunks: AsyncIterable<Bytes>,
   attributes: Attributes,
 ): Promise<void> {
-  const anonymous = await raced(job, openAnonymous(folderOf(path)), (file) => void file?.close())
+  const anonymous = await raced(job, openAnonymous(folderOf(path)), (late) => late?.close())
   if (anonymous !== undefined) {
     try {
       await fill(job, anonymous, chunks, attributes)
@@ -152,18 +152,19 @@ export async function replaceFile(
     return
   }
   const temporary = temporaryBeside(path)
+  // Gone already, or never made: either way it isn't there, which is what counts.
+  const remove = (): Promise<void> => unlink(temporary).catch(() => undefined)
   job.temporaries.add(temporary)
   try {
-    const file = await raced(job, open(temporary, WRITE_NEW, 0o600))
+    const file = await raced(job, open(temporary, WRITE_NEW, 0o600), (late) => late.close().then(remove, remove))
     try {
       await fill(job, file, chunks, attributes)
     } finally {
       await tidied(job, file.close())
     }
-    await rename(temporary, toBytes(path))
+    await raced(job, rename(temporary, toBytes(path)))
   } catch (error) {
-    // Gone already, or never made: either way it isn't there, which is what counts.
-    await unlink(temporary).catch(() => undefined)
+    await tidied(job, remove())
     throw error
   } finally {
     job.temporaries.delete(temporary)

@@ -6,6 +6,8 @@
  */
 import type { Dir, Dirent } from 'node:fs'
 import { lstat, opendir } from 'node:fs/promises'
+import { raced } from '../../../src/runtime/abandon.ts'
+import type { Waiter } from '../../../src/runtime/abandon.ts'
 import { HERE, joinPath } from '../../../src/runtime/byte-path.ts'
 import { fromBytes, toBytes, type ByteString } from '../../../src/runtime/byte-string.ts'
 import type { EntryType, TreeEntry } from './copy-tree.ts'
@@ -14,9 +16,10 @@ import { intoItself, NO_TARGET, type IsTarget } from './into-itself.ts'
 /** Entries after which the event loop has its turn. */
 const TURN = 256
 
-async function openFolder(root: ByteString, relative: ByteString): Promise<Dir> {
+async function openFolder(waiter: Waiter, path: ByteString): Promise<Dir> {
   // Node takes 'buffer' here and gives names as bytes; its types know only the encodings of text.
-  return await opendir(toBytes(joinPath(root, relative)), { encoding: 'buffer' as BufferEncoding, bufferSize: 256 })
+  const opening = opendir(toBytes(path), { encoding: 'buffer' as BufferEncoding, bufferSize: 256 })
+  return await raced(waiter, opening, (late) => late.close())
 }
 
 /** Undefined where the file system does not say it in a listing. */
@@ -28,8 +31,8 @@ function typeOf(entry: Dirent): EntryType | undefined {
   return isOther ? 'other' : undefined
 }
 
-async function typeAt(path: ByteString): Promise<EntryType> {
-  const stats = await lstat(toBytes(path))
+async function typeAt(waiter: Waiter, path: ByteString): Promise<EntryType> {
+  const stats = await raced(waiter, lstat(toBytes(path)))
   if (stats.isFile()) return 'file'
   if (stats.isDirectory()) return 'directory'
   return stats.isSymbolicLink() ? 'symlink' : 'other'
@@ -38,9 +41,11 @@ async function typeAt(path: ByteString): Promise<EntryType> {
 /**
  * Every entry below `root`, which itself is not among them. Throws where the root cannot be listed;
  * that a directory below it cannot be is its own affair: it comes once more, with the error, and
- * the rest goes on. What is copied to comes with an error, without what is in it.
+ * the rest goes on. What is copied to comes with an error, without what is in it. Ends with the
+ * reason of the waiter's signal.
  */
 export async function* walkLocal(
+  waiter: Waiter,
   root: ByteString,
   isTarget: IsTarget = NO_TARGET,
 ): AsyncGenerator<TreeEntry, void, undefined> {
@@ -48,7 +53,7 @@ export async function* walkLocal(
   let seen = 0
   for (let relative = folders.pop(); relative !== undefined; relative = folders.pop()) {
     try {
-      for await (const entry of entriesOf(root, relative)) {
+      for await (const entry of entriesOf(waiter, root, relative)) {
         seen += 1
         // whoever takes the entries may do so at once
         if (seen % TURN === 0) await new Promise((resolve) => setImmediate(resolve))
@@ -62,18 +67,22 @@ export async function* walkLocal(
         yield entry
       }
     } catch (error) {
-      if (relative === HERE) throw error
+      if (relative === HERE || waiter.signal.aborted) throw error
       yield { relative, type: 'directory', error }
     }
   }
 }
 
-async function* entriesOf(root: ByteString, folder: ByteString): AsyncGenerator<TreeEntry, void, undefined> {
-  const dir = await openFolder(root, folder)
+async function* entriesOf(
+  waiter: Waiter,
+  root: ByteString,
+  folder: ByteString,
+): AsyncGenerator<TreeEntry, void, undefined> {
+  const dir = await openFolder(waiter, joinPath(root, folder))
   try {
     for (let next = dir.readSync(); next !== null; next = dir.readSync()) {
       const relative = joinPath(folder, fromBytes(next.name as unknown as Uint8Array))
-      yield { relative, type: typeOf(next) ?? (await typeAt(joinPath(root, relative))) }
+      yield { relative, type: typeOf(next) ?? (await typeAt(waiter, joinPath(root, relative))) }
     }
   } finally {
     dir.closeSync()

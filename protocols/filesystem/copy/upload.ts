@@ -18,7 +18,7 @@ import { SendPacer, readSmall } from './small-file.ts'
 /** Copies one regular file; a link to one is followed. */
 export async function uploadFile(job: CopyJob, local: ByteString, remote: ByteString): Promise<void> {
   const { progress } = job
-  const file = await raced(job, openToCopy(local), (late) => void late.close())
+  const file = await raced(job, openToCopy(local), (late) => late.close())
   try {
     progress.expect((await raced(job, file.stat())).size)
     progress.complete()
@@ -73,7 +73,7 @@ export async function uploadTree(job: CopyJob, local: ByteString, remote: ByteSt
   const root: TreeEntry = { relative: HERE, type: 'directory' }
   const pacer = new SendPacer()
   await copyTree<TreeEntry>(job, root, {
-    entries: outOfRemote(job, local, remote, (isTarget) => walkLocal(local, isTarget)),
+    entries: outOfRemote(job, local, remote, (isTarget) => walkLocal(job, local, isTarget)),
     makeFolder: ({ relative }) =>
       makeFolder(job, relative === HERE ? joinPath(local, byteString('.')) : here(relative), there(relative)),
     async finishFolder(relative, attributes) {
@@ -82,7 +82,7 @@ export async function uploadTree(job: CopyJob, local: ByteString, remote: ByteSt
     async copyFile({ relative }) {
       await pacer.take()
       if (await sendSmall(job, here(relative), there(relative))) return
-      const file = await raced(job, openInTree(here(relative)))
+      const file = await raced(job, openInTree(here(relative)), (late) => late.close())
       try {
         await send(job, file, there(relative), TREE_CHUNK_BYTES)
       } finally {
