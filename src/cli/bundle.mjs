@@ -1,105 +1,44 @@
 /**
- * Makes the command line as it ships, in dist/bin: main.cjs, everything in one file, and
- * trunkline.cjs, which starts it (src/cli/launch.ts). A command reads two files instead of 240.
- * What a command does not need is in the file and is not run: whatever the sources import with
- * `import()`, and the modules of Node. Imports of the library are not bundled.
+ * Makes the command line as it ships, in dist/bin: main.cjs, with what a command at the peer's files
+ * needs, a file for each other part of it, and trunkline.cjs, which starts it
+ * (src/cli/launch.ts). A command reads two or three files instead of 240. What a command does not
+ * need is not run: whatever the sources import with `import()`, and the modules of Node. Imports of
+ * the library are not bundled.
  *
  * Usage: node src/cli/bundle.mjs
  */
 import { createHash } from 'node:crypto'
-import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
-import { builtinModules } from 'node:module'
+import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { dirname, join, relative, resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { build, transform } from 'esbuild'
+import { lazyModules, SELDOM, withChunks } from './bundle/lazy-modules.mjs'
+import { notices } from './bundle/notices.mjs'
+import { root } from './bundle/root.mjs'
 
-export const root = dirname(dirname(dirname(fileURLToPath(import.meta.url))))
 const manifest = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'))
 
-/** Modules that Node has loaded by itself: there is nothing to wait with. */
-const AT_ONCE = new Set(['buffer', 'events', 'fs', 'os', 'path', 'process', 'timers', 'url', 'util'])
-
 /**
- * What is loaded by its first use besides the modules of Node and what the sources import with
- * `import()`: most commands use none of it. None is called for every frame.
+ * A chunk of esbuild's as a function's body. Its exports are values, where esbuild has a getter for
+ * each, and a getter costs what the function behind it costs. Chunks do not need each other in a
+ * circle, so none reads a value that is not there yet. Each line stays one, for the source map.
  */
-const SELDOM = [
-  'src/api/server.ts',
-  'src/session/reconnecting-trunk.ts',
-  'src/core/session/checked-framing.ts',
-  'src/session/checksum-tools.ts',
-  'src/session/token.ts',
-  'src/native/load.ts',
-  'protocols/filesystem/copy/copy.ts',
-  'protocols/filesystem/server.ts',
-  'node_modules/cli-progress/cli-progress.js',
-]
-const CHUNK = (path) => `BUNDLE_CHUNK(${JSON.stringify(path)})`
-const RESOLVED = Symbol('resolved')
-
-/**
- * A module that is loaded by the first use of what it exports, not because a file that may use it
- * is there. Of Node's own, child_process, crypto, readline, zlib and the promises of fs take a
- * fifth of the time that a bare Node takes to start.
- */
-function waited(names, load) {
-  const lines = [
-    'let found',
-    `const load = () => (found ??= ${load})`,
-    `module.exports = { ${names.map((name) => `get ${name}() { return load().${name} }`).join(', ')} }`,
-  ]
-  return { contents: lines.join('\n'), loader: 'js' }
-}
-
-const lazyModules = {
-  name: 'lazy-modules',
-  setup({ onResolve, onLoad, resolve: find }) {
-    const builtins = builtinModules.filter((name) => !name.startsWith('_') && !AT_ONCE.has(name))
-    onResolve({ filter: new RegExp(`^(node:)?(${builtins.join('|')})$`) }, ({ path, importer, kind }) => {
-      const name = path.replace(/^node:/, '')
-      const pluginData = { names: kind === 'import-statement' ? importedNames(importer, path) : undefined }
-      return { path: `${name} ${pluginData.names ?? ''}`, namespace: 'builtin', sideEffects: false, pluginData }
+function asBody(text) {
+  const body = text
+    .replaceAll(/^import \{([^}]*)\} from ("[^"]+");$/gm, (_, names, from) => {
+      return `const {${names.replaceAll(' as ', ': ')}} = require(${from});`
     })
-    onLoad({ filter: /./, namespace: 'builtin' }, async ({ path, pluginData }) => {
-      const name = `node:${path.split(' ')[0]}`
-      const all = Object.keys(await import(name)).filter((one) => !/^(default|module\.exports)$/.test(one))
-      // not esbuild's require, which it would move to the front
-      return waited(pluginData.names ?? all, `BUNDLE_REQUIRE('${name}')`)
+    .replaceAll(/^import (?:\* as )?([\w$]+) from ("node:[^"]+");$/gm, 'const $1 = require($2);')
+    // only for its effects, and package.json says that there are none
+    .replaceAll(/^import "\.[^"]+";$/gm, '')
+    .replaceAll(/^export \{([^}]*)\};$/gm, (_, names) => {
+      return `module.exports = {${names.replaceAll(/([\w$]+) as ([\w$]+)/g, '$2: $1')}};`
     })
-    onResolve({ filter: /^\.|^cli-progress$/ }, async ({ path, importer, kind, resolveDir, pluginData }) => {
-      if (kind !== 'import-statement' || pluginData === RESOLVED) return undefined
-      const found = await find(path, { importer, kind, resolveDir, pluginData: RESOLVED })
-      const from = relative(root, found.path)
-      if (!SELDOM.includes(from)) return undefined
-      const names = importedNames(importer, path)
-      return { path: `${from} ${names}`, namespace: 'seldom', sideEffects: false, pluginData: { from, names } }
-    })
-    onLoad({ filter: /./, namespace: 'seldom' }, ({ pluginData: { from, names } }) => waited(names, CHUNK(from)))
-  },
-}
-
-/** The names that `file` imports from `from`. */
-function importedNames(file, from) {
-  const names = new Set()
-  for (const [, kind, list, path] of readFileSync(file, 'utf8').matchAll(
-    /^(?:import|export) (type )?(\w+|\{[^}]*\}) from ['"]([^'"]+)['"]/gm,
-  )) {
-    if (path !== from || kind !== undefined) continue
-    if (!list.startsWith('{')) names.add('default')
-    for (const one of list
-      .replace(/[{}]/g, '')
-      .split(',')
-      .map((text) => text.trim()))
-      if (one !== '' && list.startsWith('{') && !one.startsWith('type ')) names.add(one.split(' as ')[0])
-  }
-  return [...names]
-}
-
-/** Chunks know each other: what one exports needs no copy that also looks right to strangers. */
-function plainExports(code) {
-  return code
-    .replace(/__toCommonJS\((\w+)\)/, '$1')
-    .replaceAll(/__toESM\(require\((["'][./][^"']+["'])\)\)/g, 'require($1)')
+    .replaceAll(/^export default (.*);$/gm, 'module.exports = { default: $1 };')
+    .replaceAll(/\bimport\(("\.[^"]+")\)/g, 'Promise.resolve().then(() => require($1))')
+  const left = /^(?:import|export)\b.*$/m.exec(body)
+  if (left) throw new Error(`a chunk has a form that is not known here: ${left[0]}`)
+  return body
 }
 
 /** How all of it is bundled. */
@@ -136,33 +75,31 @@ export const HEAD = [
 ].join()
 
 /**
- * What only these load is in a file of its own, that most commands do not read: servers, the lines
- * that are files here, what is seldom asked for.
+ * The files, and the sources that are loaded alone and belong to each: what a file's sources need is
+ * there too, or in the first file. The last one has all that is not named.
  */
-const REST = [
-  'src/cli/commands/serve.ts',
-  'src/cli/commands/doctor.ts',
-  'src/cli/commands/bench.ts',
-  'src/cli/commands/demo.ts',
-  'src/cli/doctor/examine.ts',
-  'src/cli/doctor/findings.ts',
-  'src/cli/demo/demo.ts',
-  'src/cli/demo/role.ts',
-  'src/api/server.ts',
-  'src/core/session/checked-framing.ts',
-  'src/session/checksum-tools.ts',
-  'protocols/bench.ts',
-  'protocols/filesystem.ts',
-  'protocols/filesystem/server.ts',
-  'protocols/tcp-listener.ts',
-  'protocols/unix-connection.ts',
-  'protocols/unix-listener.ts',
-  'transports/memory.ts',
-  'transports/serial.ts',
-  'transports/stdio.ts',
-  'transports/vsock.ts',
-  'node_modules/cli-progress/cli-progress.js',
-]
+const PARTS = {
+  main: [
+    'src/cli/main.ts',
+    ...['ls', 'cat', 'stat', 'mkdir', 'rm', 'mv', 'ping'].map((name) => `src/cli/commands/${name}.ts`),
+    'src/native/load.ts',
+    'src/session/token.ts',
+    'transports/tcp.ts',
+    'transports/unix.ts',
+  ],
+  copy: ['src/cli/commands/cp.ts', 'protocols/filesystem/copy/copy.ts'],
+  progress: ['node_modules/cli-progress/cli-progress.js'],
+  config: ['src/cli/config/load.ts', 'src/cli/commands/peers.ts'],
+  exec: ['exec', 'shell', 'ps', 'attach', 'logs', 'kill'].map((name) => `src/cli/commands/${name}.ts`),
+  forward: [
+    'src/cli/commands/forward.ts',
+    'src/cli/forward/proxy.ts',
+    'src/session/reconnecting-trunk.ts',
+    'protocols/forward/index.ts',
+    'protocols/tcp-connection.ts',
+  ],
+  rest: [],
+}
 
 /**
  * The command line divided into chunks by what may be loaded alone: their texts by path, the paths
@@ -171,7 +108,8 @@ const REST = [
 async function makeChunks({ external, plugins, define, sourcemap }) {
   const { metafile, outputFiles } = await build({
     ...settings,
-    // a line's end within what stands for a chunk would hide it
+    // asBody reads lines
+    minifyWhitespace: false,
     lineLimit: 0,
     entryPoints: ['src/cli/main.ts', ...SELDOM],
     outbase: root,
@@ -191,14 +129,11 @@ async function makeChunks({ external, plugins, define, sourcemap }) {
   const entries = new Map()
   for (const [path, { entryPoint }] of Object.entries(metafile.outputs))
     if (entryPoint !== undefined) entries.set(entryPoint, path)
-  for (const [path, text] of texts)
-    texts.set(
-      path,
-      text.replaceAll(/BUNDLE_CHUNK\("([^"]+)"\)/g, (_, from) => `require("${join(root, entries.get(from))}")`),
-    )
   const codes = new Map()
   for (const [path, text] of texts) {
-    const { code } = await transform(text, {
+    if (!path.endsWith('.js')) continue
+    const body = asBody(withChunks(text, (source) => join(root, entries.get(source))))
+    const { code } = await transform(body, {
       format: 'cjs',
       charset: 'ascii',
       platform: 'node',
@@ -209,29 +144,51 @@ async function makeChunks({ external, plugins, define, sourcemap }) {
       sourcemap,
       sourcefile: path,
     })
-    codes.set(path, plainExports(code))
+    codes.set(path, code)
   }
   return { codes, entries, metafile }
 }
 
-/** The chunks that nothing loads but what {@link REST} names. */
-function chunksOfRest({ codes, entries, metafile }) {
-  const main = new Set()
-  const visit = (path) => {
-    if (main.has(path) || !codes.has(path)) return
-    main.add(path)
-    // without what is imported by `import()`: each of those is an entry
-    for (const { path: next, kind } of metafile.outputs[path].imports) if (kind === 'import-statement') visit(next)
+/**
+ * The part of each chunk: the one whose sources need it, the first one where several do, and the
+ * last one for what {@link PARTS} does not name.
+ */
+function partsOf({ codes, entries, metafile }) {
+  const parts = new Map()
+  const [first] = Object.keys(PARTS)
+  for (const [part, sources] of Object.entries(PARTS)) {
+    const seen = new Set()
+    const visit = (path) => {
+      if (seen.has(path) || !codes.has(path)) return
+      seen.add(path)
+      parts.set(path, parts.has(path) ? first : part)
+      // without what is imported by `import()`: each of those is an entry
+      for (const { path: next, kind } of metafile.outputs[path].imports) if (kind === 'import-statement') visit(next)
+    }
+    for (const source of sources) {
+      if (!entries.has(source)) throw new Error(`${source} is not loaded alone`)
+      visit(entries.get(source))
+    }
   }
-  for (const [source, path] of entries) if (!REST.includes(source)) visit(path)
-  return new Set([...codes.keys()].filter((path) => !main.has(path) && path.endsWith('.js')))
+  for (const path of codes.keys()) if (!parts.has(path)) parts.set(path, Object.keys(PARTS).at(-1))
+  return parts
+}
+
+/** The chunks that one of another part may need. */
+function wantedElsewhere({ entries, metafile }, parts) {
+  const wanted = new Set(SELDOM.map((source) => entries.get(source)))
+  for (const [path, part] of parts) {
+    for (const { path: next } of metafile.outputs[path].imports)
+      if (parts.has(next) && parts.get(next) !== part) wanted.add(next)
+  }
+  return [...wanted]
 }
 
 /**
- * Writes the chunks that `start` needs to a file, each as a function, but for those of `elsewhere`,
- * which `other` names the way to.
+ * Writes the chunks that `start` needs to a file, each as a function. What is of another part is
+ * asked of that part.
  */
-async function writeChunks({ codes }, { start, elsewhere, other, ...options }) {
+async function writePart({ codes }, { start, otherPart, ...options }) {
   const chunks = {
     name: 'chunks',
     setup({ onResolve, onLoad }) {
@@ -239,11 +196,11 @@ async function writeChunks({ codes }, { start, elsewhere, other, ...options }) {
         if (kind === 'entry-point') return { path, namespace: 'start' }
         const whole = relative(root, resolve(resolveDir, path))
         if (!codes.has(whole)) return { path, external: true }
-        return { path: whole, namespace: elsewhere.has(whole) ? 'elsewhere' : 'chunk' }
+        return { path: whole, namespace: otherPart(whole) === undefined ? 'chunk' : 'elsewhere' }
       })
       onLoad({ filter: /./, namespace: 'start' }, () => ({ contents: start, resolveDir: root }))
       onLoad({ filter: /./, namespace: 'elsewhere' }, ({ path }) => ({
-        contents: `module.exports=${other}[${JSON.stringify(path)}]()`,
+        contents: `module.exports = BUNDLE(${JSON.stringify(otherPart(path))})(${JSON.stringify(path)})`,
       }))
       onLoad({ filter: /./, namespace: 'chunk' }, ({ path }) => ({
         contents: codes.get(path),
@@ -260,18 +217,22 @@ async function writeChunks({ codes }, { start, elsewhere, other, ...options }) {
   })
 }
 
-const table = (paths) =>
-  `{${[...paths].map((path) => `${JSON.stringify(path)}:()=>require(${JSON.stringify(join(root, path))})`).join()}}`
+/** What gives a chunk by its path: one function, as most are not asked for. */
+function giver(paths) {
+  const cases = paths.map((path) => `case ${JSON.stringify(path)}:return require(${JSON.stringify(join(root, path))})`)
+  return `(path)=>{switch(path){${cases.join(';')}}}`
+}
 
 /**
  * The command line, made in two steps: chunks, which esbuild divides by what may be loaded alone,
- * then a file in which each chunk is a function. What V8 keeps of a script holds something of every
+ * then files in which each chunk is a function. What V8 keeps of a script holds something of every
  * function that is not within another one which never ran: so a chunk that is not used costs next
- * to nothing. With `restfile` what few commands need is there. Gives what went into it.
+ * to nothing but the reading. Gives what went into it.
+ * @param fileOf the file of a part; without it there is one file, `outfile`
  */
 export async function bundleCommandLine({
   outfile,
-  restfile,
+  fileOf,
   external = [],
   plugins = [],
   define = {},
@@ -280,59 +241,38 @@ export async function bundleCommandLine({
   footer,
 }) {
   const made = await makeChunks({ external, plugins, define, sourcemap: sourcemap === false ? false : 'inline' })
-  const { codes, entries, metafile } = made
-  const rest = restfile === undefined ? new Set() : chunksOfRest(made)
-  const main = new Set([...codes.keys()].filter((path) => path.endsWith('.js') && !rest.has(path)))
+  const { entries, metafile } = made
   const common = { sourcemap: sourcemap ?? settings.sourcemap, banner, footer }
   const start = `require(${JSON.stringify(join(root, entries.get('src/cli/main.ts')))})`
-  const shared = restfile === undefined ? '' : `BUNDLE.chunks=${table(main)};`
-  await writeChunks(made, { ...common, outfile, start: `${shared}${start}`, elsewhere: rest, other: 'BUNDLE.rest()' })
-  if (restfile !== undefined)
-    await writeChunks(made, {
+  if (fileOf === undefined) {
+    await writePart(made, { ...common, outfile, start, otherPart: () => undefined })
+    return metafile
+  }
+  const parts = partsOf(made)
+  const wanted = wantedElsewhere(made, parts)
+  for (const part of Object.keys(PARTS))
+    await writePart(made, {
       ...common,
-      outfile: restfile,
-      start: `BUNDLE.others=${table(rest)}`,
-      elsewhere: main,
-      other: 'BUNDLE.chunks',
+      outfile: fileOf(part),
+      start: `module.exports=${giver(wanted.filter((path) => parts.get(path) === part))};${part === 'main' ? start : ''}`,
+      otherPart: (path) => (parts.get(path) === part ? undefined : parts.get(path)),
     })
   return metafile
-}
-
-const LICENCE = /^(licen[cs]e|notice|copying)(\.|-|$)/i
-
-/** The licences of the packages that are in the bundle, as each of them brings it. */
-export function notices({ inputs }) {
-  const folders = new Set()
-  for (const path of Object.keys(inputs)) {
-    if (/^\w+:/.test(path)) continue
-    const found = /^.*node_modules\/(@[^/]+\/)?[^/]+/.exec(path)
-    if (found) folders.add(found[0])
-  }
-  const parts = [...folders].sort().map((folder) => {
-    const { name, version, license, author } = JSON.parse(readFileSync(join(root, folder, 'package.json'), 'utf8'))
-    const files = readdirSync(join(root, folder)).filter((file) => LICENCE.test(file))
-    const texts = files.map((file) => readFileSync(join(root, folder, file), 'utf8').trim())
-    // some packages of one author bring no text: theirs are the two that trunkline has itself
-    const none = `By ${author}. The texts of its licences are in trunkline's own file LICENSE.`
-    if (texts.length === 0 && license !== manifest.license) throw new Error(`${folder} has no file with its licence`)
-    return [`${name} ${version} (${license})`, ...(texts.length > 0 ? texts : [none])].join('\n\n')
-  })
-  return `The command line contains these packages.\n\n${parts.join(`\n\n${'-'.repeat(80)}\n\n`)}\n`
 }
 
 async function makeBundle(folder) {
   rmSync(folder, { recursive: true, force: true })
   mkdirSync(folder, { recursive: true })
-  const files = { outfile: join(folder, 'main.cjs'), restfile: join(folder, 'rest.cjs') }
+  const fileOf = (part) => join(folder, `${part}.cjs`)
   const metafile = await bundleCommandLine({
-    ...files,
+    fileOf,
     external: ['serialport'],
     banner: { js: `(function(exports,require,module,__filename,BUNDLE){${HEAD}` },
     footer: { js: '})' },
   })
   writeFileSync(join(folder, 'third-party-licenses.txt'), notices(metafile))
   const hash = createHash('sha256')
-  for (const file of Object.values(files)) hash.update(readFileSync(file))
+  for (const part of Object.keys(PARTS)) hash.update(readFileSync(fileOf(part)))
   await build({
     ...settings,
     entryPoints: ['src/cli/launch.ts'],

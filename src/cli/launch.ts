@@ -1,26 +1,40 @@
 #!/usr/bin/env node
 /**
- * The `trunkline` command as it is installed: starts main.cjs, the whole command line in one file,
- * with the code that V8 made of it when the same command ran before. Compiling is half of what a
- * short command costs.
+ * The `trunkline` command as it is installed: starts main.cjs, with the code that V8 made of it when
+ * the same command ran before, and gives it the other files of the command line where it needs
+ * them (src/cli/bundle.mjs says what is in which). Compiling is half of what a short command costs;
+ * a good part of what is left is memory that is touched for the first time, so no more is read than
+ * a command needs, and what is read goes through one buffer.
  *
  * Node's own compile cache (module.enableCompileCache) is not there on Node 20, and keeps its files
  * in the temporary folder, which every user may write: V8 runs what it finds in such a file. So the
  * files are kept here, in the user's cache folder, and only while nobody else can write there.
  *
- * Bounds: one file for each command, some 600 kB, and MAX_FILES of them. Where a file cannot be
- * kept the command starts without.
+ * Bounds: for each command a file of at most some 600 kB for each file that it runs, and MAX_FILES of
+ * them. Where a file cannot be kept the command starts without.
  */
-import { lstatSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import {
+  closeSync,
+  fstatSync,
+  lstatSync,
+  mkdirSync,
+  openSync,
+  readdirSync,
+  readSync,
+  renameSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs'
 import { Script } from 'node:vm'
 
 /**
- * Put in by src/cli/bundle.mjs: of what main.cjs contains. V8 compares the length of a source, and
+ * Put in by src/cli/bundle.mjs: of what the files contain. V8 compares the length of a source, and
  * nothing else of it.
  */
 declare const BUNDLE_HASH: string
 
-const MAX_FILES = 32
+const MAX_FILES = 64
 /** A command's name; other words have no file of their own. */
 const COMMAND = /^[a-z]{2,8}$/
 /** Groups and others may write. */
@@ -42,9 +56,30 @@ function isOurs(folder: string): boolean {
   return process.geteuid === undefined || (uid === process.geteuid() && (mode & WRITABLE_BY_OTHERS) === 0)
 }
 
+/** What a file is read into. Of it the kernel makes as much as the longest file needed, once. */
+let buffer = Buffer.allocUnsafeSlow(1024 * 1024)
+
+/** The file's bytes, until the next one is read. */
+function readBytes(path: string): Buffer {
+  const fd = openSync(path, 'r')
+  try {
+    const { size } = fstatSync(fd)
+    if (buffer.byteLength < size) buffer = Buffer.allocUnsafeSlow(size)
+    let end = 0
+    while (end < size) {
+      const bytes = readSync(fd, buffer, end, size - end, null)
+      if (bytes === 0) break
+      end += bytes
+    }
+    return buffer.subarray(0, end)
+  } finally {
+    closeSync(fd)
+  }
+}
+
 function readCode(folder: string, name: string): Buffer | undefined {
   try {
-    return isOurs(folder) ? readFileSync(`${folder}/${name}`) : undefined
+    return isOurs(folder) ? readBytes(`${folder}/${name}`) : undefined
   } catch {
     // the first run of this command, or a folder that is not to be read: it only takes longer
     return undefined
@@ -69,32 +104,38 @@ function writeCode(folder: string, name: string, code: Buffer): void {
   }
 }
 
-/**
- * What the files of the command line have of each other: the chunks of main.cjs, and how to come by
- * those of rest.cjs, which most commands do not load.
- */
-interface Bundle {
-  chunks?: object
-  others?: object
-  rest: () => object | undefined
-}
-type Run = (exports: object, require: NodeJS.Require, module: object, filename: string, bundle: Bundle) => void
+/** Gives what a chunk of a part exports, by the chunk's path. */
+type Chunks = (path: string) => unknown
+type Run = (
+  exports: unknown,
+  require: NodeJS.Require,
+  module: { exports: unknown },
+  filename: string,
+  part: (name: string) => Chunks,
+) => void
 
 const [, , word = ''] = process.argv
 const folder = cacheFolder()
 const end = `${process.versions.v8}-${process.arch}-${COMMAND.test(word) ? word : 'other'}`
+const parts = new Map<string, { exports: unknown }>()
 /** What is to be kept: where nothing was, or what does not fit. */
 const fresh = new Map<string, Script>()
 
-function run(file: 'main' | 'rest'): void {
-  const name = `${BUNDLE_HASH}-${file}-${end}`
+/** Gives a part, which is a file; it runs where it has not yet. */
+function partOf(part: string): Chunks {
+  const known = parts.get(part)
+  if (known !== undefined) return known.exports as Chunks
+  const name = `${BUNDLE_HASH}-${part}-${end}`
+  const filename = `${__dirname}/${part}.cjs`
+  const source = readBytes(filename).toString('latin1')
   const cachedData = folder === undefined ? undefined : readCode(folder, name)
-  const filename = `${__dirname}/${file}.cjs`
-  const script = new Script(readFileSync(filename, 'latin1'), { filename, ...(cachedData && { cachedData }) })
+  const script = new Script(source, { filename, ...(cachedData && { cachedData }) })
   if (cachedData === undefined || script.cachedDataRejected === true) fresh.set(name, script)
-  const module = { exports: {} }
+  const module: { exports: unknown } = { exports: {} }
+  parts.set(part, module)
   const body = script.runInThisContext() as Run
-  body(module.exports, require, module, filename, bundle)
+  body(module.exports, require, module, filename, partOf)
+  return module.exports as Chunks
 }
 
 process.once('exit', (status) => {
@@ -106,10 +147,4 @@ process.once('exit', (status) => {
 // Nothing is left to be done then: the process need not take its heap apart.
 process.once('beforeExit', () => process.exit())
 
-const bundle: Bundle = {
-  rest() {
-    if (bundle.others === undefined) run('rest')
-    return bundle.others
-  },
-}
-run('main')
+partOf('main')

@@ -26,7 +26,9 @@ import { createRequire } from 'node:module'
 import { tmpdir } from 'node:os'
 import { dirname, join, resolve } from 'node:path'
 import { parseArgs } from 'node:util'
-import { bundleCommandLine, HEAD, notices, root } from '../bundle.mjs'
+import { bundleCommandLine, HEAD } from '../bundle.mjs'
+import { notices } from '../bundle/notices.mjs'
+import { root } from '../bundle/root.mjs'
 
 /** Node looks for both in its own file. */
 const RESOURCE = 'NODE_SEA_BLOB'
