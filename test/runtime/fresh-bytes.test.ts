@@ -76,7 +76,6 @@ describe('fresh bytes', () => {
     const own = [
       'src/runtime/fresh-bytes.ts',
       'src/cli/demo/demo.ts',
-      'src/cli/demo/tree.ts',
       'protocols/bench/traffic.ts',
     ]
     const others = ['src', 'transports', 'protocols']
