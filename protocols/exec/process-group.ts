@@ -4,7 +4,9 @@
  * moment when it is looked at. What has left the session and lost its parent is not found; a keeper
  * finds it.
  */
+import { Doubling } from '../../src/runtime/backoff.ts'
 import type { Clock, Timer } from '../../src/runtime/clock.ts'
+import { errnoOf } from '../../src/runtime/system-errors.ts'
 import { processRow, processTable, treeOf, type ProcessRow } from './process-table.ts'
 
 /**
@@ -52,16 +54,17 @@ export class ProcessGroup {
   /** See `Launched.empty`. */
   empty(): Promise<void> {
     return (this.#empty ??= new Promise((resolve) => {
-      const look = (waitMs: number): void => {
+      const waits = new Doubling(LOOK_MS, LOOK_MAX_MS)
+      const look = (): void => {
         if (this.#leaderEnded && this.count() === 0) {
           this.#killing?.cancel()
           resolve()
           return
         }
         if (this.#killAt !== undefined && this.#clock.now() >= this.#killAt) this.#signalTree('KILL')
-        this.#clock.after(waitMs, () => look(Math.min(waitMs * 2, LOOK_MAX_MS)), true)
+        this.#clock.after(waits.next(), look, true)
       }
-      look(LOOK_MS)
+      look()
     }))
   }
 
@@ -125,6 +128,6 @@ function send(pid: number, name: string | 0): boolean {
     return process.kill(pid, name === 0 ? 0 : `SIG${name}`)
   } catch (error) {
     // EPERM: it lives, as somebody else
-    return (error as NodeJS.ErrnoException).code === 'EPERM'
+    return errnoOf(error) === 'EPERM'
   }
 }

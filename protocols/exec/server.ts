@@ -19,7 +19,7 @@ import { perTrunk } from '../internal/per-trunk.ts'
 import { Bounds, type ControlGroupOptions } from './bounds.ts'
 import { Command, type Outcome } from './command.ts'
 import { encodeControl } from './control.ts'
-import { Deferred } from '../../src/runtime/deferred.ts'
+import { within } from '../../src/runtime/deadline.ts'
 import { baseOf } from './environment.ts'
 import { KeptCommand } from './kept-command.ts'
 import { keyOf, KeptCommands, type Kept } from './kept-commands.ts'
@@ -301,10 +301,8 @@ class ExecServer {
   /** Ends what it keeps. */
   async close(): Promise<void> {
     this.#isClosed = true
-    const late = new Deferred<undefined>()
-    const timer = this.#clock.after(CLOSE_MS, () => late.resolve(undefined), true)
-    await Promise.race([Promise.all(this.#kept.all().map((kept) => this.#end(kept))), late.promise])
-    timer.cancel()
+    const ends = this.#kept.all().map((kept) => this.#end(kept))
+    await within(Promise.all(ends), CLOSE_MS, this.#clock, true)
   }
 
   /**

@@ -6,7 +6,7 @@
  */
 import { closeSync, constants, openSync, renameSync, unlinkSync } from 'node:fs'
 import { loadNative, type NativeNaming } from '../../src/native/load.ts'
-import { errnoOf } from './failures.ts'
+import { errnoOf } from '../../src/runtime/system-errors.ts'
 
 /**
  * Not in `fs.constants`; __O_TMPFILE is the same number on every architecture that Node supports,

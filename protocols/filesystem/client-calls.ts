@@ -23,7 +23,7 @@ import {
   type ReplyingOp,
 } from './messages.ts'
 import { MAX_SMALL_BYTES } from './file-batch.ts'
-import { Semaphore } from './semaphore.ts'
+import { Semaphore } from '../../src/runtime/semaphore.ts'
 
 /**
  * Operations that hold descriptors of the peer: below its default bound of 64, with room for a

@@ -9,7 +9,7 @@ import type { Clock } from '../../src/runtime/clock.ts'
 import { TrunkError } from '../../src/contracts/errors.ts'
 import type { OpenOptions, Pipe, Trunk } from '../../src/contracts/types.ts'
 import { isRefusal, type Crowd } from './crowd.ts'
-import { toFailure } from './failures.ts'
+import { toFailure } from '../../src/runtime/file-errors.ts'
 import type { Decoded } from '../internal/decoded.ts'
 import { encodeRequest, FILESYSTEM } from './messages.ts'
 import {

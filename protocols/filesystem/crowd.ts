@@ -8,7 +8,7 @@
 import type { Clock } from '../../src/runtime/clock.ts'
 import { abortError, TrunkError } from '../../src/contracts/errors.ts'
 import { onAbort } from '../../src/runtime/on-abort.ts'
-import { Semaphore } from './semaphore.ts'
+import { Semaphore } from '../../src/runtime/semaphore.ts'
 
 /** Good ends after which one more is tried at a time: a refusal costs a round trip. */
 const ENDS_TO_GROW = 100

@@ -6,7 +6,7 @@
 import { fsync, read, readSync, write, writeSync, writev } from 'node:fs'
 import type { Uint8ArrayList } from 'uint8arraylist'
 import { TrunkError } from '../../src/contracts/errors.ts'
-import { toFailure } from './failures.ts'
+import { toFailure } from '../../src/runtime/file-errors.ts'
 
 /**
  * Bytes that are read from a file at once: few enough calls for a fast disk, small enough to share

@@ -7,7 +7,8 @@
 import { lstatSync, rmdirSync, unlinkSync, type Dir } from 'node:fs'
 import { unlink } from 'node:fs/promises'
 import { TrunkError } from '../../src/contracts/errors.ts'
-import { errnoOf, toFailure } from './failures.ts'
+import { toFailure } from '../../src/runtime/file-errors.ts'
+import { errnoOf } from '../../src/runtime/system-errors.ts'
 import { stepInto, type Folder } from './root.ts'
 import { nameOf, openDirectory } from './serve-list.ts'
 

@@ -11,7 +11,8 @@
  */
 import { closeSync, constants, fstatSync, lstatSync, openSync, statSync, type Stats } from 'node:fs'
 import { TrunkError } from '../../src/contracts/errors.ts'
-import { errnoOf, toFailure } from './failures.ts'
+import { toFailure } from '../../src/runtime/file-errors.ts'
+import { errnoOf } from '../../src/runtime/system-errors.ts'
 import { SLASH } from './path.ts'
 import { openAnonymous } from './anonymous-file.ts'
 

@@ -10,7 +10,7 @@ import { holding } from '../../src/runtime/budgets.ts'
 import { TrunkError } from '../../src/contracts/errors.ts'
 import type { Pipe } from '../../src/contracts/types.ts'
 import { unwrap } from '../internal/decoded.ts'
-import { toFailure } from './failures.ts'
+import { toFailure } from '../../src/runtime/file-errors.ts'
 import {
   decodePaths,
   decodeWrites,

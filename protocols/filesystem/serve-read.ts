@@ -17,7 +17,7 @@ import { encodeReply, type RequestOf } from './messages.ts'
 import { requirePath } from './path.ts'
 import { requireRegular } from './root.ts'
 import type { Operation, Serving } from './serving.ts'
-import { Semaphore } from './semaphore.ts'
+import { Semaphore } from '../../src/runtime/semaphore.ts'
 
 /**
  * A file that says that it has at most this is read before it is accepted, and needs no pooled

@@ -6,7 +6,7 @@
 import { chmodSync, lstatSync, mkdirSync, renameSync, rmdirSync, type Stats } from 'node:fs'
 import { inPool } from '../../src/runtime/budgets.ts'
 import { TrunkError } from '../../src/contracts/errors.ts'
-import { errnoOf } from './failures.ts'
+import { errnoOf } from '../../src/runtime/system-errors.ts'
 import type { RequestOf } from './messages.ts'
 import { requirePath } from './path.ts'
 import { emptyDirectory, removeEntry, type Removing } from './remove-tree.ts'

@@ -6,7 +6,7 @@
  */
 import { fstatSync, futimesSync, statSync, utimesSync } from 'node:fs'
 import { loadNative, type NativeTimes } from '../../src/native/load.ts'
-import { errnoOf } from './failures.ts'
+import { errnoOf } from '../../src/runtime/system-errors.ts'
 import { MAX_DATE_MS } from './messages.ts'
 
 /** What a file's dates become; what is left out stays. */

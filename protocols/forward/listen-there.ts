@@ -8,6 +8,7 @@ import { requireInteger } from '../../src/contracts/limits.ts'
 import { DEFAULT_LIMITS } from '../../src/index.ts'
 import type { Pipe, ReconnectingTrunk, Trunk } from '../../src/index.ts'
 import { Backoff } from '../../src/runtime/backoff.ts'
+import { Semaphore } from '../../src/runtime/semaphore.ts'
 import { systemClock, type Clock } from '../../src/runtime/clock.ts'
 import { tcpListen, type TcpBind, type TcpListening } from '../tcp-listener/client.ts'
 import { unixListen, type UnixListening } from '../unix/listener-client.ts'
@@ -101,13 +102,14 @@ class RemoteListener {
   #session: number
   /** While the peer is asked again. */
   #asking: AbortController | undefined
-  #active = 0
-  #wake: (() => void) | undefined
+  /** Connections at a time. */
+  readonly #turns: Semaphore
 
   constructor(trunk: Trunk, options: RemoteListenerOptions) {
     this.#trunk = trunk
     this.#options = options
     this.#backoff = new Backoff({ limits: DEFAULT_LIMITS, clock: options.clock })
+    this.#turns = new Semaphore(options.maxConnections)
     this.#listening = options.listening
     this.#session = this.#sessions
   }
@@ -187,17 +189,16 @@ class RemoteListener {
    * The next connection is asked for when one has ended, so the rest waits at the peer's kernel.
    */
   async #takeAll(forward: RunningForward): Promise<void> {
-    const { maxConnections, clock, serve } = this.#options
+    const { clock, serve } = this.#options
     const carrying = { broken: forward.broken, clock }
-    for await (const pipe of this.#listening) {
-      this.#active += 1
-      void forward
-        .carry(() => serve(pipe, carrying))
-        .then(() => {
-          this.#active -= 1
-          this.#wake?.()
-        })
-      while (this.#active >= maxConnections) await new Promise<void>((resolve) => (this.#wake = resolve))
+    let endTurn = await this.#turns.take()
+    try {
+      for await (const pipe of this.#listening) {
+        void forward.carry(() => serve(pipe, carrying)).then(endTurn)
+        endTurn = await this.#turns.take()
+      }
+    } finally {
+      endTurn()
     }
   }
 }

@@ -4,6 +4,7 @@
  */
 import type { Clock } from '../../src/runtime/clock.ts'
 import { TrunkError } from '../../src/contracts/errors.ts'
+import { withDeadline } from '../../src/runtime/deadline.ts'
 import { unlessAborted } from '../../src/runtime/on-abort.ts'
 import { Handshake, type HandshakeOptions, type ProxyRequest } from './handshake.ts'
 
@@ -47,22 +48,21 @@ export interface Asked {
  */
 export async function ask(client: ProxyClient, clock: Clock, options: HandshakeOptions): Promise<Asked | undefined> {
   const handshake = new Handshake(options)
-  const deadline = new AbortController()
-  const timer = clock.after(HANDSHAKE_MS, () => {
-    deadline.abort(new TrunkError('ERR_CONNECT_TIMEOUT', 'a client of the proxy did not say in time what it wants'))
-  })
+  let late: TrunkError | undefined
+  const timedOut = (): TrunkError =>
+    (late = new TrunkError('ERR_CONNECT_TIMEOUT', 'a client of the proxy did not say in time what it wants'))
   let reply: Uint8Array
   let refusal: TrunkError | undefined
   try {
-    const outcome = await converse(client, handshake, deadline.signal)
+    const outcome = await withDeadline({ clock, ms: HANDSHAKE_MS, timedOut }, (limit) =>
+      converse(client, handshake, limit),
+    )
     if ('request' in outcome) return outcome
     ;({ reply, error: refusal } = outcome)
-  } catch (error) {
-    reply = deadline.signal.aborted ? handshake.timeoutReply : NOTHING
+  } catch {
+    reply = late === undefined ? NOTHING : handshake.timeoutReply
     // else it has left: that is its good right
-    refusal = deadline.signal.aborted && error instanceof TrunkError ? error : undefined
-  } finally {
-    timer.cancel()
+    refusal = late
   }
   await client.leave(reply)
   if (refusal !== undefined) throw refusal

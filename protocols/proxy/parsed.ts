@@ -2,7 +2,8 @@
  * What the parsers of the proxy's handshakes have in common: bytes in; a value, the wish for more,
  * or why it is none out. They hold nothing and wait for nothing.
  */
-import { canonicalAddress, canonicalName } from '../tcp/policy.ts'
+import { canonicalName, splitHostPort } from '../../src/runtime/host-port.ts'
+import { canonicalAddress } from '../tcp/policy.ts'
 
 /** What a parser makes of the bytes that have come so far. */
 export type Parsed<T> =
@@ -34,13 +35,11 @@ export function destinationOf(host: string, port: number): Destination | undefin
 
 /** The destination in `HOST:PORT` or `[IPV6]:PORT`; undefined where it is none. */
 export function destinationIn(text: string, defaultPort?: number): Destination | undefined {
-  const [, bracketed, plain, digits] = /^(?:\[([0-9a-f:.]+)\]|([^:[\]@]+))(?::(\d{1,5}))?$/i.exec(text) ?? []
-  const port = digits === undefined ? defaultPort : Number(digits)
-  const host = bracketed ?? plain
-  if (host === undefined || port === undefined) return undefined
-  const found = destinationOf(host, port)
+  const { host = '', isBracketed, port: digits } = splitHostPort(text) ?? {}
   // brackets are for IPv6, and nothing else is in them
-  return bracketed !== undefined && !bracketed.includes(':') ? undefined : found
+  if (isBracketed === true && !host.includes(':')) return undefined
+  if (digits === undefined) return defaultPort === undefined ? undefined : destinationOf(host, defaultPort)
+  return /^\d{1,5}$/.test(digits) ? destinationOf(host, Number(digits)) : undefined
 }
 
 /** Each byte as the character of its number. */

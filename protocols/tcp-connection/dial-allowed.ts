@@ -3,7 +3,7 @@
  * and dialled, within one time limit.
  */
 import { formatHostPort } from '../../src/runtime/host-port.ts'
-import { onAbort } from '../../src/runtime/on-abort.ts'
+import { withDeadline } from '../../src/runtime/deadline.ts'
 import { TrunkError } from '../../src/contracts/errors.ts'
 import type { Clock } from '../../src/runtime/clock.ts'
 import type { Share } from '../../src/runtime/fair-budget.ts'
@@ -35,18 +35,10 @@ export async function dialAllowed(
   { policy, connectTimeoutMs, lookup, lookups, clock, attempts }: DialAllowedOptions,
 ): Promise<Connection> {
   const name = formatHostPort(host, port)
-  const deadline = new AbortController()
-  const unsubscribe = onAbort(signal, () => {
-    deadline.abort(signal.reason)
+  const timedOut = (): TrunkError =>
+    new TrunkError('ERR_CONNECT_TIMEOUT', `cannot connect to ${name}: no answer in time`)
+  return await withDeadline({ clock, signal, ms: connectTimeoutMs, timedOut }, async (limit) => {
+    const addresses = await resolveAllowed(host, port, { policy, lookup, lookups, signal: limit })
+    return await dial(addresses, port, { target: name, signal: limit, clock, ...(attempts && { attempts }) })
   })
-  const timer = clock.after(connectTimeoutMs, () => {
-    deadline.abort(new TrunkError('ERR_CONNECT_TIMEOUT', `cannot connect to ${name}: no answer in time`))
-  })
-  try {
-    const addresses = await resolveAllowed(host, port, { policy, lookup, lookups, signal: deadline.signal })
-    return await dial(addresses, port, { target: name, signal: deadline.signal, clock, ...(attempts && { attempts }) })
-  } finally {
-    timer.cancel()
-    unsubscribe()
-  }
 }

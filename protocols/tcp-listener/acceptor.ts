@@ -7,6 +7,7 @@
  * after `close` the port is free and every waiting request is refused. Assumes that whoever got a
  * connection gives its place back (`slots.release()`) when the connection is over.
  */
+import { Doubling } from '../../src/runtime/backoff.ts'
 import type { Clock, Timer } from '../../src/runtime/clock.ts'
 import { abortError, TrunkError } from '../../src/contracts/errors.ts'
 import { ofOneConnection } from '../../src/runtime/net-errors.ts'
@@ -59,7 +60,7 @@ export class Acceptor {
   }
   #source: ConnectionSource | undefined
   #pause: Timer | undefined
-  #pauseMs = MIN_PAUSE_MS
+  readonly #pauses = new Doubling(MIN_PAUSE_MS, MAX_PAUSE_MS)
   #closed = false
 
   private constructor(slots: Slots, clock: Clock) {
@@ -152,7 +153,7 @@ export class Acceptor {
     try {
       const connection = this.#source?.take()
       if (connection === undefined) this.#source?.arm()
-      else this.#pauseMs = MIN_PAUSE_MS
+      else this.#pauses.reset()
       return connection
     } catch (error) {
       if (ofOneConnection(error)) this.#source?.arm()
@@ -175,11 +176,10 @@ export class Acceptor {
 
   #backOff(): void {
     this.#source?.disarm()
-    this.#pause = this.#clock.after(this.#pauseMs, () => {
+    this.#pause = this.#clock.after(this.#pauses.next(), () => {
       this.#pause = undefined
       this.#serve()
     })
-    this.#pauseMs = Math.min(this.#pauseMs * 2, MAX_PAUSE_MS)
   }
 
   #rest(): void {

@@ -2,6 +2,7 @@
  * The asking side's end of one listener: its requests under way, the connections that came, and
  * whoever waits for one.
  */
+import { Doubling } from '../../src/runtime/backoff.ts'
 import type { Clock, Timer } from '../../src/runtime/clock.ts'
 import { toTrunkError, TrunkError } from '../../src/contracts/errors.ts'
 import type { Pipe, Trunk } from '../../src/contracts/types.ts'
@@ -50,7 +51,7 @@ export class Listening<P extends Pipe> implements AsyncIterable<P>, AsyncDisposa
   #over = false
   #lastRequest = 0
   #pause: Timer | undefined
-  #pauseMs = MIN_PAUSE_MS
+  readonly #pauses = new Doubling(MIN_PAUSE_MS, MAX_PAUSE_MS)
   #failure: TrunkError | undefined
   #closing: Promise<void> | undefined
 
@@ -175,7 +176,7 @@ export class Listening<P extends Pipe> implements AsyncIterable<P>, AsyncDisposa
       this.#fail(error)
       return
     }
-    this.#pauseMs = MIN_PAUSE_MS
+    this.#pauses.reset()
     // Checked just above: the reply is what the type says.
     const incoming = pipe as P
     const taker = this.#takers.shift()
@@ -190,11 +191,12 @@ export class Listening<P extends Pipe> implements AsyncIterable<P>, AsyncDisposa
       this.#fail(error)
       return
     }
-    this.#pause ??= this.#options.clock.after(this.#pauseMs, () => {
+    // each refusal counts, also one that comes during the pause
+    const pauseMs = this.#pauses.next()
+    this.#pause ??= this.#options.clock.after(pauseMs, () => {
       this.#pause = undefined
       this.#request()
     })
-    this.#pauseMs = Math.min(this.#pauseMs * 2, MAX_PAUSE_MS)
   }
 }
 

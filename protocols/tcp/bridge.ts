@@ -9,6 +9,7 @@
  * {@link MAX_IN_FLIGHT_BYTES} plus one chunk in each direction. A reset waits for what is before it
  * while somebody takes any of that, and {@link STALL_MS} longer.
  */
+import { Doubling } from '../../src/runtime/backoff.ts'
 import type { Socket } from 'node:net'
 import type { Uint8ArrayList } from 'uint8arraylist'
 import { systemClock, type Clock, type Timer } from '../../src/runtime/clock.ts'
@@ -326,10 +327,10 @@ class Bridge implements Joined, ConnectionReceiver {
 
   #lookNow(): void {
     this.#look?.cancel()
-    if (!this.#closed) this.#lookAgain(FIRST_LOOK_MS)
+    if (!this.#closed) this.#lookAgain(new Doubling(FIRST_LOOK_MS, MAX_LOOK_MS))
   }
 
-  #lookAgain(waitMs: number): void {
+  #lookAgain(waits: Doubling): void {
     const { unsent, unacknowledged } = this.#connection
     const now = this.#clock.now()
     const moved = this.#taken + this.#written - unsent - (unacknowledged ?? 0)
@@ -343,6 +344,6 @@ class Bridge implements Joined, ConnectionReceiver {
     if (isLast && hasAll) this.#connection.reset()
     else if (stoodMs >= STALL_MS)
       this.fail(new TrunkError('ERR_CONNECTION_RESET', 'what came before a reset is not taken'))
-    else this.#look = this.#clock.after(waitMs, () => this.#lookAgain(Math.min(2 * waitMs, MAX_LOOK_MS)))
+    else this.#look = this.#clock.after(waits.next(), () => this.#lookAgain(waits))
   }
 }

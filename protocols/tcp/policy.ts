@@ -14,6 +14,7 @@
  */
 import { BlockList, isIP, isIPv6, SocketAddress } from 'node:net'
 import { badArgument } from '../../src/contracts/errors.ts'
+import { canonicalName, splitHostPort } from '../../src/runtime/host-port.ts'
 
 /** A checked allow-list. */
 export interface AddressPolicy {
@@ -119,26 +120,6 @@ function parseAddress(text: string): SocketAddress | undefined {
   return mapped === undefined ? undefined : new SocketAddress({ address: mapped, family: 'ipv4' })
 }
 
-/** A host name's labels: letters, digits, `-` and `_`, at most 63 each. */
-const NAME = /^(?=.{1,253}$)[a-z0-9_](?:[a-z0-9_-]{0,62})(?:\.[a-z0-9_](?:[a-z0-9_-]{0,62}))*$/
-/**
- * What resolvers take for an IPv4 address in some old notation: the last label is a number (URL
- * standard, "ends in a number").
- */
-const ENDS_IN_NUMBER = /(?:^|\.)(?:\d+|0x[0-9a-f]*)$/
-
-/**
- * A host name in small letters and without the final dot; undefined for what is none: a path, text
- * with a NUL, letters beyond ASCII, or a number in disguise such as `127.1`, `0x7f.1` and
- * `2130706433`.
- */
-export function canonicalName(text: string): string | undefined {
-  // toLowerCase could turn a letter beyond ASCII into one within (the Kelvin sign is one).
-  if (!/^[\x21-\x7e]+$/.test(text)) return undefined
-  const name = (text.endsWith('.') ? text.slice(0, -1) : text).toLowerCase()
-  return NAME.test(name) && !ENDS_IN_NUMBER.test(name) ? name : undefined
-}
-
 /**
  * Checks `allow` and gives the policy; throws ERR_BAD_ARGUMENT that names the first bad rule.
  * `option` names it for messages.
@@ -188,13 +169,12 @@ function parseRule(rule: unknown, option: string): Rule {
   if (typeof rule !== 'string') throw badArgument(`${option} has a rule that is no text: ${String(rule)}`)
   const bad = (why: string) => badArgument(`${option} has a bad rule "${rule}": ${why}`)
   if (rule === 'any') return { type: 'any', ports: { first: 0, last: 65_535 } }
-  const [, bracketed, plain, portText = ''] = /^(?:\[([^\]]*)\]|([^:[\]]+)):([^:]*)$/.exec(rule) ?? []
-  if (bracketed === undefined && plain === undefined) throw bad('write HOST:PORT, [IPV6]:PORT or any')
-  const ports = parsePorts(portText)
+  const { host = '', isBracketed = false, port } = splitHostPort(rule) ?? {}
+  if (port === undefined || (host === '' && !isBracketed)) throw bad('write HOST:PORT, [IPV6]:PORT or any')
+  const ports = parsePorts(port)
   if (ports === undefined) throw bad('the port must be 0 to 65535, a range or *')
-  if (plain === 'any') return { type: 'any', ports }
-  if (bracketed !== undefined) return subnetRule(bracketed, 'ipv6', ports, bad)
-  const host = plain ?? ''
+  if (isBracketed) return subnetRule(host, 'ipv6', ports, bad)
+  if (host === 'any') return { type: 'any', ports }
   const below = host.startsWith('*.')
   const name = canonicalName(below ? host.slice(2) : host)
   if (name !== undefined) return { type: 'name', ports, name, below }

@@ -1,6 +1,7 @@
 /** The fields that the messages of both TCP protocols are made of. */
 import * as v from 'valibot'
-import { canonicalAddress, canonicalName } from './policy.ts'
+import { canonicalName } from '../../src/runtime/host-port.ts'
+import { canonicalAddress } from './policy.ts'
 import type { Connection } from './connection.ts'
 
 const wholePort = (min: number): v.GenericSchema<unknown, number> =>

@@ -6,7 +6,8 @@
 import { connect } from 'node:net'
 import type { Clock } from '../../src/runtime/clock.ts'
 import { pause } from '../../src/runtime/clock.ts'
-import { errnoOf } from '../filesystem/failures.ts'
+import { Doubling } from '../../src/runtime/backoff.ts'
+import { errnoOf } from '../../src/runtime/system-errors.ts'
 import type { Connection } from '../tcp/connection.ts'
 import { connectionSet, type ConnectionSet } from '../tcp/connection-set.ts'
 import { NativeConnection } from '../tcp/native-connection.ts'
@@ -83,13 +84,14 @@ export async function dialPatiently(
   { dial, clock, signal, timeoutMs }: { dial: UnixDial; clock: Clock; signal: AbortSignal; timeoutMs: number },
 ): Promise<Connection> {
   const until = clock.now() + timeoutMs
-  for (let waitMs = FIRST_PAUSE_MS; ; waitMs = Math.min(2 * waitMs, MAX_PAUSE_MS)) {
+  const pauses = new Doubling(FIRST_PAUSE_MS, MAX_PAUSE_MS)
+  for (;;) {
     signal.throwIfAborted()
     try {
       return await dial(path)
     } catch (error) {
       if (errnoOf(error) !== FULL || clock.now() >= until) throw error
     }
-    await pause(clock, waitMs, signal)
+    await pause(clock, pauses.next(), signal)
   }
 }

@@ -6,7 +6,7 @@
  */
 import { closeSync, fstatSync, openSync, statSync, type Stats } from 'node:fs'
 import { TrunkError } from '../../src/contracts/errors.ts'
-import { errnoOf } from '../filesystem/failures.ts'
+import { errnoOf } from '../../src/runtime/system-errors.ts'
 import { canWalk, O_PATH, Root, type Folder, type Found } from '../filesystem/root.ts'
 import type { UnixAddress } from './address.ts'
 import type { AllowedPlace } from './policy.ts'

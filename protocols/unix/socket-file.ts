@@ -11,7 +11,7 @@
 import { chmodSync, linkSync, lstatSync, mkdirSync, renameSync, rmdirSync, rmSync, type Stats } from 'node:fs'
 import { TrunkError } from '../../src/contracts/errors.ts'
 import { freshBytes } from '../../src/runtime/fresh-bytes.ts'
-import { errnoOf } from '../filesystem/failures.ts'
+import { errnoOf } from '../../src/runtime/system-errors.ts'
 import type { Folder } from '../filesystem/root.ts'
 import type { UnixDial } from './dial.ts'
 import type { SocketFolder } from './place.ts'

@@ -8,7 +8,7 @@
 import { isKnownCode, TrunkError } from '../contracts/errors.ts'
 import type { ErrorCode } from '../contracts/errors.ts'
 import { printable } from '../runtime/printable.ts'
-import { localError } from '../runtime/system-errors.ts'
+import { localError } from '../runtime/file-errors.ts'
 
 /** What the process exits with. */
 export const EXIT = { done: 0, failed: 1, usage: 2, noSession: 3, denied: 4 } as const

@@ -1,6 +1,7 @@
 /**
- * How long to wait before trying again: each wait is twice the last one, from `minMs` to `maxMs`,
- * and differs by up to 20 % either way, so that what failed together does not come back together.
+ * How long to wait before trying again: each wait is twice the last one. Those of {@link Backoff}
+ * differ by up to 20 % either way, so that what failed together does not come back together; those
+ * of {@link Doubling} concern this machine alone and do not.
  *
  * Promises: one wait at a time and no timer between waits; an abort ends a wait at once. A wait
  * keeps the process alive: what is tried again goes on. Does no I/O: time is the injected clock.
@@ -20,31 +21,50 @@ export interface BackoffOptions {
   readonly random?: () => number
 }
 
-export class Backoff {
+/** Waits of which each is twice the last one, from `minMs` to `maxMs`, to the millisecond. */
+export class Doubling {
   readonly #minMs: number
   readonly #maxMs: number
-  readonly #clock: Clock
-  readonly #random: () => number
-  #figureMs: number
+  #nextMs: number
 
-  constructor({ limits, clock, random = Math.random }: BackoffOptions) {
-    this.#minMs = Math.min(limits.reconnectMinMs, limits.reconnectMaxMs)
-    this.#maxMs = limits.reconnectMaxMs
-    this.#clock = clock
-    this.#random = random
-    this.#figureMs = this.#minMs
+  constructor(minMs: number, maxMs: number) {
+    this.#minMs = Math.min(minMs, maxMs)
+    this.#maxMs = maxMs
+    this.#nextMs = this.#minMs
   }
 
   /** The next wait in milliseconds; the one after it is twice as long. */
   next(): number {
-    const figureMs = this.#figureMs
-    this.#figureMs = Math.min(this.#maxMs, figureMs * 2)
-    return figureMs * (1 - JITTER + 2 * JITTER * this.#random())
+    const ms = this.#nextMs
+    this.#nextMs = Math.min(this.#maxMs, ms * 2)
+    return ms
+  }
+
+  /** The next wait is the shortest again. */
+  reset(): void {
+    this.#nextMs = this.#minMs
+  }
+}
+
+export class Backoff {
+  readonly #waits: Doubling
+  readonly #clock: Clock
+  readonly #random: () => number
+
+  constructor({ limits, clock, random = Math.random }: BackoffOptions) {
+    this.#waits = new Doubling(limits.reconnectMinMs, limits.reconnectMaxMs)
+    this.#clock = clock
+    this.#random = random
+  }
+
+  /** The next wait in milliseconds; the one after it is about twice as long. */
+  next(): number {
+    return this.#waits.next() * (1 - JITTER + 2 * JITTER * this.#random())
   }
 
   /** It worked: the next wait is the shortest again. */
   reset(): void {
-    this.#figureMs = this.#minMs
+    this.#waits.reset()
   }
 
   /**

@@ -2,6 +2,7 @@
  * Runs a job for each item of a source, a bounded number at a time, and pulls no further item while
  * all slots are taken.
  */
+import { Semaphore } from './semaphore.ts'
 
 /**
  * Items after which the event loop has its turn, though all of them be done at once: a signal is
@@ -19,28 +20,23 @@ export async function inParallel<T>(
   job: (item: T) => Promise<void>,
 ): Promise<void> {
   const failures: unknown[] = []
-  let active = 0
+  const turns = new Semaphore(width)
+  let endTurn = await turns.take()
   let pulled = 0
-  let wake: (() => void) | undefined
-  const settled = (): Promise<void> => new Promise((resolve) => (wake = resolve))
-  const finished = (): void => {
-    active -= 1
-    wake?.()
-  }
   try {
     for await (const item of items) {
-      active += 1
-      job(item).then(finished, (error: unknown) => {
-        failures.push(error)
-        finished()
-      })
+      const over = endTurn
+      void job(item)
+        .catch((error: unknown) => failures.push(error))
+        .then(over)
       pulled += 1
       if (pulled % TURN === 0) await new Promise((resolve) => setImmediate(resolve))
-      while (active >= width && failures.length === 0) await settled()
+      endTurn = await turns.take()
       if (failures.length > 0) break
     }
   } finally {
-    while (active > 0) await settled()
+    endTurn()
+    for (let left = width; left > 0; left--) await turns.take()
   }
   if (failures.length > 0) throw failures[0]
 }

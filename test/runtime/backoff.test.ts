@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { getEventListeners } from 'node:events'
 import { describe, it } from 'node:test'
-import { Backoff } from '../../src/runtime/backoff.ts'
+import { Backoff, Doubling } from '../../src/runtime/backoff.ts'
 import { DEFAULT_LIMITS } from '../../src/contracts/limits.ts'
 import { manualClock } from '../helpers/manual-clock.ts'
 
@@ -79,5 +79,15 @@ describe('back-off', () => {
     await assert.rejects(backoff.wait(controller.signal), (error) => error === reason)
     assert.equal(clock.pending, 0)
     assert.equal(getEventListeners(controller.signal, 'abort').length, 0)
+  })
+})
+
+describe('Doubling', () => {
+  it('doubles from the shortest wait to the longest, to the millisecond, and starts again when reset', () => {
+    const waits = new Doubling(100, 500)
+    assert.deepEqual([waits.next(), waits.next(), waits.next(), waits.next(), waits.next()], [100, 200, 400, 500, 500])
+    waits.reset()
+    assert.equal(waits.next(), 100)
+    assert.equal(new Doubling(100, 50).next(), 50)
   })
 })

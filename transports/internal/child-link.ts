@@ -10,7 +10,8 @@
 import type { ChildProcessByStdio, SpawnOptionsWithStdioTuple, StdioPipe } from 'node:child_process'
 import { spawn } from 'node:child_process'
 import type { Readable, Writable } from 'node:stream'
-import type { Clock, Timer } from '../../src/runtime/clock.ts'
+import { withDeadline, within } from '../../src/runtime/deadline.ts'
+import { onAbort } from '../../src/runtime/on-abort.ts'
 import { TrunkError } from '../../src/contracts/errors.ts'
 import type { TransportOptions } from '../../src/contracts/types.ts'
 import { socketLink, type ClosingLink } from './socket-link.ts'
@@ -82,34 +83,25 @@ function run({ command, args, cwd, env, stderr }: Command): Child {
 
 /** Waits for the child to run; where it does not, it is gone afterwards. */
 async function started(child: Child, command: string, { signal, clock, limits }: TransportOptions): Promise<void> {
-  let timer: Timer | undefined
-  let onAbort: (() => void) | undefined
-  try {
-    await new Promise<void>((resolve, reject) => {
+  const timedOut = (): TrunkError =>
+    new TrunkError('ERR_CONNECT_TIMEOUT', `cannot run ${command}: it did not start in time`, { scope: 'link' })
+  const spawned = (limit: AbortSignal): Promise<void> =>
+    new Promise((resolve, reject) => {
       child.once('spawn', resolve)
       // Stays for the child's life: a signal that cannot be delivered is reported here, and the
       // exit tells what matters.
       child.on('error', (error) => {
         reject(startError(error, command))
       })
-      timer = clock.after(limits.connectTimeoutMs, () => {
-        reject(
-          new TrunkError('ERR_CONNECT_TIMEOUT', `cannot run ${command}: it did not start in time`, { scope: 'link' }),
-        )
-      })
-      onAbort = () => {
-        reject(signal.reason as Error)
-      }
-      signal.addEventListener('abort', onAbort)
+      onAbort(limit, () => reject(limit.reason as Error))
     })
+  try {
+    await withDeadline({ clock, signal, ms: limits.connectTimeoutMs, timedOut }, spawned)
   } catch (error) {
     child.kill('SIGKILL')
     child.stdin.destroy()
     child.stdout.destroy()
     throw error
-  } finally {
-    timer?.cancel()
-    if (onAbort !== undefined) signal.removeEventListener('abort', onAbort)
   }
 }
 
@@ -120,17 +112,4 @@ function startError(error: NodeJS.ErrnoException, command: string): TrunkError {
   }
   const what = error.code === 'ENOENT' ? 'there is no such command or folder' : 'it did not start'
   return new TrunkError('ERR_CONNECT_REFUSED', `cannot run ${command}: ${what}`, options)
-}
-
-/** What `promise` gives, or undefined after `delayMs`. */
-function within<T>(promise: Promise<T>, delayMs: number, clock: Clock): Promise<T | undefined> {
-  return new Promise((resolve) => {
-    const timer = clock.after(delayMs, () => {
-      resolve(undefined)
-    })
-    void promise.then((value) => {
-      timer.cancel()
-      resolve(value)
-    })
-  })
 }

@@ -4,9 +4,10 @@
  * nothing is left. Bounds: `limits.connectTimeoutMs`, the name's lookup and any handshake included.
  */
 import type { Duplex } from 'node:stream'
-import type { Timer } from '../../src/runtime/clock.ts'
+import { withDeadline } from '../../src/runtime/deadline.ts'
 import { TrunkError } from '../../src/contracts/errors.ts'
 import { connectError } from '../../src/runtime/net-errors.ts'
+import { onAbort } from '../../src/runtime/on-abort.ts'
 import type { Link, TransportOptions } from '../../src/contracts/types.ts'
 
 /** What {@link dialDuplex} dials. */
@@ -49,10 +50,12 @@ export async function dialDuplex<T extends Duplex, L extends Link>(
   const { signal, clock, limits } = options
   signal.throwIfAborted()
   const duplex = dial.open()
-  let timer: Timer | undefined
-  let onAbort: (() => void) | undefined
-  try {
-    return await new Promise<L>((resolve, reject) => {
+  const timedOut = (): TrunkError => {
+    const message = `cannot connect to ${target}: no answer within ${String(limits.connectTimeoutMs)} ms`
+    return new TrunkError('ERR_CONNECT_TIMEOUT', message, { scope: 'link' })
+  }
+  const connected = (limit: AbortSignal): Promise<L> =>
+    new Promise((resolve, reject) => {
       const onError = (error: Error): void => {
         reject(toError(error))
       }
@@ -65,21 +68,13 @@ export async function dialDuplex<T extends Duplex, L extends Link>(
           reject(connectError(error, target, 'link'))
         }
       })
-      timer = clock.after(limits.connectTimeoutMs, () => {
-        const message = `cannot connect to ${target}: no answer within ${String(limits.connectTimeoutMs)} ms`
-        reject(new TrunkError('ERR_CONNECT_TIMEOUT', message, { scope: 'link' }))
-      })
-      onAbort = () => {
-        reject(signal.reason as Error)
-      }
-      signal.addEventListener('abort', onAbort)
+      onAbort(limit, () => reject(limit.reason as Error))
     })
+  try {
+    return await withDeadline({ clock, signal, ms: limits.connectTimeoutMs, timedOut }, connected)
   } catch (error) {
     // The error listener stays: a failed attempt may still report about an address that it tries.
     duplex.destroy()
     throw error
-  } finally {
-    timer?.cancel()
-    if (onAbort !== undefined) signal.removeEventListener('abort', onAbort)
   }
 }

@@ -5,7 +5,7 @@
  */
 import { isIPv4, isIPv6 } from 'node:net'
 import { TrunkError } from '../../src/contracts/errors.ts'
-import { fromBrackets } from '../../src/runtime/host-port.ts'
+import { canonicalName, splitHostPort } from '../../src/runtime/host-port.ts'
 
 /** Host without brackets, and port. */
 export interface HostPort {
@@ -13,14 +13,8 @@ export interface HostPort {
   readonly port: number
 }
 
-const SHAPE = /^tcp:\/\/(?:\[([^[\]]*)\]|([^[\]:]*)):([0-9]+)$/
-/** Letters, digits, `-` and `_` in labels of 63, as resolvers take them; a final dot is allowed. */
-const NAME = /^(?!-)[A-Za-z0-9_-]{1,63}(?:\.(?!-)[A-Za-z0-9_-]{1,63})*\.?$/
-/**
- * A last label like this makes resolvers read the whole as an IPv4 address (WHATWG URL: "ends in a
- * number").
- */
-const NUMERIC_END = /(?:^|\.)(?:[0-9]+|0[xX][0-9A-Fa-f]*)\.?$/
+const PREFIX = 'tcp://'
+/** The final dot of a name, where it has one, included. */
 const MAX_NAME_CHARACTERS = 253
 
 /**
@@ -28,14 +22,14 @@ const MAX_NAME_CHARACTERS = 253
  * @param shown what messages show. @default `address`
  */
 export function parseTcpAddress(address: string, shown: string = address): HostPort {
-  const match = SHAPE.exec(address)
+  const written = address.startsWith(PREFIX) ? splitHostPort(address.slice(PREFIX.length)) : undefined
   const invalid = (what: string): TrunkError =>
     new TrunkError('ERR_ADDRESS_INVALID', `${JSON.stringify(shown)} is no tcp address: ${what}`)
-  if (match === null) throw invalid('it must be tcp://HOST:PORT, with an IPv6 address in brackets')
-  const [, bracketed, plain, digits = ''] = match
-  const literal = bracketed === undefined ? undefined : fromBrackets(bracketed)
-  if (literal !== undefined && !isIPv6(literal)) throw invalid('no IPv6 address is in the brackets')
-  const host = literal ?? (plain === undefined || plain === '' ? '127.0.0.1' : plain)
+  const digits = written?.port ?? ''
+  if (written === undefined || !/^[0-9]+$/.test(digits))
+    throw invalid('it must be tcp://HOST:PORT, with an IPv6 address in brackets')
+  if (written.isBracketed && !isIPv6(written.host)) throw invalid('no IPv6 address is in the brackets')
+  const host = written.host === '' ? '127.0.0.1' : written.host
   if (!isHost(host)) throw invalid('the host must be a name or an address in full')
   const port = Number(digits)
   if (port > 65_535 || String(port) !== digits) throw invalid('the port must be 0 to 65535')
@@ -45,5 +39,5 @@ export function parseTcpAddress(address: string, shown: string = address): HostP
 /** True for a name, a dotted IPv4 address, or an IPv6 address without brackets. */
 export function isHost(host: string): boolean {
   if (isIPv4(host) || isIPv6(host)) return true
-  return host.length <= MAX_NAME_CHARACTERS && NAME.test(host) && !NUMERIC_END.test(host)
+  return host.length <= MAX_NAME_CHARACTERS && canonicalName(host) !== undefined
 }

@@ -5,8 +5,8 @@
  */
 import { TrunkError } from '../../src/contracts/errors.ts'
 import { nativeStatus, type NativeAddon } from '../../src/native/load.ts'
+import { errnoOf } from '../../src/runtime/system-errors.ts'
 import type { Device, Ready } from './device-duplex.ts'
-import { codeOf } from './device-errors.ts'
 import { addonReadiness, type Readiness } from './readiness.ts'
 
 /** The addon, or ERR_TRANSPORT_UNAVAILABLE that says what is missing. */
@@ -42,7 +42,7 @@ function watching(native: NativeAddon, fd: number, path: string, ready: Ready): 
   try {
     return addonReadiness(native, fd, ready)
   } catch (error) {
-    if (codeOf(error) !== 'EPERM') throw error
+    if (errnoOf(error) !== 'EPERM') throw error
     const message = `the device ${path} is no line: nothing ever arrives at it`
     throw new TrunkError('ERR_UNSUPPORTED', message, { cause: error, scope: 'link' })
   }

@@ -10,7 +10,9 @@
  */
 import { connect, createServer, type Socket } from 'node:net'
 import { TrunkError } from '../../src/contracts/errors.ts'
+import { withDeadline } from '../../src/runtime/deadline.ts'
 import { formatHostPort } from '../../src/runtime/host-port.ts'
+import { onAbort } from '../../src/runtime/on-abort.ts'
 import type { Link, Listener, TransportOptions } from '../../src/contracts/types.ts'
 import { startChild } from '../internal/child-link.ts'
 import { dialDuplex } from '../internal/dial-duplex.ts'
@@ -119,17 +121,18 @@ export async function acceptOnce(
 ): Promise<Link> {
   const { signal, clock, limits } = options
   const listener = await listen(options)
-  const onAbort = (): void => void listener.close()
-  signal.addEventListener('abort', onAbort)
-  const timer = clock.after(limits.connectTimeoutMs, onAbort)
-  try {
-    for await (const link of listener) return link
-    signal.throwIfAborted()
+  const timedOut = (): TrunkError => {
     const message = `nobody has connected to ${address} within ${limits.connectTimeoutMs} ms`
-    throw new TrunkError('ERR_CONNECT_TIMEOUT', message, { scope: 'link' })
+    return new TrunkError('ERR_CONNECT_TIMEOUT', message, { scope: 'link' })
+  }
+  try {
+    return await withDeadline({ clock, signal, ms: limits.connectTimeoutMs, timedOut }, async (limit) => {
+      onAbort(limit, () => void listener.close())
+      for await (const link of listener) return link
+      limit.throwIfAborted()
+      throw timedOut()
+    })
   } finally {
-    timer.cancel()
-    signal.removeEventListener('abort', onAbort)
     await listener.close()
   }
 }

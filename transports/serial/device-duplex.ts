@@ -10,6 +10,7 @@
  * buffer (1 MiB at most) that was read and not taken, and what is being written.
  */
 import { Duplex } from 'node:stream'
+import { Doubling } from '../../src/runtime/backoff.ts'
 import type { Clock, Timer } from '../../src/runtime/clock.ts'
 import { READABLE, WRITABLE } from '../../src/native/load.ts'
 import { ReadBuffers } from '../internal/pooled-reader.ts'
@@ -62,7 +63,7 @@ export class DeviceDuplex extends Duplex {
   #onWritten: ((error?: Error) => void) | undefined
   #watched = 0
   #look: Timer | undefined
-  #lookMs = FIRST_LOOK_MS
+  readonly #lookWaits = new Doubling(FIRST_LOOK_MS, LAST_LOOK_MS)
 
   /**
    * @param open is given what to call when the device is ready; the device is this duplex's from
@@ -147,7 +148,7 @@ export class DeviceDuplex extends Duplex {
     }
     if (this.destroyed) return undefined
     if (!moved) return read === 0 ? 'nobody' : 'nothing'
-    this.#lookMs = FIRST_LOOK_MS
+    this.#lookWaits.reset()
     return 'moved'
   }
 
@@ -181,8 +182,7 @@ export class DeviceDuplex extends Duplex {
     this.#watched = 0
     this.#device.want(0)
     // the line stands, though nothing of it is open in the event loop's eyes
-    this.#look = this.#clock.after(this.#lookMs, () => this.#lookNow(), true)
-    this.#lookMs = Math.min(LAST_LOOK_MS, this.#lookMs * 2)
+    this.#look = this.#clock.after(this.#lookWaits.next(), () => this.#lookNow(), true)
   }
 
   #lookNow(): void {

@@ -6,6 +6,7 @@
 import { readFileSync, type Stats } from 'node:fs'
 import { TrunkError, type KnownCode } from '../../src/contracts/errors.ts'
 import { linkError } from '../../src/runtime/net-errors.ts'
+import { errnoOf } from '../../src/runtime/system-errors.ts'
 
 /** The device is not there, or not yet. */
 const MISSING = new Set(['ENOENT', 'ENOTDIR', 'ENODEV', 'ENXIO'])
@@ -19,7 +20,7 @@ const GONE = new Set(['EIO', 'ENODEV', 'ENXIO', 'EBADF'])
  */
 export function openFailure(error: unknown, path: string, found?: Stats): TrunkError {
   if (error instanceof TrunkError) return error
-  const code = codeOf(error)
+  const code = errnoOf(error) ?? ''
   if (MISSING.has(code)) return failure('ERR_NOT_FOUND', `there is no device ${path}`, error)
   if (code === 'EBUSY') return deviceBusy(path, error)
   if (DENIED.has(code)) {
@@ -42,16 +43,11 @@ export function deviceLost(cause: unknown): TrunkError {
 
 /** Why a device that was open has failed. */
 export function deviceFailure(error: unknown): TrunkError {
-  return GONE.has(codeOf(error)) ? deviceLost(error) : linkError(error)
+  return GONE.has(errnoOf(error) ?? '') ? deviceLost(error) : linkError(error)
 }
 
 function failure(code: KnownCode, message: string, cause: unknown): TrunkError {
   return new TrunkError(code, message, { cause, scope: 'link' })
-}
-
-/** The `code` of a system error, '' where there is none. */
-export function codeOf(error: unknown): string {
-  return error instanceof Error && 'code' in error && typeof error.code === 'string' ? error.code : ''
 }
 
 /** `mode 0660, user 0, group dialout`: who may open it. */

@@ -11,10 +11,11 @@ import { isatty } from 'node:tty'
 import { promisify } from 'node:util'
 import { TrunkError } from '../../src/contracts/errors.ts'
 import type { TransportOptions } from '../../src/contracts/types.ts'
+import { errnoOf } from '../../src/runtime/system-errors.ts'
 import { socketLink, type ClosingLink } from '../internal/socket-link.ts'
 import { bareDevice, requireAddon } from './bare-device.ts'
 import { DeviceDuplex, type Device, type Ready } from './device-duplex.ts'
-import { codeOf, deviceBusy, openFailure } from './device-errors.ts'
+import { deviceBusy, openFailure } from './device-errors.ts'
 import { openTty, type LineSettings } from './tty.ts'
 
 const { O_RDWR, O_NONBLOCK, O_NOCTTY } = constants
@@ -74,7 +75,7 @@ function requireLife(fd: number, path: string): void {
   try {
     writeSync(fd, new Uint8Array(0))
   } catch (error) {
-    if (codeOf(error) === 'EIO') throw openFailure(error, path)
+    if (errnoOf(error) === 'EIO') throw openFailure(error, path)
   }
 }
 

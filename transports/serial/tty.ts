@@ -13,8 +13,9 @@ import { readSync, writeSync } from 'node:fs'
 import type { SerialPort } from 'serialport'
 import { TrunkError } from '../../src/contracts/errors.ts'
 import { loadNative, type NativeDevices } from '../../src/native/load.ts'
+import { errnoOf } from '../../src/runtime/system-errors.ts'
 import type { Device, Ready } from './device-duplex.ts'
-import { codeOf, deviceLost } from './device-errors.ts'
+import { deviceLost } from './device-errors.ts'
 import { addonReadiness, packageReadiness, type PackagePoller } from './readiness.ts'
 
 /** How the line is set up. */
@@ -80,7 +81,7 @@ async function loadBinding(path: string): Promise<(typeof SerialPort)['binding']
     return (await import('serialport')).SerialPort.binding
   } catch (error) {
     // import() says one thing, require() in the bundled command line another
-    const missing = ['ERR_MODULE_NOT_FOUND', 'MODULE_NOT_FOUND'].includes(codeOf(error))
+    const missing = ['ERR_MODULE_NOT_FOUND', 'MODULE_NOT_FOUND'].includes(errnoOf(error) ?? '')
     const why = missing ? 'it is not installed (npm install serialport)' : 'it does not load here'
     const message = `${path} is a terminal, which takes the package serialport: ${why}`
     throw new TrunkError('ERR_TRANSPORT_UNAVAILABLE', message, { cause: error })
@@ -138,7 +139,7 @@ function unlessLater(call: () => number): number | undefined {
   try {
     return call()
   } catch (error) {
-    if (codeOf(error) === 'EAGAIN') return undefined
+    if (errnoOf(error) === 'EAGAIN') return undefined
     throw error
   }
 }

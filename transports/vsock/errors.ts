@@ -4,6 +4,7 @@
  */
 import { TrunkError } from '../../src/contracts/errors.ts'
 import { connectError, listenError } from '../../src/runtime/net-errors.ts'
+import { errnoOf } from '../../src/runtime/system-errors.ts'
 import { ANY_CID, formatVsockAddress, LOCAL_CID, type VsockAddress } from './address.ts'
 
 const ADVICE = 'load the module for this machine: modprobe vhost_vsock on a host, vmw_vsock_virtio_transport in a guest'
@@ -13,7 +14,7 @@ const LOCAL_ADVICE = 'load the kernel module for it: modprobe vsock_loopback'
 export function vsockConnectError(error: unknown, to: VsockAddress): TrunkError {
   const target = formatVsockAddress(to)
   const what = `cannot connect to ${target}`
-  const code = codeOf(error)
+  const code = errnoOf(error)
   const options = { cause: error, scope: 'link' } as const
   // the kernel's answer where nobody listens is a reset, not a refusal
   if (code === 'ECONNRESET') return new TrunkError('ERR_CONNECT_REFUSED', `${what}: nobody listens there`, options)
@@ -28,7 +29,7 @@ export function vsockConnectError(error: unknown, to: VsockAddress): TrunkError 
 export function vsockListenError(error: unknown, at: VsockAddress): TrunkError {
   const target = formatVsockAddress(at)
   const what = `cannot listen at ${target}`
-  const code = codeOf(error)
+  const code = errnoOf(error)
   const unable = noLoopback(code, what, at, error) ?? noFamily(code, what, error)
   if (unable !== undefined) return unable
   if (code === 'EADDRNOTAVAIL' && at.cid !== ANY_CID) {
@@ -38,20 +39,21 @@ export function vsockListenError(error: unknown, at: VsockAddress): TrunkError {
   return listenError(error, target, 'link')
 }
 
-function noLoopback(code: string, what: string, { cid }: VsockAddress, error: unknown): TrunkError | undefined {
+function noLoopback(
+  code: string | undefined,
+  what: string,
+  { cid }: VsockAddress,
+  error: unknown,
+): TrunkError | undefined {
   if (code !== 'EADDRNOTAVAIL' || cid !== LOCAL_CID) return undefined
   return unavailable(`${what}: this machine has no vsock loopback: ${LOCAL_ADVICE}`, error)
 }
 
-function noFamily(code: string, what: string, error: unknown): TrunkError | undefined {
+function noFamily(code: string | undefined, what: string, error: unknown): TrunkError | undefined {
   if (code !== 'EAFNOSUPPORT') return undefined
   return unavailable(`${what}: the kernel has no vsock: ${ADVICE}`, error)
 }
 
 function unavailable(message: string, cause: unknown): TrunkError {
   return new TrunkError('ERR_TRANSPORT_UNAVAILABLE', message, { cause })
-}
-
-function codeOf(error: unknown): string {
-  return typeof error === 'object' && error !== null && 'code' in error ? String(error.code) : ''
 }

@@ -7,7 +7,9 @@
  * addon. Bounds: the caller's time limit for connecting, a backlog of 128.
  */
 import type { OnReadOpts, Socket } from 'node:net'
-import type { Clock, Timer } from '../../src/runtime/clock.ts'
+import type { Clock } from '../../src/runtime/clock.ts'
+import { withDeadline } from '../../src/runtime/deadline.ts'
+import { onAbort } from '../../src/runtime/on-abort.ts'
 import type { TrunkError } from '../../src/contracts/errors.ts'
 import { WRITABLE, type NativeAddon, type NativeAddress, type NativeWatch } from '../../src/native/load.ts'
 import { acceptLoop } from '../internal/accept-loop.ts'
@@ -138,33 +140,29 @@ function connectionOf(native: NativeAddon, made: number, peer: VsockAddress, onr
   }
 }
 
-/** Waits for the outcome of a connection attempt: the code of its error, or undefined. */
+/**
+ * Waits for the outcome of a connection attempt: the code of its error, or undefined. Rejects with
+ * ETIMEDOUT, or the signal's reason.
+ */
 async function outcome(
   native: NativeAddon,
   fd: number,
   { signal, clock, timeoutMs }: ConnectOptions,
 ): Promise<string | undefined> {
   let watch: NativeWatch | undefined
-  let timer: Timer | undefined
-  let onAbort: (() => void) | undefined
-  try {
-    const told = await new Promise<string | undefined>((resolve, reject) => {
+  const told = (limit: AbortSignal): Promise<string | undefined> =>
+    new Promise((resolve, reject) => {
       watch = native.watch(fd, resolve)
       watch.start(WRITABLE)
-      timer = clock.after(timeoutMs, () => {
-        resolve('ETIMEDOUT')
-      })
-      onAbort = () => {
-        reject(signal.reason as Error)
-      }
-      signal.addEventListener('abort', onAbort)
+      onAbort(limit, () => reject(limit.reason as Error))
     })
+  const timedOut = (): Error => systemError('ETIMEDOUT')
+  try {
+    const error = await withDeadline({ clock, signal, ms: timeoutMs, timedOut }, told)
     // libuv calls any error of a polled descriptor EBADF; the socket knows which
-    return native.socketError(fd) ?? told
+    return native.socketError(fd) ?? error
   } finally {
     watch?.close()
-    timer?.cancel()
-    if (onAbort !== undefined) signal.removeEventListener('abort', onAbort)
   }
 }
 

@@ -4,6 +4,7 @@
  */
 import { loadNative, READABLE, WRITABLE, type NativeAddon, type NativeWatch } from '../../../src/native/load.ts'
 import { TrunkError } from '../../../src/contracts/errors.ts'
+import { errnoOf } from '../../../src/runtime/system-errors.ts'
 import { launchFailure } from '../failures.ts'
 import type { Launched, LaunchPlan, ProgramInput, ProgramOutput, TerminalSize } from '../launch.ts'
 
@@ -188,7 +189,7 @@ class Master implements Terminal {
       try {
         rest = rest.subarray(this.#native.write(this.#fd, [rest]))
       } catch (error) {
-        if ((error as NodeJS.ErrnoException).code === 'EIO') return false
+        if (errnoOf(error) === 'EIO') return false
         throw new TrunkError('ERR_IO', 'the terminal could not be written', { cause: error })
       }
       if (rest.byteLength === 0) break

@@ -6,7 +6,7 @@ import { abortError, TrunkError } from '../../../src/contracts/errors.ts'
 import { fromBytes, toBytes, type ByteString } from '../../../src/runtime/byte-string.ts'
 import { notify } from '../../../src/runtime/notify.ts'
 import { printable } from '../../../src/runtime/printable.ts'
-import { localError } from '../../../src/runtime/system-errors.ts'
+import { localError } from '../../../src/runtime/file-errors.ts'
 import type { CopyFailure, CopyOptions } from './types.ts'
 
 /** Codes after which nothing else can be done either. */

@@ -2,6 +2,7 @@
  * The peer: does the line open, does a trunkline answer, who is it, how far away, how fast. Each
  * step has its time; a trunk that came about is closed again.
  */
+import { withDeadline, type Deadline } from '../../runtime/deadline.ts'
 import { benchClient } from '../../../protocols/bench.ts'
 import type { BenchDirection, BenchResult } from '../../../protocols/bench.ts'
 import { connect, TrunkError } from '../../index.ts'
@@ -100,7 +101,7 @@ function describePeer(trunk: Trunk): Finding {
 }
 
 async function* examineTrunk(context: Context, trunk: Trunk, signal: AbortSignal): AsyncGenerator<Finding, void> {
-  const times = await within(context, signal, PINGS_MS, (limit) => pingsOf(trunk, limit))
+  const times = await withDeadline(deadline(context, signal, PINGS_MS), (limit) => pingsOf(trunk, limit))
   const median = times[Math.floor(times.length / 2)]
   if (median === undefined) {
     const what = `no answer to a ping within ${formatDuration(PINGS_MS)}: the line, or the peer, stands still`
@@ -134,7 +135,7 @@ async function examineRate(
   signal: AbortSignal,
 ): Promise<Finding> {
   const name = direction === 'read' ? 'from the peer' : 'to the peer'
-  const measured = await within(context, signal, BENCH_LIMIT_MS, async (limit) => {
+  const measured = await withDeadline(deadline(context, signal, BENCH_LIMIT_MS), async (limit) => {
     try {
       return await rateOf(context, trunk, direction, limit)
     } catch (error) {
@@ -166,20 +167,6 @@ async function rateOf(
   return result
 }
 
-/** Runs `use` with a signal that aborts with `signal`, or after `milliseconds`. */
-async function within<T>(
-  { clock }: Context,
-  signal: AbortSignal,
-  milliseconds: number,
-  use: (limit: AbortSignal) => Promise<T>,
-): Promise<T> {
-  const limit = new AbortController()
-  const timer = clock.after(milliseconds, () => {
-    limit.abort(new TrunkError('ERR_ABORTED', 'it took too long'))
-  })
-  try {
-    return await use(AbortSignal.any([signal, limit.signal]))
-  } finally {
-    timer.cancel()
-  }
+function deadline({ clock }: Context, signal: AbortSignal, ms: number): Deadline {
+  return { clock, signal, ms, timedOut: () => new TrunkError('ERR_ABORTED', 'it took too long') }
 }

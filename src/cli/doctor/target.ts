@@ -3,6 +3,8 @@
  * is no address was refused before.
  */
 
+import { splitHostPort } from '../../runtime/host-port.ts'
+
 /** What is to be looked at before the line is opened. */
 export type Target =
   | { readonly type: 'device'; readonly path: string; readonly baud: number }
@@ -46,7 +48,7 @@ export function targetOf(address: string): Target {
     case 'serial+tcp':
       return {
         type: 'tcp',
-        host: encoded.replace(/:\d+$/, '').replace(/^\[|\]$/g, ''),
+        host: splitHostPort(encoded)?.host ?? encoded,
         listens: options.has('listen'),
       }
     default:

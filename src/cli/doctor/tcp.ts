@@ -1,8 +1,9 @@
 /** The name in a TCP address: does it resolve, and to what? */
 import { lookup } from 'node:dns/promises'
 import { isIP } from 'node:net'
+import { within } from '../../runtime/deadline.ts'
+import { unlessAborted } from '../../runtime/on-abort.ts'
 import type { Context } from '../context.ts'
-import { asError } from '../context.ts'
 import { ok, problem, type Findings } from './findings.ts'
 
 const LOOKUP_MS = 3_000
@@ -24,23 +25,8 @@ export async function* examineName(context: Context, host: string): Findings {
 }
 
 /** None where there are none, or none in time. */
-async function resolved(context: Context, host: string): Promise<string[]> {
-  const { clock, signal } = context
-  return await new Promise((resolve, reject) => {
-    const finish = (addresses: string[]): void => {
-      timer.cancel()
-      signal.removeEventListener('abort', interrupt)
-      resolve(addresses)
-    }
-    const interrupt = (): void => {
-      timer.cancel()
-      reject(asError(signal.reason))
-    }
-    const timer = clock.after(LOOKUP_MS, () => finish([]), true)
-    signal.addEventListener('abort', interrupt, { once: true })
-    lookup(host, { all: true }).then(
-      (found) => finish([...new Set(found.map(({ address }) => address))]),
-      () => finish([]),
-    )
-  })
+async function resolved({ clock, signal }: Context, host: string): Promise<string[]> {
+  const found = lookup(host, { all: true }).catch(() => [])
+  const addresses = await unlessAborted(within(found, LOOKUP_MS, clock), signal)
+  return [...new Set(addresses?.map(({ address }) => address))]
 }

@@ -4,6 +4,7 @@
  * nobody has it. What had arrived before is lost by that, as it is for a session, which skips it.
  */
 import { closeSync, constants, openSync, readSync } from 'node:fs'
+import { errnoOf } from '../../runtime/system-errors.ts'
 import { note, ok, problem, type Finding } from './findings.ts'
 import { at, hasModule, namesIn, textAt, type Machine } from './machine.ts'
 
@@ -51,7 +52,7 @@ export function examineHost(machine: Machine, path: string): Finding {
   try {
     fd = openSync(at(machine, path), constants.O_RDWR | constants.O_NONBLOCK | constants.O_NOCTTY)
   } catch (error) {
-    return unopened(path, codeOf(error))
+    return unopened(path, errnoOf(error) ?? String(error))
   }
   try {
     const bytes = readSync(fd, new Uint8Array(LOOK_BYTES))
@@ -63,8 +64,8 @@ export function examineHost(machine: Machine, path: string): Finding {
       '  trunkline serve serial+unix://PATH',
     )
   } catch (error) {
-    if (codeOf(error) === 'EAGAIN') return ok('host', 'a program on the host has the other end open')
-    return note('host', `whether the host has the other end cannot be told (${codeOf(error)})`)
+    if (errnoOf(error) === 'EAGAIN') return ok('host', 'a program on the host has the other end open')
+    return note('host', `whether the host has the other end cannot be told (${errnoOf(error) ?? String(error)})`)
   } finally {
     closeSync(fd)
   }
@@ -78,8 +79,4 @@ function unopened(path: string, code: string): Finding {
     'End that process first. As root, this names it:',
     `  fuser -v ${path}`,
   )
-}
-
-function codeOf(error: unknown): string {
-  return error instanceof Error && 'code' in error ? String(error.code) : String(error)
 }

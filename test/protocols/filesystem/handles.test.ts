@@ -4,7 +4,6 @@ import { join } from 'node:path'
 import { describe, it } from 'node:test'
 import { TrunkError, type Pipe } from '../../../src/index.ts'
 import { Crowd } from '../../../protocols/filesystem/crowd.ts'
-import { Semaphore } from '../../../protocols/filesystem/semaphore.ts'
 import { filesystem, filesystemClient } from '../../../protocols/filesystem.ts'
 import { eventually } from '../../helpers/eventually.ts'
 import { manualClock } from '../../helpers/manual-clock.ts'
@@ -162,41 +161,6 @@ describe('[R-427] a peer with few descriptors', () => {
     assert.equal(state.most, 1)
     await Promise.all(Array.from({ length: 400 }, operation))
     assert.equal(state.most, 4)
-  })
-})
-
-describe('turns', () => {
-  it('are given in order, at most so many at a time', async () => {
-    const turns = new Semaphore(2)
-    const order: number[] = []
-    const leaves: (() => void)[] = []
-    const takers = [0, 1, 2, 3].map(async (index) => {
-      leaves[index] = await turns.take()
-      order.push(index)
-    })
-    await Promise.all(takers.slice(0, 2))
-    assert.deepEqual(order, [0, 1])
-    leaves[1]!()
-    leaves[1]!()
-    await takers[2]
-    assert.deepEqual(order, [0, 1, 2])
-    leaves[0]!()
-    await takers[3]
-    assert.deepEqual(order, [0, 1, 2, 3])
-  })
-
-  it('are left by whoever aborts while waiting, without a trace [R-047]', async () => {
-    const turns = new Semaphore(1)
-    const leave = await turns.take()
-    const controller = new AbortController()
-    const waiting = turns.take(controller.signal)
-    const behind = turns.take()
-    controller.abort(new TrunkError('ERR_ABORTED', 'enough'))
-    await fails(waiting, 'ERR_ABORTED')
-    await fails(turns.take(controller.signal), 'ERR_ABORTED')
-    leave()
-    ;(await behind)()
-    ;(await turns.take())()
   })
 })
 

@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import { TrunkError } from '../../../src/contracts/errors.ts'
-import { addressPolicy, canonicalAddress, canonicalName } from '../../../protocols/tcp/policy.ts'
+import { addressPolicy, canonicalAddress } from '../../../protocols/tcp/policy.ts'
+import { canonicalName } from '../../../src/runtime/host-port.ts'
 
 const allows = (rule: string, address: string, port: number, name?: string): boolean =>
   addressPolicy([rule]).allows(address, port, name)

@@ -1,10 +1,10 @@
 /**
- * A bound on what runs at a time: callers wait in order. Keeps a client below the number of handles
- * that the server grants, so that a thousand writes at once are a queue and not nine hundred
- * refusals.
+ * A bound on what runs at a time: callers wait in order. A client of files keeps below the number of
+ * handles that the server grants by it, so that a thousand writes at once are a queue and not nine
+ * hundred refusals.
  */
-import { abortError } from '../../src/contracts/errors.ts'
-import { onAbort } from '../../src/runtime/on-abort.ts'
+import { abortError } from '../contracts/errors.ts'
+import { onAbort } from './on-abort.ts'
 
 export class Semaphore {
   #atATime: number
