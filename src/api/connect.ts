@@ -64,7 +64,7 @@ export async function connect(address: string | Transport, options: ConnectOptio
   const { clock, limits } = settings
   requireResumable(options, transport.traits)
   const { onConnection, reconnect, retry } = options
-  const resuming = options.resume === true ? new Resuming(settings, onConnection, reconnect === true) : undefined
+  const resuming = options.resume === true ? new Resuming(settings, reconnect === true) : undefined
   const dial = async (
     attempt: AbortSignal,
     protocols: ReadonlyMap<string, Protocol>,
@@ -80,7 +80,7 @@ export async function connect(address: string | Transport, options: ConnectOptio
     const facts = { scheme, address: at, traits, resume: { going: going?.resumable, onDetached } }
     return await establish(link, 'connect', facts, { ...settings, protocols, options: { ...options, signal: attempt } })
   }
-  const parts = { dial, protocols: settings.protocols, limits, clock, onConnection }
+  const parts = { dial, protocols: settings.protocols, limits, clock, onConnection, links: resuming }
   if (reconnect === true) return await connectLasting(parts, signal)
   return await dialSession(parts, signal, retry === true)
 }

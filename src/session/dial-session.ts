@@ -15,7 +15,7 @@ import { redial } from './redial.ts'
  * tries until there is one.
  */
 export async function dialSession(parts: ReconnectingParts, signal: AbortSignal, retry: boolean): Promise<Session> {
-  const { dial, protocols, limits, clock, onConnection, random = Math.random } = parts
+  const { dial, protocols, limits, clock, onConnection, links, random = Math.random } = parts
   let attempts = 1
   const say = (status: ConnectionStatus): void => {
     attempts = status.attempt
@@ -49,13 +49,15 @@ export async function dialSession(parts: ReconnectingParts, signal: AbortSignal,
     throw error
   }
   say({ state: 'open', attempt: attempts, sessions: 1 })
-  session.closed.then(
-    () => {
-      closed(1)
-    },
-    (error: unknown) => {
-      closed(1, error)
-    },
-  )
+  if (links !== undefined) {
+    links.onStep = (told) => {
+      say({ ...told, sessions: 1 })
+    }
+  }
+  const ended = (error?: unknown): void => {
+    void links?.end()
+    closed(1, error)
+  }
+  session.closed.then(ended, ended)
   return session
 }

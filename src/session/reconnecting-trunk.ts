@@ -10,7 +10,7 @@ import type { Limits } from '../contracts/limits.ts'
 import { onAbort } from '../runtime/on-abort.ts'
 import { bytesAtOnce, OpenRequestCache } from './open-request.ts'
 import { requireProtocol } from '../contracts/protocol.ts'
-import { isRetryable, redial } from './redial.ts'
+import { isRetryable, redial, WORKED_MS, type SessionLinks } from './redial.ts'
 import { notify } from '../runtime/notify.ts'
 import type {
   ConnectionStatus,
@@ -22,9 +22,6 @@ import type {
   TrunkStatus,
 } from '../contracts/types.ts'
 import { ObservableValue } from '../runtime/observable-value.ts'
-
-/** A session that stood for this long worked: after its end the first wait is the shortest. */
-const WORKED_MS = 1000
 
 /** What a session is to a reconnecting trunk. */
 export interface Session extends Trunk {
@@ -43,6 +40,8 @@ export interface ReconnectingParts {
   readonly limits: Readonly<Limits>
   readonly clock: Clock
   readonly onConnection: ((status: ConnectionStatus) => void) | undefined
+  /** Given where sessions outlive their links. */
+  readonly links?: SessionLinks | undefined
   /** For the waits. @default Math.random */
   readonly random?: () => number
 }
@@ -86,8 +85,13 @@ class LastingTrunk implements ReconnectingTrunk {
   constructor(parts: ReconnectingParts) {
     this.#parts = parts
     this.#protocols = new Map(parts.protocols)
-    const { limits, clock, random = Math.random } = parts
+    const { limits, clock, links, random = Math.random } = parts
     this.#backoff = new Backoff({ limits, clock, random })
+    if (links !== undefined) {
+      links.onStep = (told) => {
+        this.#say({ ...told, sessions: this.connection.sessions })
+      }
+    }
     this.closed = new Promise((resolve, reject) => {
       this.#resolveClosed = resolve
       this.#rejectClosed = reject
@@ -208,6 +212,7 @@ class LastingTrunk implements ReconnectingTrunk {
         break
       }
     }
+    if (this.#parts.links !== undefined) await this.#parts.links.end()
     // `close` takes nothing amiss but the failure of the session that it closed
     const excused = this.#over !== undefined && !this.#closedSession
     this.#ended(this.#aborted ?? (excused ? undefined : lost))

@@ -29,8 +29,19 @@ export function isRetryable(error: TrunkError): boolean {
   return error.scope !== 'argument' && !PERMANENT_CODES.has(error.code)
 }
 
+/** What stood for this long worked: after it the first wait is the shortest. */
+export const WORKED_MS = 1000
+
 /** What is told on the way. */
 export type Attempt = Omit<ConnectionStatus, 'sessions'>
+
+/** What finds other links for a session that outlives them. */
+export interface SessionLinks {
+  /** Called with each step on the way to another link. */
+  onStep: ((attempt: Attempt) => void) | undefined
+  /** No session is wanted any more: ends what stands in place of a lost one. Never rejects. */
+  end(): Promise<void>
+}
 
 /** What a {@link redial} is given. */
 export interface RedialOptions {

@@ -2,10 +2,18 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import { setImmediate as nextTurn } from 'node:timers/promises'
-import { connect, serve, type ConnectOptions, type PipeRequest } from '../../src/index.ts'
-import { cutLine } from '../helpers/cut-line.ts'
+import {
+  connect,
+  serve,
+  type ConnectOptions,
+  type PipeRequest,
+  type ReconnectingTrunk,
+  type Server,
+  type Trunk,
+} from '../../src/index.ts'
+import { cutLine, type CutLine } from '../helpers/cut-line.ts'
 import { eventually } from '../helpers/eventually.ts'
-import { manualClock } from '../helpers/manual-clock.ts'
+import { manualClock, type ManualClock } from '../helpers/manual-clock.ts'
 import { echo, outcome, protocol } from '../helpers/protocols.ts'
 
 const RESUME_MS = 3_600_000
@@ -15,25 +23,39 @@ const mute = protocol('mute', async (request: PipeRequest) => {
   await new Promise<void>((resolve) => request.signal.addEventListener('abort', () => resolve(), { once: true }))
 })
 
-async function stand(options: ConnectOptions = {}) {
+interface Stand extends AsyncDisposable {
+  /** Servers that are no more. */
+  readonly closing: Promise<void>[]
+  readonly clock: ManualClock
+  readonly line: CutLine
+  listen(): Promise<Server>
+  server: Server
+  readonly trunk: Trunk
+  /** Time goes by, in steps in which what is said is answered. */
+  pass(ms: number): Promise<void>
+  /** The line is lost, and there is no other. */
+  lose(): Promise<void>
+  regain(): Promise<void>
+}
+
+async function stand(options: ConnectOptions = {}): Promise<Stand> {
   const clock = manualClock()
   const line = cutLine()
   const limits = { resumeMs: RESUME_MS }
   const listen = () => serve(line.transport, { clock, resume: true, limits, protocols: [echo, mute] })
-  const at = {
+  const at: Stand = {
+    closing: [],
     clock,
     line,
     listen,
     server: await listen(),
     trunk: await connect(line.transport, { clock, resume: true, limits, ...options }),
-    /** Time goes by, in steps in which what is said is answered. */
     async pass(ms: number) {
       for (let passed = 0; passed < ms; passed += 2_500) {
         clock.advance(2_500)
         for (let turn = 0; turn < 10; turn++) await nextTurn()
       }
     },
-    /** The line is lost, and there is no other. */
     async lose() {
       line.meets = 'refusal'
       line.cut()
@@ -46,9 +68,9 @@ async function stand(options: ConnectOptions = {}) {
     },
     async [Symbol.asyncDispose]() {
       at.trunk.abort(new Error('the test is over'))
-      const closing = at.server.close()
+      at.closing.push(at.server.close())
       await at.pass(10_000)
-      await closing
+      await Promise.all(at.closing)
     },
   }
   await eventually(() => at.server.trunks.size === 1, 'the session at the server')
@@ -89,5 +111,131 @@ describe('time of a session with resume', () => {
     assert.equal(await closing[0], 'resolved')
     await at.pass(10_000)
     assert.equal(await closing[1], 'ERR_CLOSE_TIMEOUT')
+  })
+})
+
+/** As a process that is killed and started again: no session of the first is known to the second. */
+async function restart(at: Stand): Promise<void> {
+  const [served] = [...at.server.trunks] as unknown as { cut(error: Error): void }[]
+  served?.cut(new Error('killed'))
+  const { server } = at
+  at.server = await at.listen()
+  at.closing.push(server.close())
+}
+
+describe('the connecting side of a session with resume', () => {
+  for (const end of ['close', 'abort'] as const) {
+    it(`[R-848] leaves nothing of a fresh session that nobody has taken: ${end}`, async () => {
+      await using at = await stand({ reconnect: true })
+      const trunk = at.trunk as ReconnectingTrunk
+      await at.pass(2_500)
+      await restart(at)
+      at.line.cut()
+      // the pipes' session is over, and the next one stands already
+      await eventually(() => at.server.trunks.size === 1, 'the fresh session')
+      await eventually(() => trunk.connection.error?.code === 'ERR_RESUME_UNKNOWN', 'the end of the first')
+      assert.equal(trunk.connection.sessions, 1)
+      if (end === 'abort') trunk.abort(new Error('enough'))
+      else void trunk.close()
+      await eventually(() => at.server.trunks.size === 0, 'the end of the fresh session')
+      await trunk.closed.catch(() => undefined)
+    })
+
+    it(`[R-848] leaves nothing of one whose hello is under way: ${end}`, async () => {
+      await using at = await stand({ reconnect: true })
+      await at.pass(2_500)
+      await restart(at)
+      let over = false
+      at.line.onLine = () => {
+        if (over) return
+        over = true
+        if (end === 'abort') at.trunk.abort(new Error('enough'))
+        else void at.trunk.close()
+      }
+      at.line.cut()
+      await eventually(() => over, 'the next dial')
+      await at.trunk.closed.catch(() => undefined)
+      for (let turn = 0; turn < 100; turn++) await nextTurn()
+      assert.equal(at.server.trunks.size, 0)
+    })
+  }
+
+  it('[R-849] waits before it dials a line that is cut right after each hello, longer each time', async () => {
+    let cut: (() => void) | undefined
+    await using at = await stand({
+      onConnection: ({ state }) => {
+        if (state === 'open') cut?.()
+      },
+    })
+    const turns = async () => {
+      for (let turn = 0; turn < 200; turn++) await nextTurn()
+    }
+    await at.pass(2_500)
+    cut = () => at.line.cut()
+    const before = at.line.attempts
+    at.line.cut()
+    await turns()
+    // the line had worked before: its first dial is made at once
+    assert.equal(at.line.attempts - before, 1)
+    for (let wait = 0; wait < 3; wait++) {
+      at.clock.advance(140)
+      await turns()
+    }
+    const short = at.line.attempts - before
+    assert.ok(short === 2 || short === 3, `${short} dials in 420 ms`)
+    for (let wait = 0; wait < 20; wait++) {
+      at.clock.advance(140)
+      await turns()
+    }
+    const long = at.line.attempts - before
+    assert.ok(long > short && long <= 6, `${long} dials in 3.2 s`)
+    cut = undefined
+    await at.regain()
+  })
+
+  it('[R-850] tells each step to who watches a trunk that reconnects, with the sessions that it had', async () => {
+    const told: string[] = []
+    await using at = await stand({
+      reconnect: true,
+      onConnection: ({ state, sessions }) => told.push(`${state} ${sessions}`),
+    })
+    const trunk = at.trunk as ReconnectingTrunk
+    const watched: string[] = []
+    void (async () => {
+      for await (const { state, sessions } of trunk.watch()) watched.push(`${state} ${sessions}`)
+    })()
+    await at.pass(2_500)
+    await at.lose()
+    await eventually(() => trunk.connection.state === 'waiting', 'the wait')
+    assert.equal(trunk.connection.error?.code, 'ERR_CONNECT_REFUSED')
+    await at.regain()
+    await eventually(() => watched.at(-1) === 'open 1', 'the session again')
+    assert.deepEqual(new Set(watched), new Set(['open 1', 'resuming 1', 'waiting 1']))
+    await restart(at)
+    at.line.cut()
+    await eventually(() => trunk.connection.state === 'waiting', 'the loss of the session')
+    await at.pass(5_000)
+    await eventually(() => trunk.connection.sessions === 2, 'the second session')
+    assert.deepEqual(
+      told.filter((step) => step.endsWith('2')),
+      ['open 2'],
+    )
+  })
+
+  it('keeps one listener of a session, however often its link is lost', async () => {
+    await using at = await stand()
+    const { closed } = at.trunk
+    let listeners = 0
+    Object.assign(closed, {
+      then(...args: Parameters<typeof closed.then>) {
+        listeners++
+        return Promise.prototype.then.apply(closed, args)
+      },
+    })
+    for (let loss = 0; loss < 10; loss++) {
+      await at.lose()
+      await at.regain()
+    }
+    assert.equal(listeners, 1)
   })
 })

@@ -99,8 +99,9 @@ export class Engine implements AttachmentHost, Resumable {
   attempt = 0
   /** How often another link has gone on with it. */
   resumed = 0
-  /** Since when its link, or the last one, carries it. */
+  /** Since when its link, or the last one, carries it; and where both streams stood then. */
   attachedAt = 0
+  #attachedPosition = 0
   /** Session frames to send, each at most once: so the answers to a flood are bounded. */
   #bye: Uint8Array | undefined
   #concernsAnybody = false
@@ -273,6 +274,15 @@ export class Engine implements AttachmentHost, Resumable {
     return !this.#isEnded() && !this.link.isOver
   }
 
+  /** Bytes of both streams that its link, or the last one, has brought over for certain. */
+  get carried(): number {
+    return this.isResumable ? this.#position - this.#attachedPosition : 0
+  }
+
+  get #position(): number {
+    return this.stream.received + this.stream.log.acknowledged
+  }
+
   /** What the last link was lost to; undefined while there is one. */
   get lostTo(): TrunkError | undefined {
     return this.#lostTo
@@ -335,6 +345,7 @@ export class Engine implements AttachmentHost, Resumable {
     this.resumed++
     link.moveTo(this, this.counters)
     link.carry(stream)
+    this.#attachedPosition = this.#position
     mux.peerParsed(stream.log.acknowledged, now)
     // nobody could answer anything meanwhile
     mux.suspended(now)
