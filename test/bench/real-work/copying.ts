@@ -7,7 +7,8 @@ import { randomBytes } from 'node:crypto'
 import { closeSync, mkdirSync, openSync, rmSync, writeFileSync, writeSync } from 'node:fs'
 import { join } from 'node:path'
 import { BINARY } from '../../helpers/command-line.ts'
-import { programs, type Daemon } from './daemon.ts'
+import { installed } from '../../helpers/installed.ts'
+import { type Daemon } from './daemon.ts'
 import { costOf, type Cost, type Work } from './meter.ts'
 import { inRounds, markdown, typical, type Contender, type Results } from './rounds.ts'
 import { startRsync, startSsh, startTrunkline } from './servers.ts'
@@ -91,7 +92,7 @@ function tableOf(results: Results<Cost>): string {
 }
 
 async function startTools(folder: string): Promise<Tool[]> {
-  const { scp, sftp, rsync, ssh } = programs({
+  const { scp, sftp, rsync, ssh } = installed({
     scp: 'openssh-client',
     sftp: 'openssh-client',
     ssh: 'openssh-client',

@@ -6,7 +6,8 @@ import { execFileSync } from 'node:child_process'
 import { fileURLToPath } from 'node:url'
 import { BINARY } from '../../helpers/command-line.ts'
 import { freePort } from '../../helpers/loopback.ts'
-import { daemon, programs, type Daemon } from './daemon.ts'
+import { installed } from '../../helpers/installed.ts'
+import { daemon, type Daemon } from './daemon.ts'
 import { cpuOf } from './meter.ts'
 import { inRounds, markdown, median, type Contender } from './rounds.ts'
 import { startNginx, startSsh, startStreamProxy, startTrunkline } from './servers.ts'
@@ -42,7 +43,7 @@ const KINDS = [
 
 /** Measures and prints both tables; gives every figure. */
 export async function measureForwards({ rounds, seconds, folder }: ForwardPlan): Promise<Record<string, unknown>> {
-  const { wrk, ssh } = programs({ wrk: 'wrk', ssh: 'openssh-client' })
+  const { wrk, ssh } = installed({ wrk: 'wrk', ssh: 'openssh-client' })
   const web = await startNginx(folder, PAGES)
   const ways = [
     { name: 'no tunnel', port: web.at, servers: [] },

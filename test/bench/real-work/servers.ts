@@ -8,7 +8,8 @@ import { userInfo } from 'node:os'
 import { join } from 'node:path'
 import { BINARY } from '../../helpers/command-line.ts'
 import { freePort } from '../../helpers/loopback.ts'
-import { daemon, programs, type Daemon } from './daemon.ts'
+import { installed } from '../../helpers/installed.ts'
+import { daemon, type Daemon } from './daemon.ts'
 
 /** Where Debian's libnginx-mod-stream puts it. */
 const STREAM_MODULE = '/usr/lib/nginx/modules/ngx_stream_module.so'
@@ -29,7 +30,7 @@ export interface SshAccess {
 
 /** OpenSSH's server with a new host key and one user key; ciphers as the package has them. */
 export async function startSsh(folder: string): Promise<Reached<SshAccess>> {
-  const { sshd, 'ssh-keygen': keygen } = programs({ sshd: 'openssh-server', 'ssh-keygen': 'openssh-client' })
+  const { sshd, 'ssh-keygen': keygen } = installed({ sshd: 'openssh-server', 'ssh-keygen': 'openssh-client' })
   const [hostKey, userKey] = [join(folder, 'host-key'), join(folder, 'user-key')]
   for (const key of [hostKey, userKey]) execFileSync(keygen, ['-q', '-t', 'ed25519', '-N', '', '-f', key])
   const port = await freePort()
@@ -58,7 +59,7 @@ export async function startSsh(folder: string): Promise<Reached<SshAccess>> {
 
 /** rsync's own daemon: no encryption, one module named `all` that is `root`. */
 export async function startRsync(folder: string, root: string): Promise<Reached<string>> {
-  const { rsync } = programs({ rsync: 'rsync' })
+  const { rsync } = installed({ rsync: 'rsync' })
   const port = await freePort()
   const config = join(folder, 'rsyncd.conf')
   const { uid, gid } = userInfo()
@@ -83,7 +84,7 @@ export async function startTrunkline(
 
 /** nginx with one process, no log, and pages of so many bytes by their names. */
 export async function startNginx(folder: string, pages: Readonly<Record<string, number>>): Promise<Reached<number>> {
-  const { nginx } = programs({ nginx: 'nginx-light' })
+  const { nginx } = installed({ nginx: 'nginx-light' })
   const port = await freePort()
   const root = join(folder, 'nginx')
   mkdirSync(root, { recursive: true })
@@ -102,7 +103,7 @@ export async function startNginx(folder: string, pages: Readonly<Record<string, 
  * nothing between them but bytes.
  */
 export async function startStreamProxy(folder: string, name: string, to: number): Promise<Reached<number>> {
-  const { nginx } = programs({ nginx: 'nginx-light' })
+  const { nginx } = installed({ nginx: 'nginx-light' })
   const port = await freePort()
   const root = join(folder, name)
   mkdirSync(root, { recursive: true })
