@@ -4,7 +4,8 @@
  * table is the whole truth.
  */
 import assert from 'node:assert/strict'
-import { readdirSync } from 'node:fs'
+import { readdirSync, readFileSync } from 'node:fs'
+import { join } from 'node:path'
 import { describe, it } from 'node:test'
 import { ROOT } from './helpers/root.ts'
 import { circlesOf, importTable, reachableFrom, sourceFiles, type ImportTable } from './helpers/source-imports.ts'
@@ -31,7 +32,34 @@ const either =
   (path: string) =>
     checks.some((check) => check(path))
 
+/** The files that package.json exports, as sources: what users import by name. */
+const PUBLIC = publicFiles()
+/**
+ * What the command line uses besides: nothing of it is an interface, and none of it decides what a
+ * user of the library could not.
+ */
+const CLI_EXCEPTIONS: Readonly<Record<string, string>> = {
+  'src/runtime/': 'what every program could use: it has no domain, and is no interface',
+  'src/native/': 'doctor says what the addon can do, a terminal is restored by it, and the executable unpacks it',
+  'src/contracts/errors.ts': 'the sentences for a bad argument and an abort are made in one place',
+  'src/api/scheme.ts': 'an address of the configuration is checked, and examined, without a connection',
+  'src/api/schemes.ts': 'the same',
+  'protocols/tcp/policy.ts': 'a rule of the configuration is checked when it is read, not when it is served',
+  'protocols/filesystem/copy/copy.ts': 'cp between two peers names paths and their sides as cp writes them',
+  'protocols/filesystem/anonymous-file.ts': 'the configuration is replaced as served files are',
+  'protocols/exec/keeper/': 'doctor says whether commands would have a keeper here',
+  'protocols/exec/launch.ts': 'doctor starts a command as the server would',
+}
+const isCliException = (imported: string) =>
+  Object.keys(CLI_EXCEPTIONS).some((name) => (name.endsWith('/') ? imported.startsWith(name) : imported === name))
+
 const RULES: readonly Rule[] = [
+  {
+    says: 'of trunkline, the command line imports itself, what users import, and the exceptions that the rule names',
+    binds: inside('src/cli'),
+    allows: (imported) =>
+      !isSource(imported) || inside('src/cli')(imported) || PUBLIC.has(imported) || isCliException(imported),
+  },
   {
     says: 'the contracts import each other and packages only',
     binds: inContracts,
@@ -114,6 +142,22 @@ const RULES: readonly Rule[] = [
   },
 ]
 
+function publicFiles(): ReadonlySet<string> {
+  const { exports } = JSON.parse(readFileSync(join(ROOT, 'package.json'), 'utf8')) as {
+    exports: Record<string, string | null | { readonly default: string }>
+  }
+  const files = Object.values(exports).flatMap((target) => {
+    if (target === null || typeof target === 'string') return []
+    const source = target.default.replace(/^\.\/dist\//, '').replace(/\.js$/, '.ts')
+    if (!source.includes('*')) return [source]
+    const folder = source.slice(0, source.indexOf('*'))
+    return readdirSync(join(ROOT, folder))
+      .filter((name) => name.endsWith('.ts'))
+      .map((name) => `${folder}${name}`)
+  })
+  return new Set(files)
+}
+
 /** One sentence for each import that breaks a rule. */
 function violations(table: ImportTable): string[] {
   const found: string[] = []
@@ -137,6 +181,15 @@ describe('the layers', () => {
 
   it('hold no circle of imports, of types neither', () => {
     assert.deepEqual(circlesOf(table), [])
+  })
+
+  it('have no exception for the command line that nothing needs', () => {
+    const used = [...table].filter(([path]) => inside('src/cli')(path)).flatMap(([, imports]) => imports)
+    const isUsed = (name: string) => used.some((one) => (name.endsWith('/') ? one.startsWith(name) : one === name))
+    assert.deepEqual(
+      Object.keys(CLI_EXCEPTIONS).filter((name) => !isUsed(name) || PUBLIC.has(name)),
+      [],
+    )
   })
 
   it('report a circle', () => {
@@ -167,6 +220,9 @@ describe('the layers', () => {
 
   it('report a wrong import', () => {
     const wrong: [path: string, imported: string][] = [
+      ['src/cli/run.ts', 'src/session/trunk.ts'],
+      ['src/cli/run.ts', 'src/contracts/types.ts'],
+      ['src/cli/run.ts', 'protocols/filesystem/client.ts'],
       ['src/contracts/errors.ts', 'node:fs'],
       ['src/contracts/types.ts', 'src/runtime/clock.ts'],
       ['src/runtime/backoff.ts', 'src/core/cbor.ts'],

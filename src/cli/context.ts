@@ -3,9 +3,8 @@
  * results and lines go, the clock, the signal of the first Ctrl-C, and a place for what must not be
  * left behind when the second one ends us at once.
  */
-import { pause as pauseOf, systemClock } from '../runtime/clock.ts'
-import type { Clock } from '../runtime/clock.ts'
-import { TrunkError } from '../contracts/errors.ts'
+import { TrunkError, systemClock, type Clock } from '../index.ts'
+import { pause as pauseOf } from '../runtime/clock.ts'
 import { rawEnvironment } from './byte-string.ts'
 import { printableLines } from '../runtime/printable.ts'
 import { colorsOf, type Colors } from './colors.ts'

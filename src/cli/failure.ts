@@ -5,8 +5,8 @@
  * 0 done · 1 the operation failed · 2 wrong usage · 3 no session with the peer · 4 refused by
  * policy
  */
-import { isKnownCode, TrunkError } from '../contracts/errors.ts'
-import type { ErrorCode } from '../contracts/errors.ts'
+import { TrunkError, type ErrorCode } from '../index.ts'
+import { isKnownCode } from '../contracts/errors.ts'
 import { printable } from '../runtime/printable.ts'
 import { localError } from '../runtime/file-errors.ts'
 

@@ -3,8 +3,7 @@
  * peer is there, the time is over, or the user interrupts. Says on stderr why it waits, once for
  * each reason.
  */
-import type { Timer } from '../runtime/clock.ts'
-import { TrunkError } from '../contracts/errors.ts'
+import { TrunkError, type Timer } from '../index.ts'
 import { onAbort } from '../runtime/on-abort.ts'
 import { asError, say } from './context.ts'
 import type { Context } from './context.ts'

@@ -6,10 +6,9 @@
  * standard error wait in a queue with a bound, and come before what is written to standard output
  * after them.
  */
-import type { Clock, Timer } from '../runtime/clock.ts'
+import type { Bytes, Clock, Timer } from '../index.ts'
 import { abortError } from '../contracts/errors.ts'
 import { onAbort } from '../runtime/on-abort.ts'
-import type { Bytes } from '../contracts/types.ts'
 import { printableLines } from '../runtime/printable.ts'
 import { DescriptorOutput } from './descriptor/output.ts'
 import { isTerminal } from './descriptor/polled.ts'

@@ -4,7 +4,7 @@
  */
 import cliProgress from 'cli-progress'
 import type { Options, Params } from 'cli-progress'
-import type { Clock } from '../runtime/clock.ts'
+import type { Clock } from '../index.ts'
 import { printable } from '../runtime/printable.ts'
 import type { Context } from './context.ts'
 import { formatBytes, formatDuration, formatRate } from './format.ts'

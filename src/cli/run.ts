@@ -4,8 +4,7 @@
  * lasts UNWIND_MS at the longest.
  */
 import { CommanderError } from 'commander'
-import type { Timer } from '../runtime/clock.ts'
-import { DEFAULT_LIMITS } from '../index.ts'
+import { DEFAULT_LIMITS, type Timer } from '../index.ts'
 import { onAbort } from '../runtime/on-abort.ts'
 import { preparedArguments } from './arguments.ts'
 import { rawArguments } from './byte-string.ts'

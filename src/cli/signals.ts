@@ -4,7 +4,7 @@
  * itself would have.
  */
 import { setMaxListeners } from 'node:events'
-import { TrunkError } from '../contracts/errors.ts'
+import { TrunkError } from '../index.ts'
 
 /** More than one command ever has listening at a time. */
 const MAX_LISTENERS = 1000

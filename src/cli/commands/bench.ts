@@ -1,8 +1,7 @@
 /** `trunkline bench`: how far away is the peer, and how much does the line carry? */
 import type { Command } from 'commander'
 import { InvalidArgumentError } from 'commander'
-import { TrunkError } from '../../contracts/errors.ts'
-import type { Trunk } from '../../index.ts'
+import { TrunkError, type Trunk } from '../../index.ts'
 import { measureRate, measureRoundTrips } from '../bench/measure.ts'
 import type { RateOverTime, RoundTrips } from '../bench/measure.ts'
 import { printable, printableJson } from '../../runtime/printable.ts'

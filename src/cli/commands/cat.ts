@@ -1,7 +1,7 @@
 /** `trunkline cat`: files of the peer to standard output. */
 import type { Command } from 'commander'
 import { pipe } from 'it-pipe'
-import type { Bytes } from '../../contracts/types.ts'
+import type { Bytes } from '../../index.ts'
 import type { Context } from '../context.ts'
 import { withFiles } from '../files.ts'
 import type { Files } from '../files.ts'

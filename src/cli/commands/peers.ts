@@ -1,8 +1,8 @@
 /** `trunkline peers`: the names of the configuration; `peers add` and `peers rm` change it. */
 import { resolve } from 'node:path'
 import type { Command } from 'commander'
-import { connect } from '../../index.ts'
-import { abortError, TrunkError } from '../../contracts/errors.ts'
+import { TrunkError, connect } from '../../index.ts'
+import { abortError } from '../../contracts/errors.ts'
 import { inParallel } from '../../runtime/in-parallel.ts'
 import { printable, printableJson } from '../../runtime/printable.ts'
 import { requireAddress } from '../config/address.ts'

@@ -1,7 +1,7 @@
 /** The whole check of an address, which its transport makes: it is loaded for that. */
+import { TrunkError } from '../../index.ts'
 import { schemeOf } from '../../api/scheme.ts'
 import { SCHEMES } from '../../api/schemes.ts'
-import { TrunkError } from '../../contracts/errors.ts'
 
 /** What stands for the name in the address of a pattern. */
 export const NAME_MARK = '%n'

@@ -3,9 +3,9 @@
  * what the option of the same name does.
  */
 import * as v from 'valibot'
+import { TrunkError } from '../../index.ts'
 import { schemeOf } from '../../api/scheme.ts'
 import { SCHEMES } from '../../api/schemes.ts'
-import { TrunkError } from '../../contracts/errors.ts'
 import { addressPolicy } from '../../../protocols/tcp/policy.ts'
 import { budgetsOf } from '../budget-option.ts'
 import { forwardWords } from '../forward/words.ts'

@@ -4,8 +4,8 @@
  */
 import { close as closeFile, fstatSync, read } from 'node:fs'
 import type { Readable } from 'node:stream'
+import { TrunkError } from '../../index.ts'
 import { pause } from '../../runtime/clock.ts'
-import { TrunkError } from '../../contracts/errors.ts'
 import { onAbort } from '../../runtime/on-abort.ts'
 import { asError } from '../context.ts'
 import type { Context } from '../context.ts'

@@ -5,9 +5,8 @@
  */
 import { close, write, writev } from 'node:fs'
 import type { Writable } from 'node:stream'
+import { TrunkError, type Clock } from '../../index.ts'
 import { pause } from '../../runtime/clock.ts'
-import type { Clock } from '../../runtime/clock.ts'
-import { TrunkError } from '../../contracts/errors.ts'
 import { errnoOf } from '../../runtime/system-errors.ts'
 import { polledOutput } from './polled.ts'
 

@@ -1,8 +1,8 @@
 /** What this machine has to start commands for peers with: the addon, and the keeper at work. */
+import { TrunkError } from '../../index.ts'
 import { keeperStatus } from '../../../protocols/exec/keeper/find-keeper.ts'
 import { keeperLauncher } from '../../../protocols/exec/keeper/launch-keeper.ts'
 import type { Launched } from '../../../protocols/exec/launch.ts'
-import { TrunkError } from '../../contracts/errors.ts'
 import { nativeStatus } from '../../native/load.ts'
 import { note, ok, problem, type Findings } from './findings.ts'
 

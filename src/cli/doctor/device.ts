@@ -4,7 +4,7 @@
  * device only where nobody else is known to have it.
  */
 import { statSync, type Stats } from 'node:fs'
-import type { Clock } from '../../runtime/clock.ts'
+import type { Clock } from '../../index.ts'
 import { ok, problem, type Finding, type Findings } from './findings.ts'
 import { examineHolders } from './holders.ts'
 import { at, namesIn, realAt, type Machine } from './machine.ts'

@@ -3,10 +3,9 @@
  * says; it ends early where nothing further can work. Bounded by {@link LIMIT_MS} in all. What is
  * no address, or of no known scheme, throws as it does for every other command.
  */
+import { TrunkError, type Transport } from '../../index.ts'
 import { SCHEMES } from '../../api/schemes.ts'
-import { TrunkError } from '../../contracts/errors.ts'
 import { schemeOf } from '../../api/scheme.ts'
-import type { Transport } from '../../contracts/types.ts'
 import { asError, type Context } from '../context.ts'
 import { adviceFor } from './advice.ts'
 import { examineDevice } from './device.ts'

@@ -4,7 +4,7 @@
  * own, and comes back when it is ended.
  */
 import { accessSync, constants, statSync, type Stats } from 'node:fs'
-import type { Clock } from '../../runtime/clock.ts'
+import type { Clock } from '../../index.ts'
 import { byteString, toBytes } from '../../runtime/byte-string.ts'
 import { errnoOf } from '../../runtime/system-errors.ts'
 import { note, ok, problem, type Finding } from './findings.ts'

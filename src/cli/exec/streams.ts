@@ -1,6 +1,6 @@
 /** Our standard streams as those of a command of the peer's. */
+import type { Bytes, Pipe } from '../../index.ts'
 import type { CommandOutput, Exit, RunningCommand } from '../../../protocols/exec.ts'
-import type { Bytes, Pipe } from '../../contracts/types.ts'
 import type { Context } from '../context.ts'
 import { readDescriptor } from '../descriptor/input.ts'
 import { asFailure, Failure, isOutputClosed } from '../failure.ts'

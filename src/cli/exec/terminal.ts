@@ -2,8 +2,8 @@
  * A command of the peer's on its own terminal, shown on ours. Ours is raw meanwhile, where there is
  * one; what the program has left set in it is put back where the end was not its own.
  */
+import type { Timer } from '../../index.ts'
 import type { Exit, RunningCommand } from '../../../protocols/exec.ts'
-import type { Timer } from '../../runtime/clock.ts'
 import type { Context } from '../context.ts'
 import { readDescriptor } from '../descriptor/input.ts'
 import { isTerminal, standsForClosed } from '../descriptor/polled.ts'
