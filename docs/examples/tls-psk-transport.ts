@@ -4,7 +4,7 @@
  *
  * Run: `tlsPsk({ port: 7443, identity: 'vm-7', key })` where an address would stand, in `connect`
  * and in `serve`. docs/guide/writing-a-transport.md explains the contract;
- * test/transports/tls-psk.test.ts runs the conformance suite on this file.
+ * test/transports/tls-psk.long.test.ts runs the conformance suite on this file.
  */
 import type { AddressInfo } from 'node:net'
 import { connect, createServer, type TLSSocket } from 'node:tls'

@@ -200,14 +200,6 @@ describe('progress', () => {
     return stderr()
   }
 
-  it('is drawn on a terminal, with a rate and the time left, and keeps to its width', async () => {
-    const drawn = await copyAt(80)
-    assert.match(drawn, /large .*[█░]{8,} +\d+ % .*\/s .* left/)
-    assert.match(drawn, /286 MiB in /)
-    // eslint-disable-next-line no-control-regex -- what moves the cursor takes no room
-    for (const line of drawn.split(/\u001B(?:\[[\d;?]*[A-Za-z]|[78])|\r?\n/)) assert.ok(line.length <= 80, line)
-  })
-
   it('is not drawn in a pipe', async () => {
     assert.equal(await copyAt(0), '')
   })

@@ -5,7 +5,7 @@ import { join } from 'node:path'
 import { describe, it } from 'node:test'
 import { run } from '../../src/cli/run.ts'
 import { capturedContext } from '../helpers/captured-context.ts'
-import { serving, start, trunkline } from '../helpers/command-line.ts'
+import { serving, start } from '../helpers/command-line.ts'
 import { eventually } from '../helpers/eventually.ts'
 import { freePort, loopbackServer } from '../helpers/loopback.ts'
 import { temporaryFolder } from '../helpers/temporary-folder.ts'
@@ -28,15 +28,6 @@ describe('--wait', () => {
     await server.stop()
   })
 
-  it('with a number ends with 3 when the peer has not come by then, with the last reason', async () => {
-    const to = await nobody()
-    const { status, stderr } = await trunkline(['ping', '--wait', '0.5', '-c', '1'], { to })
-    const [first = '', second = '', ...more] = stderr.split('\n')
-    assert.match(`${first}\n`, WAITS)
-    assert.match(second, /^trunkline: ERR_CONNECT_REFUSED: .+; waited 0\.5 s$/)
-    assert.deepEqual([status, more], [3, ['']])
-  })
-
   it('with a number bounds a peer that is there and says nothing, too', async (t) => {
     const silent = await loopbackServer()
     t.after(() => {
@@ -48,18 +39,6 @@ describe('--wait', () => {
     assert.equal(stderr(), `trunkline: ERR_CONNECT_TIMEOUT: no session with ${to}; waited 0.2 s\n`)
   })
 
-  it('does not wait for what waiting cannot mend', async () => {
-    const folder = temporaryFolder()
-    const tokens = ['one secret of sixteen bytes', 'another secret of sixteen bytes']
-    const [right = '', wrong = ''] = tokens.map((_, i) => join(folder, String(i)))
-    await Promise.all([writeFile(right, tokens[0]!), writeFile(wrong, tokens[1]!)])
-    const server = await serving(['--token-file', right])
-    const { status, stderr } = await trunkline(['ping', '--wait', '--token-file', wrong], { to: server.address })
-    assert.match(stderr, /^trunkline: ERR_AUTH_FAILED: [^\n]+\n$/)
-    assert.equal(status, 4)
-    await server.stop()
-  })
-
   it('ends with 1 when the user interrupts', async () => {
     const ping = start(['ping', '--wait'], { to: await nobody() })
     await eventually(() => ping.stderr() !== '', 'it says that it waits', 8_000)
@@ -67,16 +46,6 @@ describe('--wait', () => {
     const { status, stderr } = await ping.ended
     assert.match(stderr, /\ntrunkline: ERR_ABORTED: interrupted by SIGINT\n$/)
     assert.equal(status, 1)
-  })
-
-  it('gives a command one session: when that is lost the command ends with 3', async () => {
-    const server = await serving([])
-    const ping = start(['ping', '--wait', '-c', '100', '-i', '0.05'], { to: server.address })
-    await ping.lines(1)
-    server.running.child.kill('SIGKILL')
-    const { status, stderr } = await ping.ended
-    assert.match(stderr, /^trunkline: ERR_LINK_(LOST|RESET): [^\n]+\n$/)
-    assert.equal(status, 3)
   })
 
   for (const args of [['--wait=soon'], ['--wait='], ['--wait', '0'], ['--wait', '86401'], ['--wait=-1']]) {

@@ -1,4 +1,5 @@
 /** The real `trunkline` command as child processes: the built one in dist/, as a user runs it. */
+import assert from 'node:assert/strict'
 import { spawn } from 'node:child_process'
 import type { ChildProcessWithoutNullStreams } from 'node:child_process'
 import { once } from 'node:events'
@@ -90,6 +91,23 @@ export function start(args: readonly string[], options: RunOptions = {}): Runnin
 /** Runs a command to its end. */
 export async function trunkline(args: readonly string[], options: RunOptions = {}): Promise<Outcome> {
   return await start(args, { input: '', ...options }).ended
+}
+
+/** Runs a command that is to succeed, and to say nothing on stderr. */
+export async function succeeding(to: string, args: string[], input: string | Uint8Array = ''): Promise<Outcome> {
+  const outcome = await trunkline(args, { to, input })
+  assert.equal(outcome.stderr, '')
+  assert.equal(outcome.status, 0)
+  return outcome
+}
+
+/** Runs a command that is to fail with one line on stderr. */
+export async function failing(to: string, status: number, line: RegExp, args: string[]): Promise<Outcome> {
+  const outcome = await trunkline(args, { to })
+  assert.match(outcome.stderr, line)
+  assert.equal(outcome.stderr.split('\n').length, 2)
+  assert.equal(outcome.status, status)
+  return outcome
 }
 
 /** A `serve` that a test stops. */

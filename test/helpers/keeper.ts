@@ -124,3 +124,11 @@ function textOf(path: string): string {
     return ''
   }
 }
+
+const PATH = Buffer.from(`PATH=${process.env.PATH ?? ''}`)
+let marks = 0
+/** A name that the processes of one tree have in their environment. */
+export function mark(): { name: string; env: Buffer[] } {
+  const name = `${process.pid}-${++marks}`
+  return { name, env: [PATH, Buffer.from(`MARK=${name}`)] }
+}

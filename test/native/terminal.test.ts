@@ -1,80 +1,12 @@
 /** Pseudo-terminals of the addon, with programs behind them that a keeper has started. */
 import assert from 'node:assert/strict'
-import { spawn, type ChildProcess } from 'node:child_process'
+import { spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { closeSync, readdirSync } from 'node:fs'
-import type { Duplex } from 'node:stream'
+import { closeSync } from 'node:fs'
 import { describe, it } from 'node:test'
-import { encodePlan, encodeSignal, KeeperRecords, type KeeperRecord } from '../../protocols/exec/keeper/wire.ts'
-import { findKeeper } from '../../src/native/keeper-file.ts'
-import { nativeStatus, type NativeAddon } from '../../src/native/load.ts'
+import { encodeSignal } from '../../protocols/exec/keeper/wire.ts'
 import { eventually } from '../helpers/eventually.ts'
-import { PLAN, shell } from '../helpers/keeper.ts'
-
-const status = nativeStatus()
-const native = 'native' in status ? status.native : (undefined as never as NativeAddon)
-const file = findKeeper() ?? ''
-const skip = 'problem' in status ? status.problem : file === '' && 'the keeper was not built'
-const SIZE = { columns: 132, rows: 43, x: 0, y: 0 }
-
-interface TerminalRun {
-  readonly master: number
-  readonly keeper: ChildProcess
-  readonly control: Duplex
-  readonly told: readonly KeeperRecord[]
-  readonly gone: Promise<unknown>
-}
-
-/** Runs a script on a new terminal. */
-function onTerminal(script: string): TerminalRun {
-  const { master, slave } = native.openTerminal(SIZE.columns, SIZE.rows, SIZE.x, SIZE.y)
-  const keeper = spawn(file, [], { stdio: [slave, slave, slave, 'pipe'], env: {}, detached: true })
-  closeSync(slave)
-  const control = keeper.stdio[3] as unknown as Duplex
-  const told: KeeperRecord[] = []
-  const records = new KeeperRecords()
-  control.on('data', (chunk: Buffer) => told.push(...records.push(chunk)))
-  control.on('error', () => undefined)
-  control.write(encodePlan({ ...PLAN, ...shell(script), terminal: { ...SIZE, modes: {} } }, 0))
-  return { master, keeper, control, told, gone: once(keeper, 'exit') }
-}
-
-/** What there is to read now; `ended`: EIO, nobody has the other side any more. */
-function readNow(master: number): { text: string; ended: boolean } {
-  const room = new Uint8Array(64 * 1024)
-  let text = ''
-  for (;;) {
-    let length: number | undefined
-    try {
-      length = native.read(master, room)
-    } catch (error) {
-      assert.equal((error as NodeJS.ErrnoException).code, 'EIO')
-      return { text, ended: true }
-    }
-    if (length === undefined) return { text, ended: false }
-    text += Buffer.from(room.subarray(0, length)).toString('latin1')
-  }
-}
-
-/** Reads as a program does that waits until the terminal is ready. */
-async function readAll(master: number): Promise<string> {
-  let text = ''
-  let wake: () => void = () => undefined
-  const watch = native.watch(master, () => {
-    watch.stop()
-    wake()
-  })
-  for (;;) {
-    const { text: more, ended } = readNow(master)
-    text += more
-    if (ended) break
-    const ready = new Promise<void>((resolve) => (wake = resolve))
-    watch.start()
-    await ready
-  }
-  watch.close()
-  return text
-}
+import { native, onTerminal, readAll, readNow, skip } from './terminal-run.ts'
 
 describe('a terminal', { skip }, () => {
   it('has its size before the program runs, is its controlling one, and tells of a new size [X29]', async () => {
@@ -90,27 +22,6 @@ describe('a terminal', { skip }, () => {
     await reads('7 500\r\n')
     await run.gone
     closeSync(run.master)
-  })
-
-  it('loses no byte of the last output, read meanwhile or afterwards, in 500 runs [X09]', async () => {
-    const COUNT = 500
-    const lines = Array.from({ length: 400 }, (_, index) => `line ${index + 1}\r\n`).join('')
-    const descriptors = readdirSync('/proc/self/fd').length
-    let done = 0
-    const runner = async () => {
-      while (done < COUNT) {
-        const late = done++ % 2 === 1
-        const run = onTerminal(`seq -f 'line %g' 400 & wait; printf last`)
-        // all of it fits what the kernel keeps, so the program ends whether or not anybody reads
-        if (late) await eventually(() => run.told.some(({ kind }) => kind === 'ended'), 'the end', 20_000)
-        const text = await readAll(run.master)
-        assert.equal(text, `${lines}last`)
-        await run.gone
-        closeSync(run.master)
-      }
-    }
-    await Promise.all([runner(), runner(), runner(), runner()])
-    assert.ok(readdirSync('/proc/self/fd').length <= descriptors + 2, 'descriptors')
   })
 
   it('keeps what a program wrote that has ended before anybody reads', async () => {

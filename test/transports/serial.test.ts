@@ -1,17 +1,14 @@
 /**
- * The conformance suite over serial lines that are devices (serial-suite.long.test.ts: sockets);
+ * The conformance suite over a serial line that is a device (serial-suite.long.test.ts: the others);
  * what each kind does besides is in serial-*.test.ts.
  */
 import { join } from 'node:path'
-import { DeviceDuplex } from '../../transports/serial/device-duplex.ts'
 import { serial } from '../../transports/serial.ts'
-import { socketLink } from '../../transports/internal/socket-link.ts'
 import type { Link, TransportOptions } from '../../src/contracts/types.ts'
 import { transportConformance, type ConformanceOptions, type LinkPair } from '../conformance/transport.ts'
 import { MIB } from '../conformance/transport-suite.ts'
 import { ptyPair } from '../helpers/pty.ts'
 import { temporaryFolder } from '../helpers/temporary-folder.ts'
-import { VirtioDouble } from '../helpers/virtio-double.ts'
 
 const folder = temporaryFolder()
 const nowhere = () => serial({ path: join(folder, 'no-such-device') })
@@ -36,18 +33,4 @@ const pty: ConformanceOptions = {
   maxUnreadBytes: 2 * MIB,
 }
 
-const double: ConformanceOptions = {
-  async pair({ clock, limits }: TransportOptions): Promise<LinkPair> {
-    // what it queues is in this process, and would be taken for the link's
-    const device = new VirtioDouble(256 * 1024)
-    const link = (stream: DeviceDuplex | ReturnType<VirtioDouble['connectHost']>): Link =>
-      socketLink({ readable: stream, writable: stream, clock, closeTimeoutMs: limits.closeTimeoutMs, halfClose: false })
-    const near = link(new DeviceDuplex(device.open, clock))
-    return { near, far: link(device.connectHost()), done: () => Promise.resolve() }
-  },
-  skip: { listen: ONE_AT_A_TIME, 'half-close': NO_ENDS, 'abort is seen': NOT_TOLD },
-  maxUnreadBytes: 2 * MIB,
-}
-
 transportConformance('serial, over a pseudo-terminal [R-117]', nowhere, pty)
-transportConformance('serial, over a virtio port (a double)', nowhere, double)

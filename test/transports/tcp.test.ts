@@ -14,8 +14,6 @@ import { manualClock } from '../helpers/manual-clock.ts'
 import { countHandles, nothingLeft } from '../helpers/process-handles.ts'
 
 transportConformance('tcp [R-117]', (address) => tcp(address ?? 'tcp://127.0.0.1:0'))
-// a name is left to Node's server, as everything is where the addon is not there
-transportConformance('tcp by a name', (address) => tcp(address ?? 'tcp://localhost:0'))
 
 const options = { signal: new AbortController().signal, clock: systemClock, limits: DEFAULT_LIMITS }
 

@@ -32,24 +32,6 @@ describe('the scheduler', () => {
     assert.deepEqual(turns(scheduler), [3, 1])
   })
 
-  it('keeps no pipe that is over, also where no turn comes [R-365]', () => {
-    const scheduler = new Scheduler(SPLIT_BYTES)
-    const stays = [pipe(2, LARGE), pipe(4, SMALL)]
-    for (const each of stays) scheduler.enter(each)
-    let most = 0
-    for (let id = 1; id < 20_001; id += 2) {
-      const gone = pipe(id, id % 4 === 1 ? SMALL : LARGE)
-      scheduler.enter(gone)
-      scheduler.leave(gone)
-      most = Math.max(most, scheduler.entered)
-      assert.equal(scheduler.length, 2)
-    }
-    assert.ok(most < 100, `${most} pipes are held`)
-    assert.deepEqual(turns(scheduler), [4, 2])
-    assert.ok(scheduler.isEmpty)
-    assert.equal(scheduler.entered, 0)
-  })
-
   it('lets no more than one split of small messages pass before a copy has its turn [R-308]', () => {
     const scheduler = new Scheduler(SPLIT_BYTES)
     scheduler.enter(pipe(1, LARGE))

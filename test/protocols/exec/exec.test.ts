@@ -303,39 +303,10 @@ for (const { kind, make, skip } of LAUNCHERS)
       await eventually(() => !isAlive(command.pid), 'it has ended')
     })
 
-    it('[R-568] has at most maxCommands of a trunk, until their trees are gone [X27]', async () => {
-      const vm = await client({ maxCommands: 2, killGraceMs: 50 })
-      const first = await vm.start('sh', ['-c', 'trap "" TERM; echo up; while :; do sleep 1; done'])
-      for await (const _ of first.stdout ?? []) break
-      await vm.start('sleep', ['100'])
-      assert.equal(await codeOf(vm.run('true')), 'ERR_PROCESS_LIMIT')
-      first.kill()
-      assert.equal(
-        await codeOf(vm.run('true')),
-        'ERR_PROCESS_LIMIT',
-        'it ignores TERM, and its slot is taken until KILL',
-      )
-      let last = ''
-      while ((last = await codeOf(vm.run('true'))) === 'ERR_PROCESS_LIMIT');
-      assert.equal(last, 'resolved')
-      assert.ok(!isAlive(first.pid))
-    })
-
     it('[R-569] paces starts where the server says so', async () => {
       const vm = await client({ startBurst: 2, startsPerSecond: 1 })
       const codes = await Promise.all([1, 2, 3, 4, 5].map(() => codeOf(vm.run('true'))))
       assert.equal(codes.filter((code) => code === 'ERR_PROCESS_LIMIT').length, 3)
-    })
-
-    it('runs 64 commands at once, each with its own output [X28]', async () => {
-      const vm = await client()
-      const results = await Promise.all(
-        Array.from({ length: 64 }, (_, i) => vm.run('sh', ['-c', `echo ${i}; echo e${i} >&2; exit ${i}`])),
-      )
-      assert.deepEqual(
-        results.map(({ code, stdout, stderr }) => [code, stdout, stderr]),
-        results.map((_, i) => [i, `${i}\n`, `e${i}\n`]),
-      )
     })
 
     it('[R-570] keeps the first and the last of a large output, and counts the rest', async () => {
