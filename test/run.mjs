@@ -7,17 +7,41 @@
  * `.long`. With `--vm`: the files that boot virtual machines, one after the other. Other options
  * are node:test's.
  *
- * Node 20 expands no globs, so the files are listed here. node:test's own summary is the last thing
- * printed, and its exit status is kept.
+ * Node 20 expands no globs, so the files are listed here. The files of some folders share a process
+ * ({@link TOGETHER}). node:test's own summary is the last thing printed, and its exit status is
+ * kept.
  */
 import { spawnSync } from 'node:child_process'
-import { readdirSync } from 'node:fs'
+import { createHash } from 'node:crypto'
+import { mkdirSync, readdirSync, writeFileSync } from 'node:fs'
 import { dirname, join, relative, sep } from 'node:path'
-import { fileURLToPath } from 'node:url'
+import { fileURLToPath, pathToFileURL } from 'node:url'
 import { COMPILED, compile, compiledPath } from './compile.mjs'
 
 /** Folders with their own runners: they need a virtual machine, or a quiet one. */
 const ELSEWHERE = new Set(['vm', 'bench', 'fixtures', 'soak', 'mutation'])
+/**
+ * Folders whose files run one after the other in a process for all of them: they start nothing,
+ * have no sockets and change nothing of the process, and the start of one and the loading of what
+ * is tested cost more than most of them.
+ */
+const TOGETHER = new Set(
+  [
+    'api/streams',
+    'cli/config',
+    'core',
+    'core/checked-frame',
+    'core/frame',
+    'core/mux',
+    'core/resume',
+    'core/session',
+    'runtime',
+    'session',
+    'session/pipe',
+    'sim',
+    'wire',
+  ].map((folder) => join('test', folder)),
+)
 /** Files at a time: two processors are what `npm test` promises to need. */
 const CONCURRENCY = 2
 
@@ -72,6 +96,26 @@ const preload = [...compiler, ...helpers]
  */
 const TIMEOUT_MS = vm || files.some((file) => file.endsWith('.long.test.ts')) ? 1_200_000 : 240_000
 
+/** The compiled files that node:test starts for `files`: one of its own, or its folder's. */
+function programsOf(files) {
+  const byProgram = new Map()
+  for (const file of files) {
+    const folder = dirname(file)
+    const key = TOGETHER.has(folder) && !file.endsWith('.long.test.ts') ? folder : file
+    byProgram.set(key, [...(byProgram.get(key) ?? []), compiledPath(join(root, file))])
+  }
+  return [...byProgram].map(([key, paths]) => {
+    if (paths.length === 1) return paths[0]
+    const text = paths.map((path) => `import ${JSON.stringify(pathToFileURL(path).href)}\n`).join('')
+    // another run may have others of the folder
+    const name = `${key.replaceAll(sep, '-')}-${createHash('sha256').update(text).digest('hex').slice(0, 8)}.test.js`
+    const program = join(COMPILED, 'together', name)
+    mkdirSync(dirname(program), { recursive: true })
+    writeFileSync(program, text)
+    return program
+  })
+}
+
 const args = [
   ...preload,
   '--test',
@@ -79,7 +123,7 @@ const args = [
   `--test-timeout=${TIMEOUT_MS}`,
   ...reporter,
   ...options,
-  ...(isMeasured ? files : files.map((file) => compiledPath(join(root, file)))),
+  ...(isMeasured ? files : programsOf(files)),
 ]
 if (!isMeasured) await compile()
 const env = isMeasured ? process.env : { ...process.env, TRUNKLINE_COMPILED: COMPILED }

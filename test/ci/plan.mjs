@@ -1,9 +1,10 @@
 /**
  * What .ci/run runs after `npm ci`, in stages: the lanes of a stage run side by side, the parts of
  * a lane one after the other. A part with `isCounted` is one whose tests are added up at the end.
- * What has time limits runs with both processors to itself, but for the guests and the soak, which
- * wait more than they compute; what only computes (simulated sessions, the package) yields to the
- * virtual machines beside it.
+ * What has time limits runs with both processors to itself, but for virtual machines and the soak,
+ * which wait more than they compute; what only computes (simulated sessions, the package) yields to
+ * the virtual machines beside it. These take longest, so that all that may run beside them does;
+ * the soak beside a guest alone made that take twice its time.
  */
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
@@ -40,7 +41,8 @@ export const stages = [
     [
       { name: 'package', command: [...YIELDING, 'npm', 'run', 'check:package'] },
       { name: 'simulation', command: [...YIELDING, 'npm', 'run', 'sim', '--', '--seeds', '10000'] },
+      { name: 'soak', command: ['npm', 'run', 'soak', '--', '--minutes', '3'] },
     ],
   ],
-  [guests, [{ name: 'soak', command: ['npm', 'run', 'soak', '--', '--minutes', '3'] }]],
+  [guests],
 ]

@@ -78,6 +78,7 @@ describe('cp -r', () => {
     mkdirSync(outside)
     mkdirSync(join(target, 'copy'), { recursive: true })
     symlinkSync(outside, join(target, 'copy/deep'))
+    assert.equal((await copy(tree, ':copy')).status, 0)
     const { status, stderr } = await copy(':copy', target)
     assert.match(stderr, /^trunkline: ERR_NOT_DIRECTORY: .*\/copy\/deep: [^\n]+\n$/)
     assert.equal(status, 1)

@@ -21,8 +21,11 @@ const FAULTS: Readonly<Record<string, readonly (readonly [code: string, rule: st
       'export const later = (then: () => void): unknown => setTimeout(then, readFileSync.length)',
       'no-restricted-globals',
     ],
+    ['export const none = (): Promise<void> | undefined => undefined', 'no-promises'],
+    ['export async function wait(): Promise<void> {}', 'no-promises'],
   ],
   'transports/a.ts': [
+    ["export const isKnown = (error: Error): boolean => error.message.includes('known')", 'no-message-matching'],
     ['export const later = (then: () => void): unknown => setTimeout(then, 1)', 'no-restricted-globals'],
     ["export const say = (): void => console.log('loud')", 'no-console'],
     ['export const forget = (work: () => Promise<void>): void => { work() }', 'no-floating-promises'],
@@ -53,7 +56,9 @@ describe('the rules of the linter', () => {
   const folder = temporaryFolder()
 
   it('refuse what they are to refuse, each where it is meant, and nothing else', () => {
-    for (const name of ['.oxlintrc.json', 'tsconfig.json']) copyFileSync(join(ROOT, name), join(folder, name))
+    mkdirSync(join(folder, 'test/lint'), { recursive: true })
+    for (const name of ['.oxlintrc.json', 'tsconfig.json', 'test/lint/plugin.js'])
+      copyFileSync(join(ROOT, name), join(folder, name))
     symlinkSync(join(ROOT, 'node_modules'), join(folder, 'node_modules'))
     const put = (path: string, text: string): void => {
       mkdirSync(dirname(join(folder, path)), { recursive: true })
