@@ -442,8 +442,9 @@ export interface TrunkCounters {
 /** What {@link Trunk.status} gives. */
 export interface TrunkStatus {
   /**
-   * `connecting` only of a {@link ReconnectingTrunk}: it has no session, and the rest is about its
-   * last one; `waiting` also of a session with `resume` that has no link.
+   * `connecting` and `resuming` only of a {@link ReconnectingTrunk}: it has no session, or a session
+   * with `resume` that has no link, and dials; the rest is about its last session. `waiting` of both
+   * between two attempts, and of any other session with `resume` that has no link.
    */
   readonly state: 'connecting' | 'resuming' | 'waiting' | 'open' | 'closing' | 'closed'
   /** The address that was dialled or listened at. */
@@ -513,14 +514,15 @@ export interface Trunk extends AsyncDisposable {
 }
 
 /**
- * How a connection that `connect` makes stands. `connecting`: an attempt is under way. `open`: a
- * session is established. `waiting`: until the next attempt. `closed`: for good.
+ * How a connection that `connect` makes stands. `connecting`: an attempt at a session is under way.
+ * `open`: a session is established, and has a link. `resuming`: an attempt at another link for it.
+ * `waiting`: until the next attempt at either. `closed`: for good.
  */
 export interface ConnectionStatus {
   /** Where the connection is, in the words above. */
   readonly state: 'connecting' | 'resuming' | 'open' | 'waiting' | 'closed'
   /**
-   * Attempts at the next session so far, the present one included; while one is established, how
+   * Attempts at the next session or link so far, the present one included; while there is one, how
    * many it took. 0 right after a session has ended.
    */
   readonly attempt: number
@@ -668,8 +670,8 @@ export interface PipeRequest<P = unknown> {
   readonly accept: (reply?: unknown) => Pipe
   /**
    * Tells the opener that the work for it goes on: its `progressTimeoutMs` begins again. For work
-   * that is answered when all of it is done; call it as often as you like, it costs a frame in 5 s
-   * at most. Nothing is told to an opener that may still write: its bytes and your reading are
+   * that is answered when all of it is done; call it as often as you like, it costs a frame a second
+   * at most, so an opener's time is to be 2 s or more. Nothing is told to an opener that may still write: its bytes and your reading are
    * progress.
    */
   working(): void

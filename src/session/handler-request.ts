@@ -5,8 +5,8 @@ import type { MuxCore } from '../core/mux/core.ts'
 import type { OpenRequest } from './open-request.ts'
 import type { TrunkPipe } from './pipe/pipe.ts'
 
-/** How often the opener is told that the work for it goes on. */
-const WORKING_MS = 5_000
+/** How often the opener is told at most that the work for it goes on. */
+const WORKING_MS = 1_000
 
 /** A pipe that the peer has opened, and whose handler is known. */
 export interface Incoming {
@@ -25,7 +25,7 @@ export class HandlerRequest implements PipeRequest<never> {
   readonly #pipe: TrunkPipe
   readonly #mux: MuxCore
   readonly #clock: Clock
-  #toldAt: number
+  #toldAt = -Infinity
 
   constructor(
     { mux, pipe, head }: Incoming,
@@ -37,7 +37,6 @@ export class HandlerRequest implements PipeRequest<never> {
     this.#pipe = pipe
     this.#mux = mux
     this.#clock = clock
-    this.#toldAt = clock.now()
     // what `parse` of the same protocol gave
     this.params = params as never
     this.version = head.version

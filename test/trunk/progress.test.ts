@@ -48,6 +48,24 @@ const working = (clock: ManualClock) =>
     }
   })
 
+/** A handler that works for its opener without end: each second, or with nothing to read. */
+const atWork = (clock: ManualClock) => [
+  protocol('brief', async (request) => {
+    for await (const _ of request.accept().source);
+    while (!request.signal.aborted) {
+      request.working()
+      await new Promise<void>((resolve) => clock.after(1_000, resolve))
+    }
+  }),
+  protocol('stopped', async (request) => {
+    request.accept().stopReading()
+    while (!request.signal.aborted) {
+      request.working()
+      await new Promise<void>((resolve) => clock.after(10_000, resolve))
+    }
+  }),
+]
+
 class Stand {
   readonly clock = manualClock()
   near!: Trunk
@@ -57,7 +75,7 @@ class Stand {
     const stand = new Stand()
     const { clock } = stand
     const [a, b] = memoryPair({ clock })
-    const protocols = name === 'working' ? [working(clock)] : handlers(clock, name)
+    const protocols = name === 'working' ? [working(clock), ...atWork(clock)] : handlers(clock, name)
     ;[stand.near, stand.far] = await Promise.all([overLink(a, { clock }), overLink(b, { clock, protocols })])
     return stand
   }
@@ -122,6 +140,19 @@ describe('[R-397] an operation without progress', () => {
     assert.equal(ms, Infinity)
     assert.ok(bytes >= 5, `${bytes} bytes`)
     await stand.end()
+  })
+
+  it('[R-851] is none where the handler works, by a short time too, and after it has stopped reading', async () => {
+    for (const [name, progressTimeoutMs] of [
+      ['brief', 4_000],
+      ['stopped', 60_000],
+    ] as const) {
+      const stand = await Stand.make('working')
+      const pipe = await stand.near.open(name, undefined, { progressTimeoutMs })
+      const [ms, how] = await stand.waited(pipe.close(), 300_000)
+      assert.deepEqual([name, ms, how], [name, Infinity, 'waits'])
+      await stand.end()
+    }
   })
 
   it('is none where it waits for its own reader, or for nobody', async () => {

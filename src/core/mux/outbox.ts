@@ -284,7 +284,8 @@ export class Outbox {
     }
     // a reader that has stopped since gives its growth back: a smaller window must not take back
     // what was granted
-    if ((pending & Pending.CREDIT) !== 0 && pipe.phase !== 'reset' && !pipe.readStopped) {
+    const isStopped = pipe.finalOffset < 0 && pipe.readStopped
+    if ((pending & Pending.CREDIT) !== 0 && pipe.phase !== 'reset' && !isStopped) {
       // behind its end nothing comes: a credit says that somebody works for it
       pipe.granted = pipe.finalOffset < 0 ? pipe.consumed + pipe.window : pipe.granted + 1
       batch.offsetFrame(FrameType.CREDIT, id, pipe.granted)

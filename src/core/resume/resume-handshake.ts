@@ -122,7 +122,7 @@ export class ResumeHandshake {
     const found = this.#side.find?.(hello.session ?? NOTHING)
     const positions = encoded(ready ?? {}, undefined)
     const proven: Proven = { role: 'connect', prover, verifier, positions }
-    // the same work for an id that is not known
+    // an id that is not known has its proof judged, too: the answer is that to a wrong proof
     const { secret } = found ?? { secret: new SessionSecret(crypto, token, NOTHING, []) }
     const verdict = secret.judge(ready?.proof ?? NOTHING, proven)
     if (found === undefined || verdict === 'wrong') return 'unknown'

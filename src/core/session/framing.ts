@@ -1,14 +1,14 @@
 /**
  * How two strangers come to a session over one kind of line, and how frames lie on it. There are
  * two: the plain line, which tells when the peer comes and goes and loses nothing
- * (plain-framing.ts), and the checked one, which does not (checked-framing.ts). The engine speaks
- * to either.
+ * (plain-framing.ts), and the checked one, which does not (checked-framing.ts). The attachment
+ * speaks to either.
  */
 import type { FrameHandler } from '../frame/decoder.ts'
 import type { Batch } from '../frame/batch.ts'
 import type { Hello } from './hello.ts'
 
-/** What a line calls: the engine. */
+/** What a framing calls: the attachment. */
 export interface FramingHost extends FrameHandler {
   /** There may be something to pull. */
   wake(): void
