@@ -76,8 +76,8 @@ export interface AttachOptions {
 /** Options of `logs`. */
 export interface LogsOptions {
   /**
-   * Goes on with what comes. @default false, to what there is by now: `exit` of a command that runs
-   * rejects then
+   * Goes on with what comes, as one of its 16 watchers until it is left (`await using`, `detach`,
+   * `signal`). @default false, to what there is by now: `exit` of a command that runs rejects then
    */
   follow?: boolean
   /** From these offsets on; a number: of `stdout`. @default all that is kept */
@@ -152,13 +152,13 @@ export async function logs(trunk: Trunk, which: string, options: LogsOptions): P
   const { follow = false, from, tailBytes, signal } = options
   if (from !== undefined && tailBytes !== undefined)
     throw badArgument('logs begin at from, or tailBytes before the end')
-  return await attached(trunk, which, { watch: true, take: false }, signal, ({ offsets, state }) => ({
+  return await attached(trunk, which, { watch: true, take: false }, signal, ({ offsets }) => ({
     from(name) {
       const [first, next] = offsets[name] ?? [0, 0]
       return tailBytes === undefined ? fromOf(from, name) : Math.max(first, next - tailBytes)
     },
     input: false,
-    ...(!follow && state === 'running' && { until: mapped(offsets, ([, next]) => next) }),
+    ...(!follow && { until: mapped(offsets, ([, next]) => next) }),
   }))
 }
 
@@ -239,7 +239,11 @@ async function attachedNow(
       const isThere = stream === 'stdin' ? input : from !== undefined && facts.offsets[stream] !== undefined
       if (!isThere) return undefined
       const at = stream === 'stdin' ? undefined : from?.(stream)
-      const pipe = trunk.open(EXEC, { op: 'stream', id, stream, ...(at !== undefined && { from: at }) }, options)
+      const pipe = trunk.open(
+        EXEC,
+        { op: 'stream', id, stream, ...(at !== undefined && { from: at }), ...(role.watch && { watch: true }) },
+        options,
+      )
       pipe.catch(() => undefined)
       opened.push(pipe)
       return pipe
@@ -247,7 +251,7 @@ async function attachedNow(
     const [stdin, stdout, stderr, tty] = [open('stdin'), open('stdout'), open('stderr'), open('tty')]
     const pipes = { control, stdin: await stdin, stdout: await stdout, stderr: await stderr, tty: await tty }
     const command = new ClientCommand(facts, { ...pipes, watches: role.watch, ...(until && { until }) }, undefined)
-    // it wants no more than there is: nobody watches
+    // it wants no more than there is, and what has been told by now
     if (until !== undefined) command.letGo()
     return Object.assign(command, { info: infoOf(facts) })
   } catch (error) {

@@ -52,7 +52,9 @@ export class Command {
   }
 
   /** Carries one of its streams, to the end of it. */
-  async stream(request: PipeRequest, { stream, from }: StreamRequest): Promise<void> {
+  async stream(request: PipeRequest, { stream, from, watch }: StreamRequest): Promise<void> {
+    if (watch === true)
+      throw new TrunkError('ERR_PARAMS_INVALID', 'a command that is not kept has nobody who only looks on')
     if (from !== undefined)
       throw new TrunkError('ERR_PARAMS_INVALID', 'the output of a command that is not kept begins at its first byte')
     if (this.#claimed.has(stream)) throw new TrunkError('ERR_COMMAND_EXISTS', `${stream} of that command is taken`)

@@ -9,11 +9,12 @@ import type { Pipe, PipeRequest, Trunk } from '../../src/contracts/types.ts'
 import { exitMessage, noStream, tellClient, type Outcome } from './command.ts'
 import { controlOfClient, type ToClient } from './control.ts'
 import { Deferred } from '../../src/runtime/deferred.ts'
-import type { Launched, ProgramInput, SignalScope } from './launch.ts'
-import type { OutputName, Offsets, StartRequest, StreamRequest } from './messages.ts'
+import { KeptInput } from './kept-input.ts'
+import type { Launched, SignalScope } from './launch.ts'
+import type { OutputName, Offsets, StartRequest, StreamName, StreamRequest } from './messages.ts'
 import { Ring } from './ring.ts'
 import { outputsOf, Running, type CommandOptions } from './running.ts'
-import { carryOutput } from './streams.ts'
+import { carryOutput, isTaken } from './streams.ts'
 
 /** Who looks on, at most. */
 const MAX_WATCHERS = 16
@@ -34,8 +35,8 @@ interface Seat {
   readonly role: Role
   readonly trunk: Trunk
   readonly pipe: Pipe
-  /** Of the controller: the pipe of what it writes. */
-  input: Pipe | undefined
+  /** Of the controller: its own streams, one of each name. Any other only looks on. */
+  readonly streams: Map<StreamName, Pipe>
 }
 
 export class KeptCommand {
@@ -45,12 +46,15 @@ export class KeptCommand {
   readonly #started = new Deferred<Running>()
   readonly #rings: ReadonlyMap<OutputName, Ring>
   readonly #seats = new Set<Seat>()
+  readonly #input = new KeptInput()
   /** What was told so far, for those who come later. */
   readonly #told: ToClient[] = []
   #running: Running | undefined
   #controller: Seat | undefined
   readonly #over = new Deferred<undefined>()
   #isOver = false
+  /** It is to end, and waits for no reader any more. */
+  #isEnding = false
   #expiry: Timer | undefined
 
   constructor(request: StartRequest, options: KeptOptions) {
@@ -114,9 +118,13 @@ export class KeptCommand {
     const running = (this.#running = new Running(launched, this.#request, this.#options))
     launched.onStopped = (signal) => this.#tell(signal === undefined ? ['continued'] : ['stopped', signal])
     this.#started.resolve(running)
+    // whoever started it may be gone by now
+    this.#awaitExpiry()
+    if (this.#isEnding) running.kill()
     const pumps = [...this.#rings].map(([name, ring]) => this.#pump(running, name, ring))
     const ended = await launched.ended
     running.ended()
+    this.#input.over()
     const { leftovers } = ended
     if (this.#request.leftovers === 'kill' && leftovers > 0) running.kill()
     this.#tell(exitMessage(ended, running.timedOut, (name) => this.#rings.get(name)?.next ?? 0))
@@ -138,8 +146,9 @@ export class KeptCommand {
     return this.#options.ringBytes
   }
 
-  /** Ends it where it runs; then it may be forgotten. */
+  /** Ends it where it runs, or as soon as it does; then it may be forgotten. */
   end(): void {
+    this.#isEnding = true
     if (this.#running?.hasEnded === false) this.#running.kill()
     // what waits for a reader waits no more
     for (const ring of this.#rings.values()) ring.hold = undefined
@@ -161,7 +170,7 @@ export class KeptCommand {
   /** Accepts, and serves a control pipe until it leaves, or the command is over. */
   async attend(request: PipeRequest, role: Role, reply: unknown): Promise<void> {
     const pipe = request.accept(reply)
-    const seat: Seat = { role, trunk: request.trunk, pipe, input: undefined }
+    const seat: Seat = { role, trunk: request.trunk, pipe, streams: new Map() }
     if (role === 'controller') {
       this.#takeOver()
       this.#controller = seat
@@ -185,14 +194,19 @@ export class KeptCommand {
   }
 
   /** Carries one of its streams for a peer. */
-  async stream(request: PipeRequest, { stream, from }: StreamRequest): Promise<void> {
+  async stream(request: PipeRequest, { stream, from, watch = false }: StreamRequest): Promise<void> {
     const running = await this.#started.promise
     request.signal.throwIfAborted()
+    const seat = watch ? undefined : this.#seatOf(request.trunk)
+    // a second one of the same name is for looking on
+    const own = seat?.streams.has(stream) === false ? seat : undefined
     if (stream === 'stdin') {
-      if (running.launched.stdin === undefined) throw noStream(stream)
-      const seat = this.#seatOf(request.trunk)
+      const { stdin } = running.launched
+      if (stdin === undefined) throw noStream(stream)
       if (seat === undefined) throw new TrunkError('ERR_DENIED', 'the input of a command is its controller’s')
-      await this.#input(request.accept({ from: 0, dropped: 0 }), seat, running.launched.stdin)
+      if (own === undefined) throw new TrunkError('ERR_COMMAND_EXISTS', 'stdin of that command is taken')
+      const pipe = request.accept({ from: 0, dropped: 0 })
+      await asOwn(seat, stream, pipe, this.#input.carry(pipe, stdin, this.#isHeldBy(seat)))
       return
     }
     const ring = this.#rings.get(stream)
@@ -200,67 +214,62 @@ export class KeptCommand {
     const asked = from === 'tail' ? ring.next : (from ?? 0)
     if (asked > ring.next) throw new TrunkError('ERR_PARAMS_INVALID', `${stream} has ${ring.next} bytes so far`)
     const first = Math.max(asked, ring.first)
-    const seat = this.#seatOf(request.trunk)
     // whoever begins there has what is before it
-    if (seat !== undefined && from !== 'tail') this.#hasRead(stream, asked)
+    if (own !== undefined && from !== 'tail') this.#hasRead(stream, asked)
     const pipe = request.accept({ from: first, dropped: first - asked })
     const terminal = stream === 'tty' ? running.launched.terminal : undefined
-    await Promise.all([this.#output(pipe, ring, first, seat), terminal && this.#keys(pipe, seat, terminal.input)])
-  }
-
-  async #keys(pipe: Pipe, seat: Seat | undefined, input: ProgramInput): Promise<void> {
-    if (seat === undefined) pipe.stopReading('ERR_STDIN_CLOSED')
-    else await this.#input(pipe, seat, input)
-  }
-
-  /**
-   * What the controller writes. Its end is the input's; its loss is not: the next controller goes
-   * on.
-   */
-  async #input(pipe: Pipe, seat: Seat, input: ProgramInput): Promise<void> {
-    seat.input = pipe
-    const isOurs = (): boolean => this.#controller === seat && seat.input === pipe
-    void this.#running?.launched.ended.then(() => pipe.stopReading('ERR_STDIN_CLOSED'))
-    for await (const data of pipe.borrowed) {
-      for (const chunk of data) {
-        if (!isOurs()) throw taken()
-        if (await input.write(chunk)) continue
-        pipe.stopReading('ERR_STDIN_CLOSED')
-        return
-      }
+    if (own === undefined) {
+      if (terminal !== undefined) pipe.stopReading('ERR_STDIN_CLOSED')
+      await this.#output(pipe, ring, first, NOBODY)
+      return
     }
-    // whoever has lost it has not ended it
-    if (isOurs()) input.end()
+    const holds = this.#isHeldBy(own)
+    const keys = terminal && this.#input.carry(pipe, terminal.input, holds)
+    await asOwn(own, stream, pipe, Promise.all([this.#output(pipe, ring, first, holds), keys]))
   }
 
-  async #output(pipe: Pipe, ring: Ring, first: number, seat: Seat | undefined): Promise<void> {
-    const holds = (): boolean => seat !== undefined && !this.#blocks && this.#controller === seat
+  #isHeldBy(seat: Seat): () => boolean {
+    return () => this.#controller === seat
+  }
+
+  async #output(pipe: Pipe, ring: Ring, first: number, isHeld: () => boolean): Promise<void> {
+    const holds = (): boolean => !this.#blocks && !this.#isEnding && isHeld()
     let at = first
     try {
       for (;;) {
         if (holds()) ring.hold = at
         const chunk = await ring.read(at, pipe.signal)
-        if (chunk === undefined) return
-        await pipe.write(chunk)
+        if (chunk === undefined) break
+        // a reader that wants no more has ended nothing but itself
+        if (!(await isTaken(pipe, chunk))) return
         at += chunk.byteLength
       }
-    } catch (error) {
-      // a reader that wants no more has ended nothing but itself
-      if (pipe.signal.aborted || (error instanceof TrunkError && error.code === 'ERR_OUTPUT_LIMIT')) throw error
     } finally {
       if (holds()) ring.hold = undefined
     }
+    if (ring.failure === undefined) return
+    // behind what there is
+    await pipe.abortWhenWritten(ring.failure)
+    throw ring.failure
   }
 
+  /** Never rejects. */
   async #pump(running: Running, name: OutputName, ring: Ring): Promise<void> {
     const output = running.output(name)
     if (output === undefined) return
-    const { lingering } = await carryOutput(
-      output,
-      { signal: NEVER, write: (chunk) => ring.write(chunk) },
-      { clock: this.#options.clock, ended: running.launched.ended, onBytes: () => undefined },
-    )
-    ring.end()
+    let lingering = false
+    try {
+      const drained = await carryOutput(
+        output,
+        { signal: NEVER, write: (chunk) => ring.write(chunk) },
+        { clock: this.#options.clock, ended: running.launched.ended, onBytes: () => undefined },
+      )
+      lingering = drained.lingering
+      ring.end()
+    } catch (error) {
+      // who reads it is told, behind the last byte that there is; the command goes on
+      ring.end(error as Error)
+    }
     this.#tell(['drained', name, ring.next, lingering])
   }
 
@@ -272,7 +281,7 @@ export class KeptCommand {
     const ring = this.#rings.get(name)
     if (ring === undefined || offset > ring.next)
       throw new TrunkError('ERR_MESSAGE_INVALID', 'read what was not written')
-    if (this.#blocks) ring.hold = Math.max(ring.hold ?? 0, offset)
+    if (this.#blocks && !this.#isEnding) ring.hold = Math.max(ring.hold ?? 0, offset)
   }
 
   /** The controller, where there is one, is told and has it no more. */
@@ -281,16 +290,22 @@ export class KeptCommand {
     if (seat === undefined) return
     this.#controller = undefined
     this.#seats.delete(seat)
+    this.#letGo()
     tellClient(seat.pipe, ['taken'])
-    seat.input?.stopReading('ERR_COMMAND_ATTACHED')
+    for (const name of INPUTS) seat.streams.get(name)?.stopReading('ERR_COMMAND_ATTACHED')
     seat.pipe.stopReading()
+  }
+
+  /** Nobody reads for the command: it does not wait for a reader, unless it always does. */
+  #letGo(): void {
+    if (!this.#blocks) for (const ring of this.#rings.values()) ring.hold = undefined
   }
 
   #leave(seat: Seat, signal: AbortSignal): void {
     this.#seats.delete(seat)
     if (this.#controller !== seat) return
     this.#controller = undefined
-    if (!this.#blocks) for (const ring of this.#rings.values()) ring.hold = undefined
+    this.#letGo()
     // a reset is meant for the command; a session that is lost is not
     if (signal.aborted && abortError(signal).scope === 'pipe' && this.#running?.hasEnded === false) this.#running.kill()
     this.#awaitExpiry()
@@ -309,6 +324,15 @@ export class KeptCommand {
   }
 }
 
-function taken(): TrunkError {
-  return new TrunkError('ERR_COMMAND_ATTACHED', 'another has taken the command')
+const INPUTS = ['stdin', 'tty'] as const
+const NOBODY = (): boolean => false
+
+/** A stream is its controller's while it is carried. */
+async function asOwn(seat: Seat, name: StreamName, pipe: Pipe, work: Promise<unknown>): Promise<void> {
+  seat.streams.set(name, pipe)
+  try {
+    await work
+  } finally {
+    seat.streams.delete(name)
+  }
 }

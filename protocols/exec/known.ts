@@ -1,6 +1,7 @@
 /** What a server knows of a command, kept or not: what it tells to those who ask for it. */
-import type { Command, Outcome } from './command.ts'
+import type { Command } from './command.ts'
 import type { KeptCommand } from './kept-command.ts'
+import type { Ended } from './launch.ts'
 import type { CommandFacts, StartReply, StartRequest } from './messages.ts'
 import { outputsOf } from './running.ts'
 
@@ -16,26 +17,23 @@ export interface Known {
   reply?: StartReply
   argv: readonly (Uint8Array | string)[]
   startedMs: number
-  /** There once it is over. */
-  outcome?: Outcome
-  endedMs?: number
+  /** There once its first process has ended, whatever its outputs and the rest of its tree do. */
+  end?: Ended & { readonly atMs: number }
 }
 
 /** What is told of it at `now`; undefined where it does not run yet. */
 export function factsOf(known: Known, now: number): CommandFacts | undefined {
-  const { request, command, kept, reply, outcome, endedMs } = known
+  const { request, command, kept, reply, end } = known
   if (reply === undefined) return undefined
-  const hasEnded = outcome !== undefined
   return {
     ...reply,
     argv: cut(known.argv),
-    state: hasEnded ? 'exited' : 'running',
+    state: end === undefined ? 'running' : 'exited',
     kept: kept !== undefined,
     tty: request.tty !== undefined,
     stdin: request.stdin === 'pipe',
     ageMs: Math.max(0, now - known.startedMs),
-    ...(endedMs !== undefined && { endedMs: Math.max(0, now - endedMs) }),
-    ...(hasEnded && { exit: { code: outcome.code, signal: outcome.signal } }),
+    ...(end && { endedMs: Math.max(0, now - end.atMs), exit: { code: end.code, signal: end.signal } }),
     controlled: kept?.isControlled ?? true,
     watchers: kept?.watchers ?? 0,
     offsets: kept !== undefined ? kept.offsets() : offsetsOf(command as Command, request),

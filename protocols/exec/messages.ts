@@ -99,6 +99,11 @@ export interface StreamRequest {
    * from the first byte that there is
    */
   from?: number | 'tail' | undefined
+  /**
+   * Of an output of a kept command: for who only looks on, also where the same trunk has its
+   * controller.
+   */
+  watch?: boolean | undefined
 }
 
 /** Which command is meant: one of both. */
@@ -312,6 +317,7 @@ const requestSchemas: { readonly [Op in ExecRequest['op']]: v.GenericSchema<unkn
     id,
     stream: streamName,
     from: v.optional(v.union([count, v.literal('tail')])),
+    watch: v.optional(v.boolean()),
   }),
   attach: v.strictObject({
     op: v.literal('attach'),

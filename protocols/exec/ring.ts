@@ -17,6 +17,7 @@ export class Ring {
   #next = 0
   #hold: number | undefined
   #isOver = false
+  #failure: Error | undefined
   readonly #waiting = new Set<() => void>()
 
   constructor(capacity: number) {
@@ -59,9 +60,15 @@ export class Ring {
     }
   }
 
-  /** No more comes. */
-  end(): void {
+  /** Why the end is none of the output's own. */
+  get failure(): Error | undefined {
+    return this.#failure
+  }
+
+  /** No more comes; `failure`: since no more of it could be read. */
+  end(failure?: Error): void {
     this.#isOver = true
+    this.#failure = failure
     this.#wake()
   }
 

@@ -403,14 +403,14 @@ class ExecServer {
     known.startedMs = this.#clock.now()
     const told = { peer: peerOf(request.trunk), argv: shown(spec.argv), pid }
     notify(this.#options.onCommand, { what: 'started', ...told })
+    void launched.ended.then((ended) => (known.end = { ...ended, atMs: this.#clock.now() }))
     const work = async (): Promise<void> => {
       const outcome = await this.#carry(request, known, launched, reply).catch(async (error: unknown) => {
         const ended = await launched.ended
         notify(this.#options.onCommand, { what: 'exited', ...told, ...toldOf(ended), timedOut: false, leftovers: 0 })
         throw error
       })
-      const { timedOut, leftovers, killed } = (known.outcome = outcome)
-      known.endedMs = this.#clock.now()
+      const { timedOut, leftovers, killed } = outcome
       if (leftovers > 0 && !killed) this.#leftovers.add(launched)
       notify(this.#options.onCommand, { what: 'exited', ...told, ...toldOf(outcome), timedOut, leftovers })
     }

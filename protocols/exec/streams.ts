@@ -64,7 +64,7 @@ export async function carryOutput(output: ProgramOutput, pipe: OutputSink, optio
 }
 
 /** False where the peer has told us to stop, which is its wish and no failure of the handler's. */
-async function isTaken(pipe: OutputSink, chunk: Uint8Array): Promise<boolean> {
+export async function isTaken(pipe: OutputSink, chunk: Uint8Array): Promise<boolean> {
   try {
     await pipe.write(chunk)
     return true
