@@ -30,7 +30,7 @@ function drain(queue: ByteQueue): Uint8Array[] {
   return pieces
 }
 
-describe('the pool of write-coalescing buffers', () => {
+describe('BufferPool', () => {
   it('gives a buffer again when the batch it went into has left, and not before', () => {
     const pool = new BufferPool()
     const buffer = pool.take()
@@ -66,7 +66,7 @@ describe('the pool of write-coalescing buffers', () => {
   })
 })
 
-describe('a queue with a pool', () => {
+describe('ByteQueue with a BufferPool', () => {
   it('takes from it for many small pieces only, and gives back what is sent', () => {
     const pool = new BufferPool()
     const own = pool.take()
@@ -238,7 +238,7 @@ class Play {
   }
 }
 
-describe('muxers that gather small writes', () => {
+describe('MuxCores that gather small writes', () => {
   for (const seed of [1, 2, 3, 4]) {
     it(`never write into what the line holds (seed ${seed})`, () => {
       const play = new Play(seed)

@@ -7,7 +7,7 @@ import { ByteQueue } from '../../../src/core/mux/byte-queue.ts'
 import { seeded } from '../../helpers/link-traffic.ts'
 import { pattern } from '../../helpers/protocols.ts'
 
-describe('a byte queue', () => {
+describe('ByteQueue', () => {
   for (const seed of [1, 2, 3, 4, 5]) {
     it(`gives back what went in, whatever the pieces (seed ${seed})`, () => {
       const next = seeded(seed)
@@ -68,7 +68,7 @@ describe('a byte queue', () => {
     assert.ok(buffers.size < 100, `${buffers.size} buffers, ${before}`)
   })
 
-  it('forgets everything', () => {
+  it('ByteQueue is empty after clear', () => {
     const queue = new ByteQueue()
     queue.append(pattern(10))
     queue.appendCopy(pattern(10))

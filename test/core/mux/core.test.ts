@@ -15,8 +15,8 @@ const NOTHING = new Uint8Array(0)
 const NO = new TrunkError('ERR_PROTOCOL_UNKNOWN', 'no such protocol')
 const MIB = 1024 * 1024
 
-describe('an open of the peer’s', () => {
-  it('may be written to before it is answered: nothing leaves before the answer', () => {
+describe('MuxCore, opens of the peer', () => {
+  it('MuxCore takes writes to a pipe before its answer, and sends none before it', () => {
     const seat = new MuxSeat()
     seat.take('OPEN', 2)
     const pipe = seat.pipe(2)
@@ -27,7 +27,7 @@ describe('an open of the peer’s', () => {
     assert.deepEqual(seat.said(), ['ACCEPT 2 3', 'DATA 2 5', 'END 2 @5'])
   })
 
-  it('that is refused is over at once: what still comes for it is late', () => {
+  it('MuxCore ends a refused pipe at once, and counts what still comes for it as late', () => {
     const seat = new MuxSeat({ initialWindowBytes: 100 })
     seat.take('OPEN', 2)
     const pipe = seat.pipe(2)
@@ -47,7 +47,7 @@ describe('an open of the peer’s', () => {
     assert.equal(seat.gone, 1)
   })
 
-  it('that was reset before it is refused is confirmed instead', () => {
+  it('MuxCore confirms a pipe that was reset before it is refused', () => {
     const seat = new MuxSeat()
     seat.take('OPEN', 2)
     const pipe = seat.pipe(2)
@@ -57,7 +57,7 @@ describe('an open of the peer’s', () => {
     assert.equal(seat.mux.pipes.size, 0)
   })
 
-  it('gives its place among those that wait to the next, accepted or refused', () => {
+  it('MuxCore gives the place of an answered open to the next, accepted or refused', () => {
     const seat = new MuxSeat({ maxInboundWaiting: 1 })
     for (const [id, accepted] of [
       [2, true],
@@ -75,8 +75,8 @@ describe('an open of the peer’s', () => {
   })
 })
 
-describe('a handler that has ended', () => {
-  it('has ended its pipe, and stopped what it has not read', () => {
+describe('MuxCore, handlers that have ended', () => {
+  it('MuxCore ends the pipe of a handler that returns, and stops what it has not read', () => {
     const seat = new MuxSeat()
     const pipe = seat.accepted(2)
     seat.take('DATA', 2, pattern(10))
@@ -98,7 +98,7 @@ describe('a handler that has ended', () => {
     assert.equal(seat.mux.pipes.size, 0)
   })
 
-  it('owes nothing for what it has read to the end', () => {
+  it('MuxCore sends no STOP for a pipe that was read to the end', () => {
     for (const bytes of [10, 0]) {
       const seat = new MuxSeat()
       const pipe = seat.accepted(2)
@@ -113,8 +113,8 @@ describe('a handler that has ended', () => {
   })
 })
 
-describe('what is read', () => {
-  it('is nothing where nothing came, or the reader has stopped', () => {
+describe('MuxCore, reading', () => {
+  it('MuxCore reads nothing where nothing came, or the reader has stopped', () => {
     const seat = new MuxSeat({ initialWindowBytes: 100 })
     const pipe = seat.accepted(2)
     assert.deepEqual(seat.mux.read(pipe, CLOCK), [])
@@ -128,7 +128,7 @@ describe('what is read', () => {
     )
   })
 
-  it('confirms what was ended before', () => {
+  it('MuxCore confirms a pipe that was ended before it was read', () => {
     const seat = new MuxSeat()
     const pipe = seat.opened()
     seat.take('DATA', 1, pattern(10))
@@ -138,7 +138,7 @@ describe('what is read', () => {
     assert.deepEqual(seat.said(), ['DONE 1 0'])
   })
 
-  it('may be stopped before the peer has answered, and is not after the pipe is over', () => {
+  it('MuxCore stops reading before the peer has answered, and not after the pipe is over', () => {
     const seat = new MuxSeat()
     const [one, two] = [seat.open(), seat.opened()]
     seat.mux.stop(one, 'ERR_NO_SPACE')
@@ -152,7 +152,7 @@ describe('what is read', () => {
     )
   })
 
-  it('is copied out of chunks that hold far more than waits, and the chunks are given back', () => {
+  it('MuxCore copies unread bytes out of chunks that hold far more, and gives the chunks back', () => {
     const seat = new MuxSeat()
     const pipe = seat.accepted(2)
     const piece = new Uint8Array(MIB).subarray(0, 2048)
@@ -166,7 +166,7 @@ describe('what is read', () => {
     assert.ok(pattern(2048).equals(copy))
   })
 
-  it('is simply let go of where the host wants no chunks back', () => {
+  it('MuxCore drops chunks where the host wants none back', () => {
     let incoming = 0
     const host = {
       wake: () => undefined,
@@ -196,8 +196,8 @@ describe('what is read', () => {
   })
 })
 
-describe('the end of a session', () => {
-  it('leaves nothing to send', () => {
+describe('MuxCore, end of the session', () => {
+  it('MuxCore has nothing to send after the session has failed', () => {
     const seat = new MuxSeat({ maxOutboundWaiting: 1 })
     const pipe = seat.opened()
     seat.mux.write(pipe, pattern(10))

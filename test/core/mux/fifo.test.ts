@@ -18,7 +18,7 @@ function drain<T>(ring: Fifo<T>): T[] {
   return items
 }
 
-describe('the ring', () => {
+describe('Fifo', () => {
   for (const seed of [1, 2, 3, 4, 5, 6]) {
     it(`does what an array does (seed ${seed})`, () => {
       const next = seeded(seed)
@@ -64,7 +64,7 @@ describe('the ring', () => {
     })
   }
 
-  it('has nothing to give when it is empty, and stays usable', () => {
+  it('Fifo gives undefined when it is empty, and stays usable', () => {
     const ring = new Fifo<object>()
     assert.equal(ring.shift(), undefined)
     assert.equal(ring.length, 0)
@@ -79,7 +79,7 @@ describe('the ring', () => {
     assert.equal(ring.shift(), undefined)
   })
 
-  it('is emptied by who counts what was there first, while more comes in', () => {
+  it('Fifo is emptied by a caller that counts its items first, while more come in', () => {
     const ring = new Fifo<number>()
     for (let i = 0; i < 6; i++) ring.push(i)
     const seen: (number | undefined)[] = []

@@ -32,8 +32,8 @@ function seated(settings: Partial<MuxSettings> = {}): MuxSeat {
   return seat
 }
 
-describe('what comes in: headers', () => {
-  it('says which frames are taken in pieces', () => {
+describe('Inbox, headers', () => {
+  it('Inbox takes data frames in pieces, and no others', () => {
     const { mux } = seated()
     assert.equal(mux.header(TYPE.DATA, 0, 2, 10), true)
     mux.piece(pattern(10), true)
@@ -53,7 +53,7 @@ describe('what comes in: headers', () => {
     }
   })
 
-  it('allows no flag but FINAL, and that on RESET alone', () => {
+  it('Inbox allows no flag but FINAL, and that on RESET alone', () => {
     const { mux } = seated()
     assert.equal(mux.header(TYPE.RESET, 1, 2, 3), false)
     violates(() => mux.header(TYPE.RESET, 2, 2, 3))
@@ -82,7 +82,7 @@ describe('what comes in: headers', () => {
     })
   }
 
-  it('knows no such type as a whole frame, either', () => {
+  it('Inbox refuses an unknown type as a whole frame, too', () => {
     const { mux } = seated()
     violates(() => {
       mux.frame(0x19, 0, 2, NOTHING, 0)
@@ -90,8 +90,8 @@ describe('what comes in: headers', () => {
   })
 })
 
-describe('what comes in: data', () => {
-  it('may use the credit up, and not a byte more', () => {
+describe('Inbox, data', () => {
+  it('Inbox takes data up to the credit, and not a byte more', () => {
     const seat = seated({ initialWindowBytes: 100 })
     seat.take('DATA', 2, pattern(60))
     seat.take('DATA', 2, pattern(40))
@@ -104,7 +104,7 @@ describe('what comes in: data', () => {
     }, 'ERR_WINDOW_EXCEEDED')
   })
 
-  it('may not come before the answer to our open, nor after the end', () => {
+  it('Inbox refuses data before the answer to our open, and after the end', () => {
     const seat = new MuxSeat()
     seat.open()
     seat.pull()
@@ -118,7 +118,7 @@ describe('what comes in: data', () => {
     })
   })
 
-  it('may come before our answer to theirs, and waits', () => {
+  it('Inbox keeps data that come before our answer to the peer’s open', () => {
     const seat = new MuxSeat()
     seat.take('OPEN', 2, NOTHING)
     seat.take('DATA', 2, utf8('early'))
@@ -128,7 +128,7 @@ describe('what comes in: data', () => {
     assert.equal(Buffer.concat(read).toString(), 'early')
   })
 
-  it('is not to be read before its frame is whole, and told of at the end of the chunk', () => {
+  it('Inbox makes data readable when their frame is whole, and notifies at the end of the chunk', () => {
     const seat = seated()
     seat.mux.header(TYPE.DATA, 0, 2, 6)
     seat.mux.piece(utf8('abc'), false)
@@ -145,7 +145,7 @@ describe('what comes in: data', () => {
     assert.deepEqual(seat.news(), [])
   })
 
-  it('is told of once for a chunk, however many frames there are in it', () => {
+  it('Inbox notifies a pipe once for a chunk, however many frames are in it', () => {
     const seat = seated()
     for (let frame = 0; frame < 3; frame++) for (const id of [1, 2]) seat.take('DATA', id, pattern(1))
     seat.offset('END', 2, 3)
@@ -156,7 +156,7 @@ describe('what comes in: data', () => {
     assert.deepEqual(seat.news(), ['1 readable'])
   })
 
-  it('is copied below 2 KiB, and kept as a view from there on', () => {
+  it('Inbox copies data below 2 KiB, and keeps views from there on', () => {
     const seat = seated()
     const chunk = pattern(10_000)
     assert.equal(seat.mux.kept(), 0)
@@ -176,7 +176,7 @@ describe('what comes in: data', () => {
     assert.deepEqual(seat.released, pieces.slice(1))
   })
 
-  it('is dropped where the reader has stopped, counted and kept nowhere', () => {
+  it('Inbox counts and drops data whose reader has stopped', () => {
     const seat = seated({ initialWindowBytes: 10_000 })
     const pipe = seat.pipe(2)
     seat.mux.header(TYPE.DATA, 0, 2, 6000)
@@ -196,7 +196,7 @@ describe('what comes in: data', () => {
     }, 'ERR_WINDOW_EXCEEDED')
   })
 
-  it('of pipes that are over is late: counted, told as parsed, and nobody’s', () => {
+  it('Inbox counts data of pipes that are over as late, and as parsed', () => {
     const seat = seated({ maxInFlightBytes: 4000 })
     const pipe = seat.pipe(1)
     seat.mux.reset(pipe, new TrunkError('ERR_ABORTED', 'enough'))
@@ -214,7 +214,7 @@ describe('what comes in: data', () => {
     assert.deepEqual(seat.news(), [])
   })
 
-  it('goes on for a pipe that was reset in the middle of a frame', () => {
+  it('Inbox reads the rest of a frame whose pipe was reset in the middle of it', () => {
     const seat = seated()
     const pipe = seat.pipe(2)
     seat.mux.header(TYPE.DATA, 0, 2, 20)
@@ -229,8 +229,8 @@ describe('what comes in: data', () => {
   })
 })
 
-describe('what comes in: opens', () => {
-  it('has ids of the peer’s kind that climb', () => {
+describe('Inbox, opens', () => {
+  it('Inbox takes ids of the peer’s parity that climb', () => {
     for (const takesOddIds of [true, false]) {
       const seat = new MuxSeat({ takesOddIds })
       const [own, first] = takesOddIds ? [1, 6] : [2, 7]
@@ -257,7 +257,7 @@ describe('what comes in: opens', () => {
     }
   })
 
-  it('is refused while we close, at either limit and where its first frame is too long, each with its code', () => {
+  it('Inbox refuses opens while closing, at either limit, and with a first frame that is too long, each with its code', () => {
     const seat = new MuxSeat({ maxInbound: 3, maxInboundWaiting: 2, maxOpenBytes: 100 })
     seat.take('OPEN', 2, new Uint8Array(101))
     assert.equal(seat.mux.counters.refusedOpens, 0, 'no limit that it was told of')
@@ -282,7 +282,7 @@ describe('what comes in: opens', () => {
     ])
   })
 
-  it('beyond the limits ends the session after so many', () => {
+  it('Inbox ends the session after maxRefusals opens beyond the limits', () => {
     const seat = new MuxSeat({ maxInbound: 1, maxRefusals: 3 })
     for (const id of [2, 4, 6, 8]) seat.take('OPEN', id)
     assert.equal(seat.mux.counters.refusedOpens, 3)
@@ -292,8 +292,8 @@ describe('what comes in: opens', () => {
   })
 })
 
-describe('what comes in: answers', () => {
-  it('opens a pipe once, with a reply within its limit', () => {
+describe('Inbox, answers', () => {
+  it('Inbox opens a pipe by one ACCEPT, with a reply within its limit', () => {
     const seat = new MuxSeat({ maxOpenBytes: 100 })
     for (let i = 0; i < 3; i++) seat.open()
     seat.pull()
@@ -317,7 +317,7 @@ describe('what comes in: answers', () => {
     })
   })
 
-  it('is nothing that answers what was not sent, or was not asked', () => {
+  it('Inbox refuses an answer to an open that was not sent, or that was answered', () => {
     const seat = new MuxSeat({ maxOutboundWaiting: 1 })
     seat.open()
     seat.open()
@@ -339,7 +339,7 @@ describe('what comes in: answers', () => {
     })
   })
 
-  it('lets through credit, a stop and a reset before it, nothing else', () => {
+  it('Inbox takes CREDIT, STOP and RESET before the answer, and nothing else', () => {
     for (const [name, payload] of [
       ['END', new Uint8Array(8)],
       ['DONE', NOTHING],
@@ -363,8 +363,8 @@ describe('what comes in: answers', () => {
   })
 })
 
-describe('what comes in: credit and ends', () => {
-  it('takes a larger credit only, up to 2^53 - 1', () => {
+describe('Inbox, credit and ends', () => {
+  it('Inbox takes a larger credit only, up to 2^53 - 1', () => {
     const seat = seated()
     const pipe = seat.pipe(2)
     seat.offset('CREDIT', 2, 65_536)
@@ -380,7 +380,7 @@ describe('what comes in: credit and ends', () => {
     assert.equal(pipe.creditLimit, Number.MAX_SAFE_INTEGER)
   })
 
-  it('ends a pipe where its bytes end, once', () => {
+  it('Inbox takes one END, at the offset of the bytes that came', () => {
     const seat = seated()
     seat.take('DATA', 2, pattern(5))
     for (const offset of [4, 6]) {
@@ -399,7 +399,7 @@ describe('what comes in: credit and ends', () => {
     assert.equal(seat.pipe(2).receivedAll, true)
   })
 
-  it('tells of an end without bytes', () => {
+  it('Inbox notifies of an END without bytes', () => {
     const seat = seated()
     seat.offset('END', 1, 0)
     violates(() => {
@@ -410,7 +410,7 @@ describe('what comes in: credit and ends', () => {
     assert.deepEqual(seat.said(), ['DONE 1 0'])
   })
 
-  it('confirms after our end alone, once, and says what was not read', () => {
+  it('Inbox takes one DONE, after our END, and tells what was not read', () => {
     const seat = seated()
     violates(() => {
       seat.take('DONE', 2)
@@ -433,7 +433,7 @@ describe('what comes in: credit and ends', () => {
     })
   })
 
-  it('stops our writing once: what waits is dropped, an end follows, and the confirmation tells of the loss', () => {
+  it('Inbox takes one STOP: what waits is dropped, END follows, and the confirmation tells the loss', () => {
     for (const lost of [true, false]) {
       const seat = seated()
       const pipe = seat.pipe(2)
@@ -451,7 +451,7 @@ describe('what comes in: credit and ends', () => {
     }
   })
 
-  it('counts as done with what a reader who has stopped never read', () => {
+  it('Inbox counts what came for a reader that has stopped as consumed', () => {
     const seat = seated()
     const pipe = seat.pipe(2)
     seat.take('DATA', 2, pattern(5))
@@ -461,7 +461,7 @@ describe('what comes in: credit and ends', () => {
     assert.deepEqual([pipe.consumed, pipe.receivedAll], [5, true])
   })
 
-  it('knows a status of a later version by what its frame says', () => {
+  it('Inbox gives a status of a later version the code of its frame', () => {
     const seat = seated()
     for (const pipe of [seat.opened(), seat.opened()]) {
       seat.mux.end(pipe)
@@ -482,7 +482,7 @@ describe('what comes in: credit and ends', () => {
     ])
   })
 
-  it('does not take for a status what is none', () => {
+  it('Inbox refuses a status that cannot be read', () => {
     for (const name of ['STOP', 'RESET'] as const) {
       const seat = seated()
       violates(() => {
@@ -493,8 +493,8 @@ describe('what comes in: credit and ends', () => {
   })
 })
 
-describe('what comes in: resets', () => {
-  it('leaves a pipe of the peer’s held until its handler has ended', () => {
+describe('Inbox, resets', () => {
+  it('Inbox holds the slot of the peer’s reset pipe until its handler has ended', () => {
     const seat = seated()
     const pipe = seat.pipe(2)
     seat.mux.write(pipe, pattern(10))
@@ -508,7 +508,7 @@ describe('what comes in: resets', () => {
     assert.equal(seat.mux.pipes.has(2), false)
   })
 
-  it('confirms at once where the handler has ended before', () => {
+  it('Inbox confirms a RESET at once where the handler has ended before', () => {
     const seat = seated()
     const pipe = seat.pipe(2)
     seat.mux.handlerEnded(pipe)
@@ -519,7 +519,7 @@ describe('what comes in: resets', () => {
     assert.equal(seat.mux.pipes.has(2), false)
   })
 
-  it('frees at once where our DONE has gone out', () => {
+  it('Inbox frees a reset pipe at once where our DONE has gone out', () => {
     const seat = seated()
     const pipe = seat.pipe(2)
     seat.offset('END', 2, 0)
@@ -535,7 +535,7 @@ describe('what comes in: resets', () => {
     assert.deepEqual(seat.said(), [])
   })
 
-  it('of ours frees the slot with FINAL, and holds it without', () => {
+  it('Inbox frees the slot of our pipe by RESET with FINAL, and holds it without', () => {
     for (const final of [true, false]) {
       const seat = seated()
       seat.take('RESET', 1, status(64), final ? 1 : 0)
@@ -548,7 +548,7 @@ describe('what comes in: resets', () => {
     }
   })
 
-  it('may come in a burst of twice what was announced, then at the rate', () => {
+  it('Inbox takes a burst of RESETs of twice the announced size, then the rate', () => {
     const seat = new MuxSeat({ resetBurst: 2, resetsPerSecond: 1, maxInbound: 100, maxInboundWaiting: 100 })
     for (const id of [2, 4, 6, 8, 10, 12, 14]) seat.take('OPEN', id)
     for (const id of [2, 4, 6, 8]) seat.take('RESET', id, status(64))
@@ -562,7 +562,7 @@ describe('what comes in: resets', () => {
     }, 'ERR_RESET_FLOOD')
   })
 
-  it('is the only kind of frame that the bucket counts', () => {
+  it('Inbox counts RESETs alone in the bucket', () => {
     const seat = seated({ resetBurst: 1, resetsPerSecond: 1 })
     for (let credit = 1; credit <= 100; credit++) seat.offset('CREDIT', 2, 65_536 + credit)
     for (const id of [1, 2]) seat.take('RESET', id, status(64))
@@ -571,7 +571,7 @@ describe('what comes in: resets', () => {
     }, 'ERR_RESET_FLOOD')
   })
 
-  it('of ours that waits to leave is answered by the answer to the open, and by nothing else', () => {
+  it('Inbox takes the answer to the open, and nothing else, for that to our waiting reset', () => {
     const seat = new MuxSeat({ maxOutboundWaiting: 1, peerResetBurst: 1 })
     seat.mux.reset(seat.opened(), new TrunkError('ERR_ABORTED', 'the one that may leave'))
     seat.pull()
@@ -587,7 +587,7 @@ describe('what comes in: resets', () => {
     assert.equal(seat.mux.counters.lateFrames, 3)
   })
 
-  it('is told to nobody twice', () => {
+  it('Inbox tells a reset once', () => {
     const seat = seated()
     seat.take('RESET', 2, status(64))
     seat.take('RESET', 2, status(64))

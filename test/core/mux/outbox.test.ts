@@ -11,8 +11,8 @@ import { pattern } from '../../helpers/protocols.ts'
 
 const ENOUGH = new TrunkError('ERR_ABORTED', 'enough')
 
-describe('what leaves: opens', () => {
-  it('goes as far as the peer lets wait, and on with each answer of any kind', () => {
+describe('Outbox, opens', () => {
+  it('Outbox sends as many OPENs as the peer lets wait, and one more for each answer of any kind', () => {
     const seat = new MuxSeat({ maxOutboundWaiting: 2 })
     const pipes = Array.from({ length: 6 }, () => seat.open())
     assert.deepEqual(seat.said(), ['OPEN 1 1', 'OPEN 3 1'])
@@ -33,7 +33,7 @@ describe('what leaves: opens', () => {
     assert.deepEqual(seat.news(), ['1 accepted 0', '3 failed ERR_PROTOCOL_UNKNOWN', '5 failed ERR_PIPE_RESET'])
   })
 
-  it('never sends what was given up before its turn, and takes nobody else’s turn for it', () => {
+  it('Outbox never sends an OPEN that was given up before its turn, and gives its turn to the next', () => {
     const seat = new MuxSeat({ maxOutboundWaiting: 1 })
     const [one, two, three, four] = Array.from({ length: 4 }, () => seat.open())
     // the first one is listed, the second waits for its answer
@@ -50,7 +50,7 @@ describe('what leaves: opens', () => {
     assert.equal(seat.gone, 2)
   })
 
-  it('counts the answer that comes between our reset and its leaving once', () => {
+  it('Outbox counts an answer once that comes between our reset and its leaving', () => {
     const seat = new MuxSeat({ maxOutboundWaiting: 1, peerResetBurst: 1 })
     const [one, two] = [seat.open(), seat.open()]
     seat.pull()
@@ -63,7 +63,7 @@ describe('what leaves: opens', () => {
     assert.deepEqual(seat.said(), [], 'the third has to wait for the second')
   })
 
-  it('sends nothing before the open itself, and early data behind it', () => {
+  it('Outbox sends nothing of a pipe before its OPEN, and early data after it', () => {
     const seat = new MuxSeat({ maxOutboundWaiting: 1 })
     seat.open()
     const pipe = seat.open()
@@ -75,8 +75,8 @@ describe('what leaves: opens', () => {
   })
 })
 
-describe('what leaves: answers and ends', () => {
-  it('says an end that waits for nothing before it confirms', () => {
+describe('Outbox, answers and ends', () => {
+  it('Outbox sends an END that waits for nothing before DONE', () => {
     const seat = new MuxSeat()
     seat.take('OPEN', 2, Uint8Array.of(1))
     seat.offset('END', 2, 0)
@@ -90,7 +90,7 @@ describe('what leaves: answers and ends', () => {
     assert.deepEqual(seat.news(), ['2 written', '2 confirmed well'])
   })
 
-  it('confirms before an end that has data before it', () => {
+  it('Outbox sends DONE before an END that has data before it', () => {
     const seat = new MuxSeat()
     const pipe = seat.accepted(2)
     seat.mux.write(pipe, utf8('abc'))
@@ -102,7 +102,7 @@ describe('what leaves: answers and ends', () => {
     assert.equal(seat.mux.pipes.size, 0)
   })
 
-  it('says once for half a window what was read, and nothing more to a peer that has ended', () => {
+  it('Outbox sends one CREDIT for half a window that was read, and none to a peer that has ended', () => {
     const seat = new MuxSeat({ initialWindowBytes: 1000 })
     const pipe = seat.accepted(2)
     const clock = { now: () => 0 }
@@ -120,7 +120,7 @@ describe('what leaves: answers and ends', () => {
     assert.deepEqual(seat.said(), [])
   })
 
-  it('takes no credit back: who stops before it leaves does not send it', () => {
+  it('Outbox drops a CREDIT whose reader stops before it leaves', () => {
     const seat = new MuxSeat({ initialWindowBytes: 1000 })
     const pipe = seat.accepted(2)
     seat.take('DATA', 2, pattern(800))
@@ -134,7 +134,7 @@ describe('what leaves: answers and ends', () => {
     assert.deepEqual(frames[0]?.payload.subarray(0, 3), Uint8Array.of(0, 199, 0))
   })
 
-  it('says in DONE why not everything was read, and only then', () => {
+  it('Outbox says in DONE why not everything was read, and only where it was not', () => {
     for (const unread of [true, false]) {
       const seat = new MuxSeat()
       const pipe = seat.accepted(2)
@@ -150,7 +150,7 @@ describe('what leaves: answers and ends', () => {
     }
   })
 
-  it('says in DONE that data which came after the stop were dropped', () => {
+  it('Outbox says in DONE that data which came after the stop were dropped', () => {
     const seat = new MuxSeat()
     const pipe = seat.accepted(2)
     seat.mux.stop(pipe, 'ERR_NO_SPACE')
@@ -164,7 +164,7 @@ describe('what leaves: answers and ends', () => {
     assert.equal(seat.pull().find(({ type }) => type === TYPE.DONE)?.payload[1], 199)
   })
 
-  it('refuses what a handler never accepted, and holds nothing of it', () => {
+  it('Outbox sends REFUSE for a pipe that its handler never accepted, and holds nothing of it', () => {
     const seat = new MuxSeat({ maxInboundWaiting: 1 })
     for (const id of [2, 4, 6]) {
       seat.take('OPEN', id, Uint8Array.of(1))
@@ -176,8 +176,8 @@ describe('what leaves: answers and ends', () => {
   })
 })
 
-describe('what leaves: resets', () => {
-  it('goes as fast as the peer’s bucket allows, and the slot is held meanwhile', () => {
+describe('Outbox, resets', () => {
+  it('Outbox sends RESETs as fast as the peer’s bucket allows, and the slots are held meanwhile', () => {
     const seat = new MuxSeat({ peerResetBurst: 2, peerResetsPerSecond: 1 })
     const pipes = [seat.opened(), seat.opened(), seat.opened()]
     for (const pipe of pipes) seat.mux.reset(pipe, ENOUGH)
@@ -197,7 +197,7 @@ describe('what leaves: resets', () => {
     assert.ok(seat.mux.drained)
   })
 
-  it('says FINAL only where the handler has ended, and DONE when it does', () => {
+  it('Outbox sends RESET with FINAL only where the handler has ended, else DONE when it does', () => {
     const seat = new MuxSeat()
     const pipe = seat.accepted(2)
     seat.mux.reset(pipe, ENOUGH)
@@ -211,7 +211,7 @@ describe('what leaves: resets', () => {
     assert.deepEqual(seat.said(), [])
   })
 
-  it('says nothing in DONE of what was not read: a pipe that was reset has no more to say', () => {
+  it('Outbox sends an empty DONE for a pipe that was reset, whatever was not read', () => {
     const seat = new MuxSeat()
     const pipe = seat.accepted(2)
     seat.take('DATA', 2, pattern(10))
@@ -222,7 +222,7 @@ describe('what leaves: resets', () => {
     assert.deepEqual(seat.said(), ['DONE 2 0'])
   })
 
-  it('goes on in the next batch where one is full', () => {
+  it('Outbox sends the rest of the RESETs in the next batch where one is full', () => {
     const many = 1000
     const seat = new MuxSeat({ maxOutbound: many, maxOutboundWaiting: many, peerResetBurst: many })
     const pipes = Array.from({ length: many }, () => seat.open())
@@ -241,7 +241,7 @@ describe('what leaves: resets', () => {
     )
   })
 
-  it('says it once where the handler ends before the reset has left', () => {
+  it('Outbox says once that a slot is free where the handler ends before the RESET has left', () => {
     const seat = new MuxSeat()
     const pipe = seat.accepted(2)
     seat.mux.reset(pipe, ENOUGH)
@@ -251,7 +251,7 @@ describe('what leaves: resets', () => {
     assert.equal(seat.mux.pipes.size, 0)
   })
 
-  it('is not said where the peer has let go of the slot first', () => {
+  it('Outbox drops a RESET whose slot the peer has freed first', () => {
     const seat = new MuxSeat()
     const pipe = seat.opened()
     seat.mux.reset(pipe, ENOUGH)
@@ -261,7 +261,7 @@ describe('what leaves: resets', () => {
     assert.ok(seat.mux.drained)
   })
 
-  it('is still said after a DONE that crossed it, and then nothing is owed', () => {
+  it('Outbox sends a RESET that a DONE has crossed, and nothing is owed afterwards', () => {
     const seat = new MuxSeat()
     const pipe = seat.opened()
     seat.mux.end(pipe)
@@ -273,7 +273,7 @@ describe('what leaves: resets', () => {
     assert.equal(seat.mux.pipes.size, 0)
   })
 
-  it('leaves a reset pipe of ours until the peer’s handler has ended, and takes the rest for late', () => {
+  it('Outbox keeps a reset pipe of ours until the peer’s handler has ended, and counts its other frames as late', () => {
     for (const last of ['DONE', 'REFUSE', 'RESET'] as const) {
       const seat = new MuxSeat()
       const pipe = seat.opened()
@@ -297,8 +297,8 @@ describe('what leaves: resets', () => {
   })
 })
 
-describe('what leaves: refusals without a pipe', () => {
-  it('waits in a queue of 1,024 at most', () => {
+describe('Outbox, refusals without a pipe', () => {
+  it('Outbox queues 1,024 refusals at most', () => {
     const seat = new MuxSeat()
     seat.mux.refuseOpens()
     assert.equal(seat.mux.closing, true)
@@ -316,7 +316,7 @@ describe('what leaves: refusals without a pipe', () => {
     assert.equal(frames[1]?.pipe, 4)
   })
 
-  it('goes on in the next batch where one is full', () => {
+  it('Outbox sends the rest of the refusals in the next batch where one is full', () => {
     const seat = new MuxSeat()
     seat.mux.refuseOpens()
     for (let id = 2; id <= 2000; id += 2) seat.take('OPEN', id)
@@ -333,8 +333,8 @@ describe('what leaves: refusals without a pipe', () => {
   })
 })
 
-describe('what leaves: data', () => {
-  it('is bounded by what is under way, and waits rather than trickles', () => {
+describe('Outbox, data', () => {
+  it('Outbox sends no data beyond the bytes in flight, and waits rather than trickles', () => {
     const seat = new MuxSeat({ maxInFlightBytes: 4096, splitBytes: 1024 })
     const pipe = seat.opened()
     seat.mux.write(pipe, pattern(10_000))
@@ -363,7 +363,7 @@ describe('what leaves: data', () => {
     assert.equal(seat.wakes, wakes, 'nothing waits: nothing to wake for')
   })
 
-  it('takes an older word about what was parsed for nothing: what it had learned stays', () => {
+  it('Outbox ignores a PARSED that says less than an earlier one', () => {
     const seat = new MuxSeat({ maxInFlightBytes: 4096, splitBytes: 1024 })
     const pipe = seat.opened()
     seat.mux.write(pipe, pattern(10_000))
@@ -427,7 +427,7 @@ describe('what leaves: data', () => {
     assert.equal(seat.mux.room(silent), 65_536)
   })
 
-  it('sends whole bytes where half of the bound is none', () => {
+  it('Outbox sends whole bytes where half of the bound is a fraction', () => {
     const seat = new MuxSeat({ maxInFlightBytes: 2001, splitBytes: 16_384 })
     seat.leastRoundTrip = 0
     const pipe = seat.opened()
@@ -436,7 +436,7 @@ describe('what leaves: data', () => {
     assert.equal(pipe.sent, 991)
   })
 
-  it('sends frames below a split where the whole bound is small', () => {
+  it('Outbox sends frames below a split where the bound is small', () => {
     const seat = new MuxSeat({ maxInFlightBytes: 2000, splitBytes: 16_384 })
     const pipe = seat.opened()
     seat.mux.write(pipe, pattern(5000))
@@ -448,7 +448,7 @@ describe('what leaves: data', () => {
     assert.deepEqual(seat.said(), ['DATA 1 500'])
   })
 
-  it('ends a batch with the frame that fills it', () => {
+  it('Outbox ends a batch with the frame that fills it', () => {
     const seat = new MuxSeat({ splitBytes: 1000 })
     const pipe = seat.opened()
     seat.mux.write(pipe, pattern(5000))
@@ -457,7 +457,7 @@ describe('what leaves: data', () => {
     assert.deepEqual(seat.said(1010), ['DATA 1 1000', 'DATA 1 1000'])
   })
 
-  it('stops at the credit, goes on with more of it, and ends behind the last byte', () => {
+  it('Outbox stops at the credit, goes on with more of it, and sends END after the last byte', () => {
     const seat = new MuxSeat({ initialWindowBytes: 100 })
     const pipe = seat.opened()
     seat.mux.write(pipe, pattern(250))
@@ -476,7 +476,7 @@ describe('what leaves: data', () => {
     assert.deepEqual(seat.said(), [])
   })
 
-  it('takes turns', () => {
+  it('Outbox gives pipes with data turns', () => {
     const seat = new MuxSeat({ splitBytes: 1000 })
     const [one, two] = [seat.opened(), seat.opened()]
     for (const pipe of [one, two]) seat.mux.write(pipe, pattern(9000))
@@ -485,7 +485,7 @@ describe('what leaves: data', () => {
     assert.deepEqual(ids, [1, 3, 1, 3, 1, 3])
   })
 
-  it('is all there, and in order, whatever its pieces', () => {
+  it('Outbox sends all data in order, whatever its pieces', () => {
     const seat = new MuxSeat({ splitBytes: 700 })
     const pipe = seat.opened()
     let at = 0
@@ -499,7 +499,7 @@ describe('what leaves: data', () => {
     assert.ok(pattern(at).equals(concat(...pieces)))
   })
 
-  it('lets writers go on when the batch has left, not before, each pipe that had bytes in it', () => {
+  it('Outbox lets the writers of a batch go on when it has left, not before', () => {
     const seat = new MuxSeat()
     const [one, two, three] = [seat.opened(), seat.opened(), seat.opened()]
     seat.mux.write(one, pattern(10))
@@ -514,7 +514,7 @@ describe('what leaves: data', () => {
   })
 })
 
-describe('what leaves on a paced line', () => {
+describe('Outbox on a paced line', () => {
   /** How much leaves in all the batches that there are now. */
   function leaves(seat: MuxSeat): number {
     let bytes = 0
@@ -523,7 +523,7 @@ describe('what leaves on a paced line', () => {
     return bytes
   }
 
-  it('waits until it is known what an empty line needs: nothing but data does', () => {
+  it('Outbox holds data, and nothing else, until the time of an empty line is known', () => {
     const seat = new MuxSeat({ paced: true })
     seat.leastRoundTrip = undefined
     const pipe = seat.opened()
@@ -537,14 +537,14 @@ describe('what leaves on a paced line', () => {
     assert.deepEqual(seat.said(), ['DATA 1 3', 'END 1 @3'])
   })
 
-  it('is what waits, and nobody on a line that tells', () => {
+  it('Outbox holds nothing on a line with back-pressure', () => {
     const seat = new MuxSeat()
     seat.leastRoundTrip = undefined
     seat.mux.write(seat.opened(), utf8('abc'))
     assert.deepEqual(seat.said(), ['DATA 1 3'])
   })
 
-  it('takes what an empty line needs off the time that a batch took', () => {
+  it('Outbox takes the time of an empty line off the time that a batch took', () => {
     const seat = new MuxSeat({ paced: true, initialWindowBytes: 1_000_000 })
     seat.leastRoundTrip = 500
     const pipe = seat.opened()
@@ -575,7 +575,7 @@ describe('what leaves on a paced line', () => {
   }
 })
 
-describe('what leaves: words about what came', () => {
+describe('Outbox, PARSED', () => {
   for (const [name, paced, inFlight, step] of [
     ['a quarter of what may be under way', false, 4096, 1024],
     ['256 bytes on a paced line', true, 4096, 256],

@@ -51,7 +51,7 @@ function run(bytesPerMs: number, roundTripMs: number, durationMs: number): Run {
   return { worstDelayMs, share: carried / (bytesPerMs * (durationMs - settleMs)), limit: pace.limit }
 }
 
-describe('the pace of a connectionless link', () => {
+describe('Pace on a connectionless link', () => {
   for (const [what, bytesPerMs, roundTripMs] of [
     ['9,600 baud', 0.96, 5],
     ['115,200 baud', 11.52, 3],
@@ -137,7 +137,7 @@ function beside(bytesPerMs: number, othersMs: (now: number) => number, seconds: 
   return rates
 }
 
-describe('the pace where others make the round trip long', () => {
+describe('Pace beside the traffic of others', () => {
   for (const othersMs of [150, 300, 600]) {
     it(`does not starve behind ${othersMs} ms of theirs, whatever it sends [R-368]`, () => {
       const rates = beside(50_000, () => othersMs, 60)
@@ -211,7 +211,7 @@ describe('the pace where others make the round trip long', () => {
   }
 })
 
-describe('the pace, step by step', () => {
+describe('Pace, step by step', () => {
   it('allows whole bytes alone, whatever the times and rates are [R-374]', () => {
     // a clock of real time has fractions, and a frame of a fraction of a byte would never be filled
     let dice = 1

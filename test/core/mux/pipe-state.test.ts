@@ -25,8 +25,8 @@ function writing(bytes: number): PipeState {
   return pipe
 }
 
-describe('the state of a pipe', () => {
-  it('begins with nothing said, sent, had or owed, under the window of the hello', () => {
+describe('PipeState', () => {
+  it('PipeState begins with nothing sent, received or owed, and with the initial window', () => {
     for (const outbound of [true, false]) {
       assert.deepEqual(Object.fromEntries(Object.entries(new PipeState(5, outbound, WINDOW, 7))), {
         id: 5,
@@ -74,7 +74,7 @@ describe('the state of a pipe', () => {
     }
   })
 
-  it('can be read as far as whole frames came, unless the reader has stopped', () => {
+  it('PipeState is readable as far as whole frames came, unless the reader has stopped', () => {
     const pipe = opened(true)
     pipe.received = 10
     pipe.consumed = 4
@@ -83,7 +83,7 @@ describe('the state of a pipe', () => {
     assert.equal(pipe.readable, 0)
   })
 
-  it('has all when the end is known, and was reached or given up', () => {
+  it('PipeState has received all when the end is known, and was reached or given up', () => {
     const pipe = opened(true)
     assert.equal(pipe.receivedAll, false)
     pipe.readStopped = true
@@ -98,7 +98,7 @@ describe('the state of a pipe', () => {
     assert.equal(pipe.receivedAll, true)
   })
 
-  it('may send data as far as its credit goes', () => {
+  it('PipeState is sendable as far as its credit goes', () => {
     const pipe = writing(1)
     assert.equal(pipe.queued, 1)
     pipe.sent = WINDOW - 1
@@ -109,7 +109,7 @@ describe('the state of a pipe', () => {
     assert.equal(pipe.sendable, false, 'the end waits for the data')
   })
 
-  it('may send its end behind the last byte, whatever the credit, and once', () => {
+  it('PipeState is sendable for its end after the last byte, whatever the credit, and once', () => {
     for (const pipe of [writing(0), opened(true)]) {
       assert.equal(pipe.queued, 0)
       assert.equal(pipe.sendable, false)
@@ -121,7 +121,7 @@ describe('the state of a pipe', () => {
     }
   })
 
-  it('may send nothing before its open, before its answer to one, nor after its life', () => {
+  it('PipeState is not sendable before its OPEN, before its answer, nor when it is over', () => {
     for (const phase of ['opening', 'open', 'reset', 'closed'] as const) {
       for (const outbound of [true, false]) {
         for (const openSent of [true, false]) {
@@ -138,7 +138,7 @@ describe('the state of a pipe', () => {
     }
   })
 
-  it('forgets its data, and what was to be said about them', () => {
+  it('PipeState forgets its data, and the frames about them', () => {
     const pipe = writing(3)
     pipe.receiveQueue = new ByteQueue()
     pipe.pending = Pending.CREDIT | Pending.DONE
@@ -146,7 +146,7 @@ describe('the state of a pipe', () => {
     assert.deepEqual([pipe.sendQueue, pipe.receiveQueue, pipe.pending, pipe.queued], [undefined, undefined, 0, 0])
   })
 
-  it('has a bit for each kind of control frame', () => {
+  it('Pending has a bit for each kind of control frame', () => {
     const bits = Object.values(Pending)
     assert.equal(
       bits.reduce((sum, bit) => sum | bit, 0),

@@ -20,8 +20,8 @@ function finish(seat: MuxSeat, pipe: PipeState): void {
   seat.take('DONE', pipe.id)
 }
 
-describe('slots', () => {
-  it('of ours are as many as the peer takes, and free again when a pipe is over', () => {
+describe('PipeTable, slots', () => {
+  it('PipeTable has as many slots for our pipes as the peer takes, and frees them when pipes are over', () => {
     const seat = new MuxSeat({ maxOutbound: 2 })
     const [one] = [seat.opened(), seat.opened()]
     assert.throws(() => seat.open(), { code: 'ERR_PIPE_LIMIT', scope: 'pipe' })
@@ -31,7 +31,7 @@ describe('slots', () => {
     assert.throws(() => seat.open(), { code: 'ERR_PIPE_LIMIT' })
   })
 
-  it('of ours are held by a pipe that was reset until its handler has ended', () => {
+  it('PipeTable holds the slot of our reset pipe until its handler has ended', () => {
     const seat = new MuxSeat({ maxOutbound: 1 })
     const pipe = seat.opened()
     seat.mux.reset(pipe, ENOUGH)
@@ -41,7 +41,7 @@ describe('slots', () => {
     seat.open()
   })
 
-  it('of the peer are held by a reset pipe, and those that wait are given back', () => {
+  it('PipeTable holds the slot of the peer’s reset pipe, and gives its waiting place back', () => {
     const seat = new MuxSeat({ maxInbound: 2, maxInboundWaiting: 1 })
     seat.take('OPEN', 2)
     const pipe = seat.pipe(2)
@@ -61,7 +61,7 @@ describe('slots', () => {
     assert.deepEqual([...seat.mux.pipes.keys()], [4, 8])
   })
 
-  it('of an accepted pipe that is reset are not given back as waiting ones', () => {
+  it('PipeTable gives no waiting place back for an accepted pipe that is reset', () => {
     const seat = new MuxSeat({ maxInboundWaiting: 1 })
     seat.accepted(2)
     seat.take('RESET', 2, status(64))
@@ -71,7 +71,7 @@ describe('slots', () => {
     assert.equal(seat.mux.counters.refusedOpens, 1)
   })
 
-  it('are given back once, whatever comes afterwards', () => {
+  it('PipeTable gives a slot back once, whatever comes afterwards', () => {
     const seat = new MuxSeat({ maxInbound: 1 })
     const pipe = seat.accepted(2)
     seat.take('RESET', 2, status(64))
@@ -90,7 +90,7 @@ describe('slots', () => {
     assert.equal(seat.mux.counters.refusedOpens, 1)
   })
 
-  it('say who is in the way of a graceful end', () => {
+  it('PipeTable knows which pipes hold up a graceful end', () => {
     const seat = new MuxSeat()
     assert.ok(seat.mux.drained)
     const own = seat.opened()
@@ -108,7 +108,7 @@ describe('slots', () => {
     assert.ok(seat.mux.drained)
   })
 
-  it('take nothing once the muxer closes', () => {
+  it('PipeTable takes no pipe once the muxer closes', () => {
     const seat = new MuxSeat()
     assert.equal(seat.mux.closing, false)
     seat.mux.refuseOpens()
@@ -116,7 +116,7 @@ describe('slots', () => {
     assert.equal(seat.mux.pipes.size, 0)
   })
 
-  it('are all over with the session, each pipe told once, those that were reset not at all', () => {
+  it('PipeTable fails each pipe once with the session, and reset ones not at all', () => {
     const seat = new MuxSeat({ peerResetBurst: 1 })
     const [one, two, three] = [seat.opened(), seat.opened(), seat.accepted(2)]
     seat.mux.reset(two, ENOUGH)
@@ -139,7 +139,7 @@ describe('slots', () => {
   })
 })
 
-describe('orphans', () => {
+describe('PipeTable, orphans', () => {
   /**
    * A pipe of the peer's whose handler has ended at `now`, and whose peer owes the answer to the
    * stop.
@@ -154,7 +154,7 @@ describe('orphans', () => {
     return pipe
   }
 
-  it('are reset when their time is over, the oldest first', () => {
+  it('PipeTable resets orphans when their time is over, the oldest first', () => {
     const seat = new MuxSeat()
     orphan(seat, 2, 100)
     orphan(seat, 4, 300)
@@ -177,7 +177,7 @@ describe('orphans', () => {
     assert.equal(seat.mux.pipes.size, 0)
   })
 
-  it('are none where the peer ends, is reset, or has ended before', () => {
+  it('PipeTable has no orphan where the peer ends, is reset, or has ended before', () => {
     const seat = new MuxSeat()
     const [two, four] = [orphan(seat, 2, 0), orphan(seat, 4, 0)]
     seat.offset('END', 2, 0)
@@ -201,7 +201,7 @@ describe('orphans', () => {
     assert.equal(four.phase, 'closed')
   })
 
-  it('are forgotten with their pipe', () => {
+  it('PipeTable forgets an orphan with its pipe', () => {
     const seat = new MuxSeat()
     orphan(seat, 2, 0)
     assert.equal(seat.mux.deadline(), 1000)
@@ -212,7 +212,7 @@ describe('orphans', () => {
     assert.equal(seat.mux.deadline(), Infinity)
   })
 
-  it('get their time anew where we stood still', () => {
+  it('PipeTable gives orphans their time again after a suspension', () => {
     const seat = new MuxSeat()
     orphan(seat, 2, 0)
     seat.mux.suspended(50_000)
@@ -224,8 +224,8 @@ describe('orphans', () => {
   })
 })
 
-describe('windows', () => {
-  it('grow with a reader that takes them within a few round trips, and shrink back with their pipe', () => {
+describe('PipeTable, windows', () => {
+  it('PipeTable grows the window of a reader that takes it within a few round trips, and shrinks it with its pipe', () => {
     const seat = new MuxSeat({ initialWindowBytes: 1000, maxWindowBytes: 4000, windowPoolBytes: 2500 })
     const read = (pipe: PipeState, bytes: number, now: number): void => {
       seat.take('DATA', pipe.id, pattern(bytes))
@@ -256,7 +256,7 @@ describe('windows', () => {
     assert.equal(three.window, 3500, 'the whole pool')
   })
 
-  it('ask the clock once for a window, not for a read', () => {
+  it('PipeTable asks the clock once for a window, not for each read', () => {
     const seat = new MuxSeat({ initialWindowBytes: 1000 })
     const pipe = seat.accepted(2)
     let asked = 0
@@ -272,8 +272,8 @@ describe('windows', () => {
   })
 })
 
-describe('what a pipe may write', () => {
-  it('is 64 KiB ahead of the line in small pieces: then it waits for half of that', () => {
+describe('MuxCore, writing', () => {
+  it('MuxCore takes 64 KiB ahead of the line in small pieces, then waits for half of that', () => {
     const seat = new MuxSeat({ initialWindowBytes: 1_000_000 })
     const pipe = seat.opened()
     let offset = 0
@@ -287,7 +287,7 @@ describe('what a pipe may write', () => {
     assert.equal(seat.mux.write(pipe, pattern(1)), 0)
   })
 
-  it('is borrowed above 8 KiB until it has left, and copied up to there', () => {
+  it('MuxCore copies writes of up to 8 KiB, and borrows larger ones until they have left', () => {
     const seat = new MuxSeat()
     const pipe = seat.opened()
     const [small, large] = [new Uint8Array(8192).fill(1), new Uint8Array(8193).fill(2)]
@@ -303,7 +303,7 @@ describe('what a pipe may write', () => {
     assert.ok(frames.some(({ buffer }) => buffer === large.buffer))
   })
 
-  it('ends once', () => {
+  it('MuxCore ends a pipe once', () => {
     const seat = new MuxSeat()
     const pipe = seat.opened()
     seat.mux.write(pipe, utf8('abc'))
@@ -317,8 +317,8 @@ describe('what a pipe may write', () => {
   })
 })
 
-describe('what is stopped and refused', () => {
-  it('says STOP once, and nothing where the end is known or everything was read', () => {
+describe('MuxCore, stops and refusals', () => {
+  it('MuxCore sends one STOP, and none where the end is known or everything was read', () => {
     const seat = new MuxSeat()
     const [two, four, six] = [2, 4, 6].map((id) => seat.accepted(id)) as [PipeState, PipeState, PipeState]
     seat.mux.stop(two, 'ERR_NO_SPACE')
@@ -338,7 +338,7 @@ describe('what is stopped and refused', () => {
     assert.deepEqual(seat.said(), [])
   })
 
-  it('gives everything back that is read, and nothing that was not borrowed', () => {
+  it('MuxCore gives back each view that was read, and no copy', () => {
     const seat = new MuxSeat()
     const pipe = seat.accepted(2)
     assert.deepEqual(seat.mux.read(pipe, CLOCK), [])
@@ -349,7 +349,7 @@ describe('what is stopped and refused', () => {
     )
   })
 
-  it('changes nothing for a pipe that was answered', () => {
+  it('MuxCore ignores a second answer to a pipe', () => {
     const seat = new MuxSeat()
     const pipe = seat.accepted(2)
     seat.mux.accept(pipe, utf8('again'))
@@ -359,7 +359,7 @@ describe('what is stopped and refused', () => {
     assert.equal(pipe.handlerEnded, false)
   })
 
-  it('resets what was opened and never sent without a word', () => {
+  it('MuxCore resets a pipe whose OPEN was never sent without a frame', () => {
     const seat = new MuxSeat({ maxOutboundWaiting: 1 })
     const [, two] = [seat.open(), seat.open()]
     seat.pull()

@@ -33,7 +33,7 @@ function drain(queues: readonly ByteQueue[]): { bytes: number[]; held: number } 
   return { bytes, held }
 }
 
-describe('views of the link’s chunks', () => {
+describe('RetainedChunks: views of the link’s chunks', () => {
   it('hold at most twice the unread bytes, 1 MiB and the chunk that is being filled [R-022]', () => {
     const retained = new RetainedChunks(() => undefined)
     const pipes = [1, 3, 5].map(pipeWithQueue)

@@ -24,7 +24,7 @@ function turns(scheduler: Scheduler): number[] {
   return ids
 }
 
-describe('the scheduler', () => {
+describe('Scheduler', () => {
   it('lets a small message pass a large copy that came before it [R-308]', () => {
     const scheduler = new Scheduler(SPLIT_BYTES)
     scheduler.enter(pipe(1, LARGE))
@@ -82,7 +82,7 @@ describe('the scheduler', () => {
     assert.deepEqual(turns(scheduler), [11, 5, 7, 13, 9])
   })
 
-  it('knows who is entered, and whether anybody is', () => {
+  it('Scheduler knows which pipes are entered, and whether any is', () => {
     const scheduler = new Scheduler(SPLIT_BYTES)
     assert.ok(scheduler.isEmpty)
     assert.equal(scheduler.next(), undefined)
@@ -98,7 +98,7 @@ describe('the scheduler', () => {
     }
   })
 
-  it('puts a pipe that comes again behind the copies, however little it has left', () => {
+  it('Scheduler puts a pipe that is entered again after the copies, however little it has left', () => {
     const scheduler = new Scheduler(SPLIT_BYTES)
     const one = pipe(1, SMALL)
     scheduler.enter(pipe(3, LARGE))

@@ -14,7 +14,7 @@ function readWindow(pool: WindowPool, pipe: PipeState, from: number, ms: number)
   read(pool, pipe, pipe.window, ROUND_TRIP_MS, from + ms)
 }
 
-describe('the window pool', () => {
+describe('WindowPool', () => {
   it('doubles a window that lasts a few round trips only, up to the maximum', () => {
     const pool = new WindowPool(1000, 5000, 1_000_000)
     const pipe = new PipeState(1, true, 1000, 0)
