@@ -10,6 +10,7 @@ import * as v from 'valibot'
 import { decodeCbor, encodeCbor } from '../../src/core/cbor.ts'
 import { isCodeShaped, TrunkError, withoutControls } from '../../src/contracts/errors.ts'
 import type { Decoded } from '../internal/decoded.ts'
+import { onFirstUse } from '../../src/runtime/first-use.ts'
 import { bytes, mode, time } from './messages.ts'
 
 /** Files in a batch, at most. */
@@ -40,18 +41,22 @@ export interface SmallWrite {
 /** What became of one file; `unbatched` asks for it to be read by a pipe of its own. */
 export type SmallRead = Uint8Array | 'unbatched' | TrunkError
 
-const size = v.pipe(v.number(), v.integer(), v.minValue(0), v.maxValue(MAX_SMALL_BYTES))
-const failure = v.strictTuple([
-  v.pipe(v.string(), v.check(isCodeShaped, 'not a code')),
-  v.pipe(v.string(), v.maxLength(MAX_WHY)),
-])
 const rowsOf = <T>(row: v.GenericSchema<unknown, T>): v.GenericSchema<unknown, T[]> =>
   v.pipe(v.array(row), v.minLength(1), v.maxLength(MAX_BATCH_FILES))
 
-const writeRows = rowsOf(v.strictTuple([bytes, size, v.nullable(mode), v.nullable(time)]))
-const pathRows = rowsOf(bytes)
-const readRows = rowsOf(v.nullable(v.union([size, failure])))
-const doneRows = rowsOf(v.nullable(failure))
+const schemas = onFirstUse(() => {
+  const size = v.pipe(v.number(), v.integer(), v.minValue(0), v.maxValue(MAX_SMALL_BYTES))
+  const failure = v.strictTuple([
+    v.pipe(v.string(), v.check(isCodeShaped, 'not a code')),
+    v.pipe(v.string(), v.maxLength(MAX_WHY)),
+  ])
+  return {
+    writeRows: rowsOf(v.strictTuple([bytes, size, v.nullable(mode), v.nullable(time)])),
+    pathRows: rowsOf(bytes),
+    readRows: rowsOf(v.nullable(v.union([size, failure]))),
+    doneRows: rowsOf(v.nullable(failure)),
+  }
+})
 
 /** The files of a `writeMany`. */
 export function encodeWrites(files: readonly SmallWrite[]): Uint8Array {
@@ -69,7 +74,7 @@ export function encodeWrites(files: readonly SmallWrite[]): Uint8Array {
 
 /** What {@link encodeWrites} made. The contents are views of `batch`. */
 export function decodeWrites(batch: Uint8Array): Decoded<SmallWrite[]> {
-  return decodeFileBatch(batch, writeRows, (rows, take) =>
+  return decodeFileBatch(batch, schemas().writeRows, (rows, take) =>
     rows.map(([path, size, mode, modifiedMs]) => ({
       path,
       content: take(size),
@@ -89,7 +94,9 @@ export function encodeDone(outcomes: readonly (TrunkError | undefined)[]): Uint8
 
 /** What {@link encodeDone} made. */
 export function decodeDone(batch: Uint8Array): Decoded<(TrunkError | undefined)[]> {
-  return decodeFileBatch(batch, doneRows, (rows) => rows.map((row) => (row === null ? undefined : failureOf(row))))
+  return decodeFileBatch(batch, schemas().doneRows, (rows) =>
+    rows.map((row) => (row === null ? undefined : failureOf(row))),
+  )
 }
 
 /** The files that a `readMany` asks for. */
@@ -99,7 +106,7 @@ export function encodePaths(paths: readonly Uint8Array[]): Uint8Array {
 
 /** What {@link encodePaths} made. */
 export function decodePaths(batch: Uint8Array): Decoded<Uint8Array[]> {
-  return decodeFileBatch(batch, pathRows, (rows) => rows)
+  return decodeFileBatch(batch, schemas().pathRows, (rows) => rows)
 }
 
 /** The answer to a `readMany`. */
@@ -117,7 +124,7 @@ export function encodeReads(results: readonly SmallRead[]): Uint8Array {
  * others.
  */
 export function decodeReads(batch: Uint8Array): Decoded<SmallRead[]> {
-  return decodeFileBatch(batch, readRows, (rows, take) =>
+  return decodeFileBatch(batch, schemas().readRows, (rows, take) =>
     rows.map((row) => {
       if (row === null) return 'unbatched'
       return typeof row === 'number' ? new Uint8Array(take(row)) : failureOf(row)

@@ -7,6 +7,7 @@
  */
 import * as v from 'valibot'
 import { TrunkError } from '../../src/contracts/errors.ts'
+import { onFirstUse } from '../../src/runtime/first-use.ts'
 import { decodeWith, type Decoded } from '../internal/decoded.ts'
 import { splitPath } from './path.ts'
 
@@ -144,45 +145,50 @@ export const time: v.GenericSchema<unknown, number> = v.pipe(
   v.maxValue(MAX_DATE_MS),
 )
 export const mode: v.GenericSchema<unknown, number> = v.pipe(v.number(), v.integer(), v.minValue(0), v.maxValue(0o7777))
-const range = { offset: v.optional(size, 0), length: v.optional(size) }
+
+type RequestSchemas = { readonly [Op in FileRequest['op']]: v.GenericSchema<unknown, RequestOf<Op>> }
 
 /** By operation: a choice among all of them would try one after the other, for each request. */
-const requestSchemas: { readonly [Op in FileRequest['op']]: v.GenericSchema<unknown, RequestOf<Op>> } = {
-  stat: v.strictObject({ op: v.literal('stat'), path }),
-  list: v.strictObject({ op: v.literal('list'), path }),
-  read: v.strictObject({ op: v.literal('read'), path, ...range }),
-  sha256: v.strictObject({ op: v.literal('sha256'), path, ...range }),
-  write: v.strictObject({
-    op: v.literal('write'),
-    path,
-    how: v.picklist(['replace', 'append', 'update']),
-    offset: v.optional(size, 0),
-    mode: v.optional(mode),
-    modifiedMs: v.optional(time),
-    exclusive: v.optional(v.boolean(), false),
-    durable: v.optional(v.boolean(), true),
-  }),
-  mkdir: v.strictObject({
-    op: v.literal('mkdir'),
-    path,
-    recursive: v.optional(v.boolean(), false),
-    mode: v.optional(mode),
-  }),
-  remove: v.strictObject({ op: v.literal('remove'), path, recursive: v.optional(v.boolean(), false) }),
-  rename: v.strictObject({ op: v.literal('rename'), path, to: path, replace: v.optional(v.boolean(), false) }),
-  setAttributes: v.strictObject({
-    op: v.literal('setAttributes'),
-    path,
-    mode: v.optional(mode),
-    modifiedMs: v.optional(time),
-    accessedMs: v.optional(time),
-  }),
-  readMany: v.strictObject({ op: v.literal('readMany') }),
-  writeMany: v.strictObject({ op: v.literal('writeMany') }),
-}
-const opSchema = v.object({ op: v.picklist(Object.keys(requestSchemas) as FileRequest['op'][]) })
+const requestSchemas = onFirstUse(() => {
+  const range = { offset: v.optional(size, 0), length: v.optional(size) }
+  const byOp: RequestSchemas = {
+    stat: v.strictObject({ op: v.literal('stat'), path }),
+    list: v.strictObject({ op: v.literal('list'), path }),
+    read: v.strictObject({ op: v.literal('read'), path, ...range }),
+    sha256: v.strictObject({ op: v.literal('sha256'), path, ...range }),
+    write: v.strictObject({
+      op: v.literal('write'),
+      path,
+      how: v.picklist(['replace', 'append', 'update']),
+      offset: v.optional(size, 0),
+      mode: v.optional(mode),
+      modifiedMs: v.optional(time),
+      exclusive: v.optional(v.boolean(), false),
+      durable: v.optional(v.boolean(), true),
+    }),
+    mkdir: v.strictObject({
+      op: v.literal('mkdir'),
+      path,
+      recursive: v.optional(v.boolean(), false),
+      mode: v.optional(mode),
+    }),
+    remove: v.strictObject({ op: v.literal('remove'), path, recursive: v.optional(v.boolean(), false) }),
+    rename: v.strictObject({ op: v.literal('rename'), path, to: path, replace: v.optional(v.boolean(), false) }),
+    setAttributes: v.strictObject({
+      op: v.literal('setAttributes'),
+      path,
+      mode: v.optional(mode),
+      modifiedMs: v.optional(time),
+      accessedMs: v.optional(time),
+    }),
+    readMany: v.strictObject({ op: v.literal('readMany') }),
+    writeMany: v.strictObject({ op: v.literal('writeMany') }),
+  }
+  return { op: v.object({ op: v.picklist(Object.keys(byOp) as FileRequest['op'][]) }), byOp }
+})
 
-const replySchemas: { readonly [Op in ReplyingOp]: v.GenericSchema<unknown, FileReply<Op>> } = {
+type ReplySchemas = { readonly [Op in ReplyingOp]: v.GenericSchema<unknown, FileReply<Op>> }
+const replySchemas = onFirstUse((): ReplySchemas => ({
   stat: v.object({
     type: v.picklist(['file', 'directory', 'symlink', 'other']),
     size,
@@ -199,7 +205,7 @@ const replySchemas: { readonly [Op in ReplyingOp]: v.GenericSchema<unknown, File
     ),
     bytes: size,
   }),
-}
+}))
 
 /** A request as the parameters of an open. */
 export function encodeRequest(request: FileRequestInput): Record<string, unknown> {
@@ -210,9 +216,10 @@ export function encodeRequest(request: FileRequestInput): Record<string, unknown
  * The parameters of an open as a request; ERR_PATH_INVALID where a path is to blame. Never throws.
  */
 export function decodeRequest(params: unknown): Decoded<FileRequest> {
-  const named = decodeWith(opSchema, params, 'ERR_PARAMS_INVALID', FILESYSTEM)
+  const { op, byOp } = requestSchemas()
+  const named = decodeWith(op, params, 'ERR_PARAMS_INVALID', FILESYSTEM)
   if (!named.ok) return named
-  const schema: v.GenericSchema<unknown, FileRequest> = requestSchemas[named.value.op]
+  const schema: v.GenericSchema<unknown, FileRequest> = byOp[named.value.op]
   const decoded = decodeWith(schema, params, 'ERR_PARAMS_INVALID', FILESYSTEM)
   if (!decoded.ok) return decoded
   for (const path of pathsOf(decoded.value)) {
@@ -234,5 +241,5 @@ export function encodeReply<Op extends ReplyingOp>(_op: Op, reply: FileReply<Op>
 
 /** What the peer's accept carried as the reply of `op`. Never throws. */
 export function decodeReply<Op extends ReplyingOp>(op: Op, reply: unknown): Decoded<FileReply<Op>> {
-  return decodeWith(replySchemas[op], reply, 'ERR_MESSAGE_INVALID', `the peer's answer to ${op} cannot be read`)
+  return decodeWith(replySchemas()[op], reply, 'ERR_MESSAGE_INVALID', `the peer's answer to ${op} cannot be read`)
 }

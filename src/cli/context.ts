@@ -43,9 +43,22 @@ export function processContext(signal: AbortSignal, temporaries: Set<Buffer>): C
   const clock = systemClock
   const stderr = standardError(STDERR, { signal, owner, clock })
   const stdout = standardOutput(STDOUT, { signal, owner, clock }, () => stderr.flushed())
-  const plain = env['NO_COLOR'] !== undefined || env['TERM'] === 'dumb' || !stdout.isTerminal
-  const colors = colorsOf(!plain)
-  return { env, stdin: STDIN, stdout, stderr, colors, clock, signal, temporaries, owner }
+  const isPlain = (): boolean => env['NO_COLOR'] !== undefined || env['TERM'] === 'dumb' || !stdout.isTerminal
+  let colors: Colors | undefined
+  return {
+    env,
+    stdin: STDIN,
+    stdout,
+    stderr,
+    // asked for by few, and whether it is a terminal tells a module that brings the network with it
+    get colors() {
+      return (colors ??= colorsOf(!isPlain()))
+    },
+    clock,
+    signal,
+    temporaries,
+    owner,
+  }
 }
 
 /** Says `text` in one line on stderr. */

@@ -56,6 +56,7 @@ export const MAX_WAITING_LINES: number = 256 * 1024
 export function standardOutput(fd: number, context: OutputContext, before: () => Promise<void>): Output {
   const output = new DescriptorOutput(fd, context.clock, 'any')
   let stuck = false
+  let terminal: boolean | undefined
   const put = async (chunks: readonly Uint8Array[]): Promise<void> => {
     await before()
     await output.write(chunks)
@@ -72,13 +73,20 @@ export function standardOutput(fd: number, context: OutputContext, before: () =>
       throw about('standard output', error)
     }
   }
-  return { isTerminal: isTerminal(fd), write, line: (text) => write(`${printableLines(text)}\n`) }
+  return {
+    get isTerminal() {
+      return (terminal ??= isTerminal(fd))
+    },
+    write,
+    line: (text) => write(`${printableLines(text)}\n`),
+  }
 }
 
 /** Standard error of the process. */
 export function standardError(fd: number, context: OutputContext): ErrorOutput {
   // By no stream of Node's: that would make a pipe non-blocking for the children that share it.
   const output = new DescriptorOutput(fd, context.clock, 'pool')
+  let terminal: boolean | undefined
   let waiting = ''
   let leftOut = 0
   let writing: Promise<void> | undefined
@@ -96,7 +104,9 @@ export function standardError(fd: number, context: OutputContext): ErrorOutput {
   }
   const lastMs = (): number => (context.signal.aborted ? LAST_WORDS_MS : 0)
   return {
-    isTTY: isTerminal(fd),
+    get isTTY() {
+      return (terminal ??= isTerminal(fd))
+    },
     get columns() {
       return isTerminal(fd) ? process.stderr.columns : 80
     },

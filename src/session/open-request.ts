@@ -4,6 +4,7 @@ import { decodeCbor, encodeCbor } from '../core/cbor.ts'
 import { badArgument, TrunkError } from '../contracts/errors.ts'
 import { requireInteger } from '../contracts/limits.ts'
 import { MAX_VERSION, requireName } from '../contracts/protocol.ts'
+import { onFirstUse } from '../runtime/first-use.ts'
 import type { OpenOptions } from '../contracts/types.ts'
 
 /** What the first frame of a pipe says. */
@@ -13,11 +14,9 @@ export interface OpenRequest {
   readonly params?: unknown
 }
 
-const OPEN_REQUEST = v.object({
-  protocol: v.string(),
-  version: v.optional(v.number(), 1),
-  params: v.optional(v.unknown()),
-})
+const openRequest = onFirstUse(() =>
+  v.object({ protocol: v.string(), version: v.optional(v.number(), 1), params: v.optional(v.unknown()) }),
+)
 
 /**
  * So many first frames without parameters are known by their bytes: one for each protocol that a
@@ -59,7 +58,7 @@ export class OpenRequestCache {
     for (const known of this.#decoded) if (isSame(known.bytes, bytes)) return known.request
     let request: OpenRequest
     try {
-      request = v.parse(OPEN_REQUEST, decodeCbor(bytes, 'ERR_PARAMS_INVALID', 'the first frame'))
+      request = v.parse(openRequest(), decodeCbor(bytes, 'ERR_PARAMS_INVALID', 'the first frame'))
       requireName(request.protocol)
     } catch (error) {
       throw new TrunkError('ERR_PARAMS_INVALID', 'the first frame of the pipe is not valid', { cause: error })

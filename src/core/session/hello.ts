@@ -7,6 +7,7 @@ import * as v from 'valibot'
 import { decodeCbor, encodeCbor } from '../cbor.ts'
 import { TrunkError } from '../../contracts/errors.ts'
 import { WIRE_VERSION } from '../frame/constants.ts'
+import { onFirstUse } from '../../runtime/first-use.ts'
 import type { Limits } from '../../contracts/limits.ts'
 import type { MuxSettings } from '../mux/settings.ts'
 
@@ -70,21 +71,23 @@ const bytes = (length: number): v.GenericSchema<Uint8Array> =>
     v.check((value) => value.byteLength === length),
   )
 
-const VERSIONS = v.object({ versions: v.strictTuple([count(255), count(255)]) })
+const ANY_COUNT = count(2 ** 31 - 1)
+const VERSION_RANGE = v.strictTuple([count(255), count(255)])
+const VERSIONS = v.object({ versions: VERSION_RANGE })
 const HELLO = v.object({
-  versions: v.strictTuple([count(255), count(255)]),
+  versions: VERSION_RANGE,
   epoch: bytes(EPOCH_BYTES),
   name: v.pipe(v.string(), v.maxLength(64)),
   role: v.picklist(['connect', 'serve', 'peer']),
   limits: v.object({
     frame: v.pipe(count(2 ** 24 - 1), v.minValue(64)),
-    window: count(2 ** 31 - 1),
-    inFlight: v.pipe(count(2 ** 31 - 1), v.minValue(1024)),
+    window: ANY_COUNT,
+    inFlight: v.pipe(ANY_COUNT, v.minValue(1024)),
     open: v.pipe(count(65_535), v.minValue(64)),
-    pipes: count(2 ** 31 - 1),
-    waiting: count(2 ** 31 - 1),
-    resetBurst: count(2 ** 31 - 1),
-    resetRate: count(2 ** 31 - 1),
+    pipes: ANY_COUNT,
+    waiting: ANY_COUNT,
+    resetBurst: ANY_COUNT,
+    resetRate: ANY_COUNT,
   }),
   protocols: v.array(v.string()),
   features: v.array(v.string()),
@@ -92,12 +95,14 @@ const HELLO = v.object({
   resume: v.optional(v.unknown()),
 })
 /** The field `resume`, of a hello with that feature. */
-const RESUME = v.object({
-  key: bytes(32),
-  keepMs: count(2 ** 31 - 1),
-  session: v.optional(bytes(16)),
-  attempt: v.optional(count(2 ** 31 - 1)),
-})
+const resumeSchema = onFirstUse(() =>
+  v.object({
+    key: bytes(32),
+    keepMs: ANY_COUNT,
+    session: v.optional(bytes(16)),
+    attempt: v.optional(ANY_COUNT),
+  }),
+)
 
 /** What `limits` let us accept, as the hello says it. */
 export function helloLimits(limits: Readonly<Limits>): HelloLimits {
@@ -142,7 +147,7 @@ export function decodeHello(payload: Uint8Array): Hello {
   }
   const { resume, ...rest } = hello.output
   if (!rest.features.includes(RESUME_FEATURE)) return rest
-  const told = v.safeParse(RESUME, resume)
+  const told = v.safeParse(resumeSchema(), resume)
   if (!told.success) throw new TrunkError('ERR_HELLO_INVALID', 'the hello is wrong in resume')
   return { ...rest, resume: told.output }
 }
