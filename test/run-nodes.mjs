@@ -39,6 +39,7 @@ const SUITES = [
   'test/cli/start-up.long',
   'test/cli/demo.long',
   'test/cli/cp.long',
+  'test/cli/byte-paths.long',
   'test/cli/forward-restart.long',
 ]
 /**

@@ -42,8 +42,11 @@ const TOGETHER = new Set(
     'wire',
   ].map((folder) => join('test', folder)),
 )
-/** Files at a time: two processors are what `npm test` promises to need. */
-const CONCURRENCY = 2
+/**
+ * Files at a time, on the two processors that `npm test` promises to need: a file often waits for a
+ * program or a socket, and a third one runs meanwhile. What measures time is in the long files.
+ */
+const CONCURRENCY = { short: 3, long: 2 }
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)))
 
@@ -90,11 +93,12 @@ const isMeasured = process.env.NODE_V8_COVERAGE !== undefined
 const compiler = isMeasured ? ['--import', 'tsx'] : ['--enable-source-maps']
 const helpers = ['quick-assert', 'end-of-file'].flatMap((name) => ['--import', `./test/helpers/${name}.mjs`])
 const preload = [...compiler, ...helpers]
+const hasLong = files.some((file) => file.endsWith('.long.test.ts'))
 /**
  * No test and no file takes a tenth of this: what hangs has to fail, not to wait for somebody who
  * looks.
  */
-const TIMEOUT_MS = vm || files.some((file) => file.endsWith('.long.test.ts')) ? 1_200_000 : 240_000
+const TIMEOUT_MS = vm || hasLong ? 1_200_000 : 240_000
 
 /** The compiled files that node:test starts for `files`: one of its own, or its folder's. */
 function programsOf(files) {
@@ -119,7 +123,7 @@ function programsOf(files) {
 const args = [
   ...preload,
   '--test',
-  `--test-concurrency=${vm ? 1 : CONCURRENCY}`,
+  `--test-concurrency=${vm ? 1 : hasLong ? CONCURRENCY.long : CONCURRENCY.short}`,
   `--test-timeout=${TIMEOUT_MS}`,
   ...reporter,
   ...options,
