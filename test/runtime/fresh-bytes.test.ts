@@ -73,11 +73,7 @@ describe('fresh bytes', () => {
 
   it('are what everything that is random in a session or a name is made of', () => {
     // the demonstration and the benchmark make what nobody keeps
-    const own = [
-      'src/runtime/fresh-bytes.ts',
-      'src/cli/demo/demo.ts',
-      'protocols/bench/traffic.ts',
-    ]
+    const own = ['src/runtime/fresh-bytes.ts', 'src/cli/demo/demo.ts', 'protocols/bench/traffic.ts']
     const others = ['src', 'transports', 'protocols']
       .flatMap(sourceFiles)
       .filter(
