@@ -133,8 +133,8 @@ const BYE = (seat: Seat, now = 0): number | undefined =>
   seat.pull(now).find(({ type }) => type === TYPE.BYE)?.payload[1]
 const ENOUGH = new TrunkError('ERR_SESSION_ABORTED', 'enough')
 
-describe('an engine that says hello', () => {
-  it('says hello, answers, and has a session when both are answered', () => {
+describe('Engine, hello', () => {
+  it('Engine says hello, answers, and is established when both sides are answered', () => {
     const seat = new Seat()
     const before = seat.engine.bytesWritten
     assert.deepEqual(
@@ -162,7 +162,7 @@ describe('an engine that says hello', () => {
     assert.equal(seat.engine.roundTripMs, undefined)
   })
 
-  it('waits for the time of a hello, and no longer', () => {
+  it('Engine waits for a hello for helloTimeoutMs, and no longer', () => {
     const seat = new Seat({ now: 500 })
     seat.pull(500)
     assert.equal(seat.engine.deadline(), 10_500)
@@ -174,7 +174,7 @@ describe('an engine that says hello', () => {
     assert.equal(seat.engine.deadline(), Infinity)
   })
 
-  it('waits as long as it takes where nobody can tell when a peer comes', () => {
+  it('Engine waits for a hello without a limit where it is told to', () => {
     const seat = new Seat({ waitsForever: true })
     seat.pull()
     assert.equal(seat.engine.deadline(), Infinity)
@@ -182,7 +182,7 @@ describe('an engine that says hello', () => {
     assert.deepEqual(seat.news(), [])
   })
 
-  it('takes no longer frame from a stranger than a hello', () => {
+  it('Engine takes no frame from a stranger that is longer than a hello', () => {
     const seat = new Seat()
     assert.equal(seat.engine.link.maxPayload(TYPE.HELLO), 4096)
     assert.equal(seat.engine.link.maxPayload(TYPE.DATA), 4096)
@@ -190,7 +190,7 @@ describe('an engine that says hello', () => {
     assert.deepEqual(seat.news(), ['ended ERR_FRAME_TOO_LARGE local'])
   })
 
-  it('takes no frame of a pipe before the session is established, nor one of the session’s', () => {
+  it('Engine takes no frame of a pipe or of the session before it is established', () => {
     for (const one of [
       frame(TYPE.OPEN, 1),
       frame(TYPE.DATA, 1, new Uint8Array(1)),
@@ -204,7 +204,7 @@ describe('an engine that says hello', () => {
     }
   })
 
-  it('is closed before there is a session: said so, and over', () => {
+  it('Engine says that it closes before it is established, and is over', () => {
     const seat = new Seat()
     seat.engine.close(5)
     assert.deepEqual(seat.news(), ['ended ERR_SESSION_CLOSED local'])
@@ -217,7 +217,7 @@ describe('an engine that says hello', () => {
     assert.equal(said[1]?.payload[1], 16)
   })
 
-  it('takes a goodbye for what it says, even a good one', () => {
+  it('Engine ends with the code of a goodbye before it is established, even a good one', () => {
     for (const [number, code] of [
       [16, 'ERR_SESSION_CLOSED'],
       [33, 'ERR_CLOSE_TIMEOUT'],
@@ -231,8 +231,8 @@ describe('an engine that says hello', () => {
   })
 })
 
-describe('an engine whose line ends', () => {
-  it('tells a loss before the session, in it, and in the middle of a frame', () => {
+describe('Engine, end of the line', () => {
+  it('Engine tells the loss of its line before the session, in it, and in the middle of a frame', () => {
     const early = new Seat()
     early.engine.linkEnded(undefined, 1)
     assert.deepEqual(early.news(), ['ended ERR_LINK_LOST local'])
@@ -252,8 +252,8 @@ describe('an engine whose line ends', () => {
   })
 })
 
-describe('an engine that has ended', () => {
-  it('has ended once, and takes, says and waits for nothing more', () => {
+describe('Engine that has ended', () => {
+  it('Engine ends once, and takes, sends and waits for nothing more', () => {
     const seat = standing()
     const opened = seat.mux.open(
       Uint8Array.of(1),
@@ -287,7 +287,7 @@ describe('an engine that has ended', () => {
     assert.equal(seat.engine.state, 'ended')
   })
 
-  it('by a handler in the middle of a chunk takes nothing of the rest', () => {
+  it('Engine that a handler ends in the middle of a chunk takes nothing of the rest', () => {
     const seat = standing()
     seat.onIncoming = () => {
       seat.engine.abort(ENOUGH)
@@ -304,7 +304,7 @@ describe('an engine that has ended', () => {
     )
   })
 
-  it('keeps the whole chunk for itself: nobody looks at it, but nobody may say so', () => {
+  it('Engine that has ended keeps the whole of a chunk', () => {
     const seat = standing()
     seat.take(1, frame(TYPE.BYE, 0, status(16)))
     assert.equal(seat.engine.kept(), 12)
@@ -319,7 +319,7 @@ describe('an engine that has ended', () => {
   })
 })
 
-describe('an engine at its frames', () => {
+describe('Engine, frames', () => {
   const broken: [string, WireFrame][] = [
     ['a pipe id on a frame of the session', frame(TYPE.PING, 1, new Uint8Array(16))],
     ['a flag on a frame of the session', frame(TYPE.PING, 0, new Uint8Array(16), 1)],
@@ -341,7 +341,7 @@ describe('an engine at its frames', () => {
     })
   }
 
-  it('bounds data by the frame’s limit, and all else by what it needs', () => {
+  it('Engine bounds data by maxFrameBytes, and other frames by what they need', () => {
     const small = standing({ limits: { maxFrameBytes: 100, maxOpenBytes: 200 } })
     assert.equal(small.engine.link.maxPayload(TYPE.DATA), 100)
     assert.equal(small.engine.link.maxPayload(TYPE.OPEN), 579)
@@ -354,7 +354,7 @@ describe('an engine at its frames', () => {
     assert.deepEqual(small.news(), ['ended ERR_FRAME_TOO_LARGE local'])
   })
 
-  it('takes it for a violation where somebody throws at them', () => {
+  it('Engine ends by a violation where a callback throws', () => {
     const seat = standing()
     seat.onIncoming = () => {
       throw new Error('a handler may not, but does')
@@ -364,13 +364,13 @@ describe('an engine at its frames', () => {
     assert.equal(BYE(seat, 1), 26)
   })
 
-  it('hears that nothing has been parsed yet', () => {
+  it('Engine takes a PARSED of 0', () => {
     const seat = standing()
     seat.take(1, frame(TYPE.PARSED, 0, bigEndian(0, 8)))
     assert.deepEqual(seat.news(), [])
   })
 
-  it('sends frames as large as the line would have them', () => {
+  it('Engine sends frames of the size that the line prefers', () => {
     const seat = standing({ frameBytes: 65_536 })
     seat.take(1, frame(TYPE.OPEN, 1))
     const [pipe] = seat.incoming
@@ -404,7 +404,7 @@ describe('an engine at its frames', () => {
     }
   })
 
-  it('counts the bytes that come and go', () => {
+  it('Engine counts the bytes that come and go', () => {
     const seat = standing()
     const { bytesRead, bytesWritten } = seat.engine
     seat.take(1, frame(TYPE.PING, 0, new Uint8Array(16)))
@@ -413,7 +413,7 @@ describe('an engine at its frames', () => {
     assert.equal(seat.engine.bytesWritten, bytesWritten + 33)
   })
 
-  it('gives back to the line what is no longer looked at, where that wants it', () => {
+  it('Engine gives borrowed bytes back to a line that wants them', () => {
     for (const borrowed of [[], undefined]) {
       const seat = standing(borrowed && { borrowed })
       seat.take(1, frame(TYPE.OPEN, 1), frame(TYPE.DATA, 1, new Uint8Array(10_000).fill(3)))
@@ -425,7 +425,7 @@ describe('an engine at its frames', () => {
     }
   })
 
-  it('skips what it may, whole and in pieces, and goes on behind it', () => {
+  it('Engine skips frames that it may skip, whole and in pieces', () => {
     const seat = standing()
     const bytes = concat(
       encodeFrame(frame(0x40, 7, new Uint8Array(5000), 3)),
@@ -439,7 +439,7 @@ describe('an engine at its frames', () => {
     assert.deepEqual(seat.news(), [])
   })
 
-  it('answers a flood of pings with one answer, to the last of them', () => {
+  it('Engine answers a flood of pings once, the last of them', () => {
     const seat = standing()
     const pings = [1, 2, 3].map((byte) => frame(TYPE.PING, 0, new Uint8Array(16).fill(byte)))
     const { wakes } = seat
@@ -451,7 +451,7 @@ describe('an engine at its frames', () => {
     assert.deepEqual(seat.pull(8), [])
   })
 
-  it('counts answers that nobody asked for', () => {
+  it('Engine counts answers to pings that it did not send', () => {
     const seat = standing()
     seat.take(1, frame(TYPE.PONG, 0, concat(bigEndian(1, 8), new Uint8Array(16))))
     assert.equal(seat.engine.counters.strayPongs, 1)
@@ -468,7 +468,7 @@ describe('an engine at its frames', () => {
     assert.equal(seat.engine.roundTripMs, 0.125 * 25)
   })
 
-  it('measures again while bytes come in, two seconds after the last answer', () => {
+  it('Engine measures the round trip again while bytes come in, two seconds after the last answer', () => {
     const seat = standing()
     seat.take(2000, frame(0x40))
     assert.deepEqual(seat.said(2000), [])
@@ -478,7 +478,7 @@ describe('an engine at its frames', () => {
     assert.deepEqual(seat.said(9000), [], 'one is under way')
   })
 
-  it('takes an empty chunk for nothing, and any other for a sign of life', () => {
+  it('Engine ignores an empty chunk, and takes any other for a sign of life', () => {
     const seat = standing()
     assert.equal(seat.engine.deadline(), 15_000)
     seat.engine.receive(new Uint8Array(0), 1000)
@@ -487,7 +487,7 @@ describe('an engine at its frames', () => {
     assert.equal(seat.engine.deadline(), 16_000)
   })
 
-  it('says whether there may be more than fits one batch', () => {
+  it('Engine says whether there may be more than fits one batch', () => {
     const seat = standing()
     seat.take(1, frame(TYPE.OPEN, 1))
     const [pipe] = seat.incoming
@@ -508,8 +508,8 @@ describe('an engine at its frames', () => {
   })
 })
 
-describe('an engine with much to say in small frames', () => {
-  it('has more to say where the batch was full, though it holds less than the line would take', () => {
+describe('Engine with many small frames to send', () => {
+  it('Engine has more to send where the batch was full, though it holds less than the line would take', () => {
     const seat = standing({ frameBytes: 65_536 })
     seat.take(1, ...Array.from({ length: 64 }, (_, i) => frame(TYPE.OPEN, 2 * i + 1)))
     // half a kibibyte each
@@ -525,8 +525,8 @@ describe('an engine with much to say in small frames', () => {
   })
 })
 
-describe('an engine that closes', () => {
-  it('says so, then goodbye, at once where nothing is open', () => {
+describe('Engine, close', () => {
+  it('Engine sends CLOSING, then BYE, at once where nothing is open', () => {
     const seat = standing()
     seat.engine.close(100)
     assert.equal(seat.engine.state, 'closing')
@@ -537,7 +537,7 @@ describe('an engine that closes', () => {
     assert.deepEqual(seat.news(), ['ended well'])
   })
 
-  it('waits for its pipes, is woken by the last, and says CLOSING once, after the opens before it', () => {
+  it('Engine that closes waits for its pipes, and sends CLOSING once, after the opens before it', () => {
     const seat = standing()
     seat.take(1, frame(TYPE.OPEN, 1))
     const [pipe] = seat.incoming
@@ -558,7 +558,7 @@ describe('an engine that closes', () => {
     assert.deepEqual(seat.news(), ['ended well'])
   })
 
-  it('is woken where the last pipe goes without a word of ours', () => {
+  it('Engine that closes ends where the last pipe goes without a frame of ours', () => {
     const seat = standing()
     seat.take(1, frame(TYPE.OPEN, 1))
     const [pipe] = seat.incoming
@@ -576,7 +576,7 @@ describe('an engine that closes', () => {
     assert.deepEqual(seat.news(), ['ended well'])
   })
 
-  it('cuts what is open when its time is over', () => {
+  it('Engine that closes cuts its pipes after closeTimeoutMs', () => {
     const seat = standing()
     seat.take(1, frame(TYPE.OPEN, 1))
     seat.engine.close(100)
@@ -588,7 +588,7 @@ describe('an engine that closes', () => {
     assert.equal(BYE(seat, 5100), 33)
   })
 
-  it('knows that the peer closes, and ends well at its goodbye, its pipes with a code', () => {
+  it('Engine whose peer closes ends well at its BYE, and its pipes with a code', () => {
     const seat = standing()
     seat.take(1, frame(TYPE.OPEN, 1), frame(TYPE.CLOSING))
     assert.equal(seat.engine.state, 'closing')
@@ -609,7 +609,7 @@ describe('an engine that closes', () => {
   })
 })
 
-describe('an engine and time', () => {
+describe('Engine, time', () => {
   it('loses a line that takes no hello, also where the hello may take longer [R-557]', () => {
     const seat = new Seat({ limits: { helloTimeoutMs: 60_000 } })
     assert.equal(seat.hold(0).length, 1)
@@ -621,7 +621,7 @@ describe('an engine and time', () => {
     assert.equal(seat.engine.deadline(), Infinity)
   })
 
-  it('loses a line that holds a batch too long, from the time 0 on too', () => {
+  it('Engine loses a line that holds a batch too long, from the time 0 on too', () => {
     for (const now of [0, 77]) {
       const seat = standing({ now })
       seat.engine.ping()
@@ -638,7 +638,7 @@ describe('an engine and time', () => {
     assert.equal(seat.engine.deadline(), 15_000, 'it has left')
   })
 
-  it('does not count what the line held before anybody was there', () => {
+  it('Engine does not count the time that the line held a batch before there was a peer', () => {
     const seat = new Seat({ limits: { helloTimeoutMs: 60_000 } })
     seat.hold(0)
     assert.equal(seat.engine.deadline(), 10_000)
@@ -649,7 +649,7 @@ describe('an engine and time', () => {
     assert.equal(seat.engine.deadline(), 19_900)
   })
 
-  it('asks a silent peer, and ends when it does not answer', () => {
+  it('Engine pings a silent peer, and ends when it does not answer', () => {
     const seat = standing()
     seat.engine.tick(14_999)
     assert.deepEqual(seat.said(14_999), [])
@@ -663,7 +663,7 @@ describe('an engine and time', () => {
     assert.equal(BYE(seat, 25_000), 30)
   })
 
-  it('takes a timer that is more than a second late for its own sleep: everybody gets their time anew', () => {
+  it('Engine takes a timer that is more than a second late for a suspension, and begins all times again', () => {
     const late = 1001
     const helloBurst = new Seat()
     helloBurst.engine.tick(10_000 + late)
@@ -706,13 +706,13 @@ describe('an engine and time', () => {
     assert.ok(orphaned.pull(2000 + late).some(({ type }) => type === TYPE.RESET))
   })
 
-  it('takes one that is a second late for late', () => {
+  it('Engine takes a timer that is a second late for a late one', () => {
     const seat = new Seat()
     seat.engine.tick(11_000)
     assert.deepEqual(seat.news(), ['ended ERR_HELLO_TIMEOUT local'])
   })
 
-  it('tells the muxer the time', () => {
+  it('Engine gives the muxer the time', () => {
     const seat = standing({ limits: { keepaliveMs: 600_000 } })
     seat.take(0, frame(TYPE.OPEN, 1))
     const [pipe] = seat.incoming

@@ -35,8 +35,8 @@ const met = (handshake: Handshake): Hello | undefined => handshake.peer
 
 const readyFor = (epoch: Uint8Array, proof?: Uint8Array): Uint8Array => encodeCbor({ epoch, proof }, 256, 'it')
 
-describe('two strangers', () => {
-  it('have a session when each has answered the other, not before', () => {
+describe('Handshake', () => {
+  it('Handshake is established when each side has answered the other, not before', () => {
     const [a, b] = pair(helloOf(1), helloOf(2))
     assert.equal(a.takeReady(), undefined)
     a.hello(b.helloPayload)
@@ -54,7 +54,7 @@ describe('two strangers', () => {
     assert.deepEqual(b.peer?.epoch, new Uint8Array(8).fill(1))
   })
 
-  it('have none before our own answer is out', () => {
+  it('Handshake is not established before our own answer is out', () => {
     const [a, b] = pair(helloOf(1), helloOf(2))
     a.hello(b.helloPayload)
     a.ready(readyFor(a.own.epoch))
@@ -64,7 +64,7 @@ describe('two strangers', () => {
     assert.ok(met(a) !== undefined)
   })
 
-  it('say how far they have come, where it is asked for', () => {
+  it('Handshake says its state where it is asked for', () => {
     const [a, b] = pair(helloOf(1), helloOf(2))
     a.hello(b.helloPayload)
     for (const state of ['new', 'heard', 'stands', undefined] as const) {
@@ -74,7 +74,7 @@ describe('two strangers', () => {
     }
   })
 
-  it('say hello once, and not to themselves', () => {
+  it('Handshake takes one hello, and not its own', () => {
     const [a, b] = pair(helloOf(1), helloOf(2))
     assert.throws(
       () => {
@@ -91,7 +91,7 @@ describe('two strangers', () => {
     )
   })
 
-  it('take an answer in its turn, once', () => {
+  it('Handshake takes an answer in its turn, once', () => {
     const [a, b] = pair(helloOf(1), helloOf(2))
     const answer = readyFor(a.own.epoch)
     const early = (): void => {
@@ -103,7 +103,7 @@ describe('two strangers', () => {
     assert.throws(early, { code: 'ERR_PROTOCOL_VIOLATION' })
   })
 
-  it('take no answer that is for somebody else, or is none', () => {
+  it('Handshake refuses an answer to another hello, and one that is none', () => {
     for (const payload of [
       readyFor(new Uint8Array(8).fill(3)),
       readyFor(new Uint8Array(7).fill(1)),
@@ -126,14 +126,14 @@ describe('two strangers', () => {
     }
   })
 
-  it('accept nothing before a hello', () => {
+  it('Handshake takes no answer before a hello', () => {
     const [a] = pair(helloOf(1), helloOf(2))
     a.accept({ epoch: a.own.epoch })
     assert.equal(a.answered, false)
     assert.equal(a.readyPayload(), undefined)
   })
 
-  it('do not look at a hello’s bytes again', () => {
+  it('Handshake does not look at the bytes of a hello again', () => {
     const [a, b] = pair(helloOf(1, 'connect', true), helloOf(2, 'serve', true), [key, key])
     const bytes = Uint8Array.from(b.helloPayload)
     a.hello(bytes)
@@ -144,8 +144,8 @@ describe('two strangers', () => {
   })
 })
 
-describe('two strangers with a token', () => {
-  it('prove it in turn: who connects first, who serves only then', () => {
+describe('Handshake with a token', () => {
+  it('Handshake has the connecting side prove the token first, then the serving one', () => {
     const [a, b] = pair(helloOf(1, 'connect', true), helloOf(2, 'serve', true), [key, key])
     a.hello(b.helloPayload)
     b.hello(a.helloPayload)
@@ -160,7 +160,7 @@ describe('two strangers with a token', () => {
     assert.notDeepEqual(decodeReady(first).proof, decodeReady(second).proof)
   })
 
-  it('take no wrong proof, and not none', () => {
+  it('Handshake refuses a wrong proof, and none', () => {
     for (const proof of [undefined, new Uint8Array(32), new Uint8Array(0)]) {
       const [a, b] = pair(helloOf(1, 'serve', true), helloOf(2, 'connect', true), [key, key])
       a.hello(b.helloPayload)
@@ -194,7 +194,7 @@ describe('two strangers with a token', () => {
     })
   }
 
-  it('need no roles without one', () => {
+  it('Handshake needs no roles without a token', () => {
     const a = new Handshake(helloOf(1, 'serve'), 4096, undefined)
     a.hello(encodeHello(helloOf(2, 'serve'), 4096))
     assert.ok(a.takeReady() !== undefined)

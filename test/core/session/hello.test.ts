@@ -36,7 +36,7 @@ function refused(fields: HelloFields, where: string): void {
   assert.throws(() => decode(fields), { code: 'ERR_HELLO_INVALID', message: `the hello is wrong in ${where}` })
 }
 
-describe('a hello that is read', () => {
+describe('decodeHello', () => {
   it('has limits within the documented bounds, to the last value', () => {
     const most = 2 ** 31 - 1
     const bounds: Record<keyof HelloLimits, [min: number, max: number]> = {
@@ -113,7 +113,7 @@ describe('a hello that is read', () => {
   })
 })
 
-describe('a hello that is written', () => {
+describe('encodeHello', () => {
   it('names the protocols as long as their names are few', () => {
     for (const [length, said] of [
       [681, 1],
@@ -159,7 +159,7 @@ describe('a hello that is written', () => {
   })
 })
 
-describe('two epochs', () => {
+describe('compareEpochs', () => {
   it('are compared as numbers, the first byte first', () => {
     const epoch = (...first: number[]): Uint8Array => Uint8Array.from({ length: EPOCH_BYTES }, (_, i) => first[i] ?? 0)
     assert.equal(compareEpochs(epoch(1, 2), epoch(1, 2)), 0)
@@ -174,7 +174,7 @@ describe('two epochs', () => {
   })
 })
 
-describe('what is in force between two', () => {
+describe('settle', () => {
   const ofLimits = (of: HelloLimits, epoch = 1): Hello => ({
     ...own,
     epoch: new Uint8Array(EPOCH_BYTES).fill(epoch),

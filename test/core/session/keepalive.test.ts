@@ -11,8 +11,8 @@ import { bigEndian, concat, fromBigEndian } from '../../helpers/naive-codec.ts'
 
 const TIMES = { keepaliveMs: 100, keepaliveTimeoutMs: 30 }
 
-describe('the keepalive', () => {
-  it('asks at the end of the silence, once, and gives up at the end of the answer’s time', () => {
+describe('Keepalive', () => {
+  it('Keepalive asks once at the end of the silence, and gives up when the time for the answer is over', () => {
     const keepalive = new Keepalive(TIMES, 1000)
     assert.equal(keepalive.deadline(), 1100)
     assert.equal(keepalive.check(1099), undefined)
@@ -25,7 +25,7 @@ describe('the keepalive', () => {
     assert.match(verdict.message, / 130 ms/)
   })
 
-  it('begins anew at any sign of life', () => {
+  it('Keepalive begins again at any sign of life', () => {
     const keepalive = new Keepalive(TIMES, 0)
     assert.equal(keepalive.check(100), 'ask')
     keepalive.heard(129)
@@ -34,14 +34,14 @@ describe('the keepalive', () => {
     assert.equal(keepalive.check(229), 'ask')
   })
 
-  it('can ask at the time 0', () => {
+  it('Keepalive asks at the time 0', () => {
     const keepalive = new Keepalive(TIMES, -100)
     assert.equal(keepalive.check(0), 'ask')
     assert.equal(keepalive.deadline(), 30)
     assert.ok(keepalive.check(30) instanceof TrunkError)
   })
 
-  it('counts the time that it stood still for nothing where an answer is owed', () => {
+  it('Keepalive does not count the time of a suspension where an answer is owed', () => {
     const keepalive = new Keepalive(TIMES, 0)
     keepalive.check(100)
     keepalive.suspended(5000)
@@ -54,7 +54,7 @@ describe('the keepalive', () => {
     assert.equal(zero.deadline(), 530)
   })
 
-  it('asks first where none is owed, however long it stood still', () => {
+  it('Keepalive asks first where no answer is owed, however long the suspension was', () => {
     const keepalive = new Keepalive(TIMES, 0)
     keepalive.suspended(5000)
     assert.equal(keepalive.deadline(), 100)
@@ -64,8 +64,8 @@ describe('the keepalive', () => {
 
 const pong = (id: number): Uint8Array => concat(bigEndian(id, 8), new Uint8Array(16))
 
-describe('pings', () => {
-  it('carry a number and the time, once for each asking', () => {
+describe('Pings', () => {
+  it('Pings sends a number and the time, once for each question', () => {
     const pings = new Pings(0)
     assert.equal(pings.take(1), undefined)
     assert.equal(pings.want(), 1)
@@ -77,12 +77,12 @@ describe('pings', () => {
     assert.equal(fromBigEndian(pings.take(14)!.subarray(0, 8)), 2n)
   })
 
-  it('are answered with what they carry and the answerer’s time', () => {
+  it('Pings answers with the number and time of the question, and its own time', () => {
     const ping = Uint8Array.from({ length: 16 }, (_, i) => i + 1)
     assert.deepEqual(Pings.answer(ping, 1.5), concat(ping, bigEndian(1500, 8)))
   })
 
-  it('tell the round trip, smoothed and least', () => {
+  it('Pings gives the round trip, smoothed and least', () => {
     const pings = new Pings(0)
     const measure = (at: number, ms: number): void => {
       const id = pings.want()
@@ -102,7 +102,7 @@ describe('pings', () => {
     assert.equal(pings.leastMs, 10)
   })
 
-  it('are answered, but tell no time, as often as the line is not empty at first', () => {
+  it('Pings takes no round trip from warm-up samples', () => {
     const pings = new Pings(0, 2)
     for (const ms of [500, 700]) {
       const id = pings.want()
@@ -118,14 +118,14 @@ describe('pings', () => {
     assert.deepEqual([pings.roundTripMs, pings.leastMs], [40, 40])
   })
 
-  it('take no time below none, should the clock go back', () => {
+  it('Pings takes no negative round trip, should the clock go back', () => {
     const pings = new Pings(0)
     pings.want()
     pings.take(10)
     assert.deepEqual(pings.answered(pong(1), 5), { id: 1, roundTripMs: 0, parsed: 0 })
   })
 
-  it('are all answered by the answer to a later one, and each once', () => {
+  it('Pings counts all questions as answered by the answer to a later one, and each once', () => {
     const pings = new Pings(0)
     for (const now of [1, 2, 3]) {
       pings.want()

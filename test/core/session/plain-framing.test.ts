@@ -37,20 +37,20 @@ function heard(chunks: readonly Uint8Array[], tickAt?: number): string[] {
   return told
 }
 
-describe('the beginning of a plain line', () => {
-  it('is the sync word, then frames, however they are cut', () => {
+describe('PlainFraming, the first bytes', () => {
+  it('PlainFraming takes the sync word, then frames, however they are cut', () => {
     const bytes = concat(SYNC, HELLO, READY)
     assert.deepEqual(heard([bytes]), ['peer 2'])
     assert.deepEqual(heard([...bytes].map((byte) => Uint8Array.of(byte))), ['peer 2'])
     for (let at = 0; at <= 12; at++) assert.deepEqual(heard([bytes.subarray(0, at), bytes.subarray(at)]), ['peer 2'])
   })
 
-  it('may be followed by what may be skipped, of any type', () => {
+  it('PlainFraming takes frames of any type that may be skipped after the sync word', () => {
     for (const type of [0x40, 0x7f])
       assert.deepEqual(heard([concat(SYNC, encodeFrame(frame(type)), HELLO, READY)]), ['peer 2'])
   })
 
-  it('is no other byte than the word’s, at any place', () => {
+  it('PlainFraming refuses a byte that is not the sync word’s, at any place', () => {
     for (let at = 0; at < 8; at++) {
       const bytes = concat(SYNC, HELLO)
       bytes[at]! ^= 1
@@ -60,14 +60,14 @@ describe('the beginning of a plain line', () => {
     assert.match(heard([Uint8Array.of(0)])[0]!, /^ERR_NOT_TRUNKLINE/)
   })
 
-  it('is not followed by a byte with its eighth bit: that is the probe of a serial line', () => {
+  it('PlainFraming knows the probe of a serial line by the eighth bit after the sync word', () => {
     for (const first of [0x80, 0xff]) {
       for (const chunks of [[concat(SYNC, Uint8Array.of(first))], [SYNC, Uint8Array.of(first)]])
         assert.match(heard(chunks)[0]!, /^ERR_LINE_MISMATCH: ./)
     }
   })
 
-  it('that does not come is waited for, and said to be missing without a guess', () => {
+  it('PlainFraming waits for the sync word, and says that it is missing without a guess', () => {
     assert.deepEqual(heard([SYNC]), ['skipped 0'])
     assert.deepEqual(heard([], DEFAULT_LIMITS.helloTimeoutMs), [
       `ERR_HELLO_TIMEOUT: no session after ${DEFAULT_LIMITS.helloTimeoutMs} ms`,
