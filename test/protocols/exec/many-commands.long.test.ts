@@ -1,10 +1,11 @@
 /**
- * Floods of starts, and servers that are killed two hundred times: processes and descriptors are
- * counted from outside.
+ * Floods of starts, servers that are killed two hundred times, and terminals that end five hundred
+ * times: processes and descriptors are counted from outside.
  */
 import assert from 'node:assert/strict'
 import { randomBytes } from 'node:crypto'
-import { readdirSync } from 'node:fs'
+import { mkdirSync, readdirSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
 import { describe, it } from 'node:test'
 import { keeperLauncher } from '../../../protocols/exec/keeper/launch-keeper.ts'
 import { execClient } from '../../../protocols/exec.ts'
@@ -12,13 +13,46 @@ import { connect, type TrunkError } from '../../../src/index.ts'
 import { eventually } from '../../helpers/eventually.ts'
 import { childrenOf, marked } from '../../helpers/keeper.ts'
 import { commandServer, killedAtSomeMoment } from '../../helpers/kept-trees.ts'
+import { temporaryFolder } from '../../helpers/temporary-folder.ts'
 
 const STARTS = 10_000
 const MAX_COMMANDS = 64
+const TERMINAL_RUNS = 500
 
 describe('many commands', { skip: keeperLauncher() === undefined && 'there is no keeper', timeout: 1_800_000 }, () => {
   it('leaves nothing where the server is killed, two hundred times [X16]', async () => {
     for (let round = 0; round < 200; round++) await killedAtSomeMoment()
+  })
+
+  it('[R-817] loses nothing of what a terminal shows last, in five hundred runs [X09]', async () => {
+    const folder = temporaryFolder()
+    for (let each = 0; each < 40; each++) {
+      mkdirSync(join(folder, `${each}`))
+      for (let file = 0; file < 50; file++) writeFileSync(join(folder, `${each}`, `file-${file}`), '')
+    }
+    const { server, trunk } = await commandServer()
+    const vm = execClient(trunk)
+    const listing = ['-lR', folder] as const
+    const env = { LC_ALL: 'C' }
+    const { stdout: whole } = await vm.run('ls', listing, { env })
+    assert.ok(whole.length > 50_000, 'more than a terminal of the kernel’s holds')
+    let begun = 0
+    const runs = async (): Promise<void> => {
+      while (begun++ < TERMINAL_RUNS) {
+        const command = await vm.start('ls', listing, { env, tty: { modes: { onlcr: false } } })
+        let shown = ''
+        for await (const data of command.stdout ?? []) shown += Buffer.from(data.subarray()).toString('latin1')
+        assert.equal(shown.length, whole.length)
+        assert.equal(shown, whole)
+        assert.equal((await command.exit).code, 0)
+        done++
+      }
+    }
+    let done = 0
+    await Promise.all(Array.from({ length: 8 }, runs))
+    assert.equal(done, TERMINAL_RUNS)
+    await trunk.close()
+    await server.stop()
   })
 
   it('has never more than maxCommands of starts that are reset at once, and keeps nothing of them [X27]', async () => {
