@@ -468,6 +468,17 @@ export interface TrunkStatus {
   readonly bytesRead: number
   /** Bytes that were handed to the link, headers included. */
   readonly bytesWritten: number
+  /** Of a session with `resume` at both sides; undefined of any other. */
+  readonly resume:
+    | {
+        /** Links that have gone on with it, after its first. */
+        readonly resumed: number
+        /** Bytes that the peer has not confirmed: this side keeps copies of them. */
+        readonly retainedBytes: number
+        /** Bytes that were sent again, over another link. */
+        readonly resentBytes: number
+      }
+    | undefined
   /** The pipes of the session that are not over yet. */
   readonly pipes: readonly PipeStatus[]
   /** What was tolerated from the peer. */

@@ -35,9 +35,15 @@ export function statusOf(
     roundTripMs: engine.roundTripMs,
     bytesRead: engine.bytesRead,
     bytesWritten: engine.bytesWritten,
+    resume: engine.isResumable ? resumeStatus(engine) : undefined,
     pipes: pipeStatuses(engine, now),
     counters: { ...(engine.mux?.counters ?? NO_MUX_COUNTERS), ...engine.counters },
   }
+}
+
+function resumeStatus({ resumed, stream }: Engine): TrunkStatus['resume'] {
+  const { retained, resentBytes } = stream.log
+  return { resumed, retainedBytes: retained, resentBytes }
 }
 
 function pipeStatuses(engine: Engine, now: number): TrunkStatus['pipes'] {

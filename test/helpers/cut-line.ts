@@ -17,21 +17,21 @@ export interface CutLine {
   onLine: (() => void) | undefined
   /** Dials so far. */
   readonly attempts: number
-  /** Cuts the present line, at both ends. */
+  /** Cuts every line there is, at both ends. */
   cut(): void
 }
 
 /** A line on which nobody listens yet. */
 export function cutLine(): CutLine {
   let listener: LinkListener | undefined
-  let ends: readonly Link[] = []
+  const ends: Link[] = []
   const refused = (): TrunkError => new TrunkError('ERR_CONNECT_REFUSED', 'refused', { scope: 'link' })
   const line = {
     meets: 'answer' as CutLine['meets'],
     onLine: undefined as CutLine['onLine'],
     attempts: 0,
     cut() {
-      for (const end of ends) end.abort(new TrunkError('ERR_LINK_RESET', 'cut'))
+      for (const end of ends.splice(0)) end.abort(new TrunkError('ERR_LINK_RESET', 'cut'))
     },
     transport: {
       scheme: 'cut',
@@ -44,7 +44,7 @@ export function cutLine(): CutLine {
         if (line.meets === 'refusal' || listener === undefined) throw refused()
         const [near, middle] = memoryPair({ clock })
         const [between, far] = memoryPair({ clock })
-        ends = [middle, between]
+        ends.push(middle, between)
         // what a cut does to the two ways is what is wanted of it
         void middle.sink(between.source).catch(ignore)
         void between.sink(middle.source).catch(ignore)

@@ -222,11 +222,26 @@ describe('the connecting side of a session with resume', () => {
     )
   })
 
+  it('says how often it was resumed and what it retains, and retains nothing after its end', async () => {
+    await using at = await stand()
+    const pipe = await at.trunk.open('mute')
+    await at.lose()
+    await at.regain()
+    await at.pass(2_500)
+    assert.deepEqual({ ...at.trunk.status().resume, resentBytes: 0 }, { resumed: 1, retainedBytes: 0, resentBytes: 0 })
+    // the peer says what it has parsed after 100 ms, and no time passes
+    await pipe.write(new Uint8Array(1_000))
+    await eventually(() => (at.trunk.status().resume?.retainedBytes ?? 0) > 1_000, 'bytes under way')
+    at.trunk.abort(new Error('enough'))
+    await at.trunk.closed.catch(() => undefined)
+    assert.equal(at.trunk.status().resume?.retainedBytes, 0)
+  })
+
   it('keeps one listener of a session, however often its link is lost', async () => {
     await using at = await stand()
     const { closed } = at.trunk
     let listeners = 0
-    Object.assign(closed, {
+    void Object.assign(closed, {
       then(...args: Parameters<typeof closed.then>) {
         listeners++
         return Promise.prototype.then.apply(closed, args)
@@ -237,5 +252,28 @@ describe('the connecting side of a session with resume', () => {
       await at.regain()
     }
     assert.equal(listeners, 1)
+  })
+})
+
+describe('the serving side of sessions with resume', () => {
+  it('[R-852] keeps at most maxKeptSessions without a link, and gives up the oldest', async () => {
+    const clock = manualClock()
+    const line = cutLine()
+    const server = await serve(line.transport, { clock, resume: true, limits: { maxKeptSessions: 2 } })
+    const trunks: Trunk[] = []
+    const served: Promise<string>[] = []
+    for (let session = 0; session < 4; session++) {
+      trunks.push(await connect(line.transport, { clock, resume: true }))
+      await eventually(() => server.trunks.size === session + 1, 'the session at the server')
+      served.push(outcome([...server.trunks][session]?.closed ?? Promise.resolve()))
+    }
+    line.meets = 'refusal'
+    line.cut()
+    await eventually(() => server.trunks.size === 2, 'the sessions that are kept')
+    assert.deepEqual(await Promise.all(served.slice(0, 2)), ['ERR_RESUME_LIMIT', 'ERR_RESUME_LIMIT'])
+    for (let turn = 0; turn < 100; turn++) await nextTurn()
+    assert.equal(server.trunks.size, 2)
+    for (const trunk of trunks) trunk.abort(new Error('the test is over'))
+    await server.close()
   })
 })
