@@ -61,6 +61,11 @@ export interface CheckedStep extends HexBytes {
   readonly frames: readonly FrameFields[]
 }
 
+/** A value of CBOR and its encoding. */
+interface ValueVector extends HexBytes {
+  readonly value: unknown
+}
+
 interface Fixtures {
   'frames.json': { frames: FrameVector[] }
   'statuses.json': { valid: StatusVector[]; unknownNumber: StatusVector; invalid: (HexBytes & { name: string })[] }
@@ -91,6 +96,13 @@ interface Fixtures {
     bulk: (HexBytes & FrameFields & { from: 'a' | 'b'; start: string; sum: string })[]
     damage: (HexBytes & { what: string })[]
     session: { runs: { a: string[]; b: string[] }; steps: CheckedStep[] }
+  }
+  'exec.json': {
+    requests: ValueVector[]
+    refused: ValueVector[]
+    spec: ValueVector
+    replies: Record<'start' | 'kept' | 'stream' | 'attach', ValueVector>
+    control: Record<'toServer' | 'toClient' | 'list', ValueVector[]>
   }
   'golden-frames.json': { seed: number; count: number; bytes: number; sha256: string }
 }
