@@ -3,6 +3,7 @@ import assert from 'node:assert/strict'
 import { createHash, randomBytes } from 'node:crypto'
 import {
   chmodSync,
+  chownSync,
   existsSync,
   mkdirSync,
   readdirSync,
@@ -16,6 +17,7 @@ import { join } from 'node:path'
 import { before, describe, it } from 'node:test'
 import { start, trunkline, type Outcome } from '../helpers/command-line.ts'
 import { freePort } from '../helpers/loopback.ts'
+import { makeFifo } from '../helpers/raw-command.ts'
 import { addressOf, configure, env, home, one, servePeers, tl, two, TWO } from './peers-bed.ts'
 
 servePeers()
@@ -193,6 +195,33 @@ describe('peers', () => {
     assert.equal((await change('rm', 'vm1', 'ci-*')).stderr, '')
     assert.match(readFileSync(file, 'utf8'), /^# kept\n# kept, too\n\s*$/)
     assert.deepEqual(readdirSync(join(file, '..')), ['config.toml'])
+  })
+
+  it('add --replace keeps what no option of it says, and the file its mode and group [R-826]', async () => {
+    const file = join(home, 'kept.toml')
+    const section = '[peer.vm1]\nto = "tcp://h:1"\nwait = 3\nforward = ["-L 1:h:2"]\n[peer.vm1.exec]\ncwd = "/x"\n'
+    configure(`${section}# kept\n[peer.vm2]\nto = "tcp://h:2"\n`, file)
+    chmodSync(file, 0o640)
+    const group = statSync(file).gid + (process.getuid?.() === 0 ? 1 : 0)
+    chownSync(file, statSync(file).uid, group)
+    assert.equal((await tl('peers', 'add', 'vm1', 'tcp://h:3', '--replace', '--config', file)).stderr, '')
+    const { mode, gid } = statSync(file)
+    assert.deepEqual([mode & 0o777, gid], [0o640, group])
+    assert.equal(
+      readFileSync(file, 'utf8'),
+      '# kept\n[peer.vm2]\nto = "tcp://h:2"\n\n' +
+        '[peer.vm1]\nto = "tcp://h:3"\nforward = [ "-L 1:h:2" ]\n\n[peer.vm1.exec]\ncwd = "/x"\n',
+    )
+  })
+
+  it('--check has one limit over all that it does with a peer [R-827]', async () => {
+    const file = join(home, 'late.toml')
+    const fifo = makeFifo()
+    const to = `to = "${addressOf('vm1')}"`
+    configure(`[peer.late]\n${to}\ntoken-file = "${fifo}"\n[peer.there]\n${to}\n`, file)
+    const { stdout, status } = await tl('peers', '--check', '--config', file)
+    assert.match(stdout, /^late +\S+ +ERR_TIMEOUT\nthere +\S+ +there, /)
+    assert.equal(status, 1)
   })
 
   it('add refuses what no command could use, and leaves the file [R-677]', async () => {

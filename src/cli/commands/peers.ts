@@ -6,17 +6,18 @@ import { abortError } from '../../contracts/errors.ts'
 import { inParallel } from '../../runtime/in-parallel.ts'
 import { printable, printableJson } from '../../runtime/printable.ts'
 import { requireAddress } from '../config/address.ts'
-import { withoutPeer, withPeer } from '../config/edit.ts'
+import { withoutPeer, withPeer, withPeerChanged } from '../config/edit.ts'
 import type { Entry } from '../config/edit.ts'
 import { configError, configPlace, MAX_CONFIG_BYTES, readConfigFile } from '../config/file.ts'
 import type { ConfigPlace } from '../config/file.ts'
-import { blamedOn, checked, loadConfiguration, peerNamed } from '../config/load.ts'
+import { blamedOn, checked, loadConfiguration } from '../config/load.ts'
 import { changeConfiguration } from '../config/write.ts'
 import type { Context } from '../context.ts'
 import { asFailure, EXIT, Failure, reportedFailure, usageError } from '../failure.ts'
 import { formatDuration, formatTable } from '../format.ts'
-import { addConfigOption } from '../peer.ts'
+import { addConfigOption, resolvePeer } from '../peer.ts'
 import { isPattern, isPeerName, isScheme, NAME_RULE } from '../peer-name.ts'
+import { TimeLimit } from '../time-limit.ts'
 import { readToken } from '../token-file.ts'
 import { parseWait } from '../wait.ts'
 
@@ -32,9 +33,11 @@ interface AddOptions extends PeersOptions {
   replace?: boolean
 }
 
-/** Peers that are looked for at once, and how long each has for its line and for its hello. */
+/** Peers that are looked for at once, and how long each has in all. */
 const CHECKS_AT_ONCE = 8
-const CHECK_LIMITS = { connectTimeoutMs: 3_000, helloTimeoutMs: 3_000, closeTimeoutMs: 1_000 } as const
+const CHECK_MS = 3_000
+/** How long a peer that has answered has for its goodbye. */
+const CHECK_LIMITS = { closeTimeoutMs: 1_000 } as const
 
 /** Adds the command. */
 export function addPeers(program: Command, context: Context): void {
@@ -55,7 +58,7 @@ export function addPeers(program: Command, context: Context): void {
     .argument('<address>')
     .option('--token-file <file>', 'file with the secret that both sides have')
     .option('--wait [seconds]', 'have commands wait until it is there; without a number for ever', parseWait)
-    .option('--replace', 'replace what the name stands for')
+    .option('--replace', 'change a peer that is there: its address, token file and wait')
     .action(async (name: string, address: string, _: AddOptions, add: Command) => {
       await addPeer(context, name, address, add.optsWithGlobals<AddOptions>())
     })
@@ -107,19 +110,26 @@ function shownState({ error, milliseconds = 0 }: State): string {
 }
 
 async function stateOf(context: Context, name: string, { config }: PeersOptions): Promise<State> {
-  const { clock, signal } = context
+  const limit = new TimeLimit(context, CHECK_MS)
+  const { clock, signal } = limit.context
   try {
-    const { to, tokenFile } = peerNamed(context, name, config)
-    const token = await readToken(context, tokenFile)
-    const trunk = await connect(to, { signal, clock, limits: CHECK_LIMITS, ...(token !== undefined && { token }) })
+    const { address, tokenFile } = await resolvePeer(limit.context, {
+      to: `@${name}`,
+      ...(config !== undefined && { config }),
+    })
+    const token = await readToken(limit.context, tokenFile)
+    const trunk = await connect(address, { signal, clock, limits: CHECK_LIMITS, ...(token !== undefined && { token }) })
     try {
       return { there: true, milliseconds: await trunk.ping({ signal }) }
     } finally {
-      await trunk.close().catch(() => undefined)
+      if (signal.aborted) trunk.abort(abortError(signal))
+      else await trunk.close().catch(() => undefined)
     }
   } catch (error) {
-    if (signal.aborted) throw abortError(signal)
-    return { there: false, error: asFailure(error).code }
+    if (context.signal.aborted) throw abortError(context.signal)
+    return { there: false, error: asFailure(limit.isOver ? abortError(signal) : error).code }
+  } finally {
+    limit.end()
   }
 }
 
@@ -137,8 +147,7 @@ async function addPeer(context: Context, name: string, address: string, options:
     const known = checked(context, place, text).peers
     if (known.has(name) && !replace)
       throw new Failure('ERR_EXISTS', `${place.shown} has a [peer.${name}]; --replace replaces it`, EXIT.failed)
-    const without = known.has(name) ? withoutPeer(text, name) : text
-    return without === undefined ? undefined : withPeer(without, name, entry)
+    return known.has(name) ? withPeerChanged(text, name, entry) : withPeer(text, name, entry)
   })
 }
 

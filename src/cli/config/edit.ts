@@ -8,19 +8,42 @@ import { parse, stringify, TomlError } from 'smol-toml'
 import { statementsOf } from './statements.ts'
 
 /** What a section of a peer is to say. */
-export type Entry = Readonly<Record<string, string | number>>
+export interface Entry {
+  readonly to: string
+  readonly 'token-file'?: string
+  readonly wait?: number
+}
 
 /**
  * `text` with `[peer.NAME]` at its end; undefined where the text has no place for it, as below
  * `peer = { … }`.
  */
-export function withPeer(text: string, name: string, entry: Entry): string | undefined {
+export function withPeer(text: string, name: string, entry: Entry | Kept): string | undefined {
   const end = text.includes('\r\n') ? '\r\n' : '\n'
   const section = stringify({ peer: { [name]: entry } })
     .trimEnd()
     .replaceAll('\n', end)
   const before = text.trim() === '' ? text : `${text.endsWith('\n') ? text : `${text}${end}`}${end}`
   return checked(text, `${before}${section}${end}`, (peers) => ({ ...peers, [name]: entry }))
+}
+
+/** What a section of a peer says that an entry cannot. */
+type Kept = Readonly<Record<string, unknown>>
+
+/**
+ * `text` where the section of the peer `name` says `entry`, and what no entry can say as before;
+ * undefined as for {@link withoutPeer}.
+ */
+export function withPeerChanged(text: string, name: string, entry: Entry): string | undefined {
+  const without = withoutPeer(text, name)
+  if (without === undefined) return undefined
+  const {
+    to: _to,
+    'token-file': _file,
+    wait: _wait,
+    ...kept
+  } = (parse(text)['peer'] as Record<string, Kept>)[name] ?? {}
+  return withPeer(without, name, { ...entry, ...kept })
 }
 
 /**

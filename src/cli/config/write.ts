@@ -1,9 +1,21 @@
 /**
  * Writes the configuration: to a file beside it, which then gets its name, so that a reader has all
  * of it, old or new. The file beside it has a fixed name and is made by one alone, so it is also
- * what keeps two writers apart: the second waits LOCK_MS for the first. Mode 0600.
+ * what keeps two writers apart: the second waits LOCK_MS for the first. A file that is there keeps
+ * its mode and owner; a new one has mode 0600.
  */
-import { closeSync, fsyncSync, mkdirSync, openSync, realpathSync, renameSync, writeSync } from 'node:fs'
+import {
+  closeSync,
+  fchmodSync,
+  fchownSync,
+  fsyncSync,
+  mkdirSync,
+  openSync,
+  realpathSync,
+  renameSync,
+  statSync,
+  writeSync,
+} from 'node:fs'
 import { pause } from '../context.ts'
 import type { Context } from '../context.ts'
 import { folderPrefix } from '../../runtime/byte-path.ts'
@@ -30,6 +42,7 @@ export async function changeConfiguration(context: Context, place: ConfigPlace, 
     try {
       const bytes = Buffer.from(change())
       for (let at = 0; at < bytes.length;) at += writeSync(fd, bytes, at)
+      keepOwnership(fd, path)
       fsyncSync(fd)
     } finally {
       closeSync(fd)
@@ -41,6 +54,25 @@ export async function changeConfiguration(context: Context, place: ConfigPlace, 
   } finally {
     context.temporaries.delete(lock)
   }
+}
+
+/** No bit lets anybody else write it: such a file is not read. */
+const MODE_BITS = 0o755
+const GROUP_BITS = 0o070
+
+/** Gives `fd` the mode and owner of the file at `path`, where there is one. */
+function keepOwnership(fd: number, path: Buffer): void {
+  const stats = statSync(path, { throwIfNoEntry: false })
+  if (stats === undefined) return
+  let mode = stats.mode & MODE_BITS
+  try {
+    fchownSync(fd, stats.uid, stats.gid)
+  } catch (error) {
+    if (errnoOf(error) !== 'EPERM') throw error
+    // the group is another one, which was given nothing
+    mode &= ~GROUP_BITS
+  }
+  fchmodSync(fd, mode)
 }
 
 /** Where the file is: a link to it stays one. */
