@@ -1,6 +1,6 @@
 /**
- * Makes the command line as it ships, in dist/bin: main.cjs, with what a command at the peer's files
- * needs, a file for each other part of it, and trunkline.cjs, which starts it
+ * Makes the command line as it ships, in dist/bin: main.cjs, with what a command at the peer's
+ * files needs, a file for each other part of it, and trunkline.cjs, which starts it
  * (src/cli/launch.ts). A command reads two or three files instead of 240. What a command does not
  * need is not run: whatever the sources import with `import()`, and the modules of Node. Imports of
  * the library are not bundled.
@@ -75,8 +75,8 @@ export const HEAD = [
 ].join()
 
 /**
- * The files, and the sources that are loaded alone and belong to each: what a file's sources need is
- * there too, or in the first file. The last one has all that is not named.
+ * The files, and the sources that are loaded alone and belong to each: what a file's sources need
+ * is there too, or in the first file. The last one has all that is not named.
  */
 const PARTS = {
   main: [

@@ -1,7 +1,7 @@
 #!/usr/bin/env node
 /**
- * The `trunkline` command as it is installed: starts main.cjs, with the code that V8 made of it when
- * the same command ran before, and gives it the other files of the command line where it needs
+ * The `trunkline` command as it is installed: starts main.cjs, with the code that V8 made of it
+ * when the same command ran before, and gives it the other files of the command line where it needs
  * them (src/cli/bundle.mjs says what is in which). Compiling is half of what a short command costs;
  * a good part of what is left is memory that is touched for the first time, so no more is read than
  * a command needs, and what is read goes through one buffer.
@@ -10,8 +10,8 @@
  * in the temporary folder, which every user may write: V8 runs what it finds in such a file. So the
  * files are kept here, in the user's cache folder, and only while nobody else can write there.
  *
- * Bounds: for each command a file of at most some 600 kB for each file that it runs, and MAX_FILES of
- * them. Where a file cannot be kept the command starts without.
+ * Bounds: for each command a file of at most some 600 kB for each file that it runs, and MAX_FILES
+ * of them. Where a file cannot be kept the command starts without.
  */
 import {
   closeSync,

@@ -11,7 +11,7 @@ export class TimeLimit {
 
   constructor(context: Context, milliseconds: number) {
     this.#timer = context.clock.after(milliseconds, () => {
-      this.#limit.abort(new TrunkError('ERR_TIMEOUT', `there was no end after ${milliseconds / 1000} s`))
+      this.#limit.abort(new TrunkError('ERR_CONNECT_TIMEOUT', `there was no end after ${milliseconds / 1000} s`))
     })
     this.context = { ...context, signal: AbortSignal.any([context.signal, this.#limit.signal]) }
   }

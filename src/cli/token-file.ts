@@ -17,8 +17,8 @@ const LINE_END_BYTES = 2
 
 /**
  * The file with the secret: that of the option, else of the environment, else of the configuration.
- * An empty option is wrong usage, and not no secret: it is a variable that a script has not set, and
- * everybody would be let in.
+ * An empty option is wrong usage, and not no secret: it is a variable that a script has not set,
+ * and everybody would be let in.
  */
 export function tokenFileOf({ env }: Context, option: string | undefined, configured?: string): string | undefined {
   if (option === '') throw usageError('--token-file names no file')

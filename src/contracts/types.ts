@@ -442,9 +442,10 @@ export interface TrunkCounters {
 /** What {@link Trunk.status} gives. */
 export interface TrunkStatus {
   /**
-   * `connecting` and `resuming` only of a {@link ReconnectingTrunk}: it has no session, or a session
-   * with `resume` that has no link, and dials; the rest is about its last session. `waiting` of both
-   * between two attempts, and of any other session with `resume` that has no link.
+   * `connecting` and `resuming` only of a {@link ReconnectingTrunk}: it has no session, or a
+   * session with `resume` that has no link, and dials; the rest is about its last session.
+   * `waiting` of both between two attempts, and of any other session with `resume` that has no
+   * link.
    */
   readonly state: 'connecting' | 'resuming' | 'waiting' | 'open' | 'closing' | 'closed'
   /** The address that was dialled or listened at. */
@@ -681,9 +682,9 @@ export interface PipeRequest<P = unknown> {
   readonly accept: (reply?: unknown) => Pipe
   /**
    * Tells the opener that the work for it goes on: its `progressTimeoutMs` begins again. For work
-   * that is answered when all of it is done; call it as often as you like, it costs a frame a second
-   * at most, so an opener's time is to be 2 s or more. Nothing is told to an opener that may still write: its bytes and your reading are
-   * progress.
+   * that is answered when all of it is done; call it as often as you like, it costs a frame a
+   * second at most, so an opener's time is to be 2 s or more. Nothing is told to an opener that may
+   * still write: its bytes and your reading are progress.
    */
   working(): void
 }

@@ -23,7 +23,8 @@ export interface Waiter {
 /**
  * The outcome of `work`, unless the signal aborts first: then it rejects with the signal's reason
  * at once.
- * @param discard gives back an outcome that comes too late; what it promises is abandoned with `work`
+ * @param discard gives back an outcome that comes too late; what it promises is abandoned with
+ * `work`
  */
 export function raced<T>(
   { signal, abandon }: Waiter,

@@ -1,7 +1,7 @@
 /**
- * A bound on what runs at a time: callers wait in order. A client of files keeps below the number of
- * handles that the server grants by it, so that a thousand writes at once are a queue and not nine
- * hundred refusals.
+ * A bound on what runs at a time: callers wait in order. A client of files keeps below the number
+ * of handles that the server grants by it, so that a thousand writes at once are a queue and not
+ * nine hundred refusals.
  */
 import { abortError } from '../contracts/errors.ts'
 import { onAbort } from './on-abort.ts'

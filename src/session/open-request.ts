@@ -4,6 +4,7 @@ import { decodeCbor, encodeCbor } from '../core/cbor.ts'
 import { badArgument, TrunkError } from '../contracts/errors.ts'
 import { requireInteger } from '../contracts/limits.ts'
 import { MAX_VERSION, requireName } from '../contracts/protocol.ts'
+import { requireSignal } from '../runtime/on-abort.ts'
 import { onFirstUse } from '../runtime/first-use.ts'
 import type { OpenOptions } from '../contracts/types.ts'
 
@@ -85,4 +86,15 @@ function isSame(one: Uint8Array, other: Uint8Array): boolean {
   if (one.byteLength !== other.byteLength) return false
   for (let at = 0; at < one.byteLength; at++) if (one[at] !== other[at]) return false
   return true
+}
+
+/** Throws ERR_BAD_ARGUMENT for a bad signal or time limit. */
+export function requireOpenOptions({ signal, answerTimeoutMs, progressTimeoutMs }: OpenOptions): void {
+  requireMs('answerTimeoutMs', answerTimeoutMs)
+  requireMs('progressTimeoutMs', progressTimeoutMs)
+  if (signal !== undefined) requireSignal(signal)
+}
+
+function requireMs(name: string, given: number | undefined): void {
+  if (given !== undefined) requireInteger(name, given, 1, 2 ** 31 - 1)
 }

@@ -6,12 +6,12 @@ import type { Account, SharedBudgets } from '../runtime/budgets.ts'
 import { decodeCbor, encodeCbor } from '../core/cbor.ts'
 import type { Clock, Timer } from '../runtime/clock.ts'
 import { abortError, badArgument, TrunkError, toTrunkError } from '../contracts/errors.ts'
-import { requireInteger, type Limits } from '../contracts/limits.ts'
+import type { Limits } from '../contracts/limits.ts'
 import { TrunkPipe, type PipeOwner } from './pipe/pipe.ts'
 import type { MuxCore } from '../core/mux/core.ts'
 import type { PipeState } from '../core/mux/pipe-state.ts'
 import { onAbort, requireSignal } from '../runtime/on-abort.ts'
-import { bytesAtOnce, OpenRequestCache, type OpenRequest } from './open-request.ts'
+import { bytesAtOnce, OpenRequestCache, requireOpenOptions, type OpenRequest } from './open-request.ts'
 import { HandlerRequest, type Incoming } from './handler-request.ts'
 import { watchProgress } from './pipe-progress.ts'
 import { statusOf } from './trunk-status.ts'
@@ -208,9 +208,7 @@ export class TrunkSession implements Trunk, PipeOwner {
     // what is thrown in here rejects: one promise is all that an open costs
     return new Promise<Pipe>((resolve, reject) => {
       const { signal, body, answerTimeoutMs, progressTimeoutMs } = options
-      requireMs('answerTimeoutMs', answerTimeoutMs)
-      requireMs('progressTimeoutMs', progressTimeoutMs)
-      if (signal !== undefined) requireSignal(signal)
+      requireOpenOptions(options)
       const first = bytesAtOnce(options)
       const head = this.#openRequests.encode(protocol, params, options, this.#maxOpenBytes)
       if (signal?.aborted === true) throw signal.reason
@@ -484,9 +482,5 @@ export class TrunkSession implements Trunk, PipeOwner {
 }
 
 const EMPTY = new Uint8Array(0)
-
-function requireMs(name: string, given: number | undefined): void {
-  if (given !== undefined) requireInteger(name, given, 1, 2 ** 31 - 1)
-}
 
 const NO_OPTIONS: OpenOptions = {}

@@ -1,4 +1,6 @@
-/** Two servers on unix sockets and a configuration that names them, for the tests of peers' names. */
+/**
+ * Two servers on unix sockets and a configuration that names them, for the tests of peers' names.
+ */
 import { mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { after, before } from 'node:test'

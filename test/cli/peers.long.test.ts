@@ -220,7 +220,7 @@ describe('peers', () => {
     const to = `to = "${addressOf('vm1')}"`
     configure(`[peer.late]\n${to}\ntoken-file = "${fifo}"\n[peer.there]\n${to}\n`, file)
     const { stdout, status } = await tl('peers', '--check', '--config', file)
-    assert.match(stdout, /^late +\S+ +ERR_TIMEOUT\nthere +\S+ +there, /)
+    assert.match(stdout, /^late +\S+ +ERR_CONNECT_TIMEOUT\nthere +\S+ +there, /)
     assert.equal(status, 1)
   })
 

@@ -1,6 +1,6 @@
 /**
- * The conformance suite over a serial line that is a device (serial-suite.long.test.ts: the others);
- * what each kind does besides is in serial-*.test.ts.
+ * The conformance suite over a serial line that is a device (serial-suite.long.test.ts: the
+ * others); what each kind does besides is in serial-*.test.ts.
  */
 import { join } from 'node:path'
 import { serial } from '../../transports/serial.ts'

@@ -114,7 +114,9 @@ describe('time of a session with resume', () => {
   })
 })
 
-/** As a process that is killed and started again: no session of the first is known to the second. */
+/**
+ * As a process that is killed and started again: no session of the first is known to the second.
+ */
 async function restart(at: Stand): Promise<void> {
   const [served] = [...at.server.trunks] as unknown as { cut(error: Error): void }[]
   served?.cut(new Error('killed'))

@@ -19,7 +19,9 @@ const BIG_FILE = 'big.bin'
 const BIG_BYTES = 64 * 1024 * 1024
 const PIECE_BYTES = 4 * 1024 * 1024
 const [SMALL_FILES, FOLDERS] = [199, 10]
-/** Each bulk read is measured this often, in turns; the best counts: a busy machine matters less. */
+/**
+ * Each bulk read is measured this often, in turns; the best counts: a busy machine matters less.
+ */
 const ROUNDS = 3
 /** From here on a difference is the machine's noise. */
 const NOT_SLOWED_PERCENT = 95

@@ -30,7 +30,9 @@ export class Pings {
     this.#warmUpSamples = warmUpSamples
   }
 
-  /** Goes on with the numbers of the link before: a later answer counts for what was asked there. */
+  /**
+   * Goes on with the numbers of the link before: a later answer counts for what was asked there.
+   */
   goOnFrom(before: Pings): void {
     this.#id = before.#id
   }
