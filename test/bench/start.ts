@@ -1,7 +1,8 @@
 /**
  * How long a command takes to start: user and system time of whole processes in times that of a
  * bare `node -e 0`, all in turns, so that whatever else the machine does meets all of them. Medians
- * of the rounds' ratios. Needs `npm run build` first, and bash, which tells times to the millisecond.
+ * of the rounds' ratios. Needs `npm run build` first, and bash, which tells times to the
+ * millisecond.
  *
  * node --import tsx test/bench/start.ts [--rounds N] [--only NAME,...] [--command FILE]
  *
