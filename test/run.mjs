@@ -1,11 +1,11 @@
 /**
  * Runs test files: `node test/run.mjs [part of a path]... [--option]...`.
  *
- * Without a word: every file that needs no special hardware, but for those whose name ends in
- * `.long.test.ts`; with `--long` those alone, with `--all` both. With parts of paths: every file
- * whose path contains one of them, with `--short` none of the long ones that is not named with its
- * `.long`. With `--vm`: the files that boot virtual machines, one after the other. Other options
- * are node:test's.
+ * Without a word: every file that needs no special hardware, but for the long ones, whose name ends
+ * in `.long.test.ts`, and for those that start program after program ({@link PROGRAMS}); with
+ * `--long` those alone, with `--all` both. With parts of paths: every file whose path contains one
+ * of them, with `--short` none of the long ones that is not named with its `.long`. With `--vm`:
+ * the files that boot virtual machines, one after the other. Other options are node:test's.
  *
  * Node 20 expands no globs, so the files are listed here. The files of some folders share a process
  * ({@link TOGETHER}). node:test's own summary is the last thing printed, and its exit status is
@@ -20,6 +20,20 @@ import { COMPILED, compile, compiledPath } from './compile.mjs'
 
 /** Folders with their own runners: they need a virtual machine, or a quiet one. */
 const ELSEWHERE = new Set(['vm', 'bench', 'fixtures', 'soak', 'mutation'])
+/**
+ * Folders whose tests start a program or two each, and what of them `npm test` runs all the same: a
+ * start costs a quarter of a second of a processor, and there are a thousand. What `npm test` keeps
+ * tries each kind of it: a command, a process of the peer's, a forward, a line of each transport.
+ */
+const PROGRAMS = {
+  'test/cli': ['config/', 'documentation', 'files', 'terminal-keys', 'usage'],
+  'test/docs': ['catalogue', 'configuration', 'docs-figures', 'docs.test', 'jsdoc', 'workflows'],
+  'test/native': ['device', 'poller', 'terminal.'],
+  'test/protocols/exec': ['golden', 'launch.', 'process-table'],
+  'test/protocols/forward': ['sessions'],
+  'test/transports/hybrid-vsock': [],
+  'test/trunk/process': [],
+}
 /**
  * Folders whose files run one after the other in a process for all of them: they start nothing,
  * have no sockets and change nothing of the process, and the start of one and the loading of what
@@ -69,12 +83,20 @@ const vm = words.includes('--vm')
 const options = words.filter((word) => word.startsWith('-') && !OWN.includes(word))
 const filters = words.filter((word) => !word.startsWith('-'))
 
+/** Whether `npm test` leaves `file` to the long run. */
+function isLater(file) {
+  const path = file.replaceAll(sep, '/')
+  const folder = Object.keys(PROGRAMS).find((name) => path.startsWith(name))
+  const isKept = folder === undefined || PROGRAMS[folder].some((name) => path.slice(folder.length + 1).startsWith(name))
+  return file.endsWith('.long.test.ts') || !isKept
+}
+
 /** Whether this run takes `file`. */
 function isAskedFor(file) {
   const long = file.endsWith('.long.test.ts')
   const isLeftOut = (filter) => long && words.includes('--short') && !filter.includes('.long')
   if (filters.length > 0) return filters.some((filter) => file.includes(filter) && !isLeftOut(filter))
-  return vm || words.includes('--all') || long === words.includes('--long')
+  return vm || words.includes('--all') || isLater(file) === words.includes('--long')
 }
 
 const files = testFiles([root, 'test', ...(vm ? ['vm'] : [])].join(sep)).filter(isAskedFor)

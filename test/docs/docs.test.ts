@@ -1,31 +1,14 @@
-/**
- * The pages say what the code does: each code, limit and frame type has its row, each example
- * holds. A fenced block marked `ts` that imports trunkline has to pass the type check; one marked
- * `ts run` is a complete program and is run to its end. What is neither is marked `js` or
- * `ts fragment`.
- */
+/** The pages say what the code does: each code, limit and frame type has its row. */
 import assert from 'node:assert/strict'
-import { existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { existsSync, readdirSync } from 'node:fs'
 import { join } from 'node:path'
-import { after, before, describe, it } from 'node:test'
+import { describe, it } from 'node:test'
 import { BUDGET_BOUNDS, defaultSizes } from '../../src/runtime/budgets.ts'
 import { ERROR_CODES } from '../../src/contracts/errors.ts'
 import { FrameType } from '../../src/core/frame/constants.ts'
 import { DEFAULT_LIMITS, LIMIT_BOUNDS } from '../../src/contracts/limits.ts'
-import { codeBlocks, codeRows, readPage } from '../helpers/markdown.ts'
-import { runCommand, type CommandResult } from '../helpers/run-command.ts'
+import { codeRows, PAGES, readPage } from '../helpers/markdown.ts'
 import { ROOT } from '../helpers/root.ts'
-
-const PAGES = [
-  'README.md',
-  'CONTRIBUTING.md',
-  'SECURITY.md',
-  ...readdirSync(join(ROOT, 'docs'), { recursive: true, encoding: 'utf8' })
-    .filter((name) => name.endsWith('.md'))
-    .map((name) => `docs/${name}`)
-    .sort(),
-]
 
 const plain = (number: number) => number.toLocaleString('en-US')
 
@@ -196,61 +179,4 @@ describe('the pages', () => {
     )
     assert.deepEqual(unknown, [])
   })
-})
-
-/** How long a documented program, or the compiler, may take on a busy machine, in milliseconds. */
-const PROGRAM_MS = 90_000
-const node = (cwd: string, ...args: string[]) => runCommand({ cwd, timeoutMs: PROGRAM_MS }, process.execPath, args)
-
-describe('the examples in the pages', () => {
-  // inside the project, where `trunkline` is this package; ignored by git and by the linters
-  const folder = join(ROOT, 'build', `doc-examples-${process.pid}`)
-  const scratch = mkdtempSync(join(tmpdir(), 'trunkline-docs-'))
-  const examples = PAGES.flatMap(codeBlocks).filter(
-    ({ info, text: code }) => info === 'ts run' || (info === 'ts' && /from 'trunkline/.test(code)),
-  )
-  const programs = examples.filter(({ info }) => info === 'ts run')
-  const nameOf = (place: string) => place.replaceAll(/[^a-z0-9]+/gi, '-')
-  let compiled: CommandResult
-
-  before(async () => {
-    mkdirSync(folder, { recursive: true })
-    // programs run in a user's project
-    writeFileSync(join(scratch, 'package.json'), '{ "name": "project", "type": "commonjs" }\n')
-    for (const { place, text: code } of examples) writeFileSync(join(folder, `${nameOf(place)}.ts`), code)
-    const compilerOptions = {
-      noEmit: false,
-      rootDir: '.',
-      outDir: 'js',
-      declaration: false,
-      isolatedDeclarations: false,
-      skipLibCheck: true,
-    }
-    const options = { extends: '../../tsconfig.json', include: ['*.ts'], compilerOptions }
-    writeFileSync(join(folder, 'tsconfig.json'), JSON.stringify(options))
-    compiled = await node(ROOT, 'node_modules/@typescript/native/bin/tsc', '-p', folder)
-  })
-
-  after(() => {
-    rmSync(folder, { recursive: true, force: true })
-    rmSync(scratch, { recursive: true, force: true })
-  })
-
-  it('are there', () => {
-    assert.ok(
-      programs.some(({ place }) => place.startsWith('README.md')),
-      'the README has no program',
-    )
-  })
-
-  it('pass the type check', () => {
-    assert.equal(compiled.status, 0, compiled.output)
-  })
-
-  for (const { place } of programs) {
-    it(`run to the end: ${place}`, async () => {
-      const { status, output } = await node(scratch, join(folder, 'js', `${nameOf(place)}.js`))
-      assert.equal(status, 0, output)
-    })
-  }
 })
