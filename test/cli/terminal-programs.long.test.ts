@@ -91,11 +91,20 @@ describe('programs on a terminal of the peer', { skip: process.platform !== 'lin
     }
   }
 
-  /** The user's own shell reads files that are the user's own: it gives its place to ours. */
+  /**
+   * The user's own shell reads files that are the user's own, which may wait for a lock for longer
+   * than a test has: Ctrl-C ends that. Then it gives its place to ours.
+   */
   async function giveItsPlace(): Promise<void> {
     const shown = (): string => screens.look(['remote'])[0]?.text ?? ''
+    let asked = 0
     await screens.until(
-      () => /[$#%>]$/.test(shown()),
+      () => {
+        if (/[$#%>]$/.test(shown())) return true
+        asked += 1
+        if (asked % 100 === 0) screens.type(['remote'], 'C-c')
+        return false
+      },
       () => new Error(`no prompt: ${shown()}`),
       60_000,
     )
