@@ -94,7 +94,9 @@ describe('the start of a command', () => {
     const [file = ''] = kept()
     assert.equal(kept().length, 1)
     const code = statSync(file).size
-    assert.ok(code > 100_000 && code < 650_000, `${code} bytes of code`)
+    // later releases keep up to 690 kB of the same functions
+    const most = process.version.startsWith('v20.') ? 650_000 : 750_000
+    assert.ok(code > 100_000 && code < most, `${code} bytes of code`)
     const source = statSync(join(BINARY, '..', 'main.cjs')).size
     assert.ok(source > 100_000 && source < 500_000, `${source} bytes of source`)
   })
