@@ -46,6 +46,8 @@ export const settings = {
   absWorkingDir: root,
   bundle: true,
   platform: 'node',
+  // a module's path is below the root, also where node_modules is a link
+  preserveSymlinks: true,
   format: 'cjs',
   target: 'node20.15',
   // V8 holds ASCII in one byte a character, and it is read without decoding
