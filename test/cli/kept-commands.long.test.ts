@@ -151,7 +151,8 @@ describe('a terminal', { skip: keeper?.skip ?? false }, () => {
     const [row = ''] = (await trunkline(['ps', '--json'], { to })).stdout.trim().split('\n')
     const { tty, state } = JSON.parse(row) as { tty: boolean; state: string }
     assert.deepEqual([tty, state], [true, 'running'])
-    // the files that the user's shell reads are the user's own: it ends by itself, and leaves no lock
+    // the files that the user's shell reads are the user's own: it ends by itself, and leaves no
+    // lock
     const { stderr } = await trunkline(['attach', 'work'], { to, input: '\u0003exit\r' })
     assert.equal(stderr, '')
     await server.stop()

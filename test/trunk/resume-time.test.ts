@@ -231,9 +231,12 @@ describe('the connecting side of a session with resume', () => {
     await at.regain()
     await at.pass(2_500)
     assert.deepEqual({ ...at.trunk.status().resume, resentBytes: 0 }, { resumed: 1, retainedBytes: 0, resentBytes: 0 })
-    // the peer says what it has parsed after 100 ms, and no time passes
-    await pipe.write(new Uint8Array(1_000))
-    await eventually(() => (at.trunk.status().resume?.retainedBytes ?? 0) > 1_000, 'bytes under way')
+    // the peer says what it has parsed after 100 ms, and no time passes; of the first bytes it may
+    // say it at once, so there are more
+    await eventually(() => {
+      pipe.write(new Uint8Array(1_000)).catch(() => undefined)
+      return (at.trunk.status().resume?.retainedBytes ?? 0) > 1_000
+    }, 'bytes under way')
     at.trunk.abort(new Error('enough'))
     await at.trunk.closed.catch(() => undefined)
     assert.equal(at.trunk.status().resume?.retainedBytes, 0)
