@@ -3,6 +3,7 @@ import { resolve } from 'node:path'
 import type { Command } from 'commander'
 import { TrunkError, connect } from '../../index.ts'
 import { abortError } from '../../contracts/errors.ts'
+import { withDeadline } from '../../runtime/deadline.ts'
 import { inParallel } from '../../runtime/in-parallel.ts'
 import { printable, printableJson } from '../../runtime/printable.ts'
 import { requireAddress } from '../config/address.ts'
@@ -17,7 +18,6 @@ import { asFailure, EXIT, Failure, reportedFailure, usageError } from '../failur
 import { formatDuration, formatTable } from '../format.ts'
 import { addConfigOption, resolvePeer } from '../peer.ts'
 import { isPattern, isPeerName, isScheme, NAME_RULE } from '../peer-name.ts'
-import { TimeLimit } from '../time-limit.ts'
 import { readToken } from '../token-file.ts'
 import { parseWait } from '../wait.ts'
 
@@ -109,27 +109,31 @@ function shownState({ error, milliseconds = 0 }: State): string {
   return error ?? `there, ${formatDuration(milliseconds)}`
 }
 
-async function stateOf(context: Context, name: string, { config }: PeersOptions): Promise<State> {
-  const limit = new TimeLimit(context, CHECK_MS)
-  const { clock, signal } = limit.context
+async function stateOf(context: Context, name: string, options: PeersOptions): Promise<State> {
+  const { clock, signal } = context
+  let late: TrunkError | undefined
+  const timedOut = (): TrunkError =>
+    (late = new TrunkError('ERR_CONNECT_TIMEOUT', `there was no end after ${CHECK_MS / 1000} s`))
   try {
-    const { address, tokenFile } = await resolvePeer(limit.context, {
-      to: `@${name}`,
-      ...(config !== undefined && { config }),
-    })
-    const token = await readToken(limit.context, tokenFile)
-    const trunk = await connect(address, { signal, clock, limits: CHECK_LIMITS, ...(token !== undefined && { token }) })
-    try {
-      return { there: true, milliseconds: await trunk.ping({ signal }) }
-    } finally {
-      if (signal.aborted) trunk.abort(abortError(signal))
-      else await trunk.close().catch(() => undefined)
-    }
+    return await withDeadline({ clock, ms: CHECK_MS, signal, timedOut }, (limit) =>
+      pinged({ ...context, signal: limit }, name, options),
+    )
   } catch (error) {
-    if (context.signal.aborted) throw abortError(context.signal)
-    return { there: false, error: asFailure(limit.isOver ? abortError(signal) : error).code }
+    if (signal.aborted) throw abortError(signal)
+    return { there: false, error: asFailure(late ?? error).code }
+  }
+}
+
+async function pinged(context: Context, name: string, { config }: PeersOptions): Promise<State> {
+  const { clock, signal } = context
+  const { address, tokenFile } = await resolvePeer(context, { to: `@${name}`, ...(config !== undefined && { config }) })
+  const token = await readToken(context, tokenFile)
+  const trunk = await connect(address, { signal, clock, limits: CHECK_LIMITS, ...(token !== undefined && { token }) })
+  try {
+    return { there: true, milliseconds: await trunk.ping({ signal }) }
   } finally {
-    limit.end()
+    if (signal.aborted) trunk.abort(abortError(signal))
+    else await trunk.close().catch(() => undefined)
   }
 }
 
